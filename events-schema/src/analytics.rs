@@ -1,0 +1,128 @@
+//! Analytic events: who did what, without the person. The values of `users.analytics`.
+
+use crate::{CONTENT_TYPE, Headers, SOURCE, TenantId, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// What a request does: its three types begin with the operation's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `USER_CREATE_*`
+    Create,
+    /// `USER_SEARCH_*`
+    Search,
+    /// `USER_RETRIEVE_LIST_*`
+    RetrieveList,
+    /// `USER_RETRIEVE_*`
+    Retrieve,
+    /// `USER_UPDATE_*`
+    Update,
+    /// `USER_DELETE_*`
+    Delete,
+    /// `USER_CREDENTIAL_RETRIEVE_LIST_*`
+    CredentialRetrieveList,
+}
+
+/// Where in its life a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It passed authentication.
+    Start,
+    /// It did what was asked.
+    Success,
+    /// It did not.
+    Fail,
+}
+
+impl Operation {
+    /// The analytic type of a phase of this operation.
+    pub fn analytic_type(self, phase: Phase) -> String {
+        let operation = match self {
+            Self::Create => "USER_CREATE",
+            Self::Search => "USER_SEARCH",
+            Self::RetrieveList => "USER_RETRIEVE_LIST",
+            Self::Retrieve => "USER_RETRIEVE",
+            Self::Update => "USER_UPDATE",
+            Self::Delete => "USER_DELETE",
+            Self::CredentialRetrieveList => "USER_CREDENTIAL_RETRIEVE_LIST",
+        };
+        let phase = match phase {
+            Phase::Start => "START",
+            Phase::Success => "SUCCESS",
+            Phase::Fail => "FAIL",
+        };
+        format!("{operation}_{phase}")
+    }
+}
+
+/// How much an analytic event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// 1: the envelope, no `data`.
+    Metadata,
+    /// 2: what is not sensitive.
+    NonSensitive,
+    /// 3: everything, claims and subject ids too.
+    Full,
+}
+
+/// `category` of every event of this service.
+pub const CATEGORY: &str = "user";
+/// `version` of the envelope.
+pub const VERSION: &str = "1";
+
+/// The envelope.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(title = "users.analytics")]
+pub struct AnalyticEvent {
+    /// Unique; that of a change's SUCCESS follows from the domain event's id.
+    pub id: Uuid,
+    /// E.g. `USER_UPDATE_SUCCESS`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// `user`.
+    pub category: String,
+    /// The request; the record's key.
+    pub request_id: String,
+    /// The client's address, on events that a service makes while it serves the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_ip: Option<String>,
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The OAuth client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// `1`.
+    pub version: String,
+    /// What it was about; left out at level 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Map<String, Value>>,
+}
+
+impl AnalyticEvent {
+    /// The record's headers.
+    pub fn headers(&self) -> Headers {
+        vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", self.id.to_string()),
+            ("ce_source", SOURCE.to_owned()),
+            ("ce_type", self.event_type.clone()),
+            ("ce_time", self.timestamp.to_string()),
+            ("ce_dataschema", "urn:rollcall:schema:users.analytics".to_owned()),
+            ("content-type", CONTENT_TYPE.to_owned()),
+            ("ce_tenantid", self.tenant_id.to_string()),
+            ("ce_requestid", self.request_id.clone()),
+        ]
+    }
+
+    /// The record's value: JSON.
+    pub fn value(&self) -> Vec<u8> {
+        // Maps with string keys and finite numbers: nothing in this type can fail to print.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

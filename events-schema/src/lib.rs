@@ -1,0 +1,29 @@
+//! The vocabulary of Rollcall's log: what is written to Kafka, and nothing else.
+//!
+//! Pure: no I/O, no clock, no async. Everything a stranger needs to read the topics is here and in `schemas/`.
+
+pub mod analytics;
+pub mod credential;
+mod decode;
+mod envelope;
+mod key;
+pub mod personal;
+pub mod schema;
+mod timestamp;
+mod upcast;
+pub mod user;
+
+pub use decode::{CredentialRecord, DecodeError, UserRecord, decode_credential, decode_user};
+pub use envelope::{CONTENT_TYPE, Envelope, EventType, Headers, SOURCE};
+pub use key::{InvalidTenant, TenantId, UserKey};
+pub use timestamp::{Timestamp, millis};
+
+/// Base names of the topics; a deployment may put a prefix before them.
+pub mod topics {
+    /// User facts, written by the command service alone.
+    pub const USERS: &str = "users.events";
+    /// Credential facts, written by issuing systems.
+    pub const CREDENTIALS: &str = "users.credentials";
+    /// Analytic events.
+    pub const ANALYTICS: &str = "users.analytics";
+}

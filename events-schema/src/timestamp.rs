@@ -1,0 +1,97 @@
+//! Times as the log and the API print them: RFC 3339, UTC, milliseconds.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::{borrow::Cow, fmt, str::FromStr};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// A point in time with millisecond precision, printed as `2020-08-25T06:46:09.510Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(OffsetDateTime);
+
+/// Cuts `at` to milliseconds, in UTC: the precision of the log.
+pub fn millis(at: OffsetDateTime) -> Timestamp {
+    let at = at.to_offset(UtcOffset::UTC);
+    Timestamp(at.replace_millisecond(at.millisecond()).unwrap_or(at))
+}
+
+impl Timestamp {
+    /// The time itself, in UTC.
+    pub fn get(self) -> OffsetDateTime {
+        self.0
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn unix_millis(self) -> i64 {
+        self.0.unix_timestamp() * 1000 + i64::from(self.0.millisecond())
+    }
+
+    /// From milliseconds since the Unix epoch, as Kafka's record timestamps are.
+    pub fn from_unix_millis(at: i64) -> Option<Self> {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok().map(millis)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let t = self.0;
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            t.year(),
+            u8::from(t.month()),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second(),
+            t.millisecond()
+        )
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = time::error::Parse;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        OffsetDateTime::parse(text, &Rfc3339).map(millis)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(|_| D::Error::custom("not an RFC 3339 time"))
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_three_digits_and_z_whatever_came_in() {
+        let at: Timestamp = "2020-08-25T08:46:09.51099+02:00".parse().unwrap();
+        assert_eq!(at.to_string(), "2020-08-25T06:46:09.510Z");
+        assert_eq!(Timestamp::from_unix_millis(at.unix_millis()), Some(at));
+    }
+}

@@ -1,0 +1,24 @@
+//! From any version of a type to the present one: pure steps on the data, oldest first.
+
+use crate::{DecodeError, EventType};
+use serde_json::Value;
+
+/// What a `ce_type` names, with the data brought to the present version.
+#[derive(Debug)]
+pub(crate) enum Upcast {
+    /// A type that this build knows.
+    Known(EventType, Value),
+    /// A name that this build does not know: skipped and counted.
+    UnknownType,
+}
+
+/// Reads the type's name and version. A known name in a version that this build can't read is an error: skipping it
+/// would lose a fact about a user.
+pub(crate) fn upcast(ce_type: &str, data: Value) -> Result<Upcast, DecodeError> {
+    if let Some(known) = EventType::ALL.into_iter().find(|known| known.as_str() == ce_type) {
+        return Ok(Upcast::Known(known, data));
+    }
+    let name = |t: &str| t.rsplit_once('.').map(|(name, _version)| name.to_owned());
+    let known_name = EventType::ALL.iter().any(|known| name(known.as_str()) == name(ce_type));
+    if known_name { Err(DecodeError::UnknownVersion) } else { Ok(Upcast::UnknownType) }
+}

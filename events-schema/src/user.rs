@@ -1,0 +1,63 @@
+//! Facts about users: the data of `users.events`.
+
+use crate::{Timestamp, personal::EncodedPersonal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Data of `user.created.v1`. Its sequence is 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(title = "user.created.v1")]
+pub struct UserCreated {
+    /// When the user was created: the order of pages. Milliseconds.
+    pub created_at: Timestamp,
+    /// Claims and link.
+    pub personal: EncodedPersonal,
+}
+
+/// Data of `user.updated.v1`: the user's whole new state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(title = "user.updated.v1")]
+pub struct UserUpdated {
+    /// Claims and link after the update.
+    pub personal: EncodedPersonal,
+}
+
+/// Data of `user.deleted.v1`: nothing. The user stays deleted for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "user.deleted.v1")]
+pub struct UserDeleted {}
+
+/// A fact about a user.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UserEvent {
+    /// The user came into being.
+    Created(UserCreated),
+    /// Claims and link were replaced.
+    Updated(UserUpdated),
+    /// The user was deleted.
+    Deleted(UserDeleted),
+}
+
+impl UserEvent {
+    /// The type under which it is written.
+    pub fn event_type(&self) -> crate::EventType {
+        match self {
+            Self::Created(_) => crate::EventType::UserCreated,
+            Self::Updated(_) => crate::EventType::UserUpdated,
+            Self::Deleted(_) => crate::EventType::UserDeleted,
+        }
+    }
+
+    /// The record's value: JSON.
+    pub fn data(&self) -> Vec<u8> {
+        let data = match self {
+            Self::Created(data) => serde_json::to_vec(data),
+            Self::Updated(data) => serde_json::to_vec(data),
+            Self::Deleted(data) => serde_json::to_vec(data),
+        };
+        // Maps with string keys and finite numbers: nothing in these types can fail to print.
+        data.unwrap_or_default()
+    }
+}

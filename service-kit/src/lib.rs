@@ -1,0 +1,19 @@
+//! Mechanism that the services share. It knows tenants, requests and topics, and no word of the domain.
+
+pub mod analytics;
+pub mod auth;
+pub mod cursor;
+pub mod database;
+pub mod health;
+pub mod json;
+pub mod kafka;
+pub mod metrics;
+pub mod operation;
+pub mod position;
+pub mod problem;
+pub mod progress;
+pub mod query;
+pub mod request_id;
+pub mod server;
+pub mod settings;
+pub mod telemetry;
