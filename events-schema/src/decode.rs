@@ -187,7 +187,8 @@ pub(crate) fn issued(value: Value) -> Result<crate::credential::CredentialIssued
 
 /// Data of a type; serde's own message is not passed on, since it may repeat what stood there.
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, DecodeError> {
-    serde_json::from_value(value).map_err(|_| DecodeError::Data("not the shape that the type asks for".to_owned()))
+    serde_json::from_value(value)
+        .map_err(|_| DecodeError::Data("not the shape that the type asks for".to_owned()))
 }
 
 impl crate::credential::CredentialIssued {

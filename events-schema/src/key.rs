@@ -86,7 +86,11 @@ impl FromStr for UserKey {
         let user: Uuid = user.parse().map_err(|_| "the key's user is no uuid")?;
         let key = Self { tenant, user };
         // Only one spelling of a key may exist, or one user's facts would spread over partitions.
-        if key.to_string() == text { Ok(key) } else { Err("the key's uuid is not in its plain lower-case form") }
+        if key.to_string() == text {
+            Ok(key)
+        } else {
+            Err("the key's uuid is not in its plain lower-case form")
+        }
     }
 }
 
@@ -133,7 +137,13 @@ mod tests {
     fn a_key_has_one_spelling() {
         let key = "acme/0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
         assert_eq!(key.parse::<UserKey>().unwrap().to_string(), key);
-        for bad in ["", "acme", "acme/", "/0c3fad74-a8df-4a2d-8e75-f2d356b413ba", "acme/0C3FAD74-a8df-4a2d-8e75-f2d356b413ba"] {
+        for bad in [
+            "",
+            "acme",
+            "acme/",
+            "/0c3fad74-a8df-4a2d-8e75-f2d356b413ba",
+            "acme/0C3FAD74-a8df-4a2d-8e75-f2d356b413ba",
+        ] {
             assert!(bad.parse::<UserKey>().is_err(), "{bad}");
         }
     }

@@ -46,7 +46,19 @@ mod tests {
     fn reads_what_it_prints_and_nothing_else() {
         let position = Position { partition: 11, offset: 42 };
         assert_eq!(position.to_string().parse(), Ok(position));
-        for bad in ["", "1", "1:", ":1", "-1:1", "1:-1", "+1:1", "1:1:1", "1: 1", "4294967296:1", "1:9223372036854775807"] {
+        for bad in [
+            "",
+            "1",
+            "1:",
+            ":1",
+            "-1:1",
+            "1:-1",
+            "+1:1",
+            "1:1:1",
+            "1: 1",
+            "4294967296:1",
+            "1:9223372036854775807",
+        ] {
             assert_eq!(bad.parse::<Position>(), Err(InvalidPosition), "{bad}");
         }
     }

@@ -1,0 +1,205 @@
+//! From text to value, once, with every check that the text itself calls for.
+
+use super::{Path, Refusal, number};
+use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
+use serde_json::{Map, Value};
+
+const NOT_JSON: &str = "Not valid JSON";
+
+/// Parses a text. Refused: not JSON or not UTF-8; repeated keys; U+0000 or a lone surrogate in a string or key; numbers that are neither a
+/// 64-bit integer nor a finite double (what underflows to 0 included); more than `max_depth` levels (the outermost object is level 1).
+/// Integers stay exact, other numbers become doubles; keys keep their order.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse(text: &[u8], max_depth: usize) -> Result<Value, Refusal> {
+    let whole = |msg| Refusal { path: String::new(), msg };
+    std::str::from_utf8(text).map_err(|_| whole("Not valid UTF-8"))?;
+    let mut parser = Parser { json: Jiter::new(text), path: Path(String::new()), levels_left: max_depth };
+    let first = parser.json.peek().map_err(|_| whole(NOT_JSON))?;
+    let value = parser.value(first)?;
+    parser.json.finish().map_err(|_| whole(NOT_JSON))?;
+    Ok(value)
+}
+
+struct Parser<'j> {
+    json: Jiter<'j>,
+    path: Path,
+    levels_left: usize,
+}
+
+impl Parser<'_> {
+    fn value(&mut self, peek: Peek) -> Result<Value, Refusal> {
+        match peek {
+            Peek::Null => self.json.known_null().map(|()| Value::Null).map_err(|e| self.refusal(&e)),
+            Peek::True | Peek::False => {
+                self.json.known_bool(peek).map(Value::Bool).map_err(|e| self.refusal(&e))
+            }
+            Peek::String => self.string(),
+            Peek::Array => self.nested(Self::array),
+            Peek::Object => self.nested(Self::object),
+            _ => self.number(peek),
+        }
+    }
+
+    fn nested(&mut self, inside: fn(&mut Self) -> Result<Value, Refusal>) -> Result<Value, Refusal> {
+        let Some(left) = self.levels_left.checked_sub(1) else {
+            return Err(self.path.refuse("Nested too deeply"));
+        };
+        self.levels_left = left;
+        let value = inside(self);
+        self.levels_left += 1;
+        value
+    }
+
+    fn array(&mut self) -> Result<Value, Refusal> {
+        let mut items = Vec::new();
+        let mut next = self.json.known_array().map_err(|e| self.refusal(&e))?;
+        while let Some(peek) = next {
+            let before = self.path.enter_index(items.len());
+            items.push(self.value(peek)?);
+            self.path.leave(before);
+            next = self.json.array_step().map_err(|e| self.refusal(&e))?;
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn object(&mut self) -> Result<Value, Refusal> {
+        let mut members = Map::new();
+        let mut next = self.json.known_object().map(|k| k.map(str::to_owned)).map_err(|e| e.error_type);
+        loop {
+            let Some(key) = next.map_err(|e| self.refusal_of(&e))? else { return Ok(Value::Object(members)) };
+            let value = self.member(&key, &members)?;
+            members.insert(key, value);
+            next = self.json.next_key().map(|k| k.map(str::to_owned)).map_err(|e| e.error_type);
+        }
+    }
+
+    // A refusal ends the parse, so only success has to take the step back.
+    fn member(&mut self, key: &str, before: &Map<String, Value>) -> Result<Value, Refusal> {
+        let above = self.path.enter_key(key);
+        if before.contains_key(key) {
+            return Err(self.path.refuse("Repeated key"));
+        }
+        self.text(key)?;
+        let peek = self.json.peek().map_err(|e| self.refusal(&e))?;
+        let value = self.value(peek)?;
+        self.path.leave(above);
+        Ok(value)
+    }
+
+    fn string(&mut self) -> Result<Value, Refusal> {
+        let text = self.json.known_str().map(str::to_owned).map_err(|e| e.error_type);
+        let text = text.map_err(|e| self.refusal_of(&e))?;
+        self.text(&text)?;
+        Ok(Value::String(text))
+    }
+
+    fn text(&self, text: &str) -> Result<(), Refusal> {
+        if text.contains('\0') { Err(self.path.refuse("U+0000 is not allowed in a string")) } else { Ok(()) }
+    }
+
+    fn number(&mut self, peek: Peek) -> Result<Value, Refusal> {
+        let text = self.json.known_number_bytes(peek).map(<[u8]>::to_vec).map_err(|e| e.error_type);
+        let text = text.map_err(|e| self.refusal_of(&e))?;
+        let number = std::str::from_utf8(&text).ok().and_then(number::read);
+        number.map(Value::Number).ok_or_else(|| self.path.refuse(NUMBER))
+    }
+
+    fn refusal(&self, error: &JiterError) -> Refusal {
+        self.refusal_of(&error.error_type)
+    }
+
+    /// A syntax error is about the text as a whole; only what is well-formed and still refused has a place.
+    fn refusal_of(&self, error: &JiterErrorType) -> Refusal {
+        use JsonErrorType as E;
+        match error {
+            // A hex escape that ends too soon is a leading surrogate without its trailing one.
+            JiterErrorType::JsonError(E::LoneLeadingSurrogateInHexEscape | E::UnexpectedEndOfHexEscape) => {
+                self.path.refuse("A lone surrogate is not allowed in a string")
+            }
+            JiterErrorType::JsonError(E::NumberOutOfRange) => self.path.refuse(NUMBER),
+            _ => Refusal { path: String::new(), msg: NOT_JSON },
+        }
+    }
+}
+
+const NUMBER: &str = "A number must be a 64-bit integer or a finite double";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, path: &str, part_of_msg: &str) {
+        let refusal = parse(text.as_bytes(), 4).unwrap_err();
+        assert_eq!(refusal.path, path, "{refusal:?}");
+        assert!(refusal.msg.contains(part_of_msg), "{refusal:?}");
+    }
+
+    #[test]
+    fn keeps_order_and_values() {
+        let text = r#"{"b":[1,-2.5,"ä\u00e4\ud83d\ude00",true,null],"a":{}}"#;
+        assert_eq!(
+            parse(text.as_bytes(), 4).unwrap().to_string(),
+            "{\"b\":[1,-2.5,\"ää😀\",true,null],\"a\":{}}"
+        );
+    }
+
+    #[test]
+    fn names_the_place() {
+        refused(r#"{"a":{"b":1,"b":2}}"#, "a.b", "Repeated");
+        refused(r#"{"a":[1,{"c":"x\u0000"}]}"#, "a[1].c", "U+0000");
+        refused(r#"{"x\u0000":1}"#, "x\0", "U+0000");
+        refused(r#"{"a":"\ud800"}"#, "a", "surrogate");
+        refused(r#"{"a":"\ud800x"}"#, "a", "surrogate");
+        refused(r#"{"a":"\udc00"}"#, "a", "surrogate");
+        refused(r#"{"a":"\ud800\ud800"}"#, "a", "surrogate");
+        refused(r#"{"a":1e400}"#, "a", "number");
+        refused(r#"{"a":1e-400}"#, "a", "number");
+        refused(&format!("{{\"a\":{}}}", "9".repeat(5000)), "a", "number");
+        refused(r#"{"a":[[[[1]]]]}"#, "a[0][0][0]", "deep");
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_as_a_whole() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "}",
+            "nul",
+            "{\"a\":1,}",
+            "[1,]",
+            "{'a':1}",
+            "{a:1}",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "{} x",
+            "{}{}",
+            "\"\t\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\u{feff}{}",
+            "[1 2]",
+            "{\"a\" 1}",
+        ] {
+            refused(text, "", "JSON");
+        }
+        assert_eq!(parse(b"\"\xff\"", 4).unwrap_err().msg, "Not valid UTF-8");
+    }
+
+    #[test]
+    fn depth_counts_from_the_outermost() {
+        assert!(parse(b"[[[[1]]]]", 4).is_ok());
+        assert!(parse(b"[[[[[1]]]]]", 4).is_err());
+        assert!(parse("[".repeat(100_000).as_bytes(), 40).is_err());
+    }
+}
