@@ -1,0 +1,87 @@
+//! An event as a request leaves it: made into its final form off the request's path.
+
+use events_schema::{
+    TenantId,
+    analytics::{AnalyticEvent, CATEGORY, Level, Operation, Phase, VERSION},
+    millis,
+};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What an event says: `non_sensitive` from level 2, `full` too at level 3.
+#[derive(Default, Clone)]
+pub struct Data {
+    /// Level 2.
+    pub non_sensitive: Map<String, Value>,
+    /// What level 3 adds.
+    pub full: Map<String, Value>,
+}
+
+impl Data {
+    /// What may be said at that level. Nothing to say is no `data`.
+    pub(super) fn at(mut self, level: Level) -> Option<Map<String, Value>> {
+        match level {
+            Level::Metadata => return None,
+            Level::NonSensitive => {}
+            Level::Full => self.non_sensitive.extend(self.full),
+        }
+        (!self.non_sensitive.is_empty()).then_some(self.non_sensitive)
+    }
+}
+
+/// Whose request an event is about.
+#[derive(Clone)]
+pub struct Context {
+    /// `requestId`
+    pub request_id: String,
+    /// `requestIp`
+    pub request_ip: Option<String>,
+    /// `tenantId`
+    pub tenant: TenantId,
+    /// `clientId`
+    pub client_id: Option<String>,
+}
+
+/// What the queue holds.
+pub(super) struct Draft {
+    pub(super) context: Context,
+    pub(super) operation: Operation,
+    pub(super) phase: Phase,
+    pub(super) at: OffsetDateTime,
+    pub(super) data: Option<Map<String, Value>>,
+}
+
+impl From<Draft> for AnalyticEvent {
+    fn from(draft: Draft) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            event_type: draft.operation.analytic_type(draft.phase),
+            category: CATEGORY.to_owned(),
+            request_id: draft.context.request_id,
+            request_ip: draft.context.request_ip,
+            tenant_id: draft.context.tenant,
+            client_id: draft.context.client_id,
+            timestamp: millis(draft.at),
+            version: VERSION.to_owned(),
+            data: draft.data,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_level_says_what_it_may() {
+        let object = |value: Value| value.as_object().cloned().unwrap();
+        let data =
+            Data { non_sensitive: object(json!({"limit": 1})), full: object(json!({"claims": {"a": "b"}})) };
+        assert_eq!(data.clone().at(Level::Metadata), None);
+        assert_eq!(data.clone().at(Level::NonSensitive), Some(object(json!({"limit": 1}))));
+        assert_eq!(data.at(Level::Full), Some(object(json!({"limit": 1, "claims": {"a": "b"}}))));
+        assert_eq!(Data::default().at(Level::Full), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! The side of the queue that requests see.
+
+use super::{
+    draft::{Context, Data, Draft},
+    producer,
+    tally::Tally,
+};
+use crate::{kafka::Topics, settings::Settings};
+use events_schema::analytics::{AnalyticEvent, Level, Operation, Phase};
+use std::{sync::Arc, time::Duration};
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+
+/// How many events may wait. At level 3 they may be large, so fewer.
+fn capacity(level: Level) -> usize {
+    if level == Level::Full { 4_096 } else { 65_536 }
+}
+
+/// Hands events to the producer. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    level: Level,
+    queue: mpsc::Sender<Draft>,
+    tally: Arc<Tally>,
+}
+
+impl Recorder {
+    /// Starts the producer and its queue.
+    ///
+    /// # Errors
+    /// The client can't be made.
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let (recorder, queue) = Self::queue(settings.analytics_level);
+        let topic = Topics::new(&settings.topic_prefix).analytics;
+        producer::start(producer::config(settings)?, topic, queue, recorder.tally.clone())?;
+        Ok(recorder)
+    }
+
+    /// A recorder whose events go to a channel instead of the log, for embedding and tests.
+    pub fn to_channel(level: Level) -> (Self, Events) {
+        let (recorder, queue) = Self::queue(level);
+        let tally = recorder.tally.clone();
+        (recorder, Events { queue, tally })
+    }
+
+    fn queue(level: Level) -> (Self, mpsc::Receiver<Draft>) {
+        let (queue, drafts) = mpsc::channel(capacity(level));
+        (Self { level, queue, tally: Arc::new(Tally::new()) }, drafts)
+    }
+
+    /// Whether level 3 is on, so that a caller need not gather `full` otherwise.
+    pub fn is_full(&self) -> bool {
+        self.level == Level::Full
+    }
+
+    /// Puts an event into the queue; a full queue drops it, counts it (`rollcall_analytics_dropped_total`) and warns once a while.
+    pub fn record(&self, context: &Context, operation: Operation, phase: Phase, data: Data) {
+        self.tally.queued();
+        // The place first: what will be dropped need not be made.
+        match self.queue.try_reserve() {
+            Ok(place) => place.send(Draft {
+                context: context.clone(),
+                operation,
+                phase,
+                at: OffsetDateTime::now_utc(),
+                data: data.at(self.level),
+            }),
+            Err(_) => self.tally.dropped("the queue is full"),
+        }
+    }
+
+    /// Waits (bounded) until what was queued has been delivered.
+    pub async fn flush(&self, within: Duration) {
+        if tokio::time::timeout(within, self.tally.all_settled()).await.is_err() {
+            tracing::warn!("some analytic events were not delivered in time");
+        }
+    }
+}
+
+/// The events of [`Recorder::to_channel`], in order.
+pub struct Events {
+    queue: mpsc::Receiver<Draft>,
+    tally: Arc<Tally>,
+}
+
+impl Events {
+    /// The next event; waits for it. `None`: every recorder is gone.
+    pub async fn next(&mut self) -> Option<AnalyticEvent> {
+        self.queue.recv().await.map(|draft| self.settle(draft))
+    }
+
+    /// The next event, if there is one by now.
+    pub fn try_next(&mut self) -> Option<AnalyticEvent> {
+        self.queue.try_recv().ok().map(|draft| self.settle(draft))
+    }
+
+    fn settle(&self, draft: Draft) -> AnalyticEvent {
+        self.tally.sent();
+        draft.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus::proto::MetricType;
+
+    fn context() -> Context {
+        Context {
+            request_id: "r".to_owned(),
+            request_ip: None,
+            tenant: "acme".parse().unwrap(),
+            client_id: None,
+        }
+    }
+
+    fn dropped() -> f64 {
+        let families = prometheus::gather();
+        let family = families.iter().find(|f| f.name() == "rollcall_analytics_dropped_total").unwrap();
+        assert_eq!(family.get_field_type(), MetricType::COUNTER);
+        family.get_metric()[0].get_counter().value()
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_counts_and_never_waits() {
+        let (recorder, mut events) = Recorder::to_channel(Level::Full);
+        let before = dropped();
+        for _ in 0..capacity(Level::Full) + 7 {
+            recorder.record(&context(), Operation::Retrieve, Phase::Start, Data::default());
+        }
+        assert!(dropped() >= before + 7.0);
+        let kept = std::iter::from_fn(|| events.try_next()).count();
+        assert_eq!(kept, capacity(Level::Full));
+    }
+
+    #[tokio::test]
+    async fn flush_waits_for_what_is_queued() {
+        let (recorder, mut events) = Recorder::to_channel(Level::NonSensitive);
+        recorder.record(&context(), Operation::Retrieve, Phase::Start, Data::default());
+        let long = Duration::from_secs(60);
+        let (event, ()) = tokio::join!(events.next(), recorder.flush(long));
+        assert_eq!(event.unwrap().event_type, "USER_RETRIEVE_START");
+    }
+}

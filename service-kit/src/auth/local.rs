@@ -1,0 +1,159 @@
+//! The local key pair: an Ed25519 key under `$ROLLCALL_HOME`, for a machine without an identity provider.
+
+use crate::settings::{Jwks, Settings};
+use anyhow::{Context as _, anyhow, bail};
+use aws_lc_rs::{encoding::AsDer, signature::Ed25519KeyPair};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use events_schema::TenantId;
+use jsonwebtoken::{
+    Algorithm, EncodingKey, Header, encode, get_current_timestamp,
+    jwk::{Jwk, PublicKeyUse, ThumbprintHash},
+};
+use serde_json::{Map, Value, json};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// The pair, and where its public half can be read.
+pub(super) struct LocalKey {
+    signing: EncodingKey,
+    id: String,
+    pub(super) jwks_path: PathBuf,
+}
+
+/// A token of the local key pair, signed EdDSA.
+///
+/// # Errors
+/// The settings name another key set, or the local key can't be read.
+pub fn local_token(
+    settings: &Settings,
+    tenant: &TenantId,
+    scope: &str,
+    ttl: Duration,
+    client_id: Option<&str>,
+) -> anyhow::Result<String> {
+    let jwt = &settings.jwt;
+    if !matches!(jwt.jwks, Jwks::Local) {
+        bail!(
+            "tokens are of another issuer (ROLLCALL_JWKS_URL or ROLLCALL_JWKS_FILE is set): ask it for one"
+        );
+    }
+    let key = ensure(&settings.home)?;
+    let now = get_current_timestamp();
+    let claims = json!({
+        "iss": jwt.issuer,
+        "aud": jwt.audience,
+        "iat": now,
+        "exp": now.saturating_add(ttl.as_secs()),
+        "jti": Uuid::now_v7(),
+        "scope": scope,
+    });
+    let Value::Object(mut claims) = claims else { bail!("claims are an object") };
+    claims.extend(client_id.map(|id| ("client_id".to_owned(), id.into())));
+    claims.insert(jwt.tenant_claim.clone(), tenant.as_str().into());
+    key.sign(&claims)
+}
+
+impl LocalKey {
+    fn sign(&self, claims: &Map<String, Value>) -> anyhow::Result<String> {
+        let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::EdDSA) };
+        Ok(encode(&header, claims, &self.signing)?)
+    }
+}
+
+/// The pair as it stands in `home`, made now if there is none; and its public half beside it.
+pub(super) fn ensure(home: &Path) -> anyhow::Result<LocalKey> {
+    let key_path = home.join("jwt.key");
+    if !key_path.exists() {
+        create(&key_path).with_context(|| format!("{} can't be made", key_path.display()))?;
+    }
+    let signing =
+        read(&key_path).with_context(|| format!("the local key {} can't be used", key_path.display()))?;
+    let mut public = Jwk::from_encoding_key(&signing, Algorithm::EdDSA)?;
+    let id = public.thumbprint(ThumbprintHash::SHA256)?;
+    public.common.key_id = Some(id.clone());
+    public.common.public_key_use = Some(PublicKeyUse::Signature);
+    let jwks_path = home.join("jwks.json");
+    publish(&jwks_path, &serde_json::to_vec_pretty(&json!({ "keys": [public] }))?)?;
+    Ok(LocalKey { signing, id, jwks_path })
+}
+
+/// Makes a key. Of two that do so at once, one wins and both go on with its key.
+fn create(path: &Path) -> anyhow::Result<()> {
+    let home = path.parent().ok_or_else(|| anyhow!("no directory"))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
+    let pair = Ed25519KeyPair::generate()?;
+    let body = STANDARD.encode(AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair)?.as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    let draft = write_draft(path, pem.as_bytes(), 0o600)?;
+    // A link, unlike a rename, never replaces what is there.
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<EncodingKey> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("others may read it (mode {:03o}): chmod 600 {}", mode & 0o777, path.display());
+    }
+    // The library's own words could quote the file.
+    EncodingKey::from_ed_pem(&fs::read(path)?).map_err(|_| anyhow!("it is no Ed25519 key in PKCS#8 PEM form"))
+}
+
+/// Writes a file as a whole, unless it says so already.
+fn publish(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    let draft = write_draft(path, content, 0o644)?;
+    fs::rename(draft, path).with_context(|| format!("{} can't be written", path.display()))
+}
+
+/// A finished file beside `path`, under a name of its own.
+fn write_draft(path: &Path, content: &[u8], mode: u32) -> io::Result<PathBuf> {
+    let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::testing::Scratch;
+
+    #[test]
+    fn the_key_is_made_once_however_many_ask() {
+        let home = Scratch::new();
+        let path = home.path().join("deep/er");
+        let ids: Vec<String> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(|| ensure(&path).unwrap().id)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]));
+        let mut files: Vec<_> = fs::read_dir(&path).unwrap().map(|f| f.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["jwks.json", "jwt.key"]);
+        assert_eq!(fs::metadata(path.join("jwt.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        let home = Scratch::new();
+        ensure(home.path()).unwrap();
+        let key = home.path().join("jwt.key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = format!("{:#}", ensure(home.path()).err().unwrap());
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Who is asking: bearer tokens, verified against a key set.
+
+mod bearer;
+mod cache;
+mod file;
+mod keys;
+mod local;
+mod principal;
+mod refusal;
+mod remote;
+mod source;
+#[cfg(test)]
+mod testing;
+mod verify;
+
+pub use local::local_token;
+pub use principal::{Principal, Scope};
+
+use crate::{
+    problem::Problem,
+    settings::{JwtSettings, Settings},
+};
+use actix_web::HttpRequest;
+use cache::Cache;
+use keys::KeySet;
+use refusal::Refusal;
+use source::Source;
+use std::{path::Path, sync::Arc};
+use verify::{Verified, Verifier};
+
+/// Verifies tokens. One per process.
+pub struct Authenticator {
+    source: Source,
+    verifier: Verifier,
+    cache: Cache,
+}
+
+impl Authenticator {
+    /// From the settings; a file is read and the local pair is made (if `Jwks::Local`) here, a URL is fetched when first needed.
+    ///
+    /// # Errors
+    /// The key set's file can't be read.
+    pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+        Self::of(&settings.jwt, &settings.home)
+    }
+
+    fn of(jwt: &JwtSettings, home: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            source: Source::new(&jwt.jwks, home)?,
+            verifier: Verifier::new(jwt),
+            cache: Cache::default(),
+        })
+    }
+
+    /// The principal of a request; 401 with `WWW-Authenticate: Bearer…` otherwise (503 when the key set can't be had at all).
+    ///
+    /// # Errors
+    /// The answer to give.
+    pub async fn authenticate(&self, request: &HttpRequest) -> Result<Principal, Problem> {
+        let token = bearer::token(request.headers())?;
+        let keys = self.source.keys().await?;
+        match self.cache.get(token, keys.id()) {
+            Some(principal) => Ok(principal),
+            None => self.verify(token, keys).await,
+        }
+    }
+
+    /// Verifies a token that the cache does not hold. A key that is not known may be a new one: then the key set is asked for again.
+    async fn verify(&self, token: &str, mut keys: Arc<KeySet>) -> Result<Principal, Problem> {
+        let mut verified = self.verifier.verify(token, &keys);
+        if verified == Err(Refusal::UnknownKey) {
+            keys = self.source.newer_than(keys).await?;
+            verified = self.verifier.verify(token, &keys);
+        }
+        let Verified { principal, expires_at } = verified?;
+        self.cache.put(token, keys.id(), principal.clone(), expires_at);
+        Ok(principal)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Why a token is not believed: a closed list of fixed words, so that no part of a token is ever echoed.
+
+use crate::problem::{Code, Problem};
+use jsonwebtoken::errors::{Error, ErrorKind};
+
+/// Why a request is not authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No bearer token was sent.
+    Missing,
+    /// More than one `Authorization` header.
+    Repeated,
+    /// The token is longer than any we take.
+    TooLong,
+    /// Not a JWT that we can read.
+    Malformed,
+    /// `alg` is not one of ours, or does not fit the key.
+    Algorithm,
+    /// No key of the set has signed it, as far as its `kid` tells.
+    UnknownKey,
+    /// The signature is not that of the key.
+    Signature,
+    /// `exp` is missing or no number.
+    NoExpiry,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` lies ahead, or is no number.
+    NotYet,
+    /// `iss` is missing or another's.
+    Issuer,
+    /// `aud` is missing or does not name us.
+    Audience,
+    /// The tenant claim is missing or no tenant id.
+    Tenant,
+}
+
+impl Refusal {
+    /// What to mend, for people.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Missing => "Send a bearer token: Authorization: Bearer <token>",
+            Self::Repeated => "Send exactly one Authorization header",
+            Self::TooLong => "The token is too long: at most 8192 bytes are taken",
+            Self::Malformed => "The token is not a readable JWT",
+            Self::Algorithm => {
+                "The token's algorithm is not accepted: use RS256, ES256 or EdDSA, as fits the key"
+            }
+            Self::UnknownKey => "The token is signed by a key that is not in the key set",
+            Self::Signature => "The token's signature is wrong",
+            Self::NoExpiry => "The token has no usable expiry (exp)",
+            Self::Expired => "The token has expired: get a new one",
+            Self::NotYet => "The token is not valid yet (nbf)",
+            Self::Issuer => "The token is of another issuer (iss)",
+            Self::Audience => "The token is for another audience (aud)",
+            Self::Tenant => "The token's tenant claim is missing or is not a tenant id",
+        }
+    }
+
+    /// RFC 6750: no error attribute where no token was sent.
+    fn challenge(self) -> String {
+        match self {
+            Self::Missing => "Bearer".to_owned(),
+            _ => format!(r#"Bearer error="invalid_token", error_description="{}""#, self.message()),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Code::Unauthorized, refusal.message()).header("WWW-Authenticate", refusal.challenge())
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => {
+                match name.as_str() {
+                    "exp" => Self::NoExpiry,
+                    "nbf" => Self::NotYet,
+                    "iss" => Self::Issuer,
+                    "aud" => Self::Audience,
+                    _ => Self::Malformed,
+                }
+            }
+            ErrorKind::ExpiredSignature => Self::Expired,
+            ErrorKind::ImmatureSignature => Self::NotYet,
+            ErrorKind::InvalidIssuer => Self::Issuer,
+            ErrorKind::InvalidAudience => Self::Audience,
+            ErrorKind::InvalidAlgorithm => Self::Algorithm,
+            ErrorKind::InvalidSignature => Self::Signature,
+            _ => Self::Malformed,
+        }
+    }
+}

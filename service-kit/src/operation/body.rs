@@ -1,0 +1,104 @@
+//! A JSON request body, bounded: by its declared length at once, else while it is read.
+
+use crate::problem::{Code, Location, Problem};
+use actix_web::{
+    HttpRequest,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap},
+    web::{Bytes, BytesMut, Payload},
+};
+use futures_util::StreamExt;
+
+/// Reads the body: 413 where it is longer than `limit`, 415 where it is not declared as plain JSON.
+pub(super) async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    let headers = request.headers();
+    let declared = declared_length(headers);
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    check_encoding(headers)?;
+    check_type(headers)?;
+    collect(payload, limit, declared.map_or(0, |length| length as usize)).await
+}
+
+async fn collect(mut payload: Payload, limit: usize, expected: usize) -> Result<Bytes, Problem> {
+    let mut body = BytesMut::with_capacity(expected);
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk
+            .map_err(|_| Problem::invalid(None, "The body can't be read to its end", "", Location::Body))?;
+        if body.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Code::PayloadTooLarge, format!("The request body is larger than {limit} bytes"))
+}
+
+fn unsupported(message: &str) -> Problem {
+    Problem::new(Code::UnsupportedMediaType, message)
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_identity = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+    match headers.get_all(CONTENT_ENCODING).all(|value| is_identity(value.as_bytes())) {
+        true => Ok(()),
+        false => {
+            Err(unsupported("Send the body without a Content-Encoding").header("Accept-Encoding", "identity"))
+        }
+    }
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut values = headers.get_all(CONTENT_TYPE);
+    let value = values.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match values.next().is_none() && is_json(value) {
+        true => Ok(()),
+        false => Err(unsupported("Send the body as application/json in UTF-8")),
+    }
+}
+
+/// `application/json` with any parameters, as long as a charset is UTF-8.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json")) && parts.all(is_utf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_by_any_of_its_spellings() {
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json; v=1",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in [
+            "",
+            "text/json",
+            "application/jsonp",
+            "application/json; charset=latin1",
+            "application/problem+json",
+        ] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+}

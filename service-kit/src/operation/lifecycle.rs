@@ -1,0 +1,84 @@
+//! The two analytic events of a request: one START, one end, whatever happens.
+
+use super::{Call, Done};
+use crate::{
+    analytics::{Context, Data, Recorder},
+    problem::Problem,
+};
+use actix_web::HttpResponse;
+use events_schema::analytics::{Operation, Phase};
+use serde_json::json;
+
+/// An end for requests that never got an answer.
+const CLIENT_CLOSED: (&str, &str) = ("ClientClosedRequest", "The client went away before the answer");
+const PANICKED: (&str, &str) = ("InternalServerError", "Internal Server Error");
+
+/// Follows one request. When it is dropped without an end, because the future was dropped or something in it panicked, it
+/// records what is still missing.
+pub(super) struct Lifecycle {
+    recorder: Recorder,
+    context: Context,
+    operation: Operation,
+    fail: Data,
+    is_started: bool,
+    is_ended: bool,
+}
+
+impl Lifecycle {
+    pub(super) fn new(call: &Call) -> Self {
+        Self {
+            recorder: call.recorder.clone(),
+            context: call.context.clone(),
+            operation: call.operation,
+            fail: Data::default(),
+            is_started: false,
+            is_ended: false,
+        }
+    }
+
+    /// Records START; keeps what a FAIL would say beside the error.
+    pub(super) fn start(&mut self, start: Data, fail: Data) {
+        self.is_started = true;
+        self.fail = fail;
+        self.record(Phase::Start, start);
+    }
+
+    /// Records the end and makes the answer.
+    pub(super) fn end(mut self, outcome: Result<Done, Problem>) -> HttpResponse {
+        self.is_ended = true;
+        match outcome {
+            Ok(Done { response, success }) => {
+                if let Some(data) = success {
+                    self.record(Phase::Success, data);
+                }
+                response
+            }
+            Err(problem) => {
+                self.fail(&format!("{:?}", problem.code), &problem.message);
+                problem.response()
+            }
+        }
+    }
+
+    fn fail(&mut self, error_type: &str, message: &str) {
+        let mut data = std::mem::take(&mut self.fail);
+        data.non_sensitive.insert("error".to_owned(), json!({ "type": error_type, "message": message }));
+        self.record(Phase::Fail, data);
+    }
+
+    fn record(&self, phase: Phase, data: Data) {
+        self.recorder.record(&self.context, self.operation, phase, data);
+    }
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        if !self.is_started {
+            self.record(Phase::Start, Data::default());
+        }
+        if !self.is_ended {
+            let (error_type, message) = if std::thread::panicking() { PANICKED } else { CLIENT_CLOSED };
+            self.fail(error_type, message);
+        }
+    }
+}
