@@ -1,7 +1,11 @@
 //! Pools of Postgres connections.
-// STUB: helper S1.
 
-use sqlx::PgPool;
+use anyhow::anyhow;
+use sqlx::{
+    Executor as _, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{str::FromStr as _, time::Duration};
 
 /// Who uses the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,11 +16,61 @@ pub enum Role {
     Reader,
 }
 
+/// So that a server that went away without a word is noticed on both sides.
+const KEEPALIVE: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3")];
+
+/// `SET ROLE`, as a query that does nothing where the role does not exist or may not be taken.
+const TAKE_READER_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles \
+     WHERE rolname = 'rollcall_reader' AND pg_has_role(current_user, oid, 'member')";
+
 /// A lazy pool (it connects when first used, so start order does not matter), at most `connections`, with a bounded acquire (3 s),
-/// a statement timeout, `application_name` and TCP keepalive.
+/// a statement timeout (10 s for readers, 60 s for the projector), `application_name` and TCP keepalive.
 ///
 /// # Errors
 /// The URL can't be read.
-pub fn pool(_url: &str, _role: Role, _connections: u32) -> anyhow::Result<PgPool> {
-    unimplemented!()
+pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
+    // The parser's own words could repeat a part of the URL, which holds a password.
+    let options =
+        PgConnectOptions::from_str(url).map_err(|_| anyhow!("DATABASE_URL: must be a postgres:// URL"))?;
+    let options = options
+        .application_name(role.application_name())
+        .options(KEEPALIVE)
+        .options(role.options().iter().copied());
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(3));
+    let pool = match role {
+        Role::Projector => pool,
+        Role::Reader => pool.after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(TAKE_READER_ROLE).await.map(drop) })
+        }),
+    };
+    Ok(pool.connect_lazy_with(options))
+}
+
+impl Role {
+    fn application_name(self) -> &'static str {
+        match self {
+            Self::Projector => "rollcall projector",
+            Self::Reader => "rollcall reader",
+        }
+    }
+
+    fn options(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Projector => &[("statement_timeout", "60s")],
+            Self::Reader => &[("statement_timeout", "10s"), ("default_transaction_read_only", "on")],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bad_url_is_refused_without_repeating_it() {
+        let error = pool("hush", Role::Reader, 1).err().map(|error| format!("{error:?}")).unwrap_or_default();
+        assert!(error.contains("DATABASE_URL") && !error.contains("hush"), "{error}");
+        assert!(pool("postgres://u:p@127.0.0.1:1/x", Role::Projector, 1).is_ok());
+    }
 }

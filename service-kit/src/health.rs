@@ -1,15 +1,133 @@
 //! Whether this process can do its work, dependency by dependency.
-// STUB: helper S1.
 
-use futures_util::future::BoxFuture;
+use actix_web::{
+    HttpResponse, guard,
+    http::header,
+    web::{self, ServiceConfig},
+};
+use futures_util::future::{BoxFuture, join_all};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+/// How long a dependency may take to show that it is there.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// The checks of `/health/ready`. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Health {}
+pub struct Health {
+    checks: Arc<RwLock<Vec<(&'static str, Check)>>>,
+}
+
+/// What a dependency's check found.
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+enum Dependency {
+    Up,
+    Down { reason: String },
+}
+
+/// The body of `/health/ready`.
+#[derive(Serialize)]
+struct Report {
+    status: &'static str,
+    dependencies: BTreeMap<&'static str, Dependency>,
+}
 
 impl Health {
     /// Adds a named dependency; `check` says in words what is wrong (bounded to 1 s, run when asked, never with secrets in the text).
-    pub fn add(&self, _name: &'static str, _check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static) {
-        unimplemented!()
+    pub fn add(
+        &self,
+        name: &'static str,
+        check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    ) {
+        let mut checks = self.checks.write().unwrap_or_else(PoisonError::into_inner);
+        checks.push((name, Arc::new(check)));
+    }
+
+    /// Whether every dependency is up.
+    pub async fn is_ready(&self) -> bool {
+        self.dependencies().await.values().all(Dependency::is_up)
+    }
+
+    /// Asks all dependencies at once.
+    async fn dependencies(&self) -> BTreeMap<&'static str, Dependency> {
+        let checks = self.checks.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let asked = checks.into_iter().map(async |(name, check)| (name, Dependency::ask(check).await));
+        join_all(asked).await.into_iter().collect()
+    }
+
+    /// Mounts `/health/live` and `/health/ready`.
+    pub(crate) fn mount(self, config: &mut ServiceConfig) {
+        let ready = move || {
+            let health = self.clone();
+            async move { report(health.dependencies().await) }
+        };
+        config
+            .service(web::resource("/health/live").guard(guard::Get()).to(live))
+            .service(web::resource("/health/ready").guard(guard::Get()).to(ready));
+    }
+}
+
+impl Dependency {
+    async fn ask(check: Check) -> Self {
+        match tokio::time::timeout(CHECK_TIMEOUT, check()).await {
+            Ok(Ok(())) => Self::Up,
+            Ok(Err(reason)) => Self::Down { reason },
+            Err(_) => Self::Down { reason: "no answer within a second".to_owned() },
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self, Self::Up)
+    }
+}
+
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().insert_header(NOT_CACHED).json(serde_json::json!({"status": "ok"}))
+}
+
+fn report(dependencies: BTreeMap<&'static str, Dependency>) -> HttpResponse {
+    let is_ready = dependencies.values().all(Dependency::is_up);
+    let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let status = if is_ready { "ready" } else { "not ready" };
+    response.insert_header(NOT_CACHED).json(Report { status, dependencies })
+}
+
+const NOT_CACHED: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::{App, http::StatusCode, test};
+    use serde_json::{Value, json};
+    use std::future;
+
+    async fn ready(health: Health) -> (StatusCode, Value) {
+        let app = test::init_service(App::new().configure(|config| health.mount(config))).await;
+        let request = test::TestRequest::get().uri("/health/ready").to_request();
+        let response = test::call_service(&app, request).await;
+        assert_eq!(response.headers().get("cache-control").unwrap(), "no-store");
+        (response.status(), test::read_body_json(response).await)
+    }
+
+    #[actix_web::test]
+    async fn each_dependency_is_named_with_its_state() {
+        let health = Health::default();
+        health.add("postgres", || Box::pin(future::ready(Ok(()))));
+        let up = json!({"status": "ready", "dependencies": {"postgres": {"status": "up"}}});
+        assert_eq!(ready(health.clone()).await, (StatusCode::OK, up));
+
+        health.add("kafka", || Box::pin(future::ready(Err("no broker".to_owned()))));
+        health.add("redis", || Box::pin(future::pending()));
+        let (status, body) = ready(health).await;
+        assert_eq!((status, &body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("not ready")));
+        assert_eq!(body["dependencies"]["kafka"], json!({"status": "down", "reason": "no broker"}));
+        assert_eq!(body["dependencies"]["redis"]["reason"], "no answer within a second");
     }
 }

@@ -1,0 +1,93 @@
+//! What the clients of the log start from.
+
+use crate::settings::{Settings, SettingsError};
+use rdkafka::ClientConfig;
+use std::time::Duration;
+
+/// Of every client.
+const CLIENT: &[(&str, &str)] = &[
+    ("client.id", "rollcall"),
+    ("socket.keepalive.enable", "true"),
+    // A broker that comes back is found again within a second.
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
+/// Of producers of domain events. Writes wait for their append, so a batch waits next to nothing to fill up.
+const PRODUCER: &[(&str, &str)] = &[
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // As the Java clients have it, so that anyone's producer reaches the user's own partition.
+    ("partitioner", "murmur2_random"),
+    ("linger.ms", "1"),
+];
+
+/// What every client of the log starts from: brokers, client id, the operator's own keys (which win).
+///
+/// # Errors
+/// `KAFKA_BROKERS` is not set.
+pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+    config(settings, CLIENT.iter().map(|(key, value)| (*key, (*value).to_owned())))
+}
+
+/// What a producer of domain events starts from: idempotent, `acks=all`, `partitioner=murmur2_random`, low linger,
+/// `message.timeout.ms` below the visibility timeout (within 1 s to 4 s).
+///
+/// # Errors
+/// `KAFKA_BROKERS` is not set.
+pub fn producer_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+    let timeout = delivery_timeout(settings.visibility_timeout).as_millis().to_string();
+    let ours = CLIENT.iter().chain(PRODUCER).map(|(key, value)| (*key, (*value).to_owned()));
+    config(settings, ours.chain([("message.timeout.ms", timeout)]))
+}
+
+/// The operator's keys come last; those that would break a promise have been refused when the settings were read.
+fn config<'a>(
+    settings: &Settings,
+    ours: impl Iterator<Item = (&'a str, String)>,
+) -> Result<ClientConfig, SettingsError> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", settings.kafka_brokers()?);
+    config.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+    config.extend(settings.kafka.clone());
+    Ok(config)
+}
+
+fn delivery_timeout(visibility: Duration) -> Duration {
+    (visibility * 4 / 5).clamp(Duration::from_secs(1), Duration::from_secs(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kafka::Topics, settings::Settings};
+
+    fn settings(vars: &[(&str, &str)]) -> Settings {
+        let brokers = ("KAFKA_BROKERS", "127.0.0.1:1");
+        let vars = vars.iter().chain([&brokers]).map(|(name, value)| (name.to_string(), value.to_string()));
+        Settings::from_vars(vars, "127.0.0.1:0").unwrap()
+    }
+
+    #[test]
+    fn the_operators_keys_win() {
+        let config = producer_config(&settings(&[("ROLLCALL_KAFKA__LINGER_MS", "20")])).unwrap();
+        assert_eq!((config.get("linger.ms"), config.get("acks")), (Some("20"), Some("all")));
+        assert_eq!(config.get("bootstrap.servers"), Some("127.0.0.1:1"));
+        assert_eq!(config.get("message.timeout.ms"), Some("4000"));
+        assert!(config.create_native_config().is_ok());
+    }
+
+    #[test]
+    fn without_brokers_there_is_no_client() {
+        let settings = Settings::from_vars([], "127.0.0.1:0").unwrap();
+        assert_eq!(client_config(&settings).unwrap_err().name, "KAFKA_BROKERS");
+    }
+
+    #[test]
+    fn the_prefix_stands_before_every_topic() {
+        let topics = Topics::new("dev.");
+        assert_eq!(
+            [topics.users, topics.credentials, topics.analytics],
+            ["dev.users.events", "dev.users.credentials", "dev.users.analytics"]
+        );
+    }
+}

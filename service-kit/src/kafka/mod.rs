@@ -1,0 +1,32 @@
+//! Clients of the log, and the topics as the design promises them.
+
+mod client;
+mod ensure;
+
+pub use client::{client_config, producer_config};
+pub use ensure::ensure_topics;
+
+use events_schema::topics;
+
+/// The topics' names, with the deployment's prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// User facts.
+    pub users: String,
+    /// Credential facts.
+    pub credentials: String,
+    /// Analytic events.
+    pub analytics: String,
+}
+
+impl Topics {
+    /// The names under a prefix.
+    pub fn new(prefix: &str) -> Self {
+        let name = |base| format!("{prefix}{base}");
+        Self {
+            users: name(topics::USERS),
+            credentials: name(topics::CREDENTIALS),
+            analytics: name(topics::ANALYTICS),
+        }
+    }
+}

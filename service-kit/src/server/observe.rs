@@ -1,0 +1,134 @@
+//! Around every request: its id, its log line, its metrics, and an answer even where the code panicked.
+
+use super::fallback::problem_for;
+use crate::{
+    metrics,
+    problem::Problem,
+    request_id::{HEADER, RequestId},
+};
+use actix_web::{
+    Error, HttpMessage, HttpRequest,
+    body::{BodySize, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+use events_schema::TenantId;
+use futures_util::FutureExt as _;
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static(HEADER);
+
+/// The tenant of a request, for its log line.
+struct LoggedTenant(TenantId);
+
+/// Adds the tenant to the request's log line.
+pub fn log_tenant(request: &HttpRequest, tenant: &TenantId) {
+    request.extensions_mut().insert(LoggedTenant(tenant.clone()));
+}
+
+/// What the log line and the metrics say of a request, whatever became of it.
+struct Seen {
+    method: &'static str,
+    id: String,
+    began: Instant,
+}
+
+pub(super) async fn observe<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let id = take_or_make(request.headers());
+    let seen = Seen { method: method(request.method()), id: id.as_str().to_owned(), began: Instant::now() };
+    request.extensions_mut().insert(id);
+    match AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await {
+        Ok(Ok(response)) => Ok(seen.answered(response)),
+        Ok(Err(error)) => Err(seen.failed(error)),
+        Err(_) => Err(seen.failed(Problem::internal().into())),
+    }
+}
+
+impl Seen {
+    fn answered<B: MessageBody + 'static>(
+        self,
+        response: ServiceResponse<B>,
+    ) -> ServiceResponse<EitherBody<B>> {
+        let mut response = in_our_words(response);
+        // A sane id is a header's value by its very alphabet.
+        if let Ok(id) = HeaderValue::from_str(&self.id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        let request = response.request();
+        let pattern = request.match_pattern();
+        let size = match response.response().body().size() {
+            BodySize::Sized(size) => Some(size),
+            BodySize::None => Some(0),
+            BodySize::Stream => None,
+        };
+        let extensions = request.extensions();
+        let tenant = extensions.get::<LoggedTenant>().map(|tenant| tenant.0.as_str());
+        self.report(pattern.as_deref().unwrap_or("unmatched"), response.status().as_u16(), size, tenant);
+        drop(extensions);
+        response
+    }
+
+    /// The request is gone here, and its route with it; the answer carries its headers in the problem.
+    fn failed(self, error: Error) -> Error {
+        let status = error.as_response_error().status_code();
+        let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| problem_for(status));
+        self.report("failed", problem.code.status().as_u16(), None, None);
+        problem.header(HEADER, self.id).into()
+    }
+
+    /// The canonical line. The path and the query stay out of it: they may name a user.
+    fn report(&self, route: &str, status: u16, bytes: Option<u64>, tenant: Option<&str>) {
+        let (method, took) = (self.method, self.began.elapsed());
+        metrics::http::observe(route, method, status, took);
+        let duration_ms = millis(took);
+        tracing::info!(
+            target: "http", method, route, status, duration_ms, bytes, tenant, request_id = self.id, "request"
+        );
+    }
+}
+
+/// An error of the framework (a path that can't be decoded, say) answers in the API's own shape.
+fn in_our_words<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    let is_foreign = response.response().error().is_some_and(|error| error.as_error::<Problem>().is_none());
+    if !is_foreign {
+        return response.map_into_left_body();
+    }
+    let problem = problem_for(response.status()).response();
+    response.into_response(problem.map_into_right_body())
+}
+
+/// A header that is repeated is as strange as one that is no token.
+fn take_or_make(headers: &HeaderMap) -> RequestId {
+    let mut given = headers.get_all(REQUEST_ID);
+    let only = given.next().filter(|_| given.next().is_none());
+    RequestId::take_or_make(only.and_then(|value| value.to_str().ok()))
+}
+
+/// A closed list, since anyone can invent methods.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
+}

@@ -1,0 +1,87 @@
+//! Every variable, with its default: what is read, what `.env.example` shows and what a typo is compared with.
+
+/// One variable.
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    /// Empty: nothing, or what the meaning in `.env.example` says.
+    pub(super) default: &'static str,
+    /// Whether `<NAME>_FILE` may name a file that holds the value.
+    pub(super) is_secret: bool,
+}
+
+const fn plain(name: &'static str, default: &'static str) -> Setting {
+    Setting { name, default, is_secret: false }
+}
+
+const fn secret(name: &'static str) -> Setting {
+    Setting { name, default: "", is_secret: true }
+}
+
+/// What librdkafka's own keys start with.
+pub(super) const KAFKA_PREFIX: &str = "ROLLCALL_KAFKA__";
+
+/// Every variable but librdkafka's own. `ROLLCALL_ADDR` has another default in each service.
+pub(super) const SETTINGS: &[Setting] = &[
+    plain("ROLLCALL_ADDR", ""),
+    plain("ROLLCALL_URL", ""),
+    plain("ROLLCALL_HOME", ".rollcall"),
+    secret("DATABASE_URL"),
+    secret("REDIS_URL"),
+    secret("KAFKA_BROKERS"),
+    plain("ROLLCALL_KAFKA_PORT", ""),
+    plain("ROLLCALL_TOPIC_PREFIX", ""),
+    plain("ROLLCALL_PARTITIONS", "12"),
+    plain("ROLLCALL_JWKS_URL", ""),
+    plain("ROLLCALL_JWKS_FILE", ""),
+    plain("ROLLCALL_JWT_ISSUER", "rollcall-local"),
+    plain("ROLLCALL_JWT_AUDIENCE", "rollcall"),
+    plain("ROLLCALL_TENANT_CLAIM", "tenant_id"),
+    plain("ROLLCALL_MASTER_KEY_FILE", ""),
+    plain("ROLLCALL_VISIBILITY_TIMEOUT", "5s"),
+    plain("ROLLCALL_ANALYTICS_LEVEL", "2"),
+    plain("ROLLCALL_LOG", "info"),
+];
+
+/// The variable of that name.
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The variable whose name is nearest to one that is unknown, if it is near enough to be meant.
+pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
+    let distances = SETTINGS.iter().map(|setting| (distance(unknown, setting.name), setting.name));
+    distances.min().filter(|(distance, _)| *distance <= 5).map(|(_, name)| name)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_what_was_meant() {
+        assert_eq!(nearest("ROLLCALL_PARTITION"), Some("ROLLCALL_PARTITIONS"));
+        assert_eq!(nearest("ROLLCALL_ADDR_FILE"), Some("ROLLCALL_ADDR"));
+        assert_eq!(nearest("ROLLCALL_SOMETHING_ELSE_ENTIRELY"), None);
+    }
+
+    #[test]
+    fn distance_counts_single_changes() {
+        assert_eq!((distance("", "abc"), distance("kitten", "sitting"), distance("a", "a")), (3, 3, 0));
+    }
+}

@@ -1,0 +1,102 @@
+//! Where values come from: a variable, a file that `<NAME>_FILE` names, or the default.
+
+use super::{
+    SettingsError,
+    names::{self, KAFKA_PREFIX},
+};
+use std::collections::BTreeMap;
+
+/// The variables that are ours, all of them known.
+pub(super) struct Source {
+    given: BTreeMap<String, String>,
+}
+
+impl Source {
+    /// Takes what is ours of an environment.
+    pub(super) fn new(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
+        let given: BTreeMap<_, _> = vars.into_iter().filter(|(name, _)| is_ours(name)).collect();
+        match given.keys().find(|name| !is_known(name)) {
+            Some(unknown) => Err(unknown_name(unknown)),
+            None => Ok(Self { given }),
+        }
+    }
+
+    /// The value as it was given, if it was; empty is refused.
+    pub(super) fn given(&self, name: &str) -> Result<Option<String>, SettingsError> {
+        let plain = self.given.get(name).cloned();
+        let file = format!("{name}_FILE");
+        let value = match (plain, self.given.get(&file)) {
+            (Some(_), Some(_)) if is_secret(name) => {
+                return Err(SettingsError::new(name, format!("give it or {file}, not both")));
+            }
+            (None, Some(path)) if is_secret(name) => Some(read_secret(&file, path)?),
+            (plain, _) => plain,
+        };
+        match value {
+            Some(value) if value.is_empty() && name != "ROLLCALL_TOPIC_PREFIX" => Err(empty(name)),
+            value => Ok(value),
+        }
+    }
+
+    /// The value or its default, read by `parse`; `wanted` says what that takes.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &str,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, SettingsError> {
+        let default = names::find(name).map_or("", |setting| setting.default);
+        let value = self.given(name)?;
+        // The value stays out of the message: it could hold a password.
+        parse(value.as_deref().unwrap_or(default))
+            .ok_or_else(|| SettingsError::new(name, format!("must be {wanted}")))
+    }
+
+    /// The same for one that may be left out.
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, SettingsError> {
+        if self.given(name)?.is_none() { Ok(None) } else { self.parsed(name, wanted, parse).map(Some) }
+    }
+
+    /// librdkafka's own keys: the whole name as it was given, what follows the prefix, and the value.
+    pub(super) fn kafka(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.given
+            .iter()
+            .filter_map(|(name, value)| Some((&**name, name.strip_prefix(KAFKA_PREFIX)?, &**value)))
+    }
+}
+
+/// What a file holds, without the line end that editors put there.
+pub(super) fn read_secret(name: &str, path: &str) -> Result<String, SettingsError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| SettingsError::new(name, format!("the file can't be read: {}", error.kind())))?;
+    let value = text.trim_end_matches(['\r', '\n']);
+    if value.is_empty() { Err(SettingsError::new(name, "the file is empty")) } else { Ok(value.to_owned()) }
+}
+
+/// Whether a variable of that name is for us.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("ROLLCALL_") || is_known(name)
+}
+
+fn is_known(name: &str) -> bool {
+    let is_kafka = name.strip_prefix(KAFKA_PREFIX).is_some_and(|key| !key.is_empty());
+    is_kafka || names::find(name).is_some() || name.strip_suffix("_FILE").is_some_and(is_secret)
+}
+
+fn is_secret(name: &str) -> bool {
+    names::find(name).is_some_and(|setting| setting.is_secret)
+}
+
+fn empty(name: &str) -> SettingsError {
+    SettingsError::new(name, "must not be empty; leave it out for its default")
+}
+
+fn unknown_name(name: &str) -> SettingsError {
+    let hint = names::nearest(name).map_or(String::new(), |near| format!("; did you mean {near}?"));
+    SettingsError::new(name, format!("there is no such setting{hint}"))
+}
