@@ -118,7 +118,7 @@ mod tests {
         let families = prometheus::gather();
         let family = families.iter().find(|f| f.name() == "rollcall_analytics_dropped_total").unwrap();
         assert_eq!(family.get_field_type(), MetricType::COUNTER);
-        family.get_metric()[0].get_counter().value()
+        family.get_metric()[0].get_counter().get_value()
     }
 
     #[test]

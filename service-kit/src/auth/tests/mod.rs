@@ -1,0 +1,3 @@
+mod authenticator;
+mod refusals;
+mod rotation;
