@@ -51,10 +51,10 @@ mod tests {
 
     #[test]
     fn a_filter_is_levels_and_targets() {
-        for good in ["info", "warn,projector=debug", "off", "info, http=warn", "WARN"] {
+        for good in ["info", "warn,projector=debug", "off", "WARN", "info,http[{route}]=debug"] {
             assert!(checked(good).is_some(), "{good}");
         }
-        for bad in ["", "loud", "info,projector", "projector=loud", "info,"] {
+        for bad in ["", "loud", "info,projector", "projector=loud", "info,", "info, http=warn"] {
             assert!(checked(bad).is_none(), "{bad}");
         }
     }

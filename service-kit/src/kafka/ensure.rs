@@ -100,10 +100,13 @@ impl Admin {
 
     /// The number of a topic's partitions, if it exists.
     async fn partitions(&self, topic: &str) -> anyhow::Result<Option<u32>> {
-        let (client, name) = (Arc::clone(&self.client), topic.to_owned());
-        let ask = move || client.inner().fetch_metadata(Some(&name), REQUEST);
+        let client = Arc::clone(&self.client);
+        // Of all topics: asking for one by name would make a broker create it, with settings of its own.
+        let ask = move || client.inner().fetch_metadata(None, REQUEST);
         let metadata = tokio::task::spawn_blocking(ask).await?.context("KAFKA_BROKERS: no broker answers")?;
-        let Some(found) = metadata.topics().first() else { return Ok(None) };
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Ok(None);
+        };
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(u32::try_from(found.partitions().len()).ok().filter(|count| *count > 0)),
             // No leader yet: it has just been made.

@@ -49,6 +49,7 @@ pub(super) fn find(name: &str) -> Option<&'static Setting> {
 
 /// The variable whose name is nearest to one that is unknown, if it is near enough to be meant.
 pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
+    let unknown = unknown.strip_suffix("_FILE").unwrap_or(unknown);
     let distances = SETTINGS.iter().map(|setting| (distance(unknown, setting.name), setting.name));
     distances.min().filter(|(distance, _)| *distance <= 5).map(|(_, name)| name)
 }
