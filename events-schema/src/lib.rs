@@ -5,6 +5,7 @@
 pub mod analytics;
 pub mod credential;
 mod decode;
+mod digest;
 mod envelope;
 mod key;
 pub mod personal;
@@ -14,6 +15,7 @@ mod upcast;
 pub mod user;
 
 pub use decode::{CredentialRecord, DecodeError, UserRecord, decode_credential, decode_user};
+pub use digest::creation_digest;
 pub use envelope::{CONTENT_TYPE, Envelope, EventType, Headers, SOURCE};
 pub use key::{InvalidTenant, TenantId, UserKey};
 pub use timestamp::{Timestamp, millis};

@@ -1,0 +1,71 @@
+//! The digest by which two bodies of a create are compared without keeping the body.
+
+use crate::personal::Personal;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 of the personal part as JSON with sorted keys. Two bodies that are equal as JSON have the same digest: the order of keys
+/// does not matter, and a number counts by its value, so `1` is `1.0`.
+pub fn creation_digest(personal: &Personal) -> [u8; 32] {
+    let value = serde_json::to_value(personal).unwrap_or_default();
+    Sha256::digest(canonical(value).to_string()).into()
+}
+
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.into_iter().collect();
+            members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(members.into_iter().map(|(key, value)| (key, canonical(value))).collect::<Map<_, _>>())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
+        Value::Number(number) => number.as_f64().filter(|_| number.is_f64()).map_or(Value::Number(number), whole),
+        Value::Null | Value::Bool(_) | Value::String(_) => value,
+    }
+}
+
+/// A double without a fraction as the integer that it is, where there is one.
+fn whole(number: f64) -> Value {
+    // The bounds are powers of two, so they are exact as doubles.
+    const SIGNED: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    const UNSIGNED: std::ops::Range<f64> = 0.0..18_446_744_073_709_551_616.0;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    match number {
+        n if n.fract() != 0.0 => n.into(),
+        n if SIGNED.contains(&n) => (n as i64).into(),
+        n if UNSIGNED.contains(&n) => (n as u64).into(),
+        n => n.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(json: &str) -> [u8; 32] {
+        creation_digest(&serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn equal_as_json_is_equal() {
+        let one = digest(r#"{"claims":{"a":1,"b":{"c":[1.0,-0.0],"d":1e3}}}"#);
+        assert_eq!(one, digest(r#"{"claims":{"b":{"d":1000,"c":[1,0]},"a":1.0}}"#));
+    }
+
+    #[test]
+    fn what_differs_differs() {
+        let bodies = [
+            r#"{"claims":{}}"#,
+            r#"{"claims":{"a":1}}"#,
+            r#"{"claims":{"a":"1"}}"#,
+            r#"{"claims":{"a":1.5}}"#,
+            r#"{"claims":{"a":[1,2]}}"#,
+            r#"{"claims":{"a":[2,1]}}"#,
+            r#"{"claims":{"a":9007199254740992}}"#,
+            r#"{"claims":{"a":9007199254740993}}"#,
+            r#"{"claims":{},"authenticationProvider":{"subjectId":"a"}}"#,
+        ];
+        let digests: std::collections::HashSet<_> = bodies.iter().map(|body| digest(body)).collect();
+        assert_eq!(digests.len(), bodies.len());
+    }
+}
