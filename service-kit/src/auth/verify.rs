@@ -28,9 +28,7 @@ pub(super) struct Verifier {
 
 impl Verifier {
     pub(super) fn new(jwt: &JwtSettings) -> Self {
-        let mut validation = Validation::default();
-        validation.leeway = LEEWAY;
-        validation.validate_nbf = true;
+        let mut validation = Validation { leeway: LEEWAY, validate_nbf: true, ..Validation::default() };
         validation.set_issuer(&[&jwt.issuer]);
         validation.set_audience(&[&jwt.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);

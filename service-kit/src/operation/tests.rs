@@ -188,9 +188,8 @@ async fn a_client_that_goes_away_has_its_end() {
 async fn a_panic_has_its_end() {
     let mut bench = Bench::new();
     let frame = bench.frame.clone();
-    let (request, payload) = bench.request("users:write").set_payload("panic").to_http_parts();
-    let payload =
-        <Payload as actix_web::FromRequest>::from_request(&request, &mut payload.into()).await.unwrap();
+    let (request, mut payload) = bench.request("users:write").set_payload("panic").to_http_parts();
+    let payload = <Payload as actix_web::FromRequest>::from_request(&request, &mut payload).await.unwrap();
     let panicked =
         tokio::task::spawn_local(async move { handler(frame, request, payload).await.status() }).await;
     assert!(panicked.is_err());

@@ -51,7 +51,7 @@ fn a_public_key_is_no_secret() {
         for secret in [public.to_string(), public["x"].to_string(), public["n"].to_string()] {
             let header = Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::HS256) };
             let token = encode(&header, &claims(), &EncodingKey::from_secret(secret.as_bytes())).unwrap();
-            assert_eq!(verify(&token, &[public.clone()]), Err(Refusal::Algorithm));
+            assert_eq!(verify(&token, std::slice::from_ref(&public)), Err(Refusal::Algorithm));
         }
     }
 }
