@@ -1,0 +1,27 @@
+# One image with the three services and the operator's program; which one runs is the command.
+
+FROM rust:1.95-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends cmake libssl-dev pkg-config zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked -p command-service -p query-service -p projector -p rollcall
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates curl libssl3 zlib1g \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/rollcall --create-home rollcall \
+    && chmod 0700 /var/lib/rollcall
+COPY --from=build \
+    /src/target/release/command-service \
+    /src/target/release/query-service \
+    /src/target/release/projector \
+    /src/target/release/rollcall \
+    /usr/local/bin/
+COPY LICENSE /usr/share/doc/rollcall/LICENSE
+USER rollcall
+ENV ROLLCALL_HOME=/var/lib/rollcall
+VOLUME /var/lib/rollcall
+CMD ["rollcall", "--help"]
