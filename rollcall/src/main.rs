@@ -1,2 +1,5 @@
-//! stub
-fn main() {}
+//! The operator's program.
+
+fn main() -> std::process::ExitCode {
+    rollcall::main()
+}

@@ -1,0 +1,83 @@
+//! `$ROLLCALL_HOME`: the directory of the local default.
+
+use anyhow::Context;
+use nix::unistd::geteuid;
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+use uuid::Uuid;
+
+/// A log that is longer at a start is put aside first.
+const LOG_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// The directory, as an absolute path.
+#[derive(Clone)]
+pub(crate) struct Home(PathBuf);
+
+impl Home {
+    /// Makes it where it is missing.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        // Under root the database server is another user and must get through; what is secret has its own mode.
+        let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
+        let create = || {
+            DirBuilder::new().recursive(true).mode(mode).create(path)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(path.join("logs"))?;
+            path.canonicalize()
+        };
+        create().map(Self).with_context(|| format!("ROLLCALL_HOME: can't use {}", path.display()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file or directory in it.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The secret in a file, made when it is missing.
+    pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.join(name);
+        match fs::read_to_string(&path) {
+            Ok(secret) => Ok(secret.trim_end().to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+                write_private(&path, &secret)?;
+                Ok(secret)
+            }
+            Err(error) => Err(error).with_context(|| format!("can't read {}", path.display())),
+        }
+    }
+
+    /// Where a child's log is.
+    pub(crate) fn log_path(&self, name: &str) -> PathBuf {
+        self.join("logs").join(format!("{name}.log"))
+    }
+
+    /// A child's log, to be written at its end.
+    pub(crate) fn open_log(&self, name: &str) -> anyhow::Result<File> {
+        let path = self.log_path(name);
+        if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
+            fs::rename(&path, path.with_extension("log.old"))?;
+        }
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        log.with_context(|| format!("can't write {}", path.display()))
+    }
+}
+
+/// Writes a file that only its owner may read, as a whole or not at all.
+pub(crate) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
+    let write = || {
+        let new = path.with_extension("new");
+        let _ = fs::remove_file(&new);
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().with_context(|| format!("can't write {}", path.display()))
+}

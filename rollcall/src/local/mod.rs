@@ -1,0 +1,76 @@
+//! The local default: PostgreSQL, Redis and Kafka as children of this process, on loopback, with their data in `$ROLLCALL_HOME`.
+
+pub(crate) mod env_file;
+pub(crate) mod home;
+mod install;
+mod kafka;
+mod kafka_jars;
+pub(crate) mod lock;
+mod ports;
+mod postgres;
+mod postgres_place;
+mod process;
+pub(crate) mod progress;
+mod redis;
+mod supervise;
+pub(crate) mod terminal;
+
+use home::Home;
+use install::Programs;
+use ports::Ports;
+use service_kit::settings::Settings;
+use supervise::Child;
+
+/// The stores that were not given; they live until they are stopped, or as long as this process.
+pub(crate) struct Children {
+    kafka: Option<Child>,
+    redis: Option<Child>,
+    postgres: Option<Child>,
+}
+
+impl Children {
+    /// Starts what the settings do not name, and names it there.
+    pub(crate) async fn start(home: &Home, settings: &mut Settings) -> anyhow::Result<Self> {
+        let programs = Programs::find(settings)?;
+        let mut ports = Ports::load(home);
+        let kafka = kafka::prepare(home, &programs, &mut ports, settings)?;
+        let redis = redis::prepare(home, &programs, &mut ports, settings)?;
+        let postgres = postgres::prepare(home, &programs, &mut ports, settings)?;
+        ports.save()?;
+        let (kafka, redis, postgres) = tokio::try_join!(
+            async { started(kafka.map(kafka::Kafka::start)).await },
+            async { started(redis.map(redis::Redis::start)).await },
+            async { started(postgres.map(postgres::Postgres::start)).await },
+        )?;
+        Ok(Self {
+            kafka: named(kafka, &mut settings.kafka_brokers),
+            redis: named(redis, &mut settings.redis_url),
+            postgres: named(postgres, &mut settings.database_url),
+        })
+    }
+
+    /// Stops them, the log first: nothing must be appended that nobody can read any more.
+    pub(crate) async fn stop(self) {
+        for child in [self.kafka, self.redis, self.postgres].into_iter().flatten() {
+            child.stop().await;
+        }
+    }
+}
+
+/// A child that answers, and where.
+type Started = (Child, String);
+
+async fn started(
+    start: Option<impl Future<Output = anyhow::Result<Started>>>,
+) -> anyhow::Result<Option<Started>> {
+    match start {
+        Some(start) => start.await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn named(started: Option<Started>, address: &mut Option<String>) -> Option<Child> {
+    let (child, own) = started?;
+    *address = Some(own);
+    Some(child)
+}

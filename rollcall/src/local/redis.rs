@@ -1,0 +1,74 @@
+//! The local Redis: a cache, so nothing of it is ever written to disk.
+
+use super::{
+    Started,
+    home::{Home, write_private},
+    install::Programs,
+    ports::{Port, Ports},
+    process::{LastWord, command},
+    progress::step,
+    supervise::{Child, Spec},
+};
+use nix::sys::signal::Signal;
+use service_kit::settings::Settings;
+use std::path::PathBuf;
+
+/// What the server needs, before it is started.
+pub(crate) struct Redis {
+    home: Home,
+    program: PathBuf,
+    port: Port,
+    password: String,
+}
+
+/// Picks the port and the password, unless the server is given.
+pub(crate) fn prepare(
+    home: &Home,
+    programs: &Programs,
+    ports: &mut Ports,
+    settings: &Settings,
+) -> anyhow::Result<Option<Redis>> {
+    if settings.redis_url.is_some() {
+        return Ok(None);
+    }
+    let (port, password) = (ports.any("redis")?, home.secret("redis.password")?);
+    Ok(Some(Redis { home: home.clone(), program: programs.redis.clone(), port, password }))
+}
+
+impl Redis {
+    /// Starts it and waits until it answers; gives its address too.
+    pub(crate) async fn start(self) -> anyhow::Result<Started> {
+        step("starting Redis", self.start_silently()).await
+    }
+
+    async fn start_silently(self) -> anyhow::Result<Started> {
+        let url = format!("redis://:{}@127.0.0.1:{}/0", self.password, self.port.number);
+        let client = redis::Client::open(url.as_str())?;
+        // In a file, since everybody can read a command line.
+        let configuration = self.home.join("redis.conf");
+        write_private(&configuration, &self.configuration())?;
+        let mut child = Child::start(Spec {
+            name: "Redis",
+            home: self.home.clone(),
+            command: Box::new(move || {
+                let mut redis = command(&self.program, LastWord::Kill, None);
+                redis.arg(&configuration);
+                redis
+            }),
+            stop_signal: Signal::SIGTERM,
+            log: "redis",
+        });
+        child.ready(async || answers(&client).await).await?;
+        Ok((child, url))
+    }
+
+    fn configuration(&self) -> String {
+        let (port, password) = (self.port.number, &self.password);
+        format!("bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\n")
+    }
+}
+
+async fn answers(client: &redis::Client) -> bool {
+    let Ok(mut connection) = client.get_multiplexed_async_connection().await else { return false };
+    redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
+}

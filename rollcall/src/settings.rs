@@ -1,0 +1,54 @@
+//! The settings of the verbs: the environment, completed by what a running `rollcall run` has written down.
+
+use crate::local::env_file;
+use service_kit::{settings::Settings, telemetry};
+
+const ADDR: &str = "127.0.0.1:8080";
+
+/// From the environment alone, for the verb that starts things.
+pub(crate) fn own() -> anyhow::Result<Settings> {
+    let settings = Settings::from_env(ADDR)?;
+    telemetry::init(&settings.log)?;
+    Ok(settings)
+}
+
+/// From the environment; what is not set there is taken from `$ROLLCALL_HOME/env`, if that is there.
+pub(crate) fn completed() -> anyhow::Result<Settings> {
+    let mut settings = own()?;
+    complete(&mut settings);
+    Ok(settings)
+}
+
+fn complete(settings: &mut Settings) {
+    for (name, value) in env_file::read(&settings.home) {
+        let setting = match name.as_str() {
+            "ROLLCALL_URL" => &mut settings.url,
+            "DATABASE_URL" => &mut settings.database_url,
+            "REDIS_URL" => &mut settings.redis_url,
+            "KAFKA_BROKERS" => &mut settings.kafka_brokers,
+            _ => continue,
+        };
+        setting.get_or_insert(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_set_wins_over_the_file() {
+        let home = std::env::temp_dir().join(format!("rollcall-settings-{}", std::process::id()));
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("env"), "DATABASE_URL=postgres://file?a=b\nREDIS_URL=redis://file\n")
+            .unwrap();
+        let vars = [("ROLLCALL_HOME", home.to_str().unwrap()), ("REDIS_URL", "redis://own")];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut settings = Settings::from_vars(vars, ADDR).unwrap();
+        complete(&mut settings);
+        std::fs::remove_dir_all(&home).unwrap();
+        assert_eq!(settings.database_url.as_deref(), Some("postgres://file?a=b"));
+        assert_eq!(settings.redis_url.as_deref(), Some("redis://own"));
+        assert_eq!(settings.kafka_brokers, None);
+    }
+}

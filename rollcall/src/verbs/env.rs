@@ -1,0 +1,37 @@
+//! `rollcall env`
+
+use super::print;
+use crate::{local::env_file, settings};
+use serde_json::{Map, Value};
+use service_kit::settings::Settings;
+
+/// Prints where the service and its stores are, as KEY=value lines
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn env(args: &Args) -> anyhow::Result<()> {
+    let settings = settings::completed()?;
+    let known = known(&settings);
+    if known.is_empty() {
+        anyhow::bail!(
+            "nothing runs in {} and neither DATABASE_URL, REDIS_URL nor KAFKA_BROKERS is set: start it with `make run`",
+            settings.home.display()
+        );
+    }
+    if args.json {
+        let object: Map<String, Value> =
+            known.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        return print(Value::Object(object));
+    }
+    known.iter().try_for_each(|(name, value)| print(format_args!("{name}={value}")))
+}
+
+/// The service's own address says nothing when no store is known: it has a default.
+fn known(settings: &Settings) -> Vec<(&'static str, String)> {
+    let known = env_file::of(settings, settings.addr);
+    if known.len() == 1 && settings.url.is_none() { Vec::new() } else { known }
+}

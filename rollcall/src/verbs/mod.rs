@@ -1,0 +1,16 @@
+//! One file for each verb: its arguments, and the few calls that it is made of.
+
+pub(crate) mod env;
+pub(crate) mod migrate;
+pub(crate) mod run;
+pub(crate) mod token;
+mod welcome;
+
+use std::io::{Write, stdout};
+
+/// A line of the verb's result.
+fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
+    let mut stdout = stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}

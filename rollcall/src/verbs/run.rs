@@ -1,0 +1,103 @@
+//! `rollcall run`
+
+use super::welcome::Welcome;
+use crate::{
+    local::{
+        Children,
+        env_file::{self, EnvFile},
+        home::Home,
+        lock,
+        progress::step,
+        terminal,
+    },
+    services::Services,
+    settings,
+    stop::{Stop, stop},
+};
+use anyhow::Context;
+use service_kit::{health::Health, server, settings::Settings};
+use std::{net::TcpListener, time::Duration};
+use tokio::time::{sleep, timeout};
+
+/// Starts the whole service in the foreground, with the stores that are not given
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One JSON object when everything is ready, instead of the lines for people
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long every part may take to be ready once all are started.
+const READY: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
+    let mut settings = settings::own()?;
+    let home = Home::create(&settings.home)?;
+    let _lock = lock::take(&home)?;
+    env_file::remove_stale(&home);
+    let listener = server::bind(settings.addr)?;
+    let _foreground = terminal::take();
+    let stop = stop()?;
+    let children = tokio::select! {
+        children = Children::start(&home, &mut settings) => children?,
+        () = stop.clone() => return Ok(()),
+    };
+    let outcome = with_children(args, &home, &settings, listener, stop).await;
+    children.stop().await;
+    outcome
+}
+
+async fn with_children(
+    args: &Args,
+    home: &Home,
+    settings: &Settings,
+    listener: TcpListener,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let start = async {
+        step("preparing the read model and the topics", projector::migrate(settings)).await?;
+        step("starting the services", Services::start(settings)).await
+    };
+    let services = tokio::select! {
+        services = start => services?,
+        () = stop.clone() => return Ok(()),
+    };
+    let outcome = serve(args, home, settings, listener, &services, stop).await;
+    services.stop().await;
+    outcome
+}
+
+async fn serve(
+    args: &Args,
+    home: &Home,
+    settings: &Settings,
+    listener: TcpListener,
+    services: &Services,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let env_file = EnvFile::write(home, settings, address)?;
+    let mut server =
+        std::pin::pin!(server::serve(listener, services.health.clone(), services.routes(), stop.clone()));
+    tokio::select! {
+        outcome = &mut server => return outcome,
+        outcome = ready(&services.health) => outcome?,
+    }
+    Welcome::new(settings, address)?.print(args.json)?;
+    let outcome = server.await;
+    drop(env_file);
+    outcome
+}
+
+async fn ready(health: &Health) -> anyhow::Result<()> {
+    let all_up = async {
+        while !health.is_ready().await {
+            sleep(LOOK).await;
+        }
+    };
+    timeout(READY, all_up)
+        .await
+        .context("not every part is ready within a minute: /health/ready names those that are not")
+}
