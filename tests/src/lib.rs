@@ -1,1 +1,34 @@
-//! stub
+//! Helpers for tests on the wire, shaped like the API: a stack to run against, a client that speaks as one tenant, the log as a
+//! stranger reads it, and a fold of it that shares no code with the projector.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod answer;
+mod api;
+mod cli;
+mod deployment;
+mod fold;
+mod jwt;
+mod log;
+mod ports;
+mod process;
+mod processes;
+mod raw;
+mod redis_server;
+mod stack;
+mod until;
+
+pub use answer::Answer;
+pub use api::{Api, Call, PREFIX};
+pub use cli::{Cli, Output};
+pub use deployment::{Deployment, Service};
+pub use fold::{Model, User, fold};
+pub use jwt::{Claims, Signer};
+pub use log::{Record, read_topic};
+pub use ports::free_port;
+pub use process::Process;
+pub use processes::processes_of;
+pub use raw::raw;
+pub use redis_server::RedisServer;
+pub use stack::{Stack, scratch, workspace};
+pub use until::until;

@@ -1,0 +1,41 @@
+//! Every check on the wire, in one program: it builds what it runs, starts one stack, runs the tests against it, stops it,
+//! and fails when something is left over.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+#![allow(unreachable_pub, reason = "the list in `suite` names every test")]
+
+mod suite;
+
+use libtest_mimic::Arguments;
+use std::process::{Command, ExitCode};
+use tests::Stack;
+
+/// Tests at a time, when nothing is said: the stack works too, and the machine may be small.
+const THREADS: usize = 3;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    if !arguments.list {
+        build();
+    }
+    let conclusion = libtest_mimic::run(&arguments, suite::trials());
+    match Stack::if_started().map_or(Ok(()), Stack::stop) {
+        Ok(()) => conclusion.exit_code(),
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The programs that the tests run, in the profile in which the tests were built.
+fn build() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(tests::workspace());
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let built = cargo.status().expect("cargo runs");
+    assert!(built.success(), "the services can't be built");
+}

@@ -1,0 +1,117 @@
+//! The operator's program, as a person runs it.
+
+use crate::stack::bin;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// Names of settings that a developer's shell may carry and the tests must not.
+const FOREIGN: [&str; 3] = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS"];
+
+/// A program of ours with nothing but the given settings.
+pub(crate) fn command(program: &str, settings: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new(bin(program));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("ROLLCALL_") || FOREIGN.iter().any(|foreign| name.starts_with(foreign)) {
+            command.env_remove(name);
+        }
+    }
+    command.envs(settings);
+    command
+}
+
+/// `rollcall` with its settings.
+#[derive(Clone)]
+pub struct Cli {
+    settings: BTreeMap<String, String>,
+}
+
+/// What a run of it gave.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit code; a death by signal has none.
+    pub code: Option<i32>,
+    /// Results.
+    pub stdout: String,
+    /// Everything else.
+    pub stderr: String,
+}
+
+impl Cli {
+    /// Beside the stack in `home`, with nothing else exported.
+    pub fn beside(home: &Path) -> Self {
+        Self::with([("ROLLCALL_HOME".to_owned(), home.display().to_string())].into())
+    }
+
+    /// With exactly these settings.
+    pub fn with(settings: BTreeMap<String, String>) -> Self {
+        Self { settings }
+    }
+
+    /// The same with one setting more.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Runs a verb to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.run_with(args, "")
+    }
+
+    /// Runs a verb to its end, with `stdin`.
+    ///
+    /// # Panics
+    /// It can't be run.
+    pub fn run_with(&self, args: &[&str], stdin: &str) -> Output {
+        let mut command = command("rollcall", &self.settings);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("rollcall runs");
+        let mut pipe = child.stdin.take().expect("stdin is a pipe");
+        let text = stdin.to_owned();
+        // From a thread of its own: a verb may print before it has read everything, or read nothing at all.
+        let feeding = std::thread::spawn(move || {
+            let _ = pipe.write_all(text.as_bytes());
+        });
+        let output = child.wait_with_output().expect("rollcall ends");
+        feeding.join().expect("stdin was fed");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+        Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Output {
+    /// The same, having ended with `code`.
+    ///
+    /// # Panics
+    /// It ended otherwise.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// Its one JSON result.
+    ///
+    /// # Panics
+    /// There is none.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    /// Its JSON lines.
+    ///
+    /// # Panics
+    /// A line is not JSON.
+    #[track_caller]
+    pub fn json_lines(&self) -> Vec<Value> {
+        let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.stdout.lines().map(read).collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! The log as a stranger reads it: bytes, from the beginning to the end.
+
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::Headers,
+};
+use std::{collections::HashSet, time::Duration};
+
+/// How long the broker may take for one step.
+const STEP: Duration = Duration::from_secs(60);
+
+/// A record.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The partition it lies in.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// Its key.
+    pub key: String,
+    /// Its headers, in their order.
+    pub headers: Vec<(String, String)>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+impl Record {
+    /// A header, if it is there.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A header.
+    ///
+    /// # Panics
+    /// It is not there.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        self.find(name).unwrap_or_else(|| panic!("no {name}: {:?}", self.headers))
+    }
+
+    /// The value as JSON.
+    ///
+    /// # Panics
+    /// It is not.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.value).expect("a value is JSON")
+    }
+}
+
+/// Everything that is committed in a topic, partition by partition.
+///
+/// # Panics
+/// It can't be read to its end.
+pub async fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    tokio::task::spawn_blocking(move || read_to_end(&brokers, &topic)).await.expect("the topic was read")
+}
+
+fn read_to_end(brokers: &str, topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "tests")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .create()
+        .expect("a consumer");
+    let mut open = assign_all(&consumer, topic);
+    let mut records = Vec::new();
+    while !open.is_empty() {
+        match consumer.poll(STEP).expect("the broker answers") {
+            Ok(message) => records.push(record(&message)),
+            Err(KafkaError::PartitionEOF(partition)) => drop(open.remove(&partition)),
+            Err(error) => panic!("{topic}: {error}"),
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+fn assign_all(consumer: &BaseConsumer, topic: &str) -> HashSet<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), STEP).expect("metadata");
+    let ids: HashSet<i32> =
+        metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+    assert!(!ids.is_empty(), "there is no topic {topic}");
+    let mut list = TopicPartitionList::new();
+    for id in &ids {
+        list.add_partition_offset(topic, *id, Offset::Beginning).expect("a partition");
+    }
+    consumer.assign(&list).expect("the partitions are assigned");
+    ids
+}
+
+fn record(message: &impl Message) -> Record {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("keys and headers are UTF-8");
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: text(message.key().unwrap_or_default()),
+        headers: headers
+            .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
+            .collect(),
+        value: message.payload().unwrap_or_default().to_vec(),
+    }
+}

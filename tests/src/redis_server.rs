@@ -1,0 +1,76 @@
+//! A Redis of a test's own, to be frozen, killed and put back in time.
+
+use crate::{Process, free_port, scratch, until};
+use nix::sys::signal::Signal;
+use redis::{Client, aio::MultiplexedConnection};
+use std::{path::PathBuf, process::Command};
+
+/// The server.
+pub struct RedisServer {
+    port: u16,
+    dir: PathBuf,
+    process: Option<Process>,
+}
+
+impl RedisServer {
+    /// Starts one that writes nothing to disk unless told to.
+    pub async fn start() -> Self {
+        let mut server = Self { port: free_port(), dir: scratch("redis"), process: None };
+        server.restart().await;
+        server
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Starts it, after [`Self::kill`], with whatever snapshot was last saved.
+    pub async fn restart(&mut self) {
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &self.port.to_string(),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.arg("--dir").arg(&self.dir);
+        self.process = Some(Process::start(&command, &self.dir.join("redis.log")));
+        until("Redis answers", async || self.connect().await).await;
+    }
+
+    /// Kills it outright.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Freezes it: connections stay open and nothing is answered.
+    pub fn freeze(&self) {
+        self.process.as_ref().expect("Redis runs").signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.process.as_ref().expect("Redis runs").signal(Signal::SIGCONT);
+    }
+
+    /// Runs a command of one word.
+    ///
+    /// # Panics
+    /// It fails.
+    pub async fn command(&self, name: &str) {
+        let mut connection = self.connect().await.expect("a connection to Redis");
+        redis::cmd(name).exec_async(&mut connection).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+
+    async fn connect(&self) -> Option<MultiplexedConnection> {
+        let client = Client::open(self.url()).expect("a Redis URL");
+        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        redis::cmd("PING").exec_async(&mut connection).await.ok()?;
+        Some(connection)
+    }
+}

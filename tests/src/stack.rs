@@ -1,0 +1,187 @@
+//! The whole service as `rollcall run` starts it, once for all tests.
+
+use crate::{Api, Cli, Process, Signer, cli::command, free_port, processes_of};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
+    thread,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// The first start may have to fetch Kafka.
+const START: Duration = Duration::from_secs(600);
+
+/// A running stack.
+pub struct Stack {
+    /// Its `ROLLCALL_HOME`.
+    pub home: PathBuf,
+    /// What its `env` file says.
+    pub env: BTreeMap<String, String>,
+    process: Mutex<Option<Process>>,
+}
+
+static SHARED: OnceLock<Stack> = OnceLock::new();
+
+impl Stack {
+    /// The stack that all tests share, started by the first that asks.
+    pub fn shared() -> &'static Self {
+        SHARED.get_or_init(|| Self::start(&scratch("stack")))
+    }
+
+    /// The shared stack, if any test asked for it.
+    pub fn if_started() -> Option<&'static Self> {
+        SHARED.get()
+    }
+
+    /// Starts a stack in `home` on ports that are free and waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// It ends before, or never is.
+    pub fn start(home: &Path) -> Self {
+        let process = Self::launch(home);
+        let ready = wait_for_ready(process);
+        let env = read_env(&home.join("env"));
+        Self { home: home.to_owned(), env, process: Mutex::new(Some(ready)) }
+    }
+
+    /// Starts `rollcall run` in `home` and waits for nothing.
+    pub fn launch(home: &Path) -> Process {
+        let settings = [
+            ("ROLLCALL_HOME", home.display().to_string()),
+            ("ROLLCALL_ADDR", "127.0.0.1:0".to_owned()),
+            ("ROLLCALL_KAFKA_PORT", free_port().to_string()),
+        ];
+        let mut run = command("rollcall", &settings.map(|(name, value)| (name.to_owned(), value)).into());
+        run.arg("run");
+        fs::create_dir_all(home).expect("the home can be made");
+        Process::start(&run, &home.join("run.log"))
+    }
+
+    /// The same keys and settings behind another address.
+    pub fn behind(&self, url: &str) -> Self {
+        let mut env = self.env.clone();
+        env.insert("ROLLCALL_URL".to_owned(), url.to_owned());
+        Self { home: self.home.clone(), env, process: Mutex::new(None) }
+    }
+
+    /// One value of its `env` file.
+    ///
+    /// # Panics
+    /// It is not there.
+    pub fn var(&self, name: &str) -> &str {
+        self.env.get(name).unwrap_or_else(|| panic!("{name} is not in env"))
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> &str {
+        self.var("ROLLCALL_URL")
+    }
+
+    /// The operator's program beside it.
+    pub fn cli(&self) -> Cli {
+        Cli::beside(&self.home)
+    }
+
+    /// Signs tokens with its local key.
+    pub fn signer(&self) -> Signer {
+        Signer::of(&self.home)
+    }
+
+    /// A client of a tenant that nobody else uses.
+    pub fn tenant(&self) -> Api {
+        let tenant = new_tenant();
+        Api::new(self.url(), self.url(), &tenant, &self.token(&tenant))
+    }
+
+    /// A token that allows everything in a tenant.
+    pub fn token(&self, tenant: &str) -> String {
+        self.cli().run(&["token", "--tenant", tenant]).expect(0).stdout.trim().to_owned()
+    }
+
+    /// The process id of `rollcall run`.
+    ///
+    /// # Panics
+    /// It was stopped.
+    pub fn pid(&self) -> u32 {
+        self.process.lock().expect("the process").as_ref().expect("the stack runs").pid()
+    }
+
+    /// Kills `rollcall run` outright.
+    ///
+    /// # Panics
+    /// It was stopped before.
+    pub fn kill(&self) {
+        drop(self.process.lock().expect("the process").take().expect("the stack runs"));
+    }
+
+    /// Stops it; says what is wrong with the way it ended.
+    ///
+    /// # Errors
+    /// It did not exit with 0, or left a process behind.
+    pub fn stop(&self) -> Result<(), String> {
+        let Some(process) = self.process.lock().expect("the process").take() else { return Ok(()) };
+        let status = process.stop();
+        let left = processes_of(&self.home);
+        match (status.code(), left.is_empty()) {
+            (Some(0), true) => Ok(()),
+            (Some(0), false) => Err(format!("rollcall run left processes behind: {left:?}")),
+            _ => {
+                Err(format!("rollcall run ended with {status}; see {}", self.home.join("run.log").display()))
+            }
+        }
+    }
+}
+
+fn wait_for_ready(mut process: Process) -> Process {
+    let give_up = Instant::now() + START;
+    while !process.output().lines().any(|line| line.starts_with("ready: http")) {
+        assert!(process.ended().is_none(), "rollcall run has ended:\n{}", process.output());
+        assert!(Instant::now() < give_up, "rollcall run is not ready:\n{}", process.output());
+        thread::sleep(Duration::from_millis(50));
+    }
+    process
+}
+
+fn read_env(path: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['"', '\'']).to_owned())).collect()
+}
+
+/// A tenant id that was never used.
+pub(crate) fn new_tenant() -> String {
+    format!("t-{}", Uuid::new_v4().simple())
+}
+
+/// The workspace's root.
+///
+/// # Panics
+/// This crate is not in a workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member has a parent")
+}
+
+/// A new directory below the build's own, world-traversable as a database that runs as another user needs it.
+///
+/// # Panics
+/// It can't be made.
+pub fn scratch(name: &str) -> PathBuf {
+    let dir = profile_dir().parent().expect("a profile is in a target dir").join("tmp");
+    let dir = dir.join(format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..8]));
+    fs::create_dir_all(&dir).expect("a scratch directory");
+    dir
+}
+
+/// A program that was built beside these tests.
+pub(crate) fn bin(name: &str) -> PathBuf {
+    profile_dir().join(name)
+}
+
+/// `target/debug`, or wherever this very program was built.
+fn profile_dir() -> PathBuf {
+    let this = std::env::current_exe().expect("this program has a path");
+    this.ancestors().nth(2).expect("a test binary is in deps/").to_owned()
+}

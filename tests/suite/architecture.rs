@@ -1,0 +1,179 @@
+//! The table of ARCHITECTURE.md, "Who may use whom", held against the manifests and the sources.
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+use tests::workspace;
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().manifest_path(workspace().join("Cargo.toml")).no_deps().exec().unwrap()
+}
+
+fn package<'m>(metadata: &'m Metadata, name: &str) -> &'m Package {
+    metadata.packages.iter().find(|package| package.name == name).unwrap_or_else(|| panic!("no crate {name}"))
+}
+
+fn dependencies(metadata: &Metadata, name: &str) -> BTreeSet<String> {
+    let all = &package(metadata, name).dependencies;
+    all.iter().filter(|d| d.kind == DependencyKind::Normal).map(|d| d.name.clone()).collect()
+}
+
+/// The crates of this workspace among a crate's dependencies.
+fn ours(metadata: &Metadata, name: &str) -> BTreeSet<String> {
+    let members: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    dependencies(metadata, name).intersection(&members).cloned().collect()
+}
+
+/// The Rust files below a directory with what they say outside tests and comments.
+fn sources(dir: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    collect(&workspace().join(dir), &mut found);
+    assert!(!found.is_empty(), "no sources in {dir}");
+    found
+}
+
+fn collect(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, code(&text)));
+        }
+    }
+}
+
+/// A file up to its unit tests, without comments.
+fn code(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+    let lines = text[..end].lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The first names after `krate::`, in a path or in a group.
+fn names_used(code: &str, krate: &str) -> BTreeSet<String> {
+    let name = |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut used = BTreeSet::new();
+    for (at, found) in code.match_indices(&format!("{krate}::")) {
+        let rest = &code[at + found.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => used.extend(top_level(group).iter().map(|item| name(item))),
+            None => drop(used.insert(name(rest))),
+        }
+    }
+    used.remove("");
+    used
+}
+
+/// The items of a `{…}` group, the inner groups left whole.
+fn top_level(group: &str) -> Vec<String> {
+    let (mut items, mut depth) = (vec![String::new()], 0);
+    for c in group.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            ',' if depth == 0 => items.push(String::new()),
+            _ => {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                items.last_mut().unwrap().push(c);
+            }
+        }
+    }
+    items
+}
+
+#[track_caller]
+fn only(what: &str, used: &BTreeSet<String>, allowed: &[&str]) {
+    let others: Vec<_> = used.iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+    assert!(others.is_empty(), "{what} may not use {others:?}");
+}
+
+fn none_of(dir: &str, forbidden: &[&str]) {
+    for (path, code) in sources(dir) {
+        for word in forbidden {
+            assert!(!code.contains(word), "{} must not say `{word}`", path.display());
+        }
+    }
+}
+
+pub async fn crates_depend_on_what_the_table_allows() {
+    let metadata = metadata();
+    let vocabulary = ["serde", "serde_json", "uuid", "time", "schemars", "thiserror"];
+    only("events-schema", &dependencies(&metadata, "events-schema"), &vocabulary);
+    only("service-kit", &ours(&metadata, "service-kit"), &["events-schema"]);
+    for service in ["command-service", "projector", "query-service"] {
+        only(service, &ours(&metadata, service), &["events-schema", "service-kit"]);
+    }
+    assert!(!dependencies(&metadata, "query-service").contains("rdkafka"), "query-service reads no log");
+}
+
+pub async fn the_kit_knows_no_user() {
+    for (path, code) in sources("service-kit/src") {
+        let used = names_used(&code, "events_schema");
+        only(&path.display().to_string(), &used, &["TenantId", "Timestamp", "millis", "analytics", "topics", "Headers", "CONTENT_TYPE", "SOURCE"]);
+    }
+    none_of("service-kit/src", &["live.users", "live.credentials", "live.tombstones"]);
+}
+
+pub async fn deciding_and_folding_are_pure() {
+    let io = ["actix", "sqlx", "rdkafka", "redis", "tokio", "reqwest", "std::fs", "std::net", "std::env", "async fn", "service_kit"];
+    let clock = ["SystemTime", "Instant", "now_utc", "now_local", "now_v7", "new_v4"];
+    for dir in ["command-service/src/domain", "projector/src/fold"] {
+        none_of(dir, &io);
+        none_of(dir, &clock);
+    }
+}
+
+pub async fn queries_only_read() {
+    for (path, code) in sources("query-service/src") {
+        let used = names_used(&code, "events_schema");
+        only(&path.display().to_string(), &used, &["TenantId", "UserKey", "Timestamp", "analytics"]);
+    }
+    none_of("query-service/src", &["INSERT ", "UPDATE ", "DELETE FROM", "TRUNCATE", "Consumer", "rdkafka", "\"SET\"", "\"DEL\"", "\"EVAL\"", "generation_"]);
+    none_of("command-service/src", &["INSERT ", "UPDATE ", "DELETE FROM", "TRUNCATE", "Consumer", "generation_"]);
+}
+
+pub async fn a_main_is_small() {
+    for program in ["command-service", "query-service", "projector", "rollcall"] {
+        let main = fs::read_to_string(workspace().join(program).join("src/main.rs")).unwrap();
+        assert!(main.lines().count() <= 40, "{program}'s main.rs has {} lines", main.lines().count());
+    }
+}
+
+pub async fn no_log_line_names_a_person() {
+    let personal = ["claims", "subject", "personal", "token", "password", "authentication_provider"];
+    for member in ["service-kit", "command-service", "query-service", "projector", "rollcall"] {
+        for (path, code) in sources(&format!("{member}/src")) {
+            for call in log_calls(&code) {
+                let named: Vec<_> = personal.iter().filter(|word| call.contains(*word)).collect();
+                assert!(named.is_empty(), "{}: a log line names {named:?}: {call}", path.display());
+            }
+        }
+    }
+}
+
+/// The arguments of tracing's macros, texts left out.
+fn log_calls(code: &str) -> Vec<String> {
+    let macros = ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "info_span!(", "debug_span!(", "span!("];
+    let starts = macros.iter().flat_map(|name| code.match_indices(name));
+    starts.map(|(at, name)| without_texts(&code[at + name.len()..])).collect()
+}
+
+fn without_texts(arguments: &str) -> String {
+    let (mut depth, mut inside, mut kept) = (0, false, String::new());
+    for c in arguments.chars() {
+        match c {
+            '"' => inside = !inside,
+            ')' if !inside && depth == 0 => break,
+            _ if inside => {}
+            _ => {
+                depth += i32::from(c == '(') - i32::from(c == ')');
+                kept.push(c);
+            }
+        }
+    }
+    kept
+}

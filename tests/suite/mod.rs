@@ -1,0 +1,162 @@
+//! The tests, one idea a file. Each takes a tenant (or a deployment) of its own, so they run side by side.
+
+use libtest_mimic::Trial;
+use tests::Stack;
+
+/// Declares the modules and lists their tests: after `with`, those that take the shared stack; after `without`, those that take nothing.
+macro_rules! suite {
+    (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ }) => {
+        $(mod $module;)+
+        $(mod $alone;)+
+
+        /// Every test, by `module::name`.
+        pub fn trials() -> Vec<Trial> {
+            vec![
+                $($(trial(name!($module, $test), async || $module::$test(Stack::shared()).await),)+)+
+                $($(trial(name!($alone, $own), $alone::$own),)+)+
+            ]
+        }
+    };
+}
+
+macro_rules! name {
+    ($module:ident, $test:ident) => {
+        concat!(stringify!($module), "::", stringify!($test))
+    };
+}
+
+suite! {
+    with {
+        api_users:
+            a_created_user_reads_back,
+            an_empty_user_is_a_user,
+            an_update_replaces_the_claims_and_keeps_the_link,
+            a_given_link_replaces_the_old_one_as_a_whole,
+            what_get_gave_can_be_put_back,
+            a_deleted_user_is_gone,
+            an_unknown_user_is_404_but_has_no_credentials,
+            pages_show_every_user_once_and_in_order,
+            a_full_last_page_ends_the_list,
+            the_page_s_own_cursors_are_accepted,
+            a_cursor_outlives_its_user,
+            both_prefixes_are_the_same_service,
+            numbers_and_texts_come_back_as_sent;
+        api_conditions:
+            if_none_match_spares_the_body,
+            if_match_guards_an_update,
+            if_match_guards_a_delete,
+            if_match_on_a_user_that_is_gone_is_404,
+            an_unquoted_tag_is_400,
+            of_many_guarded_updates_one_wins,
+            unguarded_updates_never_lose_one_another;
+        api_async:
+            a_write_that_does_not_wait_is_readable_after_its_position,
+            every_read_takes_read_after,
+            a_malformed_position_is_400,
+            a_position_that_is_not_reached_in_time_is_503,
+            a_waited_for_write_is_in_every_read;
+        api_idempotency:
+            a_repeat_gives_the_first_user,
+            a_repeat_shows_the_user_as_it_is_now,
+            another_body_is_422,
+            once_deleted_it_is_409,
+            keys_are_of_a_tenant,
+            repeats_at_once_make_one_user;
+        api_search:
+            claims_are_matched_by_containment,
+            numbers_are_compared_by_value,
+            texts_are_matched_exactly,
+            the_link_is_matched_by_any_of_its_parts,
+            a_long_subject_is_found,
+            found_users_come_in_pages,
+            changes_are_found_and_what_was_before_is_not,
+            search_agrees_with_postgres;
+        api_errors:
+            a_limit_is_a_plain_integer,
+            a_cursor_must_decode_and_be_whole,
+            an_id_in_the_path_is_a_uuid,
+            unknown_paths_are_404,
+            a_known_path_with_another_method_is_405,
+            other_content_types_are_415,
+            checks_come_in_their_order,
+            request_ids_are_taken_or_made_and_echoed,
+            hostile_requests_are_refused_and_nothing_breaks;
+        api_input:
+            a_body_is_json,
+            a_body_is_an_object_of_the_right_shape,
+            refusals_name_the_place_and_never_the_value,
+            claims_have_limits_of_depth_number_and_name,
+            a_body_has_a_largest_size,
+            a_user_has_a_largest_size_as_it_is_printed,
+            a_page_of_huge_users_is_cut;
+        api_auth:
+            without_a_token_nothing_is_answered,
+            only_a_good_token_is_believed,
+            other_schemes_are_not_bearer,
+            a_scope_allows_its_own_operations_alone,
+            a_token_of_the_operators_program_says_what_was_asked,
+            health_and_documents_need_no_token;
+        tenants:
+            their_user_is_404_to_us,
+            lists_and_searches_stay_at_home,
+            their_cursor_is_only_a_place_in_time,
+            their_position_shows_nothing_of_theirs,
+            one_id_may_live_in_two_tenants,
+            a_bodys_id_does_not_reach_over;
+        log_format:
+            a_life_in_the_log,
+            the_partition_is_that_of_the_java_clients,
+            the_client_is_named_where_the_token_names_one,
+            a_foreign_client_reads_the_same_users,
+            the_rule_of_the_log_gives_the_users_of_the_api;
+        analytics:
+            reads_say_what_was_asked_and_how_much_came,
+            a_writes_success_comes_from_the_log,
+            a_repeated_post_ends_too,
+            every_refusal_is_a_fail,
+            a_failed_condition_ends_once,
+            nothing_of_the_person_is_in_the_topic,
+            no_event_without_authentication_or_by_an_import,
+            each_request_ends_exactly_once;
+        operator:
+            env_says_where_everything_is,
+            a_token_stands_alone_on_stdout,
+            wrong_usage_is_2,
+            a_bad_setting_is_refused_by_name,
+            migrate_may_run_again,
+            a_file_of_users_goes_in_once,
+            a_bad_line_stops_nothing,
+            credentials_go_in_and_are_listed,
+            the_log_can_be_watched,
+            a_taken_port_stops_the_start,
+            a_second_start_in_the_same_home_is_refused;
+        apart:
+            behind_nginx_they_are_one_service;
+        rebuild:
+            a_lost_read_model_comes_back_from_the_log,
+            a_rebuild_under_load_gives_the_same_rows;
+        redis_faults:
+            no_read_is_stale_whatever_happens_to_redis;
+        crash:
+            no_acknowledged_write_is_lost;
+    }
+    without {
+        architecture:
+            crates_depend_on_what_the_table_allows,
+            the_kit_knows_no_user,
+            deciding_and_folding_are_pure,
+            queries_only_read,
+            a_main_is_small,
+            no_log_line_names_a_person;
+        supervision:
+            children_come_back_and_die_with_their_parent;
+    }
+}
+
+fn trial(name: &'static str, test: impl AsyncFnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("a runtime").block_on(test());
+        Ok(())
+    })
+}

@@ -1,0 +1,119 @@
+//! The read model is nothing but the log, folded: it can be lost as a whole, and built anew beside the living one.
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use tests::{Api, Deployment, RedisServer, Service, Stack, fold, until};
+use uuid::Uuid;
+
+/// The tables of a generation with the columns that follow from the log alone.
+const TABLES: [(&str, &str); 5] = [
+    ("users", "*"),
+    ("tombstones", "*"),
+    ("credentials", "*"),
+    ("rejections", "*"),
+    ("dead_letters", "topic, partition, log_offset, tenant_id, user_id, key, value, headers, reason"),
+];
+
+/// Every row of a schema's tables as JSON, in an order of its own.
+async fn rows(database: &PgPool, schema: &str) -> BTreeMap<&'static str, Vec<Value>> {
+    let mut tables = BTreeMap::new();
+    for (table, columns) in TABLES {
+        let sql = format!("SELECT to_jsonb(r) FROM (SELECT {columns} FROM {schema}.{table}) r ORDER BY to_jsonb(r)::text");
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(database).await;
+        tables.insert(table, rows.unwrap_or_else(|error| panic!("{schema}.{table}: {error}")));
+    }
+    tables
+}
+
+/// A bit of everything: users that live, that changed, that are gone, losers of races, credentials.
+async fn populate(deployment: &Deployment, api: &Api, users: u32) {
+    for n in 0..users {
+        let user = json!({ "claims": { "n": n, "t": "ä" }, "authenticationProvider": { "subjectId": n.to_string() } });
+        let id = api.create(user).await.expect(201).id();
+        let updates = (0..n % 4).map(|m| api.update(&id, json!({ "claims": { "n": n, "m": m } })).into_future());
+        futures_util::future::join_all(updates).await;
+        let credential = json!({ "userId": id, "id": Uuid::new_v4(), "type": "T", "profile": "compact", "status": "valid" });
+        let args = ["log", "import", "-", "--credentials", "--tenant", &api.tenant];
+        if n % 8 == 0 {
+            deployment.cli.run_with(&args, &credential.to_string()).expect(0);
+        }
+        if n % 5 == 4 {
+            api.delete(&id).await.expect(204);
+        }
+    }
+}
+
+async fn generation(database: &PgPool) -> i32 {
+    let id = sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE state = 'live'");
+    id.fetch_one(database).await.expect("a live generation")
+}
+
+pub async fn a_lost_read_model_comes_back_from_the_log(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    populate(&deployment, &api, 24).await;
+    let (before, list) = (rows(&deployment.database, "live").await, api.all(100).await);
+
+    deployment.stop(Service::Projector);
+    let schemas = "SELECT nspname FROM pg_namespace WHERE nspname IN ('live', 'rollcall') OR nspname LIKE 'generation\\_%'";
+    for schema in sqlx::query_scalar::<_, String>(schemas).fetch_all(&deployment.database).await.unwrap() {
+        let drop = format!("DROP SCHEMA {schema} CASCADE");
+        sqlx::query(AssertSqlSafe(drop)).execute(&deployment.database).await.unwrap();
+    }
+    redis.command("FLUSHALL").await;
+    deployment.cli.run(&["migrate"]).expect(0);
+    deployment.launch(Service::Projector);
+    deployment.ready(Service::Projector).await;
+
+    until("every row is back", async || (rows(&deployment.database, "live").await == before).then_some(())).await;
+    until("the API shows it", async || (api.list("").await.status == 200).then_some(())).await;
+    assert_eq!(api.all(100).await, list);
+    assert_eq!(api.create(json!({})).await.expect(201).version(), 1, "and life goes on");
+}
+
+/// Writes and reads until told to stop; no read may fail or run backwards.
+async fn load(api: &Api, stop: &AtomicBool) {
+    let id = api.user(json!({ "n": 0 })).await;
+    for n in 1.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let put = api.update(&id, json!({ "claims": { "n": n } })).await;
+        let version = put.expect(200).version();
+        assert_eq!(api.get(&id).await.expect(200).version(), version);
+        assert_eq!(api.search(json!({ "claims": { "n": n } })).await.expect(200).ids(), [id.as_str()]);
+    }
+}
+
+pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    populate(&deployment, &api, 24).await;
+    let (stop, old) = (AtomicBool::new(false), generation(&deployment.database).await);
+    let rebuild = async {
+        let cli = deployment.cli.clone();
+        let output = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"])).await.unwrap();
+        stop.store(true, Ordering::SeqCst);
+        output.expect(0)
+    };
+    let (output, (), ()) = tokio::join!(rebuild, load(&api, &stop), load(&api, &stop));
+    assert!(!output.json_lines().is_empty());
+    let new = generation(&deployment.database).await;
+    assert_ne!(new, old, "the new generation is live");
+
+    // The old one follows on; with no more writes both come to the same end.
+    until("old and new generation are equal", async || {
+        let (old, new) = (format!("generation_{old}"), format!("generation_{new}"));
+        (rows(&deployment.database, &old).await == rows(&deployment.database, &new).await).then_some(())
+    })
+    .await;
+    let model = fold(&deployment.topic("users.events").await);
+    assert_eq!(api.all(100).await, model.page(&api.tenant));
+    api.create(json!({})).await.expect(201);
+}

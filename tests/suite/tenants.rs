@@ -1,0 +1,80 @@
+//! One tenant never sees, finds, changes or waits its way into another's users.
+
+use serde_json::{Value, json};
+use tests::{Api, Stack};
+
+const FOUND_BY: &str = "shared-marker";
+
+struct Neighbours {
+    ours: Api,
+    theirs: Api,
+    their_user: String,
+}
+
+async fn neighbours(stack: &Stack) -> Neighbours {
+    let (ours, theirs) = (stack.tenant(), stack.tenant());
+    let user = json!({ "claims": { "marker": FOUND_BY }, "authenticationProvider": { "subjectId": FOUND_BY } });
+    let their_user = theirs.create(user).await.expect(201).id();
+    Neighbours { ours, theirs, their_user }
+}
+
+pub async fn their_user_is_404_to_us(stack: &'static Stack) {
+    let Neighbours { ours, theirs, their_user } = neighbours(stack).await;
+    ours.get(&their_user).await.expect(404);
+    ours.get(&their_user).header("If-None-Match", "*").await.expect(404);
+    ours.update(&their_user, json!({ "claims": {} })).await.expect(404);
+    ours.update(&their_user, json!({ "claims": {} })).header("If-Match", "\"1\"").await.expect(404);
+    ours.delete(&their_user).await.expect(404);
+    assert_eq!(ours.credentials(&their_user, "").await.expect(200).json(), json!({ "data": [] }));
+    assert_eq!(theirs.get(&their_user).await.expect(200).version(), 1, "nothing of theirs has changed");
+}
+
+pub async fn lists_and_searches_stay_at_home(stack: &'static Stack) {
+    let Neighbours { ours, theirs, their_user } = neighbours(stack).await;
+    let our_user = ours.user(json!({ "marker": FOUND_BY })).await;
+    let criteria = [json!({}), json!({ "claims": { "marker": FOUND_BY } })];
+    for (api, user) in [(&ours, &our_user), (&theirs, &their_user)] {
+        assert_eq!(api.list("").await.expect(200).ids(), [user.as_str()]);
+        for criteria in &criteria {
+            assert_eq!(api.search(criteria.clone()).await.expect(200).ids(), [user.as_str()]);
+        }
+    }
+    let by_subject = json!({ "authenticationProvider": { "subjectId": FOUND_BY } });
+    assert_eq!(ours.search(by_subject).await.expect(200).data(), Vec::<Value>::new());
+}
+
+pub async fn their_cursor_is_only_a_place_in_time(stack: &'static Stack) {
+    let Neighbours { ours, theirs, .. } = neighbours(stack).await;
+    theirs.user(json!({})).await;
+    let our_user = ours.user(json!({})).await;
+    let cursor = theirs.list("limit=1").await.expect(200).next().unwrap();
+    assert_eq!(ours.list(&format!("cursor={cursor}")).await.expect(200).ids(), [our_user.as_str()]);
+    assert_eq!(ours.search(json!({ "cursor": cursor })).await.expect(200).ids(), [our_user.as_str()]);
+}
+
+pub async fn their_position_shows_nothing_of_theirs(stack: &'static Stack) {
+    let Neighbours { ours, theirs, their_user } = neighbours(stack).await;
+    let put = theirs.update(&their_user, json!({ "claims": {} })).await.expect(200);
+    ours.get(&their_user).header("Read-After", put.header("log-position")).await.expect(404);
+    assert_eq!(ours.list("").header("Read-After", put.header("log-position")).await.expect(200).data(), Vec::<Value>::new());
+}
+
+pub async fn one_id_may_live_in_two_tenants(stack: &'static Stack) {
+    let (ours, theirs) = (stack.tenant(), stack.tenant());
+    let id = uuid::Uuid::new_v4().to_string();
+    for (api, claims) in [(&ours, json!({ "of": "ours" })), (&theirs, json!({ "of": "theirs" }))] {
+        let line = json!({ "id": id, "claims": claims }).to_string();
+        stack.cli().run_with(&["log", "import", "-", "--tenant", &api.tenant], &line).expect(0);
+        assert_eq!(api.get(&id).await.expect(200).json()["claims"], claims);
+    }
+    ours.delete(&id).await.expect(204);
+    ours.get(&id).await.expect(404);
+    theirs.get(&id).await.expect(200);
+}
+
+pub async fn a_bodys_id_does_not_reach_over(stack: &'static Stack) {
+    let Neighbours { ours, their_user, .. } = neighbours(stack).await;
+    let our_user = ours.user(json!({})).await;
+    ours.update(&our_user, json!({ "id": their_user, "claims": {} })).await.expect(400);
+    ours.create(json!({ "id": their_user, "claims": {} })).await.expect(400);
+}
