@@ -7,7 +7,7 @@
 mod suite;
 
 use libtest_mimic::Arguments;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use tests::Stack;
 
 /// Tests at a time, when nothing is said: the stack works too, and the machine may be small.
@@ -16,9 +16,6 @@ const THREADS: usize = 3;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    if !arguments.list {
-        build();
-    }
     let conclusion = libtest_mimic::run(&arguments, suite::trials());
     match Stack::if_started().map_or(Ok(()), Stack::stop) {
         Ok(()) => conclusion.exit_code(),
@@ -27,15 +24,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The programs that the tests run, in the profile in which the tests were built.
-fn build() {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(tests::workspace());
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let built = cargo.status().expect("cargo runs");
-    assert!(built.success(), "the services can't be built");
 }

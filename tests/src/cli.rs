@@ -1,6 +1,6 @@
 //! The operator's program, as a person runs it.
 
-use crate::stack::bin;
+use crate::programs::program;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,9 @@ use std::{
 const FOREIGN: [&str; 3] = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS"];
 
 /// A program of ours with nothing but the given settings.
-pub(crate) fn command(program: &str, settings: &BTreeMap<String, String>) -> Command {
-    let mut command = Command::new(bin(program));
-    for (name, _) in std::env::vars() {
+pub(crate) fn command(name: &str, settings: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new(program(name));
+    for (name, _) in std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
         if name.starts_with("ROLLCALL_") || FOREIGN.iter().any(|foreign| name.starts_with(foreign)) {
             command.env_remove(name);
         }

@@ -49,7 +49,15 @@ pub struct Deployment {
 impl Deployment {
     /// Starts the three on the stack's servers; `redis_url` is a Redis (or a database of one) that nobody else uses.
     pub async fn start(stack: &'static Stack, redis_url: &str) -> Self {
+        Self::start_with(stack, redis_url, &[]).await
+    }
+
+    /// The same with further settings.
+    pub async fn start_with(stack: &'static Stack, redis_url: &str, settings: &[(&str, &str)]) -> Self {
         let mut deployment = Self::prepare(stack, redis_url).await;
+        deployment
+            .settings
+            .extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         deployment.cli.run(&["migrate"]).expect(0);
         for service in Service::ALL {
             deployment.launch(service);

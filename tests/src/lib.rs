@@ -13,6 +13,7 @@ mod log;
 mod ports;
 mod process;
 mod processes;
+mod programs;
 mod raw;
 mod redis_server;
 mod stack;

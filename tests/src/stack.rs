@@ -1,11 +1,14 @@
 //! The whole service as `rollcall run` starts it, once for all tests.
 
-use crate::{Api, Cli, Process, Signer, cli::command, free_port, processes_of};
+use crate::{Api, Cli, Process, Signer, cli::command, free_port, processes_of, programs::profile_dir};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
+    sync::{
+        LazyLock, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -23,17 +26,23 @@ pub struct Stack {
     process: Mutex<Option<Process>>,
 }
 
-static SHARED: OnceLock<Stack> = OnceLock::new();
+/// Started by the first test that asks; when that fails, every other fails at once.
+static SHARED: LazyLock<Stack> = LazyLock::new(|| {
+    let stack = Stack::start(&scratch("stack"));
+    STARTED.store(true, Ordering::SeqCst);
+    stack
+});
+static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Stack {
     /// The stack that all tests share, started by the first that asks.
     pub fn shared() -> &'static Self {
-        SHARED.get_or_init(|| Self::start(&scratch("stack")))
+        &SHARED
     }
 
     /// The shared stack, if any test asked for it.
     pub fn if_started() -> Option<&'static Self> {
-        SHARED.get()
+        STARTED.load(Ordering::SeqCst).then(|| &*SHARED)
     }
 
     /// Starts a stack in `home` on ports that are free and waits until it says that it is ready.
@@ -173,15 +182,4 @@ pub fn scratch(name: &str) -> PathBuf {
     let dir = dir.join(format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..8]));
     fs::create_dir_all(&dir).expect("a scratch directory");
     dir
-}
-
-/// A program that was built beside these tests.
-pub(crate) fn bin(name: &str) -> PathBuf {
-    profile_dir().join(name)
-}
-
-/// `target/debug`, or wherever this very program was built.
-fn profile_dir() -> PathBuf {
-    let this = std::env::current_exe().expect("this program has a path");
-    this.ancestors().nth(2).expect("a test binary is in deps/").to_owned()
 }

@@ -118,6 +118,9 @@ suite! {
             nothing_of_the_person_is_in_the_topic,
             no_event_without_authentication_or_by_an_import,
             each_request_ends_exactly_once;
+        analytics_levels:
+            level_1_says_that_and_when_alone,
+            level_3_says_everything;
         operator:
             env_says_where_everything_is,
             a_token_stands_alone_on_stdout,

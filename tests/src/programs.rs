@@ -1,0 +1,28 @@
+//! The programs that the tests run, built before the first of them is started.
+
+use crate::workspace;
+use std::{path::PathBuf, process::Command, sync::Once};
+
+static BUILT: Once = Once::new();
+
+/// One of them, as it was just built.
+pub(crate) fn program(name: &str) -> PathBuf {
+    BUILT.call_once(build);
+    profile_dir().join(name)
+}
+
+/// In the profile in which the tests were built.
+fn build() {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(workspace());
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo runs").success(), "the services can't be built");
+}
+
+/// `target/debug`, or wherever these tests were built.
+pub(crate) fn profile_dir() -> PathBuf {
+    let this = std::env::current_exe().expect("this program has a path");
+    this.ancestors().nth(2).expect("a test binary is in deps/").to_owned()
+}
