@@ -5,7 +5,6 @@ use crate::{
     analytics::{Context, Data, Recorder},
     problem::Problem,
 };
-use actix_web::HttpResponse;
 use events_schema::analytics::{Operation, Phase};
 use serde_json::json;
 
@@ -43,19 +42,19 @@ impl Lifecycle {
         self.record(Phase::Start, start);
     }
 
-    /// Records the end and makes the answer.
-    pub(super) fn end(mut self, outcome: Result<Done, Problem>) -> HttpResponse {
+    /// Records the end and gives what is to be answered.
+    pub(super) fn end<R>(mut self, outcome: Result<Done<R>, Problem>) -> Result<R, Problem> {
         self.is_ended = true;
         match outcome {
             Ok(Done { response, success }) => {
                 if let Some(data) = success {
                     self.record(Phase::Success, data);
                 }
-                response
+                Ok(response)
             }
             Err(problem) => {
                 self.fail(&format!("{:?}", problem.code), &problem.message);
-                problem.response()
+                Err(problem)
             }
         }
     }

@@ -18,6 +18,7 @@ use actix_web::{
 use events_schema::analytics::Operation;
 use lifecycle::Lifecycle;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// What an operation asks of a request before it is looked into.
 #[derive(Debug, Clone, Copy)]
@@ -41,9 +42,9 @@ pub struct Parsed<I> {
 }
 
 /// What became of the operation.
-pub struct Done {
+pub struct Done<R = HttpResponse> {
     /// The answer.
-    pub response: HttpResponse,
+    pub response: R,
     /// SUCCESS's data; `None`: its end comes from elsewhere (the log, or whoever follows a 202 up).
     pub success: Option<Data>,
 }
@@ -69,21 +70,71 @@ pub async fn run<I>(
     parse: impl FnOnce(&HttpRequest, Bytes) -> Parsed<I>,
     handle: impl AsyncFnOnce(Call, I) -> Result<Done, Problem>,
 ) -> HttpResponse {
-    let principal = match frame.authenticator.authenticate(request).await {
-        Ok(principal) => principal,
+    let Opened { call, lifecycle, input } = match open(frame, spec, request, payload, parse).await {
+        Ok(opened) => opened,
         Err(problem) => return problem.response(),
     };
+    let outcome = match input {
+        Ok(input) => handle(call, input).await,
+        Err(problem) => Err(problem),
+    };
+    answer(lifecycle.end(outcome))
+}
+
+/// The same for an operation that must not end halfway: once its input is read, it runs as a task of `runtime` to its end, and records
+/// it, whether or not the client is still there.
+pub async fn run_to_end<I, R, F>(
+    frame: &Frame,
+    runtime: &Handle,
+    spec: &Spec,
+    request: &HttpRequest,
+    payload: Payload,
+    parse: impl FnOnce(&HttpRequest, Bytes) -> Parsed<I>,
+    handle: impl FnOnce(Call, I) -> F,
+) -> HttpResponse
+where
+    R: Into<HttpResponse> + Send + 'static,
+    F: Future<Output = Result<Done<R>, Problem>> + Send + 'static,
+{
+    let Opened { call, lifecycle, input } = match open(frame, spec, request, payload, parse).await {
+        Ok(opened) => opened,
+        Err(problem) => return problem.response(),
+    };
+    let work = match input {
+        Ok(input) => handle(call, input),
+        Err(problem) => return answer(lifecycle.end::<HttpResponse>(Err(problem))),
+    };
+    let task = runtime.spawn(async move { lifecycle.end(work.await) });
+    // The task is gone where it panicked, which its lifecycle has recorded.
+    answer(task.await.unwrap_or_else(|_| Err(Problem::internal())))
+}
+
+/// A request that passed authentication, with its START recorded.
+struct Opened<I> {
+    call: Call,
+    lifecycle: Lifecycle,
+    input: Result<I, Problem>,
+}
+
+async fn open<I>(
+    frame: &Frame,
+    spec: &Spec,
+    request: &HttpRequest,
+    payload: Payload,
+    parse: impl FnOnce(&HttpRequest, Bytes) -> Parsed<I>,
+) -> Result<Opened<I>, Problem> {
+    let principal = frame.authenticator.authenticate(request).await?;
     let call = Call::new(request, &principal, frame.recorder.clone(), spec.operation);
     let mut lifecycle = Lifecycle::new(&call);
     let admitted = admit(spec, &principal, request, payload).await;
     let (body, refusal) = admitted.map_or_else(|problem| (Bytes::new(), Some(problem)), |body| (body, None));
     let Parsed { start, fail, input } = parse(request, body);
     lifecycle.start(start, fail);
-    let outcome = match refusal.map_or(input, Err) {
-        Ok(input) => handle(call, input).await,
-        Err(problem) => Err(problem),
-    };
-    lifecycle.end(outcome)
+    Ok(Opened { call, lifecycle, input: refusal.map_or(input, Err) })
+}
+
+fn answer(outcome: Result<impl Into<HttpResponse>, Problem>) -> HttpResponse {
+    outcome.map_or_else(|problem| problem.response(), Into::into)
 }
 
 /// Scope, then body.
