@@ -1,0 +1,152 @@
+//! From an accepted domain event to the SUCCESS of the request that asked for it. Pure.
+
+use events_schema::{
+    UserRecord,
+    analytics::{AnalyticEvent, CATEGORY, Level, Operation, Phase, VERSION},
+    personal::{self, EncodedPersonal},
+    user::UserEvent,
+};
+use serde_json::{Map, Value, json};
+use uuid::{Uuid, uuid};
+
+/// Fixed for ever: a domain event has one SUCCESS with one id, whoever derives it and how often.
+const NAMESPACE: Uuid = uuid!("5b1f3c9e-0c43-4b5c-9a54-7d0f6f2f1d6a");
+
+/// The SUCCESS of a change; none where no request asked for it, as in an import.
+///
+/// `timestamp` is the domain event's own time, when the change was made: the time of deriving would put a change that was made
+/// during an outage hours off. It is never before that of the START.
+pub(super) fn success(record: UserRecord, level: Level) -> Option<AnalyticEvent> {
+    let request_id = record.request_id?;
+    let operation = match &record.event {
+        UserEvent::Created(_) => Operation::Create,
+        UserEvent::Updated(_) => Operation::Update,
+        UserEvent::Deleted(_) => Operation::Delete,
+    };
+    Some(AnalyticEvent {
+        id: Uuid::new_v5(&NAMESPACE, record.id.as_bytes()),
+        event_type: operation.analytic_type(Phase::Success),
+        category: CATEGORY.to_owned(),
+        request_id,
+        request_ip: None,
+        tenant_id: record.key.tenant,
+        client_id: record.client_id,
+        timestamp: record.time,
+        version: VERSION.to_owned(),
+        data: data(record.key.user, record.event, level),
+    })
+}
+
+fn data(user: Uuid, event: UserEvent, level: Level) -> Option<Map<String, Value>> {
+    if level == Level::Metadata {
+        return None;
+    }
+    let mut data = Map::from_iter([("id".to_owned(), json!(user))]);
+    let encoded = match event {
+        UserEvent::Created(created) => created.personal,
+        UserEvent::Updated(updated) => updated.personal,
+        UserEvent::Deleted(_) => {
+            data.insert("deleted".to_owned(), true.into());
+            return Some(data);
+        }
+    };
+    if level == Level::Full {
+        data.insert("user".to_owned(), body(user, encoded));
+    }
+    Some(data)
+}
+
+/// The user as the API shows it.
+fn body(user: Uuid, encoded: EncodedPersonal) -> Value {
+    let personal = personal::decode(encoded);
+    let mut body = Map::from_iter([("id".to_owned(), json!(user)), ("claims".to_owned(), personal.claims.into())]);
+    if let Some(link) = personal.authentication_provider {
+        body.insert("authenticationProvider".to_owned(), json!(link));
+    }
+    body.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events_schema::{
+        UserKey,
+        personal::Personal,
+        user::{UserCreated, UserDeleted, UserUpdated},
+    };
+
+    const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
+
+    fn personal() -> EncodedPersonal {
+        let personal: Personal =
+            serde_json::from_value(json!({"claims": {"b": 1, "a": 2}, "authenticationProvider": {"subjectId": "s"}}))
+                .unwrap();
+        personal::encode(personal)
+    }
+
+    fn record(event: UserEvent) -> UserRecord {
+        UserRecord {
+            id: Uuid::from_u128(7),
+            key: format!("acme/{USER}").parse::<UserKey>().unwrap(),
+            sequence: 1,
+            time: "2026-01-02T03:04:05.678Z".parse().unwrap(),
+            request_id: Some("r-1".to_owned()),
+            client_id: Some("c-1".to_owned()),
+            event,
+        }
+    }
+
+    fn created() -> UserRecord {
+        let created_at = "2001-01-01T00:00:00Z".parse().unwrap();
+        record(UserEvent::Created(UserCreated { created_at, personal: personal() }))
+    }
+
+    fn updated() -> UserRecord {
+        record(UserEvent::Updated(UserUpdated { personal: personal() }))
+    }
+
+    fn deleted() -> UserRecord {
+        record(UserEvent::Deleted(UserDeleted {}))
+    }
+
+    #[track_caller]
+    fn says(record: UserRecord, level: Level, event_type: &str, data: Value) {
+        let event = success(record, level).unwrap();
+        assert_eq!(event.event_type, event_type);
+        assert_eq!(json!(event.data), data);
+    }
+
+    #[test]
+    fn the_envelope_is_that_of_the_request() {
+        let event = success(updated(), Level::NonSensitive).unwrap();
+        let wanted = json!({
+            "id": Uuid::new_v5(&NAMESPACE, Uuid::from_u128(7).as_bytes()), "type": "USER_UPDATE_SUCCESS", "category": "user",
+            "requestId": "r-1", "tenantId": "acme", "clientId": "c-1", "timestamp": "2026-01-02T03:04:05.678Z",
+            "version": "1", "data": {"id": USER},
+        });
+        assert_eq!(json!(event), wanted);
+        assert_eq!(event, success(updated(), Level::NonSensitive).unwrap());
+    }
+
+    #[test]
+    fn each_level_says_what_it_may() {
+        let id = json!({"id": USER});
+        let gone = json!({"id": USER, "deleted": true});
+        let link = json!({"subjectId": "s"});
+        let user = json!({"id": USER, "claims": {"b": 1, "a": 2}, "authenticationProvider": link});
+        let full = json!({"id": USER, "user": user});
+        for (record, name) in [(created(), "USER_CREATE_SUCCESS"), (updated(), "USER_UPDATE_SUCCESS")] {
+            says(record.clone(), Level::Metadata, name, Value::Null);
+            says(record.clone(), Level::NonSensitive, name, id.clone());
+            says(record, Level::Full, name, full.clone());
+        }
+        says(deleted(), Level::Metadata, "USER_DELETE_SUCCESS", Value::Null);
+        says(deleted(), Level::NonSensitive, "USER_DELETE_SUCCESS", gone.clone());
+        says(deleted(), Level::Full, "USER_DELETE_SUCCESS", gone);
+    }
+
+    #[test]
+    fn an_import_gives_none() {
+        assert_eq!(success(UserRecord { request_id: None, ..created() }, Level::Full), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! What has been read and not been committed yet, partition by partition.
+
+use super::outcomes::Span;
+use events_schema::analytics::AnalyticEvent;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+/// From here on a partition is not read further: at level 3 events hold claims and may be large.
+const ENOUGH_BYTES: usize = 1 << 20;
+const ENOUGH_RECORDS: usize = 1_000;
+
+/// A record's place, and its SUCCESS if it would have one.
+pub(super) struct Candidate {
+    pub(super) offset: i64,
+    pub(super) success: Option<AnalyticEvent>,
+    /// Roughly what it takes in memory.
+    pub(super) bytes: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    candidates: VecDeque<Candidate>,
+    bytes: usize,
+    /// So many from the front are ripe.
+    ripe: usize,
+}
+
+/// The queues of the assigned partitions.
+#[derive(Default)]
+pub(super) struct Pending(BTreeMap<i32, Queue>);
+
+/// A part of a partition that can be committed: everything before `next`.
+pub(super) struct Settled {
+    pub(super) partition: i32,
+    pub(super) next: i64,
+}
+
+impl Pending {
+    pub(super) fn push(&mut self, partition: i32, candidate: Candidate) {
+        let queue = self.0.entry(partition).or_default();
+        queue.bytes += candidate.bytes;
+        queue.candidates.push_back(candidate);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.values().all(|queue| queue.candidates.is_empty())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(|queue| queue.candidates.len()).sum()
+    }
+
+    /// The partitions that must not be read further for now.
+    pub(super) fn full(&self) -> HashSet<i32> {
+        let is_full = |queue: &Queue| queue.bytes >= ENOUGH_BYTES || queue.candidates.len() >= ENOUGH_RECORDS;
+        self.0.iter().filter(|(_, queue)| is_full(queue)).map(|(partition, _)| *partition).collect()
+    }
+
+    /// What is here by now may be derived from the next round on.
+    pub(super) fn ripen(&mut self) {
+        self.0.values_mut().for_each(|queue| queue.ripe = queue.candidates.len());
+    }
+
+    /// What is ripe, as far as an outcome must be asked: from the first to the last record that would have a SUCCESS.
+    pub(super) fn spans(&self) -> Vec<Span> {
+        self.0.iter().filter_map(|(partition, queue)| queue.span(*partition)).collect()
+    }
+
+    /// The ripe records that may be settled: all of a partition whose outcomes are known (`rejected` by partition), or that needs none.
+    /// They stay here until [`Pending::forget`].
+    pub(super) fn settled(&self, rejected: &BTreeMap<i32, HashSet<i64>>) -> (Vec<Settled>, Vec<&AnalyticEvent>) {
+        let (mut settled, mut successes) = (Vec::new(), Vec::new());
+        let none = HashSet::new();
+        for (partition, queue) in &self.0 {
+            let needed = queue.span(*partition).is_some();
+            let Some(rejected) = rejected.get(partition).or((!needed).then_some(&none)) else { continue };
+            let ripe = || queue.candidates.iter().take(queue.ripe);
+            let Some(last) = ripe().last() else { continue };
+            settled.push(Settled { partition: *partition, next: last.offset + 1 });
+            let accepted = ripe().filter(|candidate| !rejected.contains(&candidate.offset));
+            successes.extend(accepted.filter_map(|candidate| candidate.success.as_ref()));
+        }
+        (settled, successes)
+    }
+
+    /// Drops what has been committed.
+    pub(super) fn forget(&mut self, settled: &[Settled]) {
+        for Settled { partition, next } in settled {
+            let Some(queue) = self.0.get_mut(partition) else { continue };
+            while queue.candidates.front().is_some_and(|candidate| candidate.offset < *next) {
+                queue.bytes -= queue.candidates.pop_front().map_or(0, |candidate| candidate.bytes);
+                queue.ripe = queue.ripe.saturating_sub(1);
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn span(&self, partition: i32) -> Option<Span> {
+        let mut offsets =
+            self.candidates.iter().take(self.ripe).filter(|candidate| candidate.success.is_some()).map(|c| c.offset);
+        let first = offsets.next()?;
+        Some(Span { partition, first, last: offsets.last().unwrap_or(first) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn candidate(offset: i64, has_success: bool) -> Candidate {
+        let success = json!({
+            "id": uuid::Uuid::nil(), "type": "USER_UPDATE_SUCCESS", "category": "user", "requestId": offset.to_string(),
+            "tenantId": "acme", "timestamp": "2026-01-02T03:04:05.678Z", "version": "1",
+        });
+        Candidate { offset, success: has_success.then(|| serde_json::from_value(success).unwrap()), bytes: 1 }
+    }
+
+    fn pending(partition: i32, candidates: &[(i64, bool)]) -> Pending {
+        let mut pending = Pending::default();
+        candidates.iter().for_each(|(offset, success)| pending.push(partition, candidate(*offset, *success)));
+        pending
+    }
+
+    fn settle(pending: &mut Pending, rejected: &[(i32, &[i64])]) -> (Vec<(i32, i64)>, Vec<String>) {
+        let rejected = rejected.iter().map(|(p, offsets)| (*p, offsets.iter().copied().collect())).collect();
+        let (settled, successes) = pending.settled(&rejected);
+        let successes = successes.iter().map(|event| event.request_id.clone()).collect();
+        pending.forget(&settled);
+        (settled.iter().map(|settled| (settled.partition, settled.next)).collect(), successes)
+    }
+
+    #[test]
+    fn only_what_is_ripe_is_settled() {
+        let mut pending = pending(3, &[(5, true), (6, true)]);
+        assert_eq!(settle(&mut pending, &[(3, &[])]), (vec![], vec![]));
+        pending.ripen();
+        pending.push(3, candidate(7, true));
+        assert_eq!(pending.spans(), [Span { partition: 3, first: 5, last: 6 }]);
+        assert_eq!(settle(&mut pending, &[(3, &[5])]), (vec![(3, 7)], vec!["6".to_owned()]));
+        assert_eq!((pending.len(), pending.spans()), (1, vec![]));
+    }
+
+    #[test]
+    fn what_needs_no_outcome_waits_for_none() {
+        let mut pending = pending(0, &[(1, false), (2, false)]);
+        pending.push(1, candidate(9, true));
+        pending.ripen();
+        assert_eq!(pending.spans(), [Span { partition: 1, first: 9, last: 9 }]);
+        assert_eq!(settle(&mut pending, &[]), (vec![(0, 3)], vec![]));
+        assert_eq!(settle(&mut pending, &[(1, &[])]), (vec![(1, 10)], vec!["9".to_owned()]));
+        assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn a_partition_that_waits_is_full_some_day() {
+        let all: Vec<_> = (0..ENOUGH_RECORDS as i64).map(|offset| (offset, true)).collect();
+        assert_eq!(pending(2, &all).full(), HashSet::from([2]));
+        assert_eq!(pending(2, &all[1..]).full(), HashSet::new());
+    }
+}

@@ -1,0 +1,230 @@
+//! One membership in the group: read, wait for the fold, derive, commit.
+
+use super::{
+    derive,
+    group::Member,
+    metrics,
+    outcomes::Outcomes,
+    pending::{Candidate, Pending},
+    transaction::Transactions,
+};
+use anyhow::Context as _;
+use events_schema::{analytics::Level, decode_user};
+use rdkafka::{
+    ClientConfig, Message, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers as _},
+    types::RDKafkaErrorCode,
+};
+use service_kit::{
+    kafka::{self, Topics},
+    settings::Settings,
+};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+/// How long records are gathered. What was gathered is derived after one more such time: the START of the same request left the
+/// service earlier, but by way of a queue and a producer that lets batches fill for some milliseconds, and must stand first in the topic.
+const GATHER: Duration = Duration::from_millis(50);
+/// How long an idle pipeline waits for a record, and somebody who stops it at most for its end.
+const IDLE: Duration = Duration::from_millis(250);
+/// What a record without its data takes, roughly.
+const SMALL: usize = 512;
+
+/// Ours where the operator says nothing else.
+const CONSUMER: &[(&str, &str)] = &[
+    // A member that died is replaced after as short a time as brokers allow by default.
+    ("session.timeout.ms", "6000"),
+    ("heartbeat.interval.ms", "1500"),
+    ("partition.assignment.strategy", "range"),
+    ("queued.max.messages.kbytes", "4096"),
+    ("fetch.wait.max.ms", "100"),
+    ("statistics.interval.ms", "5000"),
+];
+/// What exactly-once stands on.
+const CONSUMER_MUST: &[(&str, &str)] =
+    &[("isolation.level", "read_committed"), ("enable.auto.commit", "false"), ("auto.offset.reset", "earliest")];
+const PRODUCER_MUST: &[(&str, &str)] = &[("transaction.timeout.ms", "10000"), ("message.timeout.ms", "8000")];
+
+/// What sessions are opened with.
+pub(super) struct Configs {
+    consumer: ClientConfig,
+    producer: ClientConfig,
+    group: String,
+    topics: Topics,
+    level: Level,
+}
+
+impl Configs {
+    pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let group = format!("{}rollcall-analytics", settings.topic_prefix);
+        let mut consumer = kafka::client_config(settings)?;
+        let free = CONSUMER.iter().filter(|(key, _)| !settings.kafka.contains_key(*key));
+        consumer.extend(pairs(free.chain(CONSUMER_MUST)));
+        consumer.set("group.id", &group);
+        let mut producer = kafka::producer_config(settings)?;
+        producer.extend(pairs(PRODUCER_MUST.iter()));
+        let topics = Topics::new(&settings.topic_prefix);
+        Ok(Self { consumer, producer, group, topics, level: settings.analytics_level })
+    }
+}
+
+fn pairs<'a>(
+    pairs: impl Iterator<Item = &'a (&'a str, &'a str)>,
+) -> impl Iterator<Item = (String, String)> {
+    pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+}
+
+/// A member of the group.
+pub(super) struct Session<'a> {
+    configs: &'a Configs,
+    outcomes: &'a Outcomes,
+    consumer: BaseConsumer<Member>,
+    /// There while partitions are assigned.
+    transactions: Option<Transactions>,
+    pending: Pending,
+    paused: HashSet<i32>,
+}
+
+impl<'a> Session<'a> {
+    /// Joins the group.
+    pub(super) fn open(configs: &'a Configs, outcomes: &'a Outcomes) -> anyhow::Result<Self> {
+        let consumer: BaseConsumer<Member> = configs.consumer.create_with_context(Member::default())?;
+        consumer.subscribe(&[&configs.topics.users])?;
+        let (pending, paused) = Default::default();
+        Ok(Self { configs, outcomes, consumer, transactions: None, pending, paused })
+    }
+
+    /// Works until told to stop. No transaction is open between two rounds.
+    pub(super) fn run(mut self, is_stopped: impl Fn() -> bool) -> anyhow::Result<()> {
+        while !is_stopped() {
+            self.pending.ripen();
+            self.gather()?;
+            self.settle()?;
+            self.pause()?;
+            metrics::lag(self.consumer.context().unread() + self.pending.len() as i64);
+        }
+        Ok(())
+    }
+
+    /// Reads what comes within a short time; of an idle log, waits for the first record. Polling is also what keeps this member in
+    /// the group, so it goes on while the fold is waited for.
+    fn gather(&mut self) -> anyhow::Result<()> {
+        let mut end = Instant::now() + if self.pending.is_empty() { IDLE } else { GATHER };
+        let mut is_idle = self.pending.is_empty();
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            let candidate = match self.consumer.poll(left) {
+                Some(Ok(message)) => Some((message.partition(), candidate(&message, self.configs.level))),
+                Some(Err(error)) => passing(error).map(|()| None)?,
+                None => None,
+            };
+            self.take_notice()?;
+            if let Some((partition, candidate)) = candidate {
+                self.pending.push(partition, candidate);
+                if std::mem::take(&mut is_idle) {
+                    end = Instant::now() + GATHER;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// After a rebalance everything starts from the committed offsets, with a producer of the new assignment. Made at once, since a
+    /// predecessor's open transaction keeps the offsets from being read.
+    fn take_notice(&mut self) -> anyhow::Result<()> {
+        let Some(partitions) = self.consumer.context().news() else { return Ok(()) };
+        self.pending = Pending::default();
+        self.resume(&partitions)?;
+        self.paused.clear();
+        let Configs { producer, group, topics, .. } = self.configs;
+        self.transactions = None;
+        if let Some(first) = partitions.iter().min() {
+            let (source, target) = (&topics.users, &topics.analytics);
+            self.transactions = Some(Transactions::start(producer, group, *first, source, target)?);
+        }
+        Ok(())
+    }
+
+    /// Commits what is ripe and folded.
+    fn settle(&mut self) -> anyhow::Result<()> {
+        let Some(transactions) = &self.transactions else { return Ok(()) };
+        let rejected = match self.outcomes.rejected(&self.pending.spans()) {
+            Ok(rejected) => rejected,
+            Err(error) => {
+                tracing::warn!(%error, "the fate of events could not be asked; they wait");
+                return Ok(());
+            }
+        };
+        let (settled, successes) = self.pending.settled(&rejected);
+        if settled.is_empty() {
+            return Ok(());
+        }
+        let group = self.consumer.group_metadata().context("the consumer is no member of a group")?;
+        transactions.commit(&group, &settled, &successes)?;
+        metrics::derived(successes.len());
+        self.pending.forget(&settled);
+        Ok(())
+    }
+
+    /// Does not read further where much is pending, until it no longer is.
+    fn pause(&mut self) -> anyhow::Result<()> {
+        let full = self.pending.full();
+        let resumed: Vec<i32> = self.paused.difference(&full).copied().collect();
+        let paused: Vec<i32> = full.difference(&self.paused).copied().collect();
+        self.resume(&resumed)?;
+        if !paused.is_empty() {
+            self.consumer.pause(&self.list(&paused))?;
+        }
+        self.paused = full;
+        Ok(())
+    }
+
+    fn resume(&self, partitions: &[i32]) -> anyhow::Result<()> {
+        if !partitions.is_empty() {
+            self.consumer.resume(&self.list(partitions))?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, partitions: &[i32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.configs.topics.users, *partition);
+        }
+        list
+    }
+}
+
+/// A record that is no fact has no SUCCESS: the projector parks or skips it.
+fn candidate(message: &BorrowedMessage<'_>, level: Level) -> Candidate {
+    let success = decode(message).and_then(|record| derive::success(record, level));
+    let data = if level == Level::Full { message.payload_len() } else { 0 };
+    Candidate { offset: message.offset(), success, bytes: SMALL + data }
+}
+
+fn decode(message: &BorrowedMessage<'_>) -> Option<events_schema::UserRecord> {
+    let headers: Vec<(&str, &[u8])> =
+        message.headers()?.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect();
+    // Imports are many and large: they need not be read to be passed over.
+    headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("ce_requestid"))?;
+    let key = std::str::from_utf8(message.key()?).ok()?.parse().ok()?;
+    let value = serde_json::from_slice(message.payload()?).ok()?;
+    decode_user(&key, &headers, value).ok().flatten()
+}
+
+/// Errors that the client mends by itself are left to it.
+fn passing(error: KafkaError) -> anyhow::Result<()> {
+    use RDKafkaErrorCode as Code;
+    match error {
+        // Asking anew at once finds a topic that has just been created, which the client would do after minutes.
+        KafkaError::MessageConsumption(Code::UnknownTopicOrPartition | Code::UnknownTopic)
+        | KafkaError::MessageConsumptionFatal(_) => Err(error.into()),
+        _ => {
+            tracing::debug!(%error, "reading the log for analytics");
+            Ok(())
+        }
+    }
+}
