@@ -66,6 +66,8 @@ impl Stack {
         let mut run = command("rollcall", &settings.map(|(name, value)| (name.to_owned(), value)).into());
         run.arg("run");
         fs::create_dir_all(home).expect("the home can be made");
+        // An earlier start must not be taken for this one.
+        fs::write(home.join("run.log"), "").expect("the home can be written to");
         Process::start(&run, &home.join("run.log"))
     }
 

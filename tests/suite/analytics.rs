@@ -25,36 +25,92 @@ async fn events(stack: &Stack, request: &str) -> Vec<Record> {
     .await
 }
 
-/// What one request is expected to leave in the topic.
-struct Expected {
-    what: &'static str,
+/// A request and what it is expected to leave in the topic.
+struct Case {
     operation: &'static str,
     end: &'static str,
+    status: u16,
+    call: Call,
     start: Value,
     done: Value,
 }
 
-#[track_caller]
-fn check(expected: &Expected, tenant: &str, request: &str, records: &[Record]) {
-    let what = expected.what;
-    let types: Vec<_> = records.iter().map(|record| record.header("ce_type").to_owned()).collect();
-    let wanted = [format!("{}_START", expected.operation), format!("{}_{}", expected.operation, expected.end)];
-    assert_eq!(types, wanted, "{what}");
-    for (record, data) in records.iter().zip([&expected.start, &expected.done]) {
-        let event = record.json();
-        assert_eq!(event["type"], record.header("ce_type"), "{what}");
-        assert_eq!(event["id"], record.header("ce_id"), "{what}");
-        assert_eq!((&event["category"], &event["version"]), (&json!("user"), &json!("1")), "{what}");
-        assert_eq!((&event["requestId"], &event["tenantId"]), (&json!(request), &json!(tenant)), "{what}");
-        assert!(event["timestamp"].as_str().is_some_and(|at| at.len() == 24 && at.ends_with('Z')), "{what}: {event}");
-        assert_data(what, &event, data);
+impl Case {
+    fn new(operation: &'static str, end: &'static str, status: u16, call: Call) -> Self {
+        Self { operation, end, status, call, start: json!({}), done: json!({}) }
     }
-    assert_ne!(records[0].header("ce_id"), records[1].header("ce_id"), "{what}");
+
+    /// START's data.
+    fn start(self, start: Value) -> Self {
+        Self { start, ..self }
+    }
+
+    /// The end's data.
+    fn done(self, done: Value) -> Self {
+        Self { done, ..self }
+    }
+
+    /// The same data in both.
+    fn both(self, data: &Value) -> Self {
+        self.start(data.clone()).done(data.clone())
+    }
+
+    /// In START as given, in FAIL with an error beside it.
+    fn both_with_error(self, data: Value) -> Self {
+        let mut done = data.clone();
+        done["error"] = json!("any");
+        self.start(data).done(done)
+    }
+}
+
+fn succeeds(operation: &'static str, status: u16, call: Call) -> Case {
+    Case::new(operation, "SUCCESS", status, call)
+}
+
+fn fails(operation: &'static str, status: u16, call: Call) -> Case {
+    Case::new(operation, "FAIL", status, call).done(json!({ "error": "any" }))
+}
+
+/// Sends the requests and then looks at what each has left.
+async fn expect(stack: &Stack, api: &Api, cases: Vec<Case>) {
+    let mut sent = Vec::new();
+    for Case { operation, end, status, call, start, done } in cases {
+        let what = format!("{operation}_{end} ({status})");
+        let (answer, request) = traced(call).await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text());
+        let types = [format!("{operation}_START"), format!("{operation}_{end}")];
+        sent.push((what, request, types, [start, done]));
+    }
+    for (what, request, types, data) in sent {
+        let records = events(stack, &request).await;
+        assert_eq!(kinds(&records), types, "{what}");
+        for (record, data) in records.iter().zip(&data) {
+            check_envelope(&what, &api.tenant, &request, record);
+            check_data(&what, &record.json(), data);
+        }
+    }
+}
+
+fn kinds(records: &[Record]) -> Vec<String> {
+    records.iter().map(|record| record.header("ce_type").to_owned()).collect()
+}
+
+#[track_caller]
+fn check_envelope(what: &str, tenant: &str, request: &str, record: &Record) {
+    let event = record.json();
+    assert_eq!(event["type"], record.header("ce_type"), "{what}");
+    assert_eq!(event["id"], record.header("ce_id"), "{what}");
+    assert_eq!((&event["category"], &event["version"]), (&json!("user"), &json!("1")), "{what}");
+    assert_eq!((&event["requestId"], &event["tenantId"]), (&json!(request), &json!(tenant)), "{what}");
+    assert!(
+        event["timestamp"].as_str().is_some_and(|at| at.len() == 24 && at.ends_with('Z')),
+        "{what}: {event}"
+    );
 }
 
 /// Equal to the last member; an error is held to its shape alone, since its words are free.
 #[track_caller]
-fn assert_data(what: &str, event: &Value, data: &Value) {
+fn check_data(what: &str, event: &Value, data: &Value) {
     let mut got = event.get("data").cloned().unwrap_or_else(|| json!({}));
     if let Some(error) = got.get_mut("error") {
         assert!(error["type"].is_string() && error["message"].is_string(), "{what}: {event}");
@@ -63,125 +119,119 @@ fn assert_data(what: &str, event: &Value, data: &Value) {
     assert_eq!(&got, data, "{what}: {event}");
 }
 
-/// Runs requests and then looks at what each has left.
-async fn expect(stack: &Stack, tenant: &str, runs: Vec<(Expected, u16, Call)>) {
-    let mut sent = Vec::new();
-    for (expected, status, call) in runs {
-        let (answer, request) = traced(call).await;
-        assert_eq!(answer.status, status, "{}: {}", expected.what, answer.text());
-        sent.push((expected, request));
-    }
-    for (expected, request) in sent {
-        check(&expected, tenant, &request, &events(stack, &request).await);
-    }
-}
-
-fn expected(what: &'static str, operation: &'static str, end: &'static str, start: Value, done: Value) -> Expected {
-    Expected { what, operation, end, start, done }
-}
-
 pub async fn reads_say_what_was_asked_and_how_much_came(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({ "a": 1 })).await;
-    let other = api.user(json!({ "a": 1 })).await;
+    api.user(json!({ "a": 1 })).await;
     let next = api.list("limit=1").await.expect(200).next().unwrap();
-    let counted = |n: u32| json!({ "entriesCount": n });
-    let first = json!({ "entriesCount": 1, "nextCursor": next });
-    let criteria = json!({ "claims": { "a": 1, "b/~": { "c": [] } }, "limit": 5, "cursor": next });
-    let searched = json!({ "limit": 5, "cursor": next, "claimKeys": ["/a", "/b~1~0/c"] });
-    let runs = vec![
-        (expected("get", "USER_RETRIEVE", "SUCCESS", json!({ "id": id }), json!({ "id": id })), 200, api.get(&id)),
-        (expected("304", "USER_RETRIEVE", "SUCCESS", json!({ "id": id }), json!({ "id": id })), 304, api.get(&id).header("If-None-Match", "*")),
-        (expected("list", "USER_RETRIEVE_LIST", "SUCCESS", json!({ "limit": 100 }), counted(2)), 200, api.list("")),
-        (expected("a page", "USER_RETRIEVE_LIST", "SUCCESS", json!({ "limit": 1 }), first), 200, api.list("limit=1")),
-        (expected("next page", "USER_RETRIEVE_LIST", "SUCCESS", json!({ "limit": 1, "cursor": next }), counted(1)), 200, api.list(&format!("limit=1&cursor={next}"))),
-        (expected("search", "USER_SEARCH", "SUCCESS", searched, counted(0)), 200, api.search(criteria)),
-        (expected("search all", "USER_SEARCH", "SUCCESS", json!({ "limit": 100 }), counted(2)), 200, api.search(json!({}))),
-        (expected("credentials", "USER_CREDENTIAL_RETRIEVE_LIST", "SUCCESS", json!({ "userId": other, "limit": 3 }), counted(0)), 200, api.credentials(&other, "limit=3")),
+    let (user, two) = (json!({ "id": id }), json!({ "entriesCount": 2 }));
+    let cases = vec![
+        succeeds("USER_RETRIEVE", 200, api.get(&id)).both(&user),
+        succeeds("USER_RETRIEVE", 304, api.get(&id).header("If-None-Match", "*")).both(&user),
+        succeeds("USER_RETRIEVE_LIST", 200, api.list("")).start(json!({ "limit": 100 })).done(two.clone()),
+        succeeds("USER_RETRIEVE_LIST", 200, api.list("limit=1"))
+            .start(json!({ "limit": 1 }))
+            .done(json!({ "entriesCount": 1, "nextCursor": next })),
+        succeeds("USER_RETRIEVE_LIST", 200, api.list(&format!("limit=1&cursor={next}")))
+            .start(json!({ "limit": 1, "cursor": next }))
+            .done(json!({ "entriesCount": 1 })),
+        succeeds("USER_SEARCH", 200, api.search(json!({}))).start(json!({ "limit": 100 })).done(two),
+        succeeds("USER_CREDENTIAL_RETRIEVE_LIST", 200, api.credentials(&id, "limit=3"))
+            .start(json!({ "userId": id, "limit": 3 }))
+            .done(json!({ "entriesCount": 0 })),
     ];
-    expect(stack, &api.tenant, runs).await;
+    expect(stack, &api, cases).await;
+}
+
+pub async fn a_search_names_its_paths_and_no_values(stack: &'static Stack) {
+    let api = stack.tenant();
+    api.user(json!({})).await;
+    api.user(json!({})).await;
+    let next = api.list("limit=1").await.expect(200).next().unwrap();
+    let criteria = json!({ "claims": { "a": 1, "b/~": { "c": "x" } }, "limit": 5, "cursor": next });
+    let cases = vec![
+        succeeds("USER_SEARCH", 200, api.search(criteria))
+            .start(json!({ "limit": 5, "cursor": next, "claimKeys": ["/a", "/b~1~0/c"] }))
+            .done(json!({ "entriesCount": 0 })),
+    ];
+    expect(stack, &api, cases).await;
 }
 
 pub async fn a_writes_success_comes_from_the_log(stack: &'static Stack) {
     let api = stack.tenant();
     let (created, request) = traced(api.create(json!({ "claims": { "a": 1 } }))).await;
     let id = created.expect(201).id();
-    let create = expected("create", "USER_CREATE", "SUCCESS", json!({}), json!({ "id": id }));
-    check(&create, &api.tenant, &request, &events(stack, &request).await);
-    let deleted = json!({ "id": id, "deleted": true });
-    let put = |claims: Value| api.update(&id, json!({ "claims": claims }));
-    let runs = vec![
-        (expected("update", "USER_UPDATE", "SUCCESS", json!({ "id": id }), json!({ "id": id })), 200, put(json!({ "a": 2 }))),
-        (expected("async update", "USER_UPDATE", "SUCCESS", json!({ "id": id }), json!({ "id": id })), 202, put(json!({})).header("Prefer", "respond-async")),
-        (expected("delete", "USER_DELETE", "SUCCESS", json!({ "id": id }), deleted), 204, api.delete(&id)),
+    let user = json!({ "id": id });
+    let records = events(stack, &request).await;
+    assert_eq!(kinds(&records), ["USER_CREATE_START", "USER_CREATE_SUCCESS"]);
+    check_data("create", &records[0].json(), &json!({}));
+    check_data("create", &records[1].json(), &user);
+
+    let put = || api.update(&id, json!({ "claims": { "a": 2 } }));
+    let cases = vec![
+        succeeds("USER_UPDATE", 200, put()).both(&user),
+        succeeds("USER_UPDATE", 202, put().header("Prefer", "respond-async")).both(&user),
+        succeeds("USER_DELETE", 204, api.delete(&id)).start(user).done(json!({ "id": id, "deleted": true })),
     ];
-    expect(stack, &api.tenant, runs).await;
+    expect(stack, &api, cases).await;
 }
 
 pub async fn a_repeated_post_ends_too(stack: &'static Stack) {
     let api = stack.tenant();
     let post = |n: u32| api.create(json!({ "claims": { "n": n } })).header("Idempotency-Key", "k");
     let id = post(1).await.expect(201).id();
-    let runs = vec![
-        (expected("repeat", "USER_CREATE", "SUCCESS", json!({}), json!({ "id": id })), 200, post(1)),
-    ];
-    expect(stack, &api.tenant, runs).await;
+    let cases = vec![succeeds("USER_CREATE", 200, post(1)).done(json!({ "id": id }))];
+    expect(stack, &api, cases).await;
     let (answer, request) = traced(post(2)).await;
     answer.expect(422);
-    let ends: Vec<_> = events(stack, &request).await.iter().map(|record| record.header("ce_type").to_owned()).collect();
-    assert_eq!(ends, ["USER_CREATE_START", "USER_CREATE_FAIL"]);
+    assert_eq!(kinds(&events(stack, &request).await), ["USER_CREATE_START", "USER_CREATE_FAIL"]);
+}
+
+pub async fn a_refused_request_fails_with_fixed_words(stack: &'static Stack) {
+    let api = stack.tenant();
+    let (known, unknown) = (api.user(json!({})).await, Uuid::new_v4().to_string());
+    let put = |id: &str, body: Value| api.update(id, body);
+    let cases = vec![
+        fails("USER_RETRIEVE", 404, api.get(&unknown)).both_with_error(json!({ "id": unknown })),
+        fails("USER_RETRIEVE", 400, api.get("marker-in-path")),
+        fails("USER_UPDATE", 404, put(&unknown, json!({ "claims": {} })))
+            .both_with_error(json!({ "id": unknown })),
+        fails("USER_UPDATE", 400, put(&unknown, json!({}))).both_with_error(json!({ "id": unknown })),
+        fails("USER_UPDATE", 412, put(&known, json!({ "claims": {} })).header("If-Match", "\"7\""))
+            .both_with_error(json!({ "id": known })),
+        fails("USER_DELETE", 404, api.delete(&unknown)).both_with_error(json!({ "id": unknown })),
+        fails("USER_CREATE", 400, api.create(json!({ "x": 1 }))),
+        fails("USER_RETRIEVE_LIST", 400, api.list("limit=0")),
+    ];
+    expect(stack, &api, cases).await;
 }
 
 pub async fn every_refusal_is_a_fail(stack: &'static Stack) {
     let api = stack.tenant();
     let nothing = api.with_token(&stack.signer().with(&api.tenant, |claims| drop(claims.remove("scope"))));
     let id = Uuid::new_v4().to_string();
-    let with_id = json!({ "id": id, "error": "any" });
-    let error = json!({ "error": "any" });
-    let start = json!({ "id": id });
-    let empty = json!({ "claims": {} });
-    let page = json!({ "limit": 100 });
-    let runs = vec![
-        (expected("get 404", "USER_RETRIEVE", "FAIL", start.clone(), with_id.clone()), 404, api.get(&id)),
-        (expected("get 400", "USER_RETRIEVE", "FAIL", json!({}), error.clone()), 400, api.get("marker-in-path")),
-        (expected("update 404", "USER_UPDATE", "FAIL", start.clone(), with_id.clone()), 404, api.update(&id, empty.clone())),
-        (expected("update 400", "USER_UPDATE", "FAIL", start.clone(), with_id.clone()), 400, api.update(&id, json!({}))),
-        (expected("delete 404", "USER_DELETE", "FAIL", start.clone(), with_id.clone()), 404, api.delete(&id)),
-        (expected("create 400", "USER_CREATE", "FAIL", json!({}), error.clone()), 400, api.create(json!({ "x": 1 }))),
-        (expected("search 400", "USER_SEARCH", "FAIL", page.clone(), error.clone()), 400, api.search(json!({ "x": 1 }))),
-        (expected("list 400", "USER_RETRIEVE_LIST", "FAIL", json!({}), error.clone()), 400, api.list("limit=0")),
-    ];
-    expect(stack, &api.tenant, runs).await;
-    let types = |operation: &str| [format!("{operation}_START"), format!("{operation}_FAIL")];
     let huge = format!(r#"{{"claims":{{"x":"{}"}}}}"#, "x".repeat(300_000));
+    let (post, search) = (|| api.write(Method::POST, ""), || api.read(Method::POST, "/search"));
     for (operation, status, call) in [
         ("USER_RETRIEVE", 403, nothing.get(&id)),
         ("USER_RETRIEVE_LIST", 403, nothing.list("")),
         ("USER_SEARCH", 403, nothing.search(json!({}))),
         ("USER_CREDENTIAL_RETRIEVE_LIST", 403, nothing.credentials(&id, "")),
         ("USER_CREATE", 403, nothing.create(json!({}))),
-        ("USER_UPDATE", 403, nothing.update(&id, empty)),
+        ("USER_UPDATE", 403, nothing.update(&id, json!({ "claims": {} }))),
         ("USER_DELETE", 403, nothing.delete(&id)),
-        ("USER_CREATE", 413, api.write(Method::POST, "").body("application/json", huge.clone())),
-        ("USER_SEARCH", 413, api.read(Method::POST, "/search").body("application/json", huge)),
-        ("USER_CREATE", 415, api.write(Method::POST, "").body("text/plain", "{}")),
+        ("USER_CREATE", 413, post().body("application/json", huge.clone())),
+        ("USER_SEARCH", 413, search().body("application/json", huge)),
+        ("USER_CREATE", 415, post().body("text/plain", "{}")),
         ("USER_UPDATE", 415, api.write(Method::PUT, &format!("/{id}")).body("text/plain", "{}")),
+        ("USER_SEARCH", 400, api.search(json!({ "x": 1 }))),
         ("USER_CREDENTIAL_RETRIEVE_LIST", 400, api.credentials("x", "")),
     ] {
         let (answer, request) = traced(call).await;
         assert_eq!(answer.status, status, "{operation}: {}", answer.text());
-        let got: Vec<_> = events(stack, &request).await.iter().map(|record| record.header("ce_type").to_owned()).collect();
-        assert_eq!(got, types(operation), "{status}");
+        let types = [format!("{operation}_START"), format!("{operation}_FAIL")];
+        assert_eq!(kinds(&events(stack, &request).await), types, "{status}");
     }
-}
-
-pub async fn a_failed_condition_ends_once(stack: &'static Stack) {
-    let api = stack.tenant();
-    let id = api.user(json!({})).await;
-    let put = api.update(&id, json!({ "claims": {} })).header("If-Match", "\"7\"");
-    let data = json!({ "id": id, "error": "any" });
-    let runs = vec![(expected("412", "USER_UPDATE", "FAIL", json!({ "id": id }), data), 412, put)];
-    expect(stack, &api.tenant, runs).await;
 }
 
 /// Everything in the topic, once a last request of the tenant has been seen to end there.
@@ -209,7 +259,10 @@ pub async fn nothing_of_the_person_is_in_the_topic(stack: &'static Stack) {
     api.delete(&id).await.expect(204);
     for record in all_after(stack, &api).await {
         let value = String::from_utf8_lossy(&record.value).into_owned();
-        assert!(!value.contains(&marker) && !format!("{:?}{}", record.headers, record.key).contains(&marker), "{value}");
+        assert!(
+            !value.contains(&marker) && !format!("{:?}{}", record.headers, record.key).contains(&marker),
+            "{value}"
+        );
     }
 }
 
@@ -224,7 +277,9 @@ pub async fn no_event_without_authentication_or_by_an_import(stack: &'static Sta
     events(stack, &update).await;
     let all = all_after(stack, &api).await;
     assert!(all.iter().all(|record| record.key != unauthorized));
-    let created = |record: &&Record| record.json()["tenantId"] == json!(api.tenant) && record.header("ce_type").starts_with("USER_CREATE");
+    let created = |record: &&Record| {
+        record.json()["tenantId"] == json!(api.tenant) && record.header("ce_type").starts_with("USER_CREATE")
+    };
     assert_eq!(all.iter().filter(created).count(), 0);
 }
 
@@ -236,7 +291,8 @@ pub async fn each_request_ends_exactly_once(stack: &'static Stack) {
     }
     api.delete(&id).await.expect(204);
     let all = all_after(stack, &api).await;
-    let ours: Vec<_> = all.iter().map(Record::json).filter(|event| event["tenantId"] == json!(api.tenant)).collect();
+    let ours: Vec<_> =
+        all.iter().map(Record::json).filter(|event| event["tenantId"] == json!(api.tenant)).collect();
     let count = |name: &str| ours.iter().filter(|event| event["type"] == json!(name)).count();
     for (operation, times) in [("USER_CREATE", 1), ("USER_UPDATE", 5), ("USER_DELETE", 1)] {
         assert_eq!(count(&format!("{operation}_START")), times);

@@ -7,7 +7,8 @@ use uuid::Uuid;
 /// What one life of a user with `marker` in it leaves in the topic.
 async fn life(stack: &'static Stack, level: &str, marker: &str) -> Vec<Record> {
     let redis = RedisServer::start().await;
-    let deployment = Deployment::start_with(stack, &redis.url(), &[("ROLLCALL_ANALYTICS_LEVEL", level)]).await;
+    let deployment =
+        Deployment::start_with(stack, &redis.url(), &[("ROLLCALL_ANALYTICS_LEVEL", level)]).await;
     let api = deployment.tenant();
     let user = json!({ "claims": { "name": marker }, "authenticationProvider": { "subjectId": marker } });
     let id = api.create(user.clone()).await.expect(201).id();
@@ -26,7 +27,9 @@ pub async fn level_1_says_that_and_when_alone(stack: &'static Stack) {
     for event in life(stack, "1", "marker").await {
         let event = event.json();
         assert!(event.get("data").is_none(), "{event}");
-        assert!(event["type"].is_string() && event["requestId"].is_string() && event["timestamp"].is_string());
+        assert!(
+            event["type"].is_string() && event["requestId"].is_string() && event["timestamp"].is_string()
+        );
     }
 }
 
@@ -34,7 +37,8 @@ pub async fn level_3_says_everything(stack: &'static Stack) {
     let marker = format!("marker{}", Uuid::new_v4().simple());
     let events = life(stack, "3", &marker).await;
     let shows = |event: &&Record| event.json()["data"].to_string().contains(&marker);
-    let showing: Vec<_> = events.iter().filter(shows).map(|event| event.header("ce_type").to_owned()).collect();
+    let showing: Vec<_> =
+        events.iter().filter(shows).map(|event| event.header("ce_type").to_owned()).collect();
     for operation in ["USER_CREATE", "USER_SEARCH", "USER_UPDATE"] {
         assert!(showing.iter().any(|name| name.starts_with(operation)), "{operation} in {showing:?}");
     }

@@ -1,6 +1,8 @@
 //! The three services as processes of their own behind nginx: one service to whoever calls it.
 
-use super::{api_async, api_auth, api_conditions, api_errors, api_idempotency, api_input, api_search, api_users};
+use super::{
+    api_async, api_auth, api_conditions, api_errors, api_idempotency, api_input, api_search, api_users,
+};
 use std::{fs, process::Command};
 use tests::{Deployment, Process, RedisServer, Service, Stack, free_port, scratch, until, workspace};
 
@@ -14,7 +16,10 @@ async fn nginx(deployment: &Deployment) -> (Process, String) {
         .replace("${QUERY_UPSTREAM}", &authority(Service::Query))
         .replace("${COMMAND_UPSTREAM}", &authority(Service::Command));
     // One process, so that nothing can be left over.
-    let main = format!("daemon off; master_process off; pid {0}/pid; error_log stderr; events {{}}\nhttp {{\n{site}}}\n", dir.display());
+    let main = format!(
+        "daemon off; master_process off; pid {0}/pid; error_log stderr; events {{}}\nhttp {{\n{site}}}\n",
+        dir.display()
+    );
     fs::write(dir.join("nginx.conf"), main).unwrap();
     let mut command = Command::new("nginx");
     command.arg("-p").arg(&dir).arg("-c").arg(dir.join("nginx.conf"));

@@ -6,13 +6,15 @@ use tests::Stack;
 
 pub async fn a_write_that_does_not_wait_is_readable_after_its_position(stack: &'static Stack) {
     let api = stack.tenant();
-    let post = api.create(json!({ "claims": { "a": 1 } })).header("Prefer", "respond-async").await.expect(202);
+    let post =
+        api.create(json!({ "claims": { "a": 1 } })).header("Prefer", "respond-async").await.expect(202);
     assert_eq!(post.version(), 1);
     let id = post.header("location").rsplit_once('/').unwrap().1.to_owned();
     let read = api.get(&id).header("Read-After", post.header("log-position")).await.expect(200);
     assert_eq!(read.json()["claims"], json!({ "a": 1 }));
 
-    let put = api.update(&id, json!({ "claims": { "a": 2 } })).header("Prefer", "respond-async").await.expect(202);
+    let put =
+        api.update(&id, json!({ "claims": { "a": 2 } })).header("Prefer", "respond-async").await.expect(202);
     assert_eq!(put.version(), 2);
     let read = api.get(&id).header("Read-After", put.header("log-position")).await.expect(200);
     assert_eq!((read.version(), read.json()["claims"].clone()), (2, json!({ "a": 2 })));
@@ -24,7 +26,8 @@ pub async fn a_write_that_does_not_wait_is_readable_after_its_position(stack: &'
 
 pub async fn every_read_takes_read_after(stack: &'static Stack) {
     let api = stack.tenant();
-    let post = api.create(json!({ "claims": { "a": 1 } })).header("Prefer", "respond-async").await.expect(202);
+    let post =
+        api.create(json!({ "claims": { "a": 1 } })).header("Prefer", "respond-async").await.expect(202);
     let position = post.header("log-position");
     let id = post.header("location").rsplit_once('/').unwrap().1;
     assert_eq!(api.list("").header("Read-After", position).await.expect(200).ids(), [id]);
@@ -35,7 +38,19 @@ pub async fn every_read_takes_read_after(stack: &'static Stack) {
 
 pub async fn a_malformed_position_is_400(stack: &'static Stack) {
     let api = stack.tenant();
-    for bad in ["", "x", "1", "1:", ":1", "-1:0", "0:-1", "0:0:0", "99999:0", "0:9223372036854775808", "4294967296:0"] {
+    for bad in [
+        "",
+        "x",
+        "1",
+        "1:",
+        ":1",
+        "-1:0",
+        "0:-1",
+        "0:0:0",
+        "99999:0",
+        "0:9223372036854775808",
+        "4294967296:0",
+    ] {
         let detail = api.list("").header("Read-After", bad).await.expect(400).detail();
         assert_eq!(detail["location"], "headers", "{bad:?}");
         assert_eq!(detail["param"].as_str().unwrap().to_lowercase(), "read-after", "{bad:?}");

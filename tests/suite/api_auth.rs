@@ -35,7 +35,8 @@ pub async fn only_a_good_token_is_believed(stack: &'static Stack) {
     let (api, signer) = (stack.tenant(), stack.signer());
     let good = signer.claims(&api.tenant);
     let now = good["iat"].as_i64().unwrap();
-    let changed = |name: &str, value: Value| signer.with(&api.tenant, |claims| drop(claims.insert(name.into(), value)));
+    let changed =
+        |name: &str, value: Value| signer.with(&api.tenant, |claims| drop(claims.insert(name.into(), value)));
     let without = |name: &str| signer.with(&api.tenant, |claims| drop(claims.remove(name)));
     let mut tampered = signer.sign(&good);
     tampered.replace_range(tampered.len() - 8.., "AAAAAAAA");
@@ -77,7 +78,13 @@ pub async fn only_a_good_token_is_believed(stack: &'static Stack) {
 pub async fn other_schemes_are_not_bearer(stack: &'static Stack) {
     let api = stack.tenant();
     let token = api.token.clone().unwrap();
-    for header in ["Basic dTpw".to_owned(), token.clone(), format!("Token {token}"), "Bearer".to_owned(), format!("Bearer{token}")] {
+    for header in [
+        "Basic dTpw".to_owned(),
+        token.clone(),
+        format!("Token {token}"),
+        "Bearer".to_owned(),
+        format!("Bearer{token}"),
+    ] {
         unauthorized(&header[..6], api.anonymous().list("").header("Authorization", &header)).await;
     }
     api.anonymous().list("").header("Authorization", &format!("bearer {token}")).await.expect(200);
@@ -85,19 +92,28 @@ pub async fn other_schemes_are_not_bearer(stack: &'static Stack) {
 
 pub async fn a_scope_allows_its_own_operations_alone(stack: &'static Stack) {
     let (api, signer) = (stack.tenant(), stack.signer());
-    let scoped = |change: &dyn Fn(&mut Claims)| api.with_token(&signer.with(&api.tenant, |claims| change(claims)));
+    let scoped =
+        |change: &dyn Fn(&mut Claims)| api.with_token(&signer.with(&api.tenant, |claims| change(claims)));
     let reader = scoped(&|claims| drop(claims.insert("scope".into(), json!("users:read"))));
     let writer = scoped(&|claims| drop(claims.insert("scope".into(), json!("other users:write"))));
     let nobody = scoped(&|claims| drop(claims.remove("scope")));
     let prefixed = scoped(&|claims| drop(claims.insert("scope".into(), json!("users:readers xusers:write"))));
-    for (who, api, may_read, may_write) in
-        [("reader", reader, true, false), ("writer", writer, false, true), ("nobody", nobody, false, false), ("prefixed", prefixed, false, false)]
-    {
+    for (who, api, may_read, may_write) in [
+        ("reader", reader, true, false),
+        ("writer", writer, false, true),
+        ("nobody", nobody, false, false),
+        ("prefixed", prefixed, false, false),
+    ] {
         for (name, call) in operations(&api) {
             let writes = matches!(name, "create" | "update" | "delete");
             let answer = call.await;
             let refused = answer.status == 403;
-            assert_eq!(refused, !if writes { may_write } else { may_read }, "{who}, {name}: {}", answer.status);
+            assert_eq!(
+                refused,
+                !if writes { may_write } else { may_read },
+                "{who}, {name}: {}",
+                answer.status
+            );
             assert!(!refused || answer.json()["code"] == "Forbidden");
         }
     }
@@ -119,6 +135,10 @@ pub async fn health_and_documents_need_no_token(stack: &'static Stack) {
     }
     let ready = nobody.path(reqwest::Method::GET, "/health/ready").await;
     for dependency in ["postgres", "redis", "kafka"] {
-        assert!(ready.text().to_lowercase().contains(dependency), "ready names {dependency}: {}", ready.text());
+        assert!(
+            ready.text().to_lowercase().contains(dependency),
+            "ready names {dependency}: {}",
+            ready.text()
+        );
     }
 }

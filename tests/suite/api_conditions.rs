@@ -89,6 +89,10 @@ pub async fn unguarded_updates_never_lose_one_another(stack: &'static Stack) {
         versions.push(answer.version());
     }
     versions.sort_unstable();
-    assert_eq!(versions, (2..2 + versions.len() as u64).collect::<Vec<_>>(), "each accepted update is a version of its own");
+    assert_eq!(
+        versions,
+        (2..2 + versions.len() as u64).collect::<Vec<_>>(),
+        "each accepted update is a version of its own"
+    );
     assert_eq!(api.get(&id).await.expect(200).version(), 1 + versions.len() as u64);
 }

@@ -21,8 +21,28 @@ pub async fn a_limit_is_a_plain_integer(stack: &'static Stack) {
     let api = stack.tenant();
     let id = Uuid::new_v4().to_string();
     let detail = refused(api.list("limit=1001").await, "limit", "query");
-    assert_eq!(detail, json!({ "value": "1001", "msg": "Invalid value", "param": "limit", "location": "query" }));
-    for bad in ["0", "-1", "1.5", "1e2", "abc", "", "%201", "+1", "%2B1", "0x10", "1_0", "%EF%BC%91", "%D9%A1", "NaN", "99999999999999999999", "1%00"] {
+    assert_eq!(
+        detail,
+        json!({ "value": "1001", "msg": "Invalid value", "param": "limit", "location": "query" })
+    );
+    for bad in [
+        "0",
+        "-1",
+        "1.5",
+        "1e2",
+        "abc",
+        "",
+        "%201",
+        "+1",
+        "%2B1",
+        "0x10",
+        "1_0",
+        "%EF%BC%91",
+        "%D9%A1",
+        "NaN",
+        "99999999999999999999",
+        "1%00",
+    ] {
         refused(api.list(&format!("limit={bad}")).await, "limit", "query");
         refused(api.credentials(&id, &format!("limit={bad}")).await, "limit", "query");
     }
@@ -33,7 +53,9 @@ pub async fn a_limit_is_a_plain_integer(stack: &'static Stack) {
         api.list(good).await.expect(200);
         api.credentials(&id, good).await.expect(200);
     }
-    for bad in [json!(0), json!(1001), json!(-1), json!(1.5), json!("100"), json!(null), json!([1]), json!(true)] {
+    for bad in
+        [json!(0), json!(1001), json!(-1), json!(1.5), json!("100"), json!(null), json!([1]), json!(true)]
+    {
         refused(api.search(json!({ "limit": bad })).await, "limit", "body");
     }
     for bad in ["1e2", "1.0", "1E0", "99999999999999999999"] {
@@ -84,7 +106,16 @@ pub async fn a_cursor_must_decode_and_be_whole(stack: &'static Stack) {
 
 pub async fn an_id_in_the_path_is_a_uuid(stack: &'static Stack) {
     let api = stack.tenant();
-    for bad in ["x", "123", "0c3fad74-a8df-4a2d-8e75-f2d356b413b", "0c3fad74-a8df-4a2d-8e75-f2d356b413bag", "%00", "%F0%9F%98%80", "%27", "a%2Fb"] {
+    for bad in [
+        "x",
+        "123",
+        "0c3fad74-a8df-4a2d-8e75-f2d356b413b",
+        "0c3fad74-a8df-4a2d-8e75-f2d356b413bag",
+        "%00",
+        "%F0%9F%98%80",
+        "%27",
+        "a%2Fb",
+    ] {
         refused(api.get(bad).await, "id", "params");
         refused(api.update(bad, json!({ "claims": {} })).await, "id", "params");
         refused(api.delete(bad).await, "id", "params");
@@ -97,7 +128,17 @@ pub async fn an_id_in_the_path_is_a_uuid(stack: &'static Stack) {
 pub async fn unknown_paths_are_404(stack: &'static Stack) {
     let api = stack.tenant().anonymous();
     let id = Uuid::new_v4();
-    for path in ["/core", "/core/v1/userz", "/core/v2/users", "/v1/user", "/users", "/core/v1/usersx", "/%00", "/%ff", "/core/v1/users%2F"] {
+    for path in [
+        "/core",
+        "/core/v1/userz",
+        "/core/v2/users",
+        "/v1/user",
+        "/users",
+        "/core/v1/usersx",
+        "/%00",
+        "/%ff",
+        "/core/v1/users%2F",
+    ] {
         assert_eq!(api.path(Method::GET, path).await.expect(404).json()["code"], "NotFound", "{path}");
     }
     for method in [Method::GET, Method::POST, Method::DELETE] {
@@ -109,13 +150,17 @@ pub async fn a_known_path_with_another_method_is_405(stack: &'static Stack) {
     let api = stack.tenant().anonymous();
     let user = format!("/{}", Uuid::new_v4());
     let credentials = format!("{user}/credentials");
-    for (rest, allowed) in
-        [("", "GET POST"), ("/search", "POST"), (user.as_str(), "DELETE GET PUT"), (credentials.as_str(), "GET")]
-    {
+    for (rest, allowed) in [
+        ("", "GET POST"),
+        ("/search", "POST"),
+        (user.as_str(), "DELETE GET PUT"),
+        (credentials.as_str(), "GET"),
+    ] {
         for api in [&api, &api.short_paths()] {
             let answer = api.read(Method::PATCH, rest).await.expect(405);
             assert_eq!(answer.json()["code"], "MethodNotAllowed");
-            let mut methods: Vec<&str> = answer.header("allow").split(", ").filter(|method| *method != "HEAD").collect();
+            let mut methods: Vec<&str> =
+                answer.header("allow").split(", ").filter(|method| *method != "HEAD").collect();
             methods.sort_unstable();
             assert_eq!(methods.join(" "), allowed, "{rest}");
         }
@@ -129,8 +174,19 @@ pub async fn a_known_path_with_another_method_is_405(stack: &'static Stack) {
 pub async fn other_content_types_are_415(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
-    for bad in ["text/plain", "application/xml", "application/x-www-form-urlencoded", "application/jsonp", "json", "multipart/form-data; boundary=x"] {
-        let calls = [api.write(Method::POST, ""), api.write(Method::PUT, &format!("/{id}")), api.read(Method::POST, "/search")];
+    for bad in [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "json",
+        "multipart/form-data; boundary=x",
+    ] {
+        let calls = [
+            api.write(Method::POST, ""),
+            api.write(Method::PUT, &format!("/{id}")),
+            api.read(Method::POST, "/search"),
+        ];
         for call in calls {
             let answer = call.body(bad, r#"{"claims":{}}"#).await.expect(415);
             assert_eq!(answer.json()["code"], "UnsupportedMediaType", "{bad}");
@@ -186,7 +242,9 @@ pub async fn hostile_requests_are_refused_and_nothing_breaks(stack: &'static Sta
     let api = stack.tenant();
     let token = api.token.clone().unwrap();
     let head = |line: &str, more: &str| {
-        format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{more}\r\n")
+        format!(
+            "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
+        )
     };
     let long = "a".repeat(20_000);
     let requests = [
@@ -213,7 +271,11 @@ pub async fn hostile_requests_are_refused_and_nothing_breaks(stack: &'static Sta
     ];
     for request in requests {
         let status = raw(api.authority(), request.as_bytes()).await;
-        assert!(status.is_none_or(|status| status < 500), "{status:?} to {}", &request[..request.len().min(200)]);
+        assert!(
+            status.is_none_or(|status| status < 500),
+            "{status:?} to {}",
+            &request[..request.len().min(200)]
+        );
     }
     api.list("").await.expect(200);
 }

@@ -13,7 +13,8 @@ pub async fn a_repeat_gives_the_first_user(stack: &'static Stack) {
     let first = create(&api, "k-1", json!({ "claims": { "a": 1, "b": [1.0, "x"] } })).await.expect(201);
     // Equal as JSON: other spaces, other order of keys.
     let spaced = r#"{ "claims" : { "b":[1.0,"\u0078"],"a" : 1 } }"#;
-    let repeat = api.write(Method::POST, "").body("application/json", spaced).header("Idempotency-Key", "k-1");
+    let repeat =
+        api.write(Method::POST, "").body("application/json", spaced).header("Idempotency-Key", "k-1");
     let repeat = repeat.await.expect(200);
     assert_eq!((repeat.json(), repeat.version()), (first.json(), 1));
     assert_eq!(api.list("").await.expect(200).ids(), [first.id()]);
@@ -31,7 +32,11 @@ pub async fn another_body_is_422(stack: &'static Stack) {
     let api = stack.tenant();
     let user = json!({ "claims": { "a": 1 }, "authenticationProvider": { "subjectId": "s" } });
     let id = create(&api, "k-1", user).await.expect(201).id();
-    for other in [json!({}), json!({ "claims": { "a": 1 } }), json!({ "claims": { "a": 2 }, "authenticationProvider": { "subjectId": "s" } })] {
+    for other in [
+        json!({}),
+        json!({ "claims": { "a": 1 } }),
+        json!({ "claims": { "a": 2 }, "authenticationProvider": { "subjectId": "s" } }),
+    ] {
         assert_eq!(create(&api, "k-1", other).await.expect(422).json()["code"], "UnprocessableEntity");
     }
     assert_eq!(api.list("").await.expect(200).ids(), [id]);

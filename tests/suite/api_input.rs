@@ -13,7 +13,11 @@ const KIB: usize = 1024;
 async fn refused_everywhere(api: &Api, id: &str, text: impl Into<Vec<u8>>) -> Vec<Value> {
     let text = text.into();
     let mut details = Vec::new();
-    let calls = [api.write(Method::POST, ""), api.write(Method::PUT, &format!("/{id}")), api.read(Method::POST, "/search")];
+    let calls = [
+        api.write(Method::POST, ""),
+        api.write(Method::PUT, &format!("/{id}")),
+        api.read(Method::POST, "/search"),
+    ];
     for call in calls {
         details.push(refused(call.body(JSON, text.clone()).await, &text));
     }
@@ -26,7 +30,11 @@ fn refused(answer: Answer, sent: &[u8]) -> Value {
     assert_eq!(answer.status, 400, "{sent}: {}", answer.text());
     assert!(!answer.text().contains(SECRET), "a claim's value was echoed: {}", answer.text());
     let problem = answer.json();
-    assert_eq!((&problem["code"], &problem["message"]), (&json!("BadRequest"), &json!("Validation Error")), "{sent}");
+    assert_eq!(
+        (&problem["code"], &problem["message"]),
+        (&json!("BadRequest"), &json!("Validation Error")),
+        "{sent}"
+    );
     let detail = answer.detail();
     assert_eq!(detail["location"], "body", "{sent}: {problem}");
     detail
@@ -35,10 +43,25 @@ fn refused(answer: Answer, sent: &[u8]) -> Value {
 pub async fn a_body_is_json(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
-    for text in ["", " ", "{", "{}}", "{\"claims\":{},}", "{'claims':{}}", "nope", "{\"claims\":{\"a\":01}}", "{\"claims\":{\"a\":+1}}",
-        "{\"claims\":{\"a\":.5}}", "{\"claims\":{\"a\":NaN}}", "{\"claims\":{\"a\":Infinity}}", "{\"claims\":{\"a\":\"\n\"}}", "{\"claims\":{\"a\":\"\\x\"}}",
-        "{} {}", "/*c*/{}", "\u{feff}{}"]
-    {
+    for text in [
+        "",
+        " ",
+        "{",
+        "{}}",
+        "{\"claims\":{},}",
+        "{'claims':{}}",
+        "nope",
+        "{\"claims\":{\"a\":01}}",
+        "{\"claims\":{\"a\":+1}}",
+        "{\"claims\":{\"a\":.5}}",
+        "{\"claims\":{\"a\":NaN}}",
+        "{\"claims\":{\"a\":Infinity}}",
+        "{\"claims\":{\"a\":\"\n\"}}",
+        "{\"claims\":{\"a\":\"\\x\"}}",
+        "{} {}",
+        "/*c*/{}",
+        "\u{feff}{}",
+    ] {
         refused_everywhere(&api, &id, text).await;
     }
     refused_everywhere(&api, &id, b"{\"claims\":{\"a\":\"\xff\"}}".to_vec()).await;
@@ -49,9 +72,17 @@ pub async fn a_body_is_an_object_of_the_right_shape(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     for body in [
-        json!(null), json!([]), json!("x"), json!(1), json!(true),
-        json!({ "claims": null }), json!({ "claims": [] }), json!({ "claims": "x" }), json!({ "claims": 1 }),
-        json!({ "claims": {}, "authenticationProvider": null }), json!({ "claims": {}, "authenticationProvider": [] }),
+        json!(null),
+        json!([]),
+        json!("x"),
+        json!(1),
+        json!(true),
+        json!({ "claims": null }),
+        json!({ "claims": [] }),
+        json!({ "claims": "x" }),
+        json!({ "claims": 1 }),
+        json!({ "claims": {}, "authenticationProvider": null }),
+        json!({ "claims": {}, "authenticationProvider": [] }),
         json!({ "claims": {}, "authenticationProvider": { "subjectId": null } }),
         json!({ "claims": {}, "authenticationProvider": { "subjectId": 1 } }),
         json!({ "claims": {}, "authenticationProvider": { "subjectId": "s", "url": null } }),
@@ -59,11 +90,15 @@ pub async fn a_body_is_an_object_of_the_right_shape(stack: &'static Stack) {
         json!({ "claims": {}, "authenticationProvider": { "subjectId": "s", "providerId": "no uuid" } }),
         json!({ "claims": {}, "authenticationProvider": { "subjectId": "s", "providerId": null } }),
         json!({ "claims": {}, "authenticationProvider": { "subjectId": "s", "unknown": 1 } }),
-        json!({ "claims": {}, "unknown": 1 }), json!({ "claims": {}, "Claims": {} }),
+        json!({ "claims": {}, "unknown": 1 }),
+        json!({ "claims": {}, "Claims": {} }),
     ] {
         refused_everywhere(&api, &id, body.to_string()).await;
     }
-    for body in [json!({ "claims": {}, "authenticationProvider": {} }), json!({ "claims": {}, "authenticationProvider": { "url": "https://x" } })] {
+    for body in [
+        json!({ "claims": {}, "authenticationProvider": {} }),
+        json!({ "claims": {}, "authenticationProvider": { "url": "https://x" } }),
+    ] {
         refused(api.create(body.clone()).await, b"a link without a subject");
         refused(api.update(&id, body.clone()).await, b"a link without a subject");
         api.search(body).await.expect(200);
@@ -82,12 +117,28 @@ pub async fn refusals_name_the_place_and_never_the_value(stack: &'static Stack) 
     let id = api.user(json!({})).await;
     let inside = |claim: &str| format!(r#"{{"claims":{{"outer":{{"inner":{claim}}},"secret":"{SECRET}"}}}}"#);
     for claim in [
-        r#"{"x":1,"x":2}"#, r#""a\u0000b""#, r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud83d x""#, r#"{"k\u0000":1}"#, r#"{"\ud800":1}"#,
-        "1e400", "-1e400", "1e-400", "-1e-400", "1e999999999999", "[1,[1e400]]", r#"{"":1}"#,
+        r#"{"x":1,"x":2}"#,
+        r#""a\u0000b""#,
+        r#""\ud800""#,
+        r#""\udc00""#,
+        r#""\ud800\ud800""#,
+        r#""\ud83d x""#,
+        r#"{"k\u0000":1}"#,
+        r#"{"\ud800":1}"#,
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "-1e-400",
+        "1e999999999999",
+        "[1,[1e400]]",
+        r#"{"":1}"#,
     ] {
         for detail in refused_everywhere(&api, &id, inside(claim)).await {
             let param = detail["param"].as_str().unwrap();
-            assert!(param.contains("claims") && param.contains("outer") && param.contains("inner"), "{claim}: {detail}");
+            assert!(
+                param.contains("claims") && param.contains("outer") && param.contains("inner"),
+                "{claim}: {detail}"
+            );
             assert!(detail.get("value").is_none(), "{detail}");
         }
     }
@@ -113,9 +164,16 @@ pub async fn claims_have_limits_of_depth_number_and_name(stack: &'static Stack) 
     let id = api.user(json!({})).await;
     let keyed = |key: String| json!({ key: 1 });
     let good = [
-        nested(32, json!(1)), nested(31, json!([1])), nested(31, json!({})),
-        wide(1000), json!({ "a": wide(998), "b": 1 }), json!({ "a": [{ "b": 1 }, wide(998)] }),
-        keyed("k".repeat(256)), keyed("😀".repeat(256)), keyed("é".to_owned()), json!({ "a.b": 1, "a/b": 2, " ": 3, "__proto__": 4 }),
+        nested(32, json!(1)),
+        nested(31, json!([1])),
+        nested(31, json!({})),
+        wide(1000),
+        json!({ "a": wide(998), "b": 1 }),
+        json!({ "a": [{ "b": 1 }, wide(998)] }),
+        keyed("k".repeat(256)),
+        keyed("😀".repeat(256)),
+        keyed("é".to_owned()),
+        json!({ "a.b": 1, "a/b": 2, " ": 3, "__proto__": 4 }),
     ];
     for claims in good {
         let created = api.create(json!({ "claims": claims })).await.expect(201);
@@ -124,9 +182,17 @@ pub async fn claims_have_limits_of_depth_number_and_name(stack: &'static Stack) 
         assert!(api.search(json!({ "claims": claims })).await.expect(200).ids().contains(&created.id()));
     }
     let bad = [
-        nested(33, json!(1)), nested(32, json!([])), nested(32, json!({})), nested(100, json!(1)),
-        wide(1001), json!({ "a": wide(1000) }), json!({ "a": [wide(500), wide(500)] }),
-        keyed("k".repeat(257)), keyed("😀".repeat(257)), keyed(String::new()), json!({ "a": [{ "": 1 }] }),
+        nested(33, json!(1)),
+        nested(32, json!([])),
+        nested(32, json!({})),
+        nested(100, json!(1)),
+        wide(1001),
+        json!({ "a": wide(1000) }),
+        json!({ "a": [wide(500), wide(500)] }),
+        keyed("k".repeat(257)),
+        keyed("😀".repeat(257)),
+        keyed(String::new()),
+        json!({ "a": [{ "": 1 }] }),
     ];
     for claims in bad {
         refused_everywhere(&api, &id, json!({ "claims": claims }).to_string()).await;
@@ -156,7 +222,11 @@ pub async fn a_body_has_a_largest_size(stack: &'static Stack) {
     too_large(search(sized(256 * KIB + 1)).await);
     too_large(put(sized(257 * KIB + 1)).await);
     search(sized(256 * KIB)).await.expect(200);
-    assert_eq!(put(api.get(&id).await.expect(200).text().to_owned()).await.expect(200).version(), 2, "what GET gave fits a PUT");
+    assert_eq!(
+        put(api.get(&id).await.expect(200).text().to_owned()).await.expect(200).version(),
+        2,
+        "what GET gave fits a PUT"
+    );
     too_large(put(sized(257 * KIB)).await.expect(413));
 }
 
@@ -178,6 +248,7 @@ pub async fn a_page_of_huge_users_is_cut(stack: &'static Stack) {
     }
     let page = api.list("limit=1000").await.expect(200);
     assert!(page.body.len() < 9 * KIB * KIB && page.next().is_some(), "{} bytes", page.body.len());
-    let numbers: Vec<_> = api.all(1000).await.iter().map(|user| user["claims"]["n"].as_u64().unwrap()).collect();
+    let numbers: Vec<_> =
+        api.all(1000).await.iter().map(|user| user["claims"]["n"].as_u64().unwrap()).collect();
     assert_eq!(numbers.len(), 40);
 }

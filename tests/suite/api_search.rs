@@ -27,10 +27,16 @@ async fn named(api: &Api, users: impl IntoIterator<Item = (&str, Value)>) {
 pub async fn claims_are_matched_by_containment(stack: &'static Stack) {
     let api = stack.tenant();
     let users = [
-        ("ada", json!({ "claims": { "address": { "city": "London", "zip": "N1" }, "roles": ["admin", { "of": "x", "since": 1 }] } })),
+        (
+            "ada",
+            json!({ "claims": { "address": { "city": "London", "zip": "N1" }, "roles": ["admin", { "of": "x", "since": 1 }] } }),
+        ),
         ("bob", json!({ "claims": { "address": { "city": "London" }, "roles": ["user"], "n": 1 } })),
         ("cid", json!({ "claims": { "address": "London", "roles": [], "n": 1.0, "ok": null } })),
-        ("dan", json!({ "claims": { "address": { "city": "london" }, "roles": "admin", "n": "1", "ok": false } })),
+        (
+            "dan",
+            json!({ "claims": { "address": { "city": "london" }, "roles": "admin", "n": "1", "ok": false } }),
+        ),
     ];
     named(&api, users).await;
     for (claims, names) in [
@@ -58,7 +64,9 @@ pub async fn claims_are_matched_by_containment(stack: &'static Stack) {
 
 pub async fn numbers_are_compared_by_value(stack: &'static Stack) {
     let api = stack.tenant();
-    for (name, number) in [("a", "1"), ("b", "1.0"), ("c", "1e0"), ("d", "10e-1"), ("e", "2"), ("f", "18446744073709551615")] {
+    for (name, number) in
+        [("a", "1"), ("b", "1.0"), ("c", "1e0"), ("d", "10e-1"), ("e", "2"), ("f", "18446744073709551615")]
+    {
         let body = format!(r#"{{"claims":{{"name":"{name}","n":{number}}}}}"#);
         api.write(Method::POST, "").body("application/json", body).await.expect(201);
     }
@@ -77,7 +85,18 @@ pub async fn numbers_are_compared_by_value(stack: &'static Stack) {
 
 pub async fn texts_are_matched_exactly(stack: &'static Stack) {
     let api = stack.tenant();
-    let texts = ["Ünïcødé 😀", "unicode", "Unicode", " unicode", "e\u{301}", "\u{e9}", "", "%", "\"quoted\\\"", "'; --"];
+    let texts = [
+        "Ünïcødé 😀",
+        "unicode",
+        "Unicode",
+        " unicode",
+        "e\u{301}",
+        "\u{e9}",
+        "",
+        "%",
+        "\"quoted\\\"",
+        "'; --",
+    ];
     for text in texts {
         api.user(json!({ "text": text })).await;
     }
@@ -92,11 +111,19 @@ pub async fn the_link_is_matched_by_any_of_its_parts(stack: &'static Stack) {
     let api = stack.tenant();
     let (p, q) = ("0b5e6f1c-58f1-4b0c-8f0f-4f2c0c7e9a01", "0b5e6f1c-58f1-4b0c-8f0f-4f2c0c7e9a02");
     let (x, y) = ("https://x.example", "https://y.example");
-    let link = |provider: &str, url: &str, subject: &str| {
-        json!({ "claims": { "k": 1 }, "authenticationProvider": { "providerId": provider, "url": url, "subjectId": subject } })
-    };
+    let link = |provider: &str, url: &str, subject: &str| json!({ "claims": { "k": 1 }, "authenticationProvider": { "providerId": provider, "url": url, "subjectId": subject } });
     let bare = json!({ "claims": { "k": 2 }, "authenticationProvider": { "subjectId": "1" } });
-    named(&api, [("a", link(p, x, "1")), ("b", link(p, y, "2")), ("c", link(q, x, "1")), ("d", bare), ("e", json!({ "claims": {} }))]).await;
+    named(
+        &api,
+        [
+            ("a", link(p, x, "1")),
+            ("b", link(p, y, "2")),
+            ("c", link(q, x, "1")),
+            ("d", bare),
+            ("e", json!({ "claims": {} })),
+        ],
+    )
+    .await;
     for (criteria, names) in [
         (json!({}), vec!["a", "b", "c", "d", "e"]),
         (json!({ "subjectId": "1" }), vec!["a", "c", "d"]),
@@ -119,7 +146,9 @@ pub async fn a_long_subject_is_found(stack: &'static Stack) {
     let api = stack.tenant();
     let long = |end: &str| format!("{}{end}", "s".repeat(20_000));
     for end in ["a", "b"] {
-        api.create(json!({ "authenticationProvider": { "subjectId": long(end), "url": long(end) } })).await.expect(201);
+        api.create(json!({ "authenticationProvider": { "subjectId": long(end), "url": long(end) } }))
+            .await
+            .expect(201);
     }
     for by in ["subjectId", "url"] {
         let page = api.search(json!({ "authenticationProvider": { by: long("b") } })).await.expect(200);
@@ -134,8 +163,11 @@ pub async fn found_users_come_in_pages(stack: &'static Stack) {
     }
     let all = api.list("").await.expect(200).data();
     for (criteria, wanted) in [(json!({}), None), (json!({ "third": 1 }), Some(1))] {
-        let expected: Vec<Value> =
-            all.iter().filter(|user| wanted.is_none_or(|third| user["claims"]["third"] == third)).cloned().collect();
+        let expected: Vec<Value> = all
+            .iter()
+            .filter(|user| wanted.is_none_or(|third| user["claims"]["third"] == third))
+            .cloned()
+            .collect();
         for limit in [1, 2, 7, 1000] {
             let page = async |cursor: Option<String>| {
                 let mut body = json!({ "claims": criteria, "limit": limit });
@@ -151,8 +183,14 @@ pub async fn found_users_come_in_pages(stack: &'static Stack) {
 
 pub async fn changes_are_found_and_what_was_before_is_not(stack: &'static Stack) {
     let api = stack.tenant();
-    let id = api.create(json!({ "claims": { "a": 1 }, "authenticationProvider": { "subjectId": "old" } })).await.expect(201).id();
-    api.update(&id, json!({ "claims": { "a": 2 }, "authenticationProvider": { "subjectId": "new" } })).await.expect(200);
+    let id = api
+        .create(json!({ "claims": { "a": 1 }, "authenticationProvider": { "subjectId": "old" } }))
+        .await
+        .expect(201)
+        .id();
+    api.update(&id, json!({ "claims": { "a": 2 }, "authenticationProvider": { "subjectId": "new" } }))
+        .await
+        .expect(200);
     let count = async |criteria: Value| api.search(criteria).await.expect(200).data().len();
     assert_eq!(count(json!({ "claims": { "a": 1 } })).await, 0);
     assert_eq!(count(json!({ "claims": { "a": 2 } })).await, 1);
@@ -167,7 +205,14 @@ fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
-        prop_oneof![Just(json!(0)), Just(json!(1)), Just(json!(1.0)), Just(json!(-1)), Just(json!(1.5)), Just(json!(1e300))],
+        prop_oneof![
+            Just(json!(0)),
+            Just(json!(1)),
+            Just(json!(1.0)),
+            Just(json!(-1)),
+            Just(json!(1.5)),
+            Just(json!(1e300))
+        ],
         prop_oneof![Just("a"), Just("b"), Just("1"), Just(""), Just("ä😀")].prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
@@ -192,7 +237,10 @@ fn part_of(value: &Value, runner: &mut TestRunner) -> Value {
     match value {
         Value::Object(members) => {
             let kept: Vec<_> = members.iter().filter(|_| keep(0.6)).collect();
-            kept.into_iter().map(|(key, value)| (key.clone(), part_of(value, runner))).collect::<Map<_, _>>().into()
+            kept.into_iter()
+                .map(|(key, value)| (key.clone(), part_of(value, runner)))
+                .collect::<Map<_, _>>()
+                .into()
         }
         Value::Array(items) => {
             let kept: Vec<_> = items.iter().filter(|_| keep(0.6)).collect();

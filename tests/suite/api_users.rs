@@ -119,14 +119,18 @@ pub async fn a_full_last_page_ends_the_list(stack: &'static Stack) {
     let first = api.list("limit=2").await.expect(200);
     let second = api.list(&format!("limit=2&cursor={}", first.next().unwrap())).await.expect(200);
     assert_eq!((second.data().len(), second.next()), (2, None));
-    assert_eq!(api.search(json!({ "limit": 2, "cursor": first.next() })).await.expect(200).json(), second.json());
+    assert_eq!(
+        api.search(json!({ "limit": 2, "cursor": first.next() })).await.expect(200).json(),
+        second.json()
+    );
 }
 
 pub async fn the_page_s_own_cursors_are_accepted(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     let short = "Y3JlYXRlZEF0PTIwMjAtMDgtMjVUMDY6NDY6MDkuNTEwWiZpZD1h";
-    let long = "Y3JlYXRlZEF0PTIwMjAtMDgtMjVUMDY6NDY6MDkuNTEwWiZpZD1hNjZmZmVhNS04NDhlLTQzOWQtODBhNC1kZGE1NWY1M2UzNmM";
+    let long =
+        "Y3JlYXRlZEF0PTIwMjAtMDgtMjVUMDY6NDY6MDkuNTEwWiZpZD1hNjZmZmVhNS04NDhlLTQzOWQtODBhNC1kZGE1NWY1M2UzNmM";
     for cursor in [short, long] {
         let query = format!("limit=2&cursor={cursor}");
         assert_eq!(api.list(&query).await.expect(200).ids(), [id.as_str()]);

@@ -23,7 +23,8 @@ fn dependencies(metadata: &Metadata, name: &str) -> BTreeSet<String> {
 
 /// The crates of this workspace among a crate's dependencies.
 fn ours(metadata: &Metadata, name: &str) -> BTreeSet<String> {
-    let members: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let members: BTreeSet<String> =
+        metadata.packages.iter().map(|package| package.name.to_string()).collect();
     dependencies(metadata, name).intersection(&members).cloned().collect()
 }
 
@@ -56,7 +57,9 @@ fn code(text: &str) -> String {
 
 /// The first names after `krate::`, in a path or in a group.
 fn names_used(code: &str, krate: &str) -> BTreeSet<String> {
-    let name = |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let name = |text: &str| {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
     let mut used = BTreeSet::new();
     for (at, found) in code.match_indices(&format!("{krate}::")) {
         let rest = &code[at + found.len()..];
@@ -113,13 +116,29 @@ pub async fn crates_depend_on_what_the_table_allows() {
 pub async fn the_kit_knows_no_user() {
     for (path, code) in sources("service-kit/src") {
         let used = names_used(&code, "events_schema");
-        only(&path.display().to_string(), &used, &["TenantId", "Timestamp", "millis", "analytics", "topics", "Headers", "CONTENT_TYPE", "SOURCE"]);
+        only(
+            &path.display().to_string(),
+            &used,
+            &["TenantId", "Timestamp", "millis", "analytics", "topics", "Headers", "CONTENT_TYPE", "SOURCE"],
+        );
     }
     none_of("service-kit/src", &["live.users", "live.credentials", "live.tombstones"]);
 }
 
 pub async fn deciding_and_folding_are_pure() {
-    let io = ["actix", "sqlx", "rdkafka", "redis", "tokio", "reqwest", "std::fs", "std::net", "std::env", "async fn", "service_kit"];
+    let io = [
+        "actix",
+        "sqlx",
+        "rdkafka",
+        "redis",
+        "tokio",
+        "reqwest",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "async fn",
+        "service_kit",
+    ];
     let clock = ["SystemTime", "Instant", "now_utc", "now_local", "now_v7", "new_v4"];
     for dir in ["command-service/src/domain", "projector/src/fold"] {
         none_of(dir, &io);
@@ -132,8 +151,25 @@ pub async fn queries_only_read() {
         let used = names_used(&code, "events_schema");
         only(&path.display().to_string(), &used, &["TenantId", "UserKey", "Timestamp", "analytics"]);
     }
-    none_of("query-service/src", &["INSERT ", "UPDATE ", "DELETE FROM", "TRUNCATE", "Consumer", "rdkafka", "\"SET\"", "\"DEL\"", "\"EVAL\"", "generation_"]);
-    none_of("command-service/src", &["INSERT ", "UPDATE ", "DELETE FROM", "TRUNCATE", "Consumer", "generation_"]);
+    none_of(
+        "query-service/src",
+        &[
+            "INSERT ",
+            "UPDATE ",
+            "DELETE FROM",
+            "TRUNCATE",
+            "Consumer",
+            "rdkafka",
+            "\"SET\"",
+            "\"DEL\"",
+            "\"EVAL\"",
+            "generation_",
+        ],
+    );
+    none_of(
+        "command-service/src",
+        &["INSERT ", "UPDATE ", "DELETE FROM", "TRUNCATE", "Consumer", "generation_"],
+    );
 }
 
 pub async fn a_main_is_small() {
@@ -157,7 +193,8 @@ pub async fn no_log_line_names_a_person() {
 
 /// The arguments of tracing's macros, texts left out.
 fn log_calls(code: &str) -> Vec<String> {
-    let macros = ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "info_span!(", "debug_span!(", "span!("];
+    let macros =
+        ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "info_span!(", "debug_span!(", "span!("];
     let starts = macros.iter().flat_map(|name| code.match_indices(name));
     starts.map(|(at, name)| without_texts(&code[at + name.len()..])).collect()
 }

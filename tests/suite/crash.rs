@@ -9,6 +9,7 @@ use std::{
         Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tests::{Answer, Api, Deployment, Model, Record, RedisServer, Service, Stack, fold, until};
 use uuid::Uuid;
@@ -57,7 +58,8 @@ impl Run {
         };
         match call.attempt().await {
             Ok(answer) => self.answer(answer, id, claims),
-            Err(_) => tokio::task::yield_now().await,
+            // The service is down: without a pause the clients would take the machine from its start.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 
@@ -71,8 +73,10 @@ impl Run {
             other => panic!("{other}: {}", answer.text()),
         }
         let id = id.unwrap_or_else(|| answer.header("location").rsplit_once('/').unwrap().1.to_owned());
-        let (key, version) = (format!("{}/{id}", self.api.tenant), answer.find("etag").map(|_| answer.version()));
-        let acknowledged = Acknowledged { position: answer.position(), key, status: answer.status, version, claims };
+        let (key, version) =
+            (format!("{}/{id}", self.api.tenant), answer.find("etag").map(|_| answer.version()));
+        let acknowledged =
+            Acknowledged { position: answer.position(), key, status: answer.status, version, claims };
         self.acknowledged.lock().unwrap().push(acknowledged);
         let mut users = self.users.lock().unwrap();
         if deleted {
@@ -121,7 +125,8 @@ pub async fn no_acknowledged_write_is_lost(stack: &'static Stack) {
 
 fn check_is_in_log(write: &Acknowledged, log: &[Record], model: &Model) {
     let at = log.binary_search_by_key(&write.position, |record| (record.partition, record.offset));
-    let record = at.map(|at| &log[at]).unwrap_or_else(|_| panic!("lost: {} at {:?}", write.key, write.position));
+    let record =
+        at.map(|at| &log[at]).unwrap_or_else(|_| panic!("lost: {} at {:?}", write.key, write.position));
     assert_eq!(record.key, write.key);
     match &write.claims {
         Some(claims) => assert_eq!(&record.json()["personal"]["claims"], claims),
@@ -129,7 +134,12 @@ fn check_is_in_log(write: &Acknowledged, log: &[Record], model: &Model) {
     }
     // 202 promises no more than this.
     if write.status != 202 {
-        assert!(!model.rejected.contains(&write.position), "answered {} and not accepted: {}", write.status, write.key);
+        assert!(
+            !model.rejected.contains(&write.position),
+            "answered {} and not accepted: {}",
+            write.status,
+            write.key
+        );
         assert!(write.version.is_none_or(|version| record.header("ce_sequence") == version.to_string()));
     }
 }
@@ -141,7 +151,9 @@ async fn caught_up(deployment: &Deployment, log: &[Record]) {
         ends.insert(record.partition, record.offset + 1);
     }
     until("the read model has the whole log", async || {
-        let rows = sqlx::query_as::<_, (i32, i64)>("SELECT partition, next_offset FROM live.checkpoints WHERE topic = 'users'");
+        let rows = sqlx::query_as::<_, (i32, i64)>(
+            "SELECT partition, next_offset FROM live.checkpoints WHERE topic = 'users'",
+        );
         let next: BTreeMap<_, _> = rows.fetch_all(&deployment.database).await.ok()?.into_iter().collect();
         ends.iter().all(|(partition, end)| next.get(partition).is_some_and(|next| next >= end)).then_some(())
     })
@@ -149,21 +161,29 @@ async fn caught_up(deployment: &Deployment, log: &[Record]) {
 }
 
 async fn check_rows(deployment: &Deployment, tenant: &str, model: &Model) {
-    let rows = sqlx::query("SELECT tenant_id || '/' || id AS key, version, claims FROM live.users").fetch_all(&deployment.database).await.unwrap();
+    let rows = sqlx::query("SELECT tenant_id || '/' || id AS key, version, claims FROM live.users")
+        .fetch_all(&deployment.database)
+        .await
+        .unwrap();
     let alive: Vec<_> = model.users.iter().filter(|(_, user)| user.personal.is_some()).collect();
     assert_eq!(rows.len(), alive.len(), "no user twice, none missing");
     for row in rows {
         let user = &model.users[&row.get::<String, _>("key")];
-        assert_eq!(Some(row.get::<Value, _>("claims")), user.personal.as_ref().map(|personal| personal["claims"].clone()));
+        assert_eq!(
+            Some(row.get::<Value, _>("claims")),
+            user.personal.as_ref().map(|personal| personal["claims"].clone())
+        );
         assert_eq!(row.get::<i64, _>("version"), i64::try_from(user.version).unwrap());
     }
-    let tombstones = sqlx::query_as::<_, (String, i64)>("SELECT tenant_id || '/' || id, version FROM live.tombstones");
+    let tombstones =
+        sqlx::query_as::<_, (String, i64)>("SELECT tenant_id || '/' || id, version FROM live.tombstones");
     let mut tombstones = tombstones.fetch_all(&deployment.database).await.unwrap();
     tombstones.sort();
     let gone = model.users.iter().filter(|(_, user)| user.personal.is_none());
     let gone: Vec<_> = gone.map(|(key, user)| (key.clone(), i64::try_from(user.version).unwrap())).collect();
     assert_eq!(tombstones, gone);
-    let rejections = sqlx::query_as::<_, (i32, i64)>("SELECT partition, log_offset FROM live.rejections ORDER BY 1, 2");
+    let rejections =
+        sqlx::query_as::<_, (i32, i64)>("SELECT partition, log_offset FROM live.rejections ORDER BY 1, 2");
     let rejections = rejections.fetch_all(&deployment.database).await.unwrap();
     assert_eq!(rejections, model.rejected.iter().copied().collect::<Vec<_>>());
     assert!(model.users.keys().all(|key| key.starts_with(tenant)));

@@ -39,9 +39,15 @@ pub async fn a_life_in_the_log(stack: &'static Stack) {
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let link = json!({ "subjectId": "s|1", "url": "https://idp.example" });
     let user = json!({ "claims": { "a": [1, "ä"] }, "authenticationProvider": link });
-    let created = api.create(user.clone()).header("X-Request-Id", "log-1").header("traceparent", traceparent).await.expect(201);
+    let created = api
+        .create(user.clone())
+        .header("X-Request-Id", "log-1")
+        .header("traceparent", traceparent)
+        .await
+        .expect(201);
     let id = created.id();
-    let updated = api.update(&id, json!({ "claims": { "b": 2 } })).header("X-Request-Id", "log-2").await.expect(200);
+    let updated =
+        api.update(&id, json!({ "claims": { "b": 2 } })).header("X-Request-Id", "log-2").await.expect(200);
     let deleted = api.delete(&id).header("X-Request-Id", "log-3").await.expect(204);
 
     let records = users(stack, &api).await;
@@ -57,7 +63,10 @@ pub async fn a_life_in_the_log(stack: &'static Stack) {
     assert_eq!(records[0].header("traceparent"), traceparent);
     assert_eq!(records[0].json()["personal"], user);
     assert!(records[0].json()["createdAt"].is_string());
-    assert_eq!(records[1].json()["personal"], json!({ "claims": { "b": 2 }, "authenticationProvider": link }));
+    assert_eq!(
+        records[1].json()["personal"],
+        json!({ "claims": { "b": 2 }, "authenticationProvider": link })
+    );
     assert_eq!(records[2].json(), json!({}));
 }
 
@@ -76,20 +85,23 @@ pub async fn the_partition_is_that_of_the_java_clients(stack: &'static Stack) {
 
 pub async fn the_client_is_named_where_the_token_names_one(stack: &'static Stack) {
     let api = stack.tenant();
-    let token = stack.cli().run(&["token", "--tenant", &api.tenant, "--client-id", "client-7"]).expect(0).stdout;
+    let token =
+        stack.cli().run(&["token", "--tenant", &api.tenant, "--client-id", "client-7"]).expect(0).stdout;
     api.with_token(token.trim()).create(json!({})).await.expect(201);
     assert_eq!(users(stack, &api).await[0].header("ce_clientid"), "client-7");
 }
 
-/// A Python with a Kafka client and a JSON Schema validator: nothing of ours.
+/// A Python with a Kafka client and a JSON Schema validator: nothing of ours. `make suite` has made it; else it is made here.
 fn python() -> PathBuf {
-    let venv = workspace().join("target/tmp/foreign-client");
+    let venv = workspace().join("target/venv");
     let python = venv.join("bin/python");
-    let installed = venv.join("installed");
-    if !installed.exists() {
+    if !venv.join("ready").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "confluent-kafka", "jsonschema[format]"]));
-        fs::write(installed, "").unwrap();
+        let requirements = workspace().join("scripts/requirements.txt");
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--requirement"])
+            .arg(requirements));
+        fs::write(venv.join("ready"), "").unwrap();
     }
     python
 }
@@ -104,7 +116,11 @@ fn foreign_client(stack: &Stack) -> Value {
     let script = workspace().join("tests/foreign_client.py");
     let schemas = workspace().join("events-schema/schemas");
     let mut command = Command::new(python());
-    command.arg(script).args(["--brokers", stack.var("KAFKA_BROKERS"), "--prefix", ""]).arg("--schemas").arg(schemas);
+    command
+        .arg(script)
+        .args(["--brokers", stack.var("KAFKA_BROKERS"), "--prefix", ""])
+        .arg("--schemas")
+        .arg(schemas);
     serde_json::from_str(&run(&mut command)).unwrap()
 }
 
@@ -127,7 +143,12 @@ pub async fn a_foreign_client_reads_the_same_users(stack: &'static Stack) {
 
     let seen = tokio::task::spawn_blocking(move || foreign_client(stack)).await.unwrap();
     // Other tests break promises on purpose in users of their own; none of this tenant's may be broken.
-    let broken: Vec<&Value> = seen["violations"].as_array().unwrap().iter().filter(|v| v.to_string().contains(&api.tenant)).collect();
+    let broken: Vec<&Value> = seen["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|v| v.to_string().contains(&api.tenant))
+        .collect();
     assert!(broken.is_empty(), "{broken:?}");
     for user in api.all(100).await {
         let id = user["id"].as_str().unwrap();

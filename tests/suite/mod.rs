@@ -1,15 +1,33 @@
 //! The tests, one idea a file. Each takes a tenant (or a deployment) of its own, so they run side by side.
 
+mod analytics;
+mod analytics_levels;
+mod apart;
+mod api_async;
+mod api_auth;
+mod api_conditions;
+mod api_errors;
+mod api_idempotency;
+mod api_input;
+mod api_search;
+mod api_users;
+mod architecture;
+mod crash;
+mod log_format;
+mod operator;
+mod rebuild;
+mod redis_faults;
+mod supervision;
+mod tenants;
+
 use libtest_mimic::Trial;
 use tests::Stack;
 
-/// Declares the modules and lists their tests: after `with`, those that take the shared stack; after `without`, those that take nothing.
+/// Lists the tests, by `module::name`: after `with`, those that take the shared stack; after `without`, those that
+/// take nothing.
 macro_rules! suite {
     (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ }) => {
-        $(mod $module;)+
-        $(mod $alone;)+
-
-        /// Every test, by `module::name`.
+        /// Every test.
         pub fn trials() -> Vec<Trial> {
             vec![
                 $($(trial(name!($module, $test), async || $module::$test(Stack::shared()).await),)+)+
@@ -111,10 +129,11 @@ suite! {
             the_rule_of_the_log_gives_the_users_of_the_api;
         analytics:
             reads_say_what_was_asked_and_how_much_came,
+            a_search_names_its_paths_and_no_values,
             a_writes_success_comes_from_the_log,
             a_repeated_post_ends_too,
+            a_refused_request_fails_with_fixed_words,
             every_refusal_is_a_fail,
-            a_failed_condition_ends_once,
             nothing_of_the_person_is_in_the_topic,
             no_event_without_authentication_or_by_an_import,
             each_request_ends_exactly_once;

@@ -25,9 +25,17 @@ pub async fn a_token_stands_alone_on_stdout(stack: &'static Stack) {
 }
 
 pub async fn wrong_usage_is_2(stack: &'static Stack) {
-    for args in [&["nothing"][..], &["token"], &["token", "--tenant"], &["log"], &["log", "nothing"], &["projection", "nothing"],
-        &["env", "--nothing"], &["log", "import", "-"], &["token", "--tenant", "a", "--ttl", "long"]]
-    {
+    for args in [
+        &["nothing"][..],
+        &["token"],
+        &["token", "--tenant"],
+        &["log"],
+        &["log", "nothing"],
+        &["projection", "nothing"],
+        &["env", "--nothing"],
+        &["log", "import", "-"],
+        &["token", "--tenant", "a", "--ttl", "long"],
+    ] {
         let output = stack.cli().run(args).expect(2);
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}: {output:?}");
     }
@@ -90,14 +98,25 @@ fn decoded(cursor: &str) -> String {
 pub async fn a_bad_line_stops_nothing(stack: &'static Stack) {
     let api = stack.tenant();
     let lines = [
-        r#"{"claims":{"n":1}}"#, "not json", r#"{"claims":null}"#, r#"{"id":"x"}"#, r#"{"unknown":1}"#, r#"{"claims":{"a":"\u0000"}}"#,
-        r#"{"createdAt":"yesterday"}"#, r#"{"claims":{"a":1,"a":2}}"#, r#"{"claims":{"s":"secret-value","n":1e400}}"#, r#"{"claims":{"n":2}}"#,
+        r#"{"claims":{"n":1}}"#,
+        "not json",
+        r#"{"claims":null}"#,
+        r#"{"id":"x"}"#,
+        r#"{"unknown":1}"#,
+        r#"{"claims":{"a":"\u0000"}}"#,
+        r#"{"createdAt":"yesterday"}"#,
+        r#"{"claims":{"a":1,"a":2}}"#,
+        r#"{"claims":{"s":"secret-value","n":1e400}}"#,
+        r#"{"claims":{"n":2}}"#,
     ];
     let args = ["log", "import", "-", "--tenant", &api.tenant];
     let output = stack.cli().run_with(&args, &lines.join("\n")).expect(1);
     let said = format!("{}{}", output.stdout, output.stderr);
     for number in 2..=9 {
-        assert!(said.lines().any(|line| line.contains(&number.to_string())), "line {number} is reported: {said}");
+        assert!(
+            said.lines().any(|line| line.contains(&number.to_string())),
+            "line {number} is reported: {said}"
+        );
     }
     assert!(!said.contains("secret-value"), "no claim is echoed: {said}");
     assert_eq!(api.list("").await.expect(200).data().len(), 2, "the rest goes in");
@@ -123,7 +142,8 @@ pub async fn credentials_go_in_and_are_listed(stack: &'static Stack) {
     let rest = api.credentials(&user, &format!("cursor={}", first.next().unwrap())).await.expect(200);
     assert_eq!([first.ids(), rest.ids()].concat(), page.ids());
 
-    let unknown = json!({ "userId": user, "id": Uuid::new_v4(), "type": "T", "profile": "paper" }).to_string();
+    let unknown =
+        json!({ "userId": user, "id": Uuid::new_v4(), "type": "T", "profile": "paper" }).to_string();
     stack.cli().run_with(&args, &unknown).expect(1);
     api.delete(&user).await.expect(204);
     assert_eq!(api.credentials(&user, "").await.expect(200).data(), Vec::<Value>::new());

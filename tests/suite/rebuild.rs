@@ -22,7 +22,9 @@ const TABLES: [(&str, &str); 5] = [
 async fn rows(database: &PgPool, schema: &str) -> BTreeMap<&'static str, Vec<Value>> {
     let mut tables = BTreeMap::new();
     for (table, columns) in TABLES {
-        let sql = format!("SELECT to_jsonb(r) FROM (SELECT {columns} FROM {schema}.{table}) r ORDER BY to_jsonb(r)::text");
+        let sql = format!(
+            "SELECT to_jsonb(r) FROM (SELECT {columns} FROM {schema}.{table}) r ORDER BY to_jsonb(r)::text"
+        );
         let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(database).await;
         tables.insert(table, rows.unwrap_or_else(|error| panic!("{schema}.{table}: {error}")));
     }
@@ -34,7 +36,8 @@ async fn populate(deployment: &Deployment, api: &Api, users: u32) {
     for n in 0..users {
         let user = json!({ "claims": { "n": n, "t": "ä" }, "authenticationProvider": { "subjectId": n.to_string() } });
         let id = api.create(user).await.expect(201).id();
-        let updates = (0..n % 4).map(|m| api.update(&id, json!({ "claims": { "n": n, "m": m } })).into_future());
+        let updates =
+            (0..n % 4).map(|m| api.update(&id, json!({ "claims": { "n": n, "m": m } })).into_future());
         futures_util::future::join_all(updates).await;
         let credential = json!({ "userId": id, "id": Uuid::new_v4(), "type": "T", "profile": "compact", "status": "valid" });
         let args = ["log", "import", "-", "--credentials", "--tenant", &api.tenant];
@@ -70,7 +73,8 @@ pub async fn a_lost_read_model_comes_back_from_the_log(stack: &'static Stack) {
     deployment.launch(Service::Projector);
     deployment.ready(Service::Projector).await;
 
-    until("every row is back", async || (rows(&deployment.database, "live").await == before).then_some(())).await;
+    until("every row is back", async || (rows(&deployment.database, "live").await == before).then_some(()))
+        .await;
     until("the API shows it", async || (api.list("").await.status == 200).then_some(())).await;
     assert_eq!(api.all(100).await, list);
     assert_eq!(api.create(json!({})).await.expect(201).version(), 1, "and life goes on");
@@ -98,7 +102,8 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
     let (stop, old) = (AtomicBool::new(false), generation(&deployment.database).await);
     let rebuild = async {
         let cli = deployment.cli.clone();
-        let output = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"])).await.unwrap();
+        let output =
+            tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"])).await.unwrap();
         stop.store(true, Ordering::SeqCst);
         output.expect(0)
     };

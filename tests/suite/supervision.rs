@@ -34,7 +34,10 @@ async fn works(stack: &Stack) {
 async fn comes_back(stack: &Stack, name: &str) {
     let before = child(stack.pid(), name).unwrap_or_else(|| panic!("no child {name}"));
     kill(before);
-    until(&format!("{name} is started again"), async || child(stack.pid(), name).filter(|pid| *pid != before)).await;
+    until(&format!("{name} is started again"), async || {
+        child(stack.pid(), name).filter(|pid| *pid != before)
+    })
+    .await;
     works(stack).await;
 }
 
@@ -53,7 +56,10 @@ pub async fn children_come_back_and_die_with_their_parent() {
     works(&again).await;
     again.stop().unwrap();
     let second: Process = Stack::launch(&home);
-    until("it can be stopped while it starts", async || second.output().contains("ready: http").then_some(())).await;
+    until("it can be stopped while it starts", async || {
+        second.output().contains("ready: http").then_some(())
+    })
+    .await;
     assert_eq!(second.stop().code(), Some(0));
     assert_eq!(processes_of(&home), Vec::<u32>::new());
 }

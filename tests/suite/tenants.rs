@@ -13,7 +13,8 @@ struct Neighbours {
 
 async fn neighbours(stack: &Stack) -> Neighbours {
     let (ours, theirs) = (stack.tenant(), stack.tenant());
-    let user = json!({ "claims": { "marker": FOUND_BY }, "authenticationProvider": { "subjectId": FOUND_BY } });
+    let user =
+        json!({ "claims": { "marker": FOUND_BY }, "authenticationProvider": { "subjectId": FOUND_BY } });
     let their_user = theirs.create(user).await.expect(201).id();
     Neighbours { ours, theirs, their_user }
 }
@@ -56,7 +57,10 @@ pub async fn their_position_shows_nothing_of_theirs(stack: &'static Stack) {
     let Neighbours { ours, theirs, their_user } = neighbours(stack).await;
     let put = theirs.update(&their_user, json!({ "claims": {} })).await.expect(200);
     ours.get(&their_user).header("Read-After", put.header("log-position")).await.expect(404);
-    assert_eq!(ours.list("").header("Read-After", put.header("log-position")).await.expect(200).data(), Vec::<Value>::new());
+    assert_eq!(
+        ours.list("").header("Read-After", put.header("log-position")).await.expect(200).data(),
+        Vec::<Value>::new()
+    );
 }
 
 pub async fn one_id_may_live_in_two_tenants(stack: &'static Stack) {
