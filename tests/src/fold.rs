@@ -79,3 +79,46 @@ fn printed(id: String, personal: &Value) -> Value {
     user["id"] = id.into();
     user
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fact(offset: i64, ce_type: &str, sequence: u64, n: u32) -> Record {
+        let headers = [("ce_type", ce_type.to_owned()), ("ce_sequence", sequence.to_string())];
+        let personal = json!({ "claims": { "n": n } });
+        Record {
+            partition: 0,
+            offset,
+            key: "t/u".to_owned(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+            value: json!({ "createdAt": "c", "personal": personal }).to_string().into_bytes(),
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_with_one_sequence_wins() {
+        let log = [
+            fact(0, "user.created.v1", 1, 0),
+            fact(1, "user.updated.v1", 2, 1),
+            fact(2, "user.updated.v1", 2, 2),
+            fact(3, "user.created.v1", 1, 3),
+        ];
+        let model = fold(&log);
+        assert_eq!(model.page("t"), [json!({ "id": "u", "claims": { "n": 1 } })]);
+        assert_eq!(model.rejected, BTreeSet::from([(0, 2), (0, 3)]));
+    }
+
+    #[test]
+    fn deleted_is_for_ever() {
+        let log = [
+            fact(0, "user.created.v1", 1, 0),
+            fact(1, "user.deleted.v1", 2, 0),
+            fact(2, "user.updated.v1", 3, 1),
+        ];
+        let model = fold(&log);
+        assert!(model.page("t").is_empty());
+        assert_eq!(model.rejected, BTreeSet::from([(0, 2)]));
+    }
+}

@@ -259,13 +259,17 @@ pub async fn hostile_requests_are_refused_and_nothing_breaks(stack: &'static Sta
         head("GET /core/v1/users", "If-None-Match: \u{7f}\r\n"),
         head("GET /core/v1/users", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
         head("POST /core/v1/users", "Content-Type: application/json\r\nContent-Length: -1\r\n"),
-        head("POST /core/v1/users", "Content-Type: application/json\r\nContent-Length: 99999999999999999999999\r\n"),
-        head("POST /core/v1/users", "Content-Type: application/json\r\nContent-Length: 0\r\nIdempotency-Key: \u{7f}\u{e4}\r\n"),
+        head(
+            "POST /core/v1/users",
+            "Content-Type: application/json\r\nContent-Length: 99999999999999999999999\r\n",
+        ),
+        head("POST /core/v1/users", "Content-Length: 0\r\nIdempotency-Key: \u{7f}\u{e4}\r\n"),
         head("POST /core/v1/users", "Content-Type: application/json\r\nContent-Length: 9999999999\r\n"),
         head("BREW /core/v1/users", ""),
         head("OPTIONS *", ""),
-        "GET /core/v1/users HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ".to_owned() + &long + "\r\n\r\n",
-        "GET /core/v1/users HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \u{e4}.\u{e4}.\u{e4}\r\n\r\n".to_owned(),
+        format!("GET /core/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {long}\r\n\r\n"),
+        "GET /core/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \u{e4}.\u{e4}.\u{e4}\r\n\r\n"
+            .to_owned(),
         "GET /core/v1/users HTTP/9.9\r\n\r\n".to_owned(),
         "not http at all\r\n\r\n".to_owned(),
     ];

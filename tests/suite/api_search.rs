@@ -29,7 +29,10 @@ pub async fn claims_are_matched_by_containment(stack: &'static Stack) {
     let users = [
         (
             "ada",
-            json!({ "claims": { "address": { "city": "London", "zip": "N1" }, "roles": ["admin", { "of": "x", "since": 1 }] } }),
+            json!({ "claims": {
+                "address": { "city": "London", "zip": "N1" },
+                "roles": ["admin", { "of": "x", "since": 1 }],
+            } }),
         ),
         ("bob", json!({ "claims": { "address": { "city": "London" }, "roles": ["user"], "n": 1 } })),
         ("cid", json!({ "claims": { "address": "London", "roles": [], "n": 1.0, "ok": null } })),
@@ -111,7 +114,10 @@ pub async fn the_link_is_matched_by_any_of_its_parts(stack: &'static Stack) {
     let api = stack.tenant();
     let (p, q) = ("0b5e6f1c-58f1-4b0c-8f0f-4f2c0c7e9a01", "0b5e6f1c-58f1-4b0c-8f0f-4f2c0c7e9a02");
     let (x, y) = ("https://x.example", "https://y.example");
-    let link = |provider: &str, url: &str, subject: &str| json!({ "claims": { "k": 1 }, "authenticationProvider": { "providerId": provider, "url": url, "subjectId": subject } });
+    let link = |provider: &str, url: &str, subject: &str| {
+        let link = json!({ "providerId": provider, "url": url, "subjectId": subject });
+        json!({ "claims": { "k": 1 }, "authenticationProvider": link })
+    };
     let bare = json!({ "claims": { "k": 2 }, "authenticationProvider": { "subjectId": "1" } });
     named(
         &api,

@@ -6,12 +6,14 @@ use tests::Stack;
 use uuid::Uuid;
 
 fn link(subject: &str) -> Value {
-    json!({ "providerId": "c3e2ab9c-4b3a-4f7e-9a43-8a4a1f1f9f10", "url": "https://idp.example.edu", "subjectId": subject })
+    let provider = "c3e2ab9c-4b3a-4f7e-9a43-8a4a1f1f9f10";
+    json!({ "providerId": provider, "url": "https://idp.example.edu", "subjectId": subject })
 }
 
 pub async fn a_created_user_reads_back(stack: &'static Stack) {
     let api = stack.tenant();
-    let user = json!({ "claims": { "name": "Ada", "address": { "city": "London" } }, "authenticationProvider": link("a|1") });
+    let claims = json!({ "name": "Ada", "address": { "city": "London" } });
+    let user = json!({ "claims": claims, "authenticationProvider": link("a|1") });
     let created = api.create(user.clone()).await.expect(201);
     let id = created.id();
     assert_eq!(id.parse::<Uuid>().unwrap().to_string(), id);

@@ -91,7 +91,7 @@ pub async fn the_client_is_named_where_the_token_names_one(stack: &'static Stack
     assert_eq!(users(stack, &api).await[0].header("ce_clientid"), "client-7");
 }
 
-/// A Python with a Kafka client and a JSON Schema validator: nothing of ours. `make suite` has made it; else it is made here.
+/// A Python with a Kafka client and a JSON Schema validator: nothing of ours. Made here, unless `make suite` has made it.
 fn python() -> PathBuf {
     let venv = workspace().join("target/venv");
     let python = venv.join("bin/python");
@@ -137,7 +137,8 @@ pub async fn a_foreign_client_reads_the_same_users(stack: &'static Stack) {
     api.delete(&gone).await.expect(204);
     let credential = Uuid::new_v4().to_string();
     let kept = api.all(100).await[0]["id"].as_str().unwrap().to_owned();
-    let line = json!({ "userId": kept, "id": credential, "type": "org.iso.18013.5.1.mDL", "profile": "mobile", "status": "valid" });
+    let line =
+        json!({ "userId": kept, "id": credential, "type": "org.iso.18013.5.1.mDL", "profile": "mobile" });
     let args = ["log", "import", "-", "--credentials", "--tenant", &api.tenant];
     stack.cli().run_with(&args, &line.to_string()).expect(0);
 
