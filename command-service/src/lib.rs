@@ -1,1 +1,100 @@
-//! stub
+//! Writes: create, update and delete, each one event at the end of the log.
+//!
+//! A write reads the user's version from the read model, decides (pure, in `domain`), appends one event with the next sequence and waits
+//! until the projector says what became of it.
+
+mod append;
+mod domain;
+mod headers;
+mod ids;
+#[cfg(any())]
+pub mod import;
+mod metrics;
+mod problems;
+mod routes;
+mod shape;
+mod shown;
+mod state;
+mod visible;
+mod write;
+
+pub use routes::fallbacks;
+
+use actix_web::web::{Data, ServiceConfig};
+use append::Log;
+use futures_util::FutureExt as _;
+use routes::Service;
+use service_kit::{
+    analytics::Recorder,
+    auth::Authenticator,
+    database::{self, Role},
+    health::Health,
+    operation::Frame,
+    progress::Progress,
+    settings::Settings,
+};
+use sqlx::PgPool;
+use state::States;
+use std::{sync::Arc, time::Duration};
+use tokio::runtime::Handle;
+use visible::Visible;
+use write::Writer;
+
+/// Reads before a write are short, so few connections serve many writers.
+const CONNECTIONS: u32 = 12;
+/// How long what is on its way to the log may take at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// The service, running. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    service: Data<Service>,
+}
+
+/// Starts the service. It needs neither Kafka nor Postgres to be there yet; `health` says when they are.
+///
+/// # Errors
+/// A setting is missing or bad.
+pub async fn start(
+    settings: &Settings,
+    recorder: Recorder,
+    authenticator: Arc<Authenticator>,
+    health: &Health,
+) -> anyhow::Result<App> {
+    metrics::show();
+    let pool = database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?;
+    let log = Arc::new(Log::users(settings)?);
+    watch(health, &pool, &log);
+    let visible = Visible::new(Progress::start(pool.clone()), settings.visibility_timeout);
+    let writer = Writer { log, states: States::new(pool), visible };
+    let frame = Frame { authenticator, recorder };
+    let service = Service { frame, writer: Arc::new(writer), runtime: Handle::current() };
+    Ok(App { service: Data::new(service) })
+}
+
+impl App {
+    /// Mounts the operations.
+    pub fn configure(&self, config: &mut ServiceConfig) {
+        routes::configure(&self.service, config);
+    }
+
+    /// Waits (bounded) until what was appended is in the log.
+    pub async fn stop(&self) {
+        self.service.writer.log.clone().flush(FLUSH).await;
+    }
+}
+
+fn watch(health: &Health, pool: &PgPool, log: &Arc<Log>) {
+    let (pool, log) = (pool.clone(), log.clone());
+    health.add("kafka", move || log.clone().check().boxed());
+    health.add("postgres", move || postgres(pool.clone()).boxed());
+}
+
+async fn postgres(pool: PgPool) -> Result<(), String> {
+    let asked = sqlx::query("SELECT FROM live.checkpoints LIMIT 1").execute(&pool).await;
+    asked.map(drop).map_err(|error| match error {
+        // The server's own words on a statement hold nothing secret; those on a connection might.
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        _ => "no connection".to_owned(),
+    })
+}

@@ -1,0 +1,84 @@
+//! The link to an identity provider, held to its rules when it is made.
+
+use events_schema::personal::AuthenticationProvider;
+
+/// Which part of a link is wrong, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadLink {
+    /// The member's name.
+    pub(crate) member: &'static str,
+    /// In fixed words.
+    pub(crate) msg: &'static str,
+}
+
+/// A link of its three members.
+pub(crate) fn link(
+    provider_id: Option<String>,
+    url: Option<String>,
+    subject_id: String,
+) -> Result<AuthenticationProvider, BadLink> {
+    let provider_id = match provider_id {
+        // One spelling: with hyphens. 36 characters leave no other.
+        Some(text) if text.len() == 36 => Some(text.parse().map_err(|_| PROVIDER_ID)?),
+        Some(_) => return Err(PROVIDER_ID),
+        None => None,
+    };
+    if url.as_deref().is_some_and(|url| !is_http_url(url)) {
+        return Err(BadLink { member: "url", msg: "Must be an absolute http or https URL" });
+    }
+    if subject_id.is_empty() {
+        return Err(BadLink { member: "subjectId", msg: "Must not be empty" });
+    }
+    Ok(AuthenticationProvider { provider_id, url, subject_id })
+}
+
+const PROVIDER_ID: BadLink = BadLink { member: "providerId", msg: "Must be a uuid" };
+
+/// Scheme, `://`, a host, and nowhere a space or a control character.
+fn is_http_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        && !host.is_empty()
+        && !host.starts_with(':')
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(provider_id: Option<&str>, url: Option<&str>, subject_id: &str) -> &'static str {
+        link(provider_id.map(Into::into), url.map(Into::into), subject_id.into()).unwrap_err().member
+    }
+
+    #[test]
+    fn a_subject_is_enough() {
+        let made = link(None, None, "example-university-oauth2|123456789".into()).unwrap();
+        assert_eq!((made.provider_id, made.url), (None, None));
+        assert_eq!(refused(None, None, ""), "subjectId");
+    }
+
+    #[test]
+    fn a_provider_is_a_uuid_in_any_case() {
+        let made = link(Some("C3E2AB9C-4B3A-4F7E-9A43-8A4A1F1F9F10".into()), None, "s".into()).unwrap();
+        assert_eq!(made.provider_id.unwrap().to_string(), "c3e2ab9c-4b3a-4f7e-9a43-8a4a1f1f9f10");
+        for bad in ["", "x", "c3e2ab9c4b3a4f7e9a438a4a1f1f9f10", "{c3e2ab9c-4b3a-4f7e-9a43-8a4a1f1f9f10}"] {
+            assert_eq!(refused(Some(bad), None, "s"), "providerId");
+        }
+    }
+
+    #[test]
+    fn a_url_is_absolute_and_plain() {
+        for good in ["https://idp.example.edu", "HTTP://localhost:8080/a?b#c", "https://ä.example", "https://u@h", "https://[::1]:1/"] {
+            assert!(is_http_url(good), "{good}");
+        }
+        for bad in ["", "x", "idp.example.edu", "//h", "https:/h", "https://", "https:///p", "https://:1", "https://u@", "ftp://h",
+            "https://a b", "https://h/\u{1}", "https://h\n", " https://h", "javascript:alert(1)", "https://\\h"]
+        {
+            assert!(!is_http_url(bad), "{bad}");
+        }
+    }
+}

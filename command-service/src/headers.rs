@@ -1,0 +1,84 @@
+//! The headers that a write takes, and the tag that it gives.
+
+use crate::{domain::precondition::Precondition, problems};
+use actix_web::http::header::HeaderMap;
+use service_kit::problem::Problem;
+
+/// `"<version>"`
+pub(crate) fn etag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
+/// `If-Match`, if it is given.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
+    const NAME: &str = "If-Match";
+    let refuse = || problems::header(NAME, "Must be * or a list of quoted entity tags");
+    let values: Result<Vec<_>, _> = headers.get_all(NAME).map(|value| value.to_str()).collect();
+    match values.map_err(|_| refuse())? {
+        values if values.is_empty() => Ok(None),
+        values => Precondition::parse(&values.join(",")).map(Some).map_err(|_| refuse()),
+    }
+}
+
+/// `Idempotency-Key`, if it is given: 1 to 255 visible ASCII characters.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    const NAME: &str = "Idempotency-Key";
+    let mut values = headers.get_all(NAME);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(problems::header(NAME, "Given more than once"));
+    }
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|c| c.is_ascii_graphic()));
+    let refuse = || problems::header(NAME, "Must be 1 to 255 visible ASCII characters");
+    key.map(|key| Some(key.to_owned())).ok_or_else(refuse)
+}
+
+/// Whether `Prefer` (RFC 7240) has `respond-async`. What is malformed or unknown in it is ignored, as a preference is.
+pub(crate) fn prefers_async(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("Prefer").filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|preference| {
+        let name = preference.split(';').next().unwrap_or_default();
+        name.trim().eq_ignore_ascii_case("respond-async")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let request = pairs.iter().fold(TestRequest::default(), |request, pair| request.append_header(*pair));
+        request.to_http_request().headers().clone()
+    }
+
+    #[test]
+    fn several_if_match_are_one_list() {
+        let read = if_match(&headers(&[("If-Match", "\"1\""), ("If-Match", "\"2\"")])).unwrap();
+        assert!(read.is_some_and(|precondition| precondition.allows(2)));
+        assert_eq!(if_match(&headers(&[])).unwrap(), None);
+        assert!(if_match(&headers(&[("If-Match", "1")])).is_err());
+        assert!(if_match(&headers(&[("If-Match", "*"), ("If-Match", "*")])).is_err());
+    }
+
+    #[test]
+    fn an_idempotency_key_is_visible_and_short() {
+        let read = |key: &str| idempotency_key(&headers(&[("Idempotency-Key", key)]));
+        assert_eq!(read("k-1").unwrap().as_deref(), Some("k-1"));
+        assert!(read(&"x".repeat(255)).is_ok());
+        for bad in ["", "a b", "ä", &"x".repeat(256)] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(idempotency_key(&headers(&[("Idempotency-Key", "a"), ("Idempotency-Key", "a")])).is_err());
+    }
+
+    #[test]
+    fn a_preference_is_a_token_in_a_list() {
+        for yes in ["respond-async", "Respond-Async", "wait=1, respond-async", "respond-async; x=1", "return=minimal,respond-async"] {
+            assert!(prefers_async(&headers(&[("Prefer", yes)])), "{yes}");
+        }
+        for no in ["", "respond-asynchronously", "wait=respond-async", "return=minimal; respond-async"] {
+            assert!(!prefers_async(&headers(&[("Prefer", no)])), "{no}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Ids that follow from something, and the one spelling in which ids are taken.
+
+use events_schema::{TenantId, Timestamp, creation_digest, personal::Personal};
+use uuid::Uuid;
+
+/// Of users made under an `Idempotency-Key`.
+const BY_KEY: Uuid = Uuid::from_u128(0x5c1f_9d0e_37a4_4b8e_9f62_0d7a_c1e8_5b13);
+/// Of users that an import made without an id.
+const BY_CONTENT: Uuid = Uuid::from_u128(0xb0d4_6e2a_91c7_4f05_8e3d_27f9_64a1_c8f6);
+
+/// Reads a uuid written with hyphens, in any letter case.
+pub(crate) fn parse(text: &str) -> Option<Uuid> {
+    // 36 characters leave no other spelling.
+    (text.len() == 36).then(|| text.parse().ok()).flatten()
+}
+
+/// The id that a tenant's `Idempotency-Key` stands for. A tenant's name has no slash, so no two pairs read the same.
+pub(crate) fn of_key(tenant: &TenantId, key: &str) -> Uuid {
+    Uuid::new_v5(&BY_KEY, format!("{tenant}/{key}").as_bytes())
+}
+
+/// The id of a user that is known by its content alone.
+pub(crate) fn of_content(tenant: &TenantId, created_at: Option<Timestamp>, personal: &Personal) -> Uuid {
+    let created_at = created_at.map(|at| at.to_string()).unwrap_or_default();
+    let name = [format!("{tenant}/{created_at}/").as_bytes(), &creation_digest(personal)].concat();
+    Uuid::new_v5(&BY_CONTENT, &name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn personal(json: &str) -> Personal {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_uuid_has_hyphens() {
+        let id = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
+        assert_eq!(parse(&id.to_uppercase()).unwrap().to_string(), id);
+        for bad in ["", "x", &id.replace('-', ""), &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &id[1..]] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_follow_from_tenant_and_content() {
+        let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+        assert_eq!(of_key(&a, "k"), of_key(&a, "k"));
+        assert_ne!(of_key(&a, "k"), of_key(&b, "k"));
+        let (one, same) = (personal(r#"{"claims":{"x":1,"y":2}}"#), personal(r#"{"claims":{"y":2,"x":1}}"#));
+        assert_eq!(of_content(&a, None, &one), of_content(&a, None, &same));
+        assert_ne!(of_content(&a, None, &one), of_content(&b, None, &one));
+        let at = "2020-08-25T06:46:09.510Z".parse().ok();
+        assert_ne!(of_content(&a, None, &one), of_content(&a, at, &one));
+    }
+}

@@ -1,0 +1,24 @@
+//! The command service as a program of its own.
+
+use service_kit::{analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings, telemetry};
+use std::{sync::Arc, time::Duration};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let settings = Settings::from_env("127.0.0.1:8081")?;
+    telemetry::init(&settings.log)?;
+    let listener = server::bind(settings.addr)?;
+    let health = Health::default();
+    let recorder = Recorder::start(&settings)?;
+    let authenticator = Arc::new(Authenticator::new(&settings)?);
+    let app = command_service::start(&settings, recorder.clone(), authenticator, &health).await?;
+    let routes = app.clone();
+    let configure = move |config: &mut _| {
+        routes.configure(config);
+        command_service::fallbacks(config);
+    };
+    let served = server::serve(listener, health, configure, server::stop_signal()).await;
+    app.stop().await;
+    recorder.flush(Duration::from_secs(5)).await;
+    served
+}

@@ -1,0 +1,103 @@
+//! The refusals of a write in the words of the API.
+
+use crate::{append::AppendError, domain::decide::Refusal, shown::LONGEST};
+use service_kit::{
+    json,
+    problem::{Code, Detail, Location, Problem},
+};
+use uuid::Uuid;
+
+/// Seconds after which a client may well try again.
+const SOON: u64 = 1;
+
+/// 400 about a place in the body. Its value stays unsaid: it may be a claim.
+pub(crate) fn body(refusal: json::Refusal) -> Problem {
+    let param = if refusal.path.is_empty() { "body".to_owned() } else { refusal.path };
+    Problem::invalid(None, refusal.msg, param, Location::Body)
+}
+
+/// 400 about a header.
+pub(crate) fn header(name: &'static str, msg: &'static str) -> Problem {
+    Problem::invalid(None, msg, name, Location::Headers)
+}
+
+/// 400 about the id in the path.
+pub(crate) fn path_id(given: &str) -> Problem {
+    Problem::invalid(Some(given), "Invalid value", "id", Location::Params)
+}
+
+/// 413: the user as it would be printed.
+pub(crate) fn too_long() -> Problem {
+    Problem::new(Code::PayloadTooLarge, format!("The user is larger than {LONGEST} bytes as it is printed"))
+}
+
+/// 404
+pub(crate) fn not_found(id: Uuid) -> Problem {
+    Problem::new(Code::NotFound, "User not found").detail(Detail {
+        value: Some(id.to_string()),
+        msg: "Resource Not Found".to_owned(),
+        param: "id".to_owned(),
+        location: Location::Params,
+    })
+}
+
+/// A refusal to change the user `id`.
+pub(crate) fn change(refusal: Refusal, id: Uuid) -> Problem {
+    match refusal {
+        Refusal::NotFound | Refusal::Deleted => not_found(id),
+        Refusal::PreconditionFailed => precondition_failed(),
+        Refusal::Parked => parked(),
+        // Only a create is refused so.
+        Refusal::Exists => Problem::internal(),
+    }
+}
+
+/// 412
+pub(crate) fn precondition_failed() -> Problem {
+    Problem::new(
+        Code::PreconditionFailed,
+        "The user has another version than If-Match names: read it and decide again",
+    )
+}
+
+/// 409: the operator must act first.
+pub(crate) fn parked() -> Problem {
+    Problem::new(
+        Code::Conflict,
+        "The log of this user is parked for the operator's attention: an event in it could not be read, and nothing can be changed \
+         before that is settled",
+    )
+}
+
+/// 409: the log never took our side.
+pub(crate) fn outrun() -> Problem {
+    Problem::new(Code::Conflict, "Other writes to this user came first each time: nothing was changed, send it again")
+        .header("Retry-After", SOON.to_string())
+}
+
+/// 409: the user of an `Idempotency-Key` is gone.
+pub(crate) fn deleted_since() -> Problem {
+    Problem::new(Code::Conflict, "The user that this Idempotency-Key made has been deleted: use a new key")
+}
+
+/// 422: the key stands for another user.
+pub(crate) fn another_body() -> Problem {
+    Problem::new(Code::UnprocessableEntity, "This Idempotency-Key came with another body before: use a new key")
+}
+
+/// 503: the read model.
+pub(crate) fn no_read_model() -> Problem {
+    Problem::unavailable("The read model can't be reached: nothing was changed, send it again", SOON)
+}
+
+/// 503: the log.
+pub(crate) fn append(error: AppendError) -> Problem {
+    let message = match error {
+        AppendError::Full => "Too many writes are on their way to the log: nothing was changed, send it again",
+        AppendError::Refused => "The log does not take writes: nothing was changed, send it again",
+        AppendError::Unknown => {
+            "The log did not confirm the write in time: it may still take effect, so read before you repeat it"
+        }
+    };
+    Problem::unavailable(message, SOON)
+}

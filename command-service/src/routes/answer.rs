@@ -1,0 +1,73 @@
+//! Answers of writes. They are made far from the connection, so they are plain until the very end.
+
+use crate::{headers::etag, write::Appended};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+use service_kit::position::Position;
+
+/// An answer that is no problem.
+pub(super) struct Answer {
+    status: StatusCode,
+    headers: Vec<(&'static str, String)>,
+    body: Option<String>,
+}
+
+impl Answer {
+    fn of(status: StatusCode, body: Option<String>) -> Self {
+        Self { status, headers: Vec::new(), body }
+    }
+
+    /// The user as it is after an accepted event.
+    pub(super) fn shown(status: StatusCode, appended: Appended) -> Self {
+        Self::of(status, appended.body).version(appended.version).position(appended.position)
+    }
+
+    /// A user that was there already.
+    pub(super) fn found(version: u64, body: String) -> Self {
+        Self::of(StatusCode::OK, Some(body)).version(version)
+    }
+
+    /// 204
+    pub(super) fn gone(appended: &Appended) -> Self {
+        Self::of(StatusCode::NO_CONTENT, None).position(appended.position)
+    }
+
+    /// 202: in the log. After a delete there is no version to name.
+    pub(super) fn pending(appended: &Appended, is_async: bool) -> Self {
+        let answer = Self::of(StatusCode::ACCEPTED, None).position(appended.position);
+        let answer = if appended.body.is_some() { answer.version(appended.version) } else { answer };
+        if is_async { answer.header("Preference-Applied", "respond-async".to_owned()) } else { answer }
+    }
+
+    pub(super) fn position(self, position: Position) -> Self {
+        self.header("Log-Position", position.to_string())
+    }
+
+    pub(super) fn location(self, location: String) -> Self {
+        self.header("Location", location)
+    }
+
+    fn version(self, version: u64) -> Self {
+        self.header("ETag", etag(version))
+    }
+
+    fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+impl From<Answer> for HttpResponse {
+    fn from(answer: Answer) -> Self {
+        let mut response = Self::build(answer.status);
+        for header in answer.headers {
+            response.insert_header(header);
+        }
+        match answer.body {
+            Some(body) => response.insert_header((header::CONTENT_TYPE, "application/json")).body(body),
+            None => response.finish(),
+        }
+    }
+}

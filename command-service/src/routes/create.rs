@@ -1,0 +1,125 @@
+//! `POST …/users`
+
+use super::{Service, about, answer::Answer, in_full};
+use crate::{
+    domain::{
+        decide::Refusal,
+        user::{Command, User},
+    },
+    headers, ids, problems,
+    shape::Object,
+    write::{Failure, Write, Writer, Written},
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Bytes, Data, Payload},
+};
+use events_schema::{UserKey, analytics::Operation, creation_digest, millis, personal::Personal};
+use service_kit::{
+    analytics,
+    auth::Scope,
+    json,
+    operation::{Call, Done, Parsed, Spec, run_to_end},
+    position::Position,
+    problem::Problem,
+};
+use std::sync::Arc;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+const SPEC: Spec = Spec { operation: Operation::Create, scope: Scope::Write, body_limit: Some(256 * 1024) };
+
+/// A create as a request asks for it.
+struct Create {
+    personal: Personal,
+    idempotency_key: Option<String>,
+    is_async: bool,
+    /// The path that was called.
+    users: String,
+}
+
+pub(super) async fn create(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let is_full = service.frame.recorder.is_full();
+    let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
+    let writer = service.writer.clone();
+    let handle = move |call, create| run(writer, call, create);
+    run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
+}
+
+fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Create> {
+    let personal = personal(body).map_err(problems::body);
+    let mut start = analytics::Data::default();
+    if let (true, Ok(personal)) = (is_full, &personal) {
+        start.full = in_full(Some(&personal.claims), personal.authentication_provider.as_ref());
+    }
+    let input = personal.and_then(|personal| {
+        Ok(Create {
+            personal,
+            idempotency_key: headers::idempotency_key(request.headers())?,
+            is_async: headers::prefers_async(request.headers()),
+            users: request.match_pattern().unwrap_or_default(),
+        })
+    });
+    Parsed { start, fail: analytics::Data::default(), input }
+}
+
+fn personal(body: &[u8]) -> Result<Personal, json::Refusal> {
+    let mut object = Object::parse(body, &["claims", "authenticationProvider"])?;
+    let claims = object.claims()?.unwrap_or_default();
+    Ok(Personal { claims, authentication_provider: object.link()? })
+}
+
+async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Answer>, Problem> {
+    let Create { personal, idempotency_key, is_async, users } = create;
+    let tenant = call.context.tenant.clone();
+    // Of a random id nothing can be known.
+    let (user, known) = match &idempotency_key {
+        Some(key) => (ids::of_key(&tenant, key), None),
+        None => (Uuid::new_v4(), Some(User::Unknown)),
+    };
+    let digest = creation_digest(&personal);
+    let key = UserKey { tenant, user };
+    let command = Command::Create { created_at: millis(OffsetDateTime::now_utc()), personal };
+    let write = Write { key, command, precondition: None, is_async };
+    let response = match writer.write(&call, &write, known).await {
+        Ok(Written::Accepted(appended)) => Answer::shown(StatusCode::CREATED, appended),
+        Ok(Written::Pending(appended)) => {
+            writer.visible.follow_up(appended.position, call, analytics::Data::default(), problems::outrun());
+            Answer::pending(&appended, is_async)
+        }
+        Err(Failure::Refused { refusal, position }) => {
+            return refused(&writer, &write.key, refusal, &digest, position).await;
+        }
+        Err(Failure::Problem(problem)) => return Err(problem),
+    };
+    // SUCCESS comes from the log.
+    Ok(Done { response: response.location(format!("{users}/{user}")), success: None })
+}
+
+/// The user was made before: by the same body, or not.
+async fn refused(
+    writer: &Writer,
+    key: &UserKey,
+    refusal: Refusal,
+    digest: &[u8],
+    position: Option<Position>,
+) -> Result<Done<Answer>, Problem> {
+    match refusal {
+        Refusal::Exists => {}
+        Refusal::Deleted | Refusal::NotFound => return Err(problems::deleted_since()),
+        Refusal::Parked => return Err(problems::parked()),
+        // No create has a condition.
+        Refusal::PreconditionFailed => return Err(Problem::internal()),
+    }
+    let made = writer.states.made(key).await?.ok_or_else(problems::deleted_since)?;
+    if made.digest != digest {
+        return Err(problems::another_body());
+    }
+    let found = Answer::found(made.version, made.body);
+    let response = match position {
+        Some(position) => found.position(position),
+        None => found,
+    };
+    Ok(Done { response, success: Some(about(key.user)) })
+}

@@ -1,0 +1,45 @@
+//! `DELETE …/users/{id}`
+
+use super::{
+    Service, about,
+    answer::Answer,
+    change::{Change, change},
+    path_id,
+};
+use crate::{domain::user::Command, headers};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Bytes, Data, Payload},
+};
+use events_schema::analytics::Operation;
+use service_kit::{
+    analytics,
+    auth::Scope,
+    operation::{Parsed, Spec, run_to_end},
+    problem::Problem,
+};
+use uuid::Uuid;
+
+const SPEC: Spec = Spec { operation: Operation::Delete, scope: Scope::Write, body_limit: None };
+
+pub(super) async fn delete(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let writer = service.writer.clone();
+    let gone = |appended| Answer::gone(&appended);
+    let handle = move |call, input| change(writer, call, input, gone);
+    run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
+}
+
+fn parse(request: &HttpRequest, _: Bytes) -> Parsed<Change> {
+    let id = path_id(request);
+    let said = || id.as_ref().map_or_else(|_| analytics::Data::default(), |id| about(*id));
+    Parsed { start: said(), fail: said(), input: id.clone().and_then(|id| input(request, id)) }
+}
+
+fn input(request: &HttpRequest, id: Uuid) -> Result<Change, Problem> {
+    Ok(Change {
+        id,
+        command: Command::Delete,
+        precondition: headers::if_match(request.headers())?,
+        is_async: headers::prefers_async(request.headers()),
+    })
+}

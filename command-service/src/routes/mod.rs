@@ -1,0 +1,95 @@
+//! The operations on the wire: where they are mounted, and what they have in common.
+
+mod answer;
+mod change;
+mod create;
+mod delete;
+mod update;
+
+use crate::{ids, problems, write::Writer};
+use actix_web::{
+    HttpRequest,
+    guard::{self, Guard, GuardContext},
+    web::{self, Data, ServiceConfig},
+};
+use events_schema::personal::{AuthenticationProvider, Claims};
+use serde_json::{Map, Value, json};
+use service_kit::{analytics, operation::Frame, problem::Problem, server::method_not_allowed};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+/// What the handlers need.
+pub(crate) struct Service {
+    pub(crate) frame: Frame,
+    pub(crate) writer: Arc<Writer>,
+    /// Where writes run: it outlives the connection and the worker that a request came by.
+    pub(crate) runtime: Handle,
+}
+
+/// Both prefixes are the same service.
+const PREFIXES: [&str; 2] = ["/core/v1", "/v1"];
+
+/// Every path of the contract with its methods, those of the query service too.
+const PATHS: &[(&str, &str)] = &[
+    ("/core/v1/users", "GET, POST"),
+    ("/core/v1/users/search", "POST"),
+    ("/core/v1/users/{id}", "GET, PUT, DELETE"),
+    ("/core/v1/users/{userId}/credentials", "GET"),
+    ("/v1/users", "GET, POST"),
+    ("/v1/users/search", "POST"),
+    ("/v1/users/{id}", "GET, PUT, DELETE"),
+    ("/v1/users/{userId}/credentials", "GET"),
+];
+
+/// Mounts the operations of this service; each guards its method at its resource, so that another service can take the others.
+pub(crate) fn configure(service: &Data<Service>, config: &mut ServiceConfig) {
+    for prefix in PREFIXES {
+        let (users, user) = (format!("{prefix}/users"), format!("{prefix}/users/{{id}}"));
+        let create = web::resource(users).guard(guard::Post()).app_data(service.clone()).to(create::create);
+        let update = web::resource(&*user).guard(on_user(guard::Put())).app_data(service.clone()).to(update::update);
+        let delete = web::resource(&*user).guard(on_user(guard::Delete())).app_data(service.clone()).to(delete::delete);
+        config.service(create).service(update).service(delete);
+    }
+}
+
+/// Mounts the answers to methods that no operation of the whole contract has. After the operations of both services.
+pub fn fallbacks(config: &mut ServiceConfig) {
+    method_not_allowed(config, PATHS);
+}
+
+/// A method on a user: `/users/search` is a path of its own, and `search` no id.
+fn on_user(method: impl Guard) -> impl Guard {
+    guard::fn_guard(move |context: &GuardContext<'_>| {
+        method.check(context) && !context.head().uri.path().ends_with("/users/search")
+    })
+}
+
+/// The id in the path.
+fn path_id(request: &HttpRequest) -> Result<Uuid, Problem> {
+    let given = request.match_info().get("id").unwrap_or_default();
+    ids::parse(given).ok_or_else(|| problems::path_id(given))
+}
+
+/// What an analytic event says of a user.
+fn about(id: Uuid) -> analytics::Data {
+    analytics::Data { non_sensitive: members(json!({ "id": id })), full: Map::new() }
+}
+
+/// What level 3 adds.
+fn in_full(claims: Option<&Claims>, link: Option<&AuthenticationProvider>) -> Map<String, Value> {
+    let (mut full, link) = (Map::new(), link.map(|link| json!(link)));
+    full.extend(claims.map(|claims| ("claims".to_owned(), Value::Object(claims.clone()))));
+    full.extend(link.map(|link| ("authenticationProvider".to_owned(), link)));
+    full
+}
+
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! `PUT …/users/{id}`
+
+use super::{
+    Service, about,
+    answer::Answer,
+    change::{Change, change},
+    in_full, path_id,
+};
+use crate::{domain::user::Command, headers, problems, shape::Object};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Bytes, Data, Payload},
+};
+use events_schema::{
+    analytics::Operation,
+    personal::{AuthenticationProvider, Claims},
+};
+use service_kit::{
+    analytics,
+    auth::Scope,
+    json,
+    operation::{Parsed, Spec, run_to_end},
+    problem::Problem,
+};
+use uuid::Uuid;
+
+/// A little more than a create's, so that what GET gave always fits.
+const SPEC: Spec = Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(257 * 1024) };
+
+/// The body.
+type Fields = (Claims, Option<AuthenticationProvider>);
+
+pub(super) async fn update(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let is_full = service.frame.recorder.is_full();
+    let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
+    let writer = service.writer.clone();
+    let shown = |appended| Answer::shown(StatusCode::OK, appended);
+    let handle = move |call, input| change(writer, call, input, shown);
+    run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
+}
+
+fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Change> {
+    let id = match path_id(request) {
+        Ok(id) => id,
+        Err(problem) => {
+            let nothing = analytics::Data::default;
+            return Parsed { start: nothing(), fail: nothing(), input: Err(problem) };
+        }
+    };
+    let fields = fields(id, body).map_err(problems::body);
+    let mut start = about(id);
+    if let (true, Ok((claims, link))) = (is_full, &fields) {
+        start.full = in_full(Some(claims), link.as_ref());
+    }
+    Parsed { start, fail: about(id), input: fields.and_then(|fields| input(request, id, fields)) }
+}
+
+/// A body that GET gave can be sent back, so it may have the id that the path has.
+fn fields(id: Uuid, body: &[u8]) -> Result<Fields, json::Refusal> {
+    let mut object = Object::parse(body, &["id", "claims", "authenticationProvider"])?;
+    if object.id("id")?.is_some_and(|given| given != id) {
+        return Err(object.refuse("id", "Must be the id in the path"));
+    }
+    let claims = object.claims()?.ok_or_else(|| object.refuse("claims", "Is required"))?;
+    Ok((claims, object.link()?))
+}
+
+fn input(request: &HttpRequest, id: Uuid, (claims, link): Fields) -> Result<Change, Problem> {
+    Ok(Change {
+        id,
+        command: Command::Update { claims, link },
+        precondition: headers::if_match(request.headers())?,
+        is_async: headers::prefers_async(request.headers()),
+    })
+}

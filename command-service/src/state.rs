@@ -1,0 +1,86 @@
+//! What the read model says of a user before a write.
+
+use crate::{domain::user::User, problems};
+use events_schema::{UserKey, personal::AuthenticationProvider};
+use service_kit::problem::Problem;
+use sqlx::{PgPool, Row as _, postgres::PgRow};
+use std::{future::Future, time::Duration};
+use uuid::Uuid;
+
+/// For one question.
+const ANSWER: Duration = Duration::from_secs(4);
+
+/// Every user has one row here, known or not.
+const USER: &str = "\
+SELECT u.version, u.provider_id, u.provider_url, u.subject_id, t.id IS NOT NULL AS is_deleted, \
+    EXISTS (SELECT FROM live.dead_letters d WHERE d.topic = 'users' AND d.tenant_id = $1 AND d.user_id = $2) AS is_parked \
+FROM (VALUES (1)) one \
+LEFT JOIN live.users u ON u.tenant_id = $1 AND u.id = $2 \
+LEFT JOIN live.tombstones t ON t.tenant_id = $1 AND t.id = $2";
+
+/// A user as it is now, and what tells whether it was made of the same body.
+const MADE: &str = "SELECT version, body, creation_digest FROM live.users WHERE tenant_id = $1 AND id = $2";
+
+/// A user that is there.
+pub(crate) struct Made {
+    pub(crate) version: u64,
+    /// Ready to be answered.
+    pub(crate) body: String,
+    /// Of the create.
+    pub(crate) digest: Vec<u8>,
+}
+
+/// Asks the read model.
+pub(crate) struct States {
+    pool: PgPool,
+}
+
+impl States {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// What a decision must know of a user.
+    pub(crate) async fn user(&self, key: &UserKey) -> Result<User, Problem> {
+        let query = sqlx::query(USER).bind(key.tenant.as_str()).bind(key.user);
+        answered(async { user(&query.fetch_one(&self.pool).await?) }).await
+    }
+
+    /// The user as it is now, if it is there.
+    pub(crate) async fn made(&self, key: &UserKey) -> Result<Option<Made>, Problem> {
+        let query = sqlx::query(MADE).bind(key.tenant.as_str()).bind(key.user);
+        answered(async { query.fetch_optional(&self.pool).await?.as_ref().map(made).transpose() }).await
+    }
+}
+
+async fn answered<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T, Problem> {
+    let error = match tokio::time::timeout(ANSWER, question).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    tracing::warn!(error, "the read model can't be asked about a user");
+    Err(problems::no_read_model())
+}
+
+fn user(row: &PgRow) -> sqlx::Result<User> {
+    let version: Option<i64> = row.try_get("version")?;
+    Ok(match version.and_then(|version| version.try_into().ok()) {
+        _ if row.try_get("is_deleted")? => User::Deleted,
+        _ if row.try_get("is_parked")? => User::Parked,
+        Some(version) => User::Present { version, link: link(row)? },
+        None => User::Unknown,
+    })
+}
+
+fn link(row: &PgRow) -> sqlx::Result<Option<AuthenticationProvider>> {
+    let (provider_id, url): (Option<Uuid>, _) = (row.try_get("provider_id")?, row.try_get("provider_url")?);
+    let subject_id: Option<String> = row.try_get("subject_id")?;
+    Ok(subject_id.map(|subject_id| AuthenticationProvider { provider_id, url, subject_id }))
+}
+
+fn made(row: &PgRow) -> sqlx::Result<Made> {
+    let version: i64 = row.try_get("version")?;
+    let version = version.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Made { version, body: row.try_get("body")?, digest: row.try_get("creation_digest")? })
+}

@@ -1,0 +1,151 @@
+//! The loop of every write: read, decide, append, wait, ask what became of it, and begin again where another writer came first.
+
+use crate::{
+    append::{Log, Record},
+    domain::{
+        decide::{Decision, Refusal, decide},
+        precondition::Precondition,
+        user::{Command, User},
+    },
+    metrics, problems, shown,
+    state::States,
+    visible::{Fate, Visible},
+};
+use events_schema::{Envelope, UserKey, millis, user::UserEvent};
+use service_kit::{operation::Call, position::Position, problem::Problem};
+use std::{sync::Arc, time::Duration};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// How often a write begins again before it gives way.
+const TRIES: u32 = 16;
+
+/// Does writes.
+pub(crate) struct Writer {
+    pub(crate) log: Arc<Log>,
+    pub(crate) states: States,
+    pub(crate) visible: Visible,
+}
+
+/// One write.
+pub(crate) struct Write {
+    pub(crate) key: UserKey,
+    pub(crate) command: Command,
+    pub(crate) precondition: Option<Precondition>,
+    /// Whether the answer is to be given before the fate is known.
+    pub(crate) is_async: bool,
+}
+
+/// An event of ours in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Appended {
+    pub(crate) position: Position,
+    /// The user's version once it is accepted.
+    pub(crate) version: u64,
+    /// The user as it is then; nothing after a delete.
+    pub(crate) body: Option<String>,
+}
+
+/// What became of a write that reached the log.
+pub(crate) enum Written {
+    /// It had its effect.
+    Accepted(Appended),
+    /// It is in the log.
+    Pending(Appended),
+}
+
+/// What kept a write from its effect.
+pub(crate) enum Failure {
+    /// The decision, which each operation words by itself.
+    Refused {
+        refusal: Refusal,
+        /// Where an event of ours lies that another writer outran.
+        position: Option<Position>,
+    },
+    /// Anything else.
+    Problem(Problem),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Writer {
+    /// Runs the loop. `known` is the user's state where no question is needed to know it.
+    pub(crate) async fn write(&self, call: &Call, write: &Write, known: Option<User>) -> Result<Written, Failure> {
+        let deadline = self.visible.deadline();
+        let partitions = self.visible.partitions().await.ok_or_else(problems::no_read_model)?;
+        let (mut known, mut position) = (known, None);
+        for tried in 1..=TRIES {
+            let user = match known.take() {
+                Some(user) => user,
+                None => self.states.user(&write.key).await?,
+            };
+            let decision = decide(&write.command, &user, write.precondition.as_ref());
+            let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
+            let appended = self.append(call, &write.key, decision, partitions).await?;
+            position = Some(appended.position);
+            if write.is_async {
+                return Ok(Written::Pending(appended));
+            }
+            match self.visible.fate(appended.position, deadline).await {
+                Fate::Accepted => {
+                    metrics::tried(tried);
+                    return Ok(Written::Accepted(appended));
+                }
+                Fate::Pending => return Ok(Written::Pending(appended)),
+                Fate::Superseded if write.precondition.is_some() => return self.outrun_with_condition(write).await,
+                Fate::Superseded => give_way(tried).await,
+            }
+        }
+        metrics::tried(TRIES);
+        Err(problems::outrun().into())
+    }
+
+    /// The version that the client named has passed; a user that is gone is told apart all the same.
+    async fn outrun_with_condition(&self, write: &Write) -> Result<Written, Failure> {
+        Err(match self.states.user(&write.key).await? {
+            User::Unknown | User::Deleted => Failure::Refused { refusal: Refusal::NotFound, position: None },
+            User::Parked => Failure::Refused { refusal: Refusal::Parked, position: None },
+            User::Present { .. } => problems::precondition_failed().into(),
+        })
+    }
+
+    async fn append(
+        &self,
+        call: &Call,
+        key: &UserKey,
+        decision: Decision,
+        partitions: u32,
+    ) -> Result<Appended, Problem> {
+        let Decision { sequence: version, change } = decision;
+        let print = |personal| shown::print(key.user, personal).map_err(|_| problems::too_long());
+        let body = change.personal().map(print).transpose()?;
+        let record = record(call, key, version, &change.into());
+        let position = self.log.append(&record, partitions).await.map_err(problems::append)?;
+        Ok(Appended { position, version, body })
+    }
+}
+
+fn record(call: &Call, key: &UserKey, sequence: u64, event: &UserEvent) -> Record {
+    let envelope = Envelope {
+        id: Uuid::now_v7(),
+        event_type: event.event_type(),
+        time: millis(OffsetDateTime::now_utc()),
+        user: key.user,
+        tenant: key.tenant.clone(),
+        sequence: Some(sequence),
+        request_id: Some(call.context.request_id.clone()),
+        client_id: call.context.client_id.clone(),
+        traceparent: call.traceparent.clone(),
+    };
+    Record { key: key.clone(), headers: envelope.headers(), value: event.data() }
+}
+
+/// Lets the writers of one user fall out of step: after each round a little longer, and never the same for two.
+async fn give_way(tried: u32) {
+    let chance = Uuid::new_v4().as_u128() % u128::from(tried.min(8) * 1_000);
+    tokio::time::sleep(Duration::from_micros(chance.try_into().unwrap_or(0))).await;
+}
