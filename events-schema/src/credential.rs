@@ -116,6 +116,14 @@ impl CredentialEvent {
         }
     }
 
+    /// The credential's id.
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Issued(data) => data.credential.id,
+            Self::StatusChanged(data) => data.id,
+        }
+    }
+
     /// The record's value: JSON.
     pub fn data(&self) -> Vec<u8> {
         let data = match self {

@@ -16,10 +16,14 @@ fn canonical(value: Value) -> Value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.into_iter().collect();
             members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Object(members.into_iter().map(|(key, value)| (key, canonical(value))).collect::<Map<_, _>>())
+            Value::Object(
+                members.into_iter().map(|(key, value)| (key, canonical(value))).collect::<Map<_, _>>(),
+            )
         }
         Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect()),
-        Value::Number(number) => number.as_f64().filter(|_| number.is_f64()).map_or(Value::Number(number), whole),
+        Value::Number(number) => {
+            number.as_f64().filter(|_| number.is_f64()).map_or(Value::Number(number), whole)
+        }
         Value::Null | Value::Bool(_) | Value::String(_) => value,
     }
 }

@@ -1,1 +1,23 @@
-//! stub
+//! Folds the log into the read model: the only one that writes it.
+
+pub mod analytics;
+pub mod batch;
+mod body;
+pub mod fence;
+pub mod fold;
+pub mod generation;
+pub mod lease;
+mod log;
+mod metrics;
+mod migrate;
+mod park;
+mod projector;
+pub mod record;
+mod running;
+mod state;
+mod status;
+pub mod store;
+
+pub use migrate::migrate;
+pub use running::{Running, start};
+pub use status::{PartitionStatus, status};

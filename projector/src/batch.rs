@@ -1,0 +1,334 @@
+//! A batch: the records drained at once, and what they change. Every row is written once, however often it changed.
+
+use crate::{
+    fold::{
+        credential,
+        user::{Change, Creation, Rejection, State, User},
+    },
+    record::{Fact, Partition, Poison, Raw, Record, Topic},
+};
+use events_schema::{Timestamp, UserKey};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// Records in a batch, at most.
+const MAX_RECORDS: usize = 2_000;
+/// Bytes of keys and values in a batch, about at most.
+const MAX_BYTES: usize = 8 << 20;
+
+/// A credential's place in the read model.
+pub type CredentialKey = (UserKey, Uuid);
+
+/// How far a batch moves a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first offset of the batch: what the checkpoint must say.
+    pub from: i64,
+    /// The first offset after it.
+    pub next: i64,
+    /// Kafka's time of the last record.
+    pub time: Option<Timestamp>,
+}
+
+/// Records of any partitions, each partition's in order.
+#[derive(Default)]
+pub struct Batch {
+    records: Vec<Record>,
+    bytes: usize,
+    /// How far it moves each of its partitions.
+    pub spans: BTreeMap<Partition, Span>,
+}
+
+/// The states that a batch folds on.
+#[derive(Default)]
+pub struct States {
+    /// Users, as far as there is anything about them.
+    pub users: HashMap<UserKey, State>,
+    /// Those whose facts are set aside.
+    pub parked: BTreeSet<UserKey>,
+    /// Credentials, as far as there are any.
+    pub credentials: HashMap<CredentialKey, credential::State>,
+}
+
+/// Where the last fact about a row lies.
+pub type At = (i32, i64);
+
+/// A user's row.
+pub struct UserRow {
+    /// Whose.
+    pub key: UserKey,
+    /// The version.
+    pub version: u64,
+    /// Set where the row is new.
+    pub created: Option<Creation>,
+    /// Claims as JSON.
+    pub claims: String,
+    /// The link's provider.
+    pub provider_id: Option<Uuid>,
+    /// The link's URL.
+    pub provider_url: Option<String>,
+    /// The link's subject.
+    pub subject_id: Option<String>,
+    /// The ready response body.
+    pub body: String,
+    /// The last fact.
+    pub at: At,
+}
+
+/// A tombstone's row.
+pub struct TombstoneRow {
+    /// Whose.
+    pub key: UserKey,
+    /// The version of the deletion.
+    pub version: u64,
+    /// When it was made.
+    pub deleted_at: Timestamp,
+    /// The deletion.
+    pub at: At,
+}
+
+/// A credential's row.
+pub struct CredentialRow {
+    /// Whose, and which.
+    pub key: CredentialKey,
+    /// The state.
+    pub state: credential::State,
+    /// The last fact.
+    pub at: At,
+}
+
+/// A fact of `users.events` without effect.
+pub struct RejectionRow {
+    /// The fact.
+    pub at: At,
+    /// `superseded`, `deleted` or `parked`.
+    pub reason: &'static str,
+}
+
+/// A record set aside.
+pub struct DeadLetterRow {
+    /// The record's place.
+    pub partition: Partition,
+    /// The record's place there.
+    pub offset: i64,
+    /// Whose it is, where that is known.
+    pub key: Option<UserKey>,
+    /// The record.
+    pub raw: Raw,
+    /// Why.
+    pub reason: String,
+}
+
+/// Everything that a batch changes.
+#[derive(Default)]
+pub struct Effects {
+    /// How far each partition moves.
+    pub spans: BTreeMap<Partition, Span>,
+    /// Users that are there.
+    pub users: Vec<UserRow>,
+    /// Users that went.
+    pub tombstones: Vec<TombstoneRow>,
+    /// Credentials.
+    pub credentials: Vec<CredentialRow>,
+    /// Facts without effect.
+    pub rejections: Vec<RejectionRow>,
+    /// Records set aside.
+    pub dead_letters: Vec<DeadLetterRow>,
+    /// Users that were not parked before.
+    pub newly_parked: usize,
+    /// Records of types that this build does not know.
+    pub unknown: usize,
+}
+
+impl Batch {
+    /// Takes a record in; `from` is where its partition's first span begins.
+    pub fn push(&mut self, record: Record, from: i64) {
+        self.bytes += record.raw.size();
+        let span = self.spans.entry(record.partition).or_insert(Span { from, next: from, time: None });
+        span.next = record.offset + 1;
+        span.time = record.time;
+        self.records.push(record);
+    }
+
+    /// Whether it is large enough.
+    pub fn is_full(&self) -> bool {
+        self.records.len() >= MAX_RECORDS || self.bytes >= MAX_BYTES
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The users whose state is needed.
+    pub fn users(&self) -> BTreeSet<&UserKey> {
+        self.records.iter().filter_map(|record| record.fact.owner()).collect()
+    }
+
+    /// The credentials whose state is needed.
+    pub fn credentials(&self) -> BTreeSet<(&UserKey, Uuid)> {
+        let key = |record: &'_ Record| match &record.fact {
+            Fact::Credential(fact) => Some(fact.event.id()),
+            Fact::User(_) | Fact::Unknown | Fact::Poison(_) => None,
+        };
+        self.records.iter().filter_map(|record| Some((record.fact.owner()?, key(record)?))).collect()
+    }
+
+    /// For each partition the highest version that a user can have after this batch, known before any state is loaded. A fact that
+    /// turns out to have no effect costs its user's cached body at most.
+    pub fn marks(&self) -> BTreeMap<i32, BTreeMap<&UserKey, u64>> {
+        let mut marks: BTreeMap<i32, BTreeMap<&UserKey, u64>> = BTreeMap::new();
+        for record in &self.records {
+            let Fact::User(fact) = &record.fact else { continue };
+            let version = marks.entry(record.partition.1).or_default().entry(&fact.key).or_default();
+            *version = fact.sequence.max(*version);
+        }
+        marks
+    }
+
+    /// Folds the records, in their order, on the states.
+    pub fn fold(self, states: States) -> Effects {
+        let mut fold = Fold::new(states);
+        for record in self.records {
+            fold.take(record);
+        }
+        fold.finish(self.spans)
+    }
+}
+
+impl Fact {
+    fn owner(&self) -> Option<&UserKey> {
+        match self {
+            Self::User(fact) => Some(&fact.key),
+            Self::Credential(fact) => Some(&fact.key),
+            Self::Poison(poison) => poison.key.as_ref(),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// A batch half folded.
+struct Fold {
+    users: HashMap<UserKey, (User, At)>,
+    parked: BTreeSet<UserKey>,
+    credentials: HashMap<CredentialKey, (credential::State, Option<At>)>,
+    effects: Effects,
+}
+
+impl Fold {
+    fn new(states: States) -> Self {
+        let nowhere = (0, 0);
+        Self {
+            users: states.users.into_iter().map(|(key, state)| (key, (User::new(state), nowhere))).collect(),
+            parked: states.parked,
+            credentials: states.credentials.into_iter().map(|(key, state)| (key, (state, None))).collect(),
+            effects: Effects::default(),
+        }
+    }
+
+    fn take(&mut self, record: Record) {
+        let Record { partition, offset, fact, raw, .. } = record;
+        let dead = DeadLetterRow { partition, offset, key: None, raw, reason: String::new() };
+        match fact {
+            Fact::User(fact) => self.user(*fact, dead),
+            Fact::Credential(fact) => self.credential(*fact, (partition.1, offset)),
+            Fact::Unknown => self.effects.unknown += 1,
+            Fact::Poison(Poison { key, reason }) => self.park(key, reason, dead),
+        }
+    }
+
+    fn user(&mut self, fact: events_schema::UserRecord, dead: DeadLetterRow) {
+        let at = (dead.partition.1, dead.offset);
+        if self.parked.contains(&fact.key) {
+            return self.park(Some(fact.key), "queued behind an earlier one".to_owned(), dead);
+        }
+        let (user, last) = self.users.entry(fact.key.clone()).or_default();
+        match user.apply(fact.sequence, fact.time, fact.event) {
+            Ok(()) => *last = at,
+            Err(Rejection::Superseded) => self.reject(at, "superseded"),
+            Err(Rejection::Deleted) => self.reject(at, "deleted"),
+            Err(Rejection::Poison(reason)) => self.park(Some(fact.key), reason.to_owned(), dead),
+        }
+    }
+
+    fn credential(&mut self, fact: events_schema::CredentialRecord, at: At) {
+        // Nothing is kept for a user that is gone; `finish` drops what came before the deletion.
+        if self.is_gone(&fact.key) {
+            return;
+        }
+        let key = (fact.key, fact.event.id());
+        let state = self.credentials.get(&key).map(|(state, _)| state);
+        if let Some(state) = credential::fold(state, fact.time, fact.event) {
+            self.credentials.insert(key, (state, Some(at)));
+        }
+    }
+
+    /// Sets a record aside. Anyone may write credential facts, so one of those never parks its user.
+    fn park(&mut self, key: Option<UserKey>, reason: String, dead: DeadLetterRow) {
+        if key.as_ref().is_some_and(|key| self.is_gone(key)) {
+            // Of a user that is gone nothing is kept, poison included.
+            if dead.partition.0 == Topic::Users {
+                self.reject((dead.partition.1, dead.offset), "deleted");
+            }
+            return;
+        }
+        if dead.partition.0 == Topic::Users {
+            self.reject((dead.partition.1, dead.offset), "parked");
+            let is_new = key.clone().is_some_and(|key| self.parked.insert(key));
+            self.effects.newly_parked += usize::from(is_new);
+        }
+        self.effects.dead_letters.push(DeadLetterRow { key, reason, ..dead });
+    }
+
+    fn reject(&mut self, at: At, reason: &'static str) {
+        self.effects.rejections.push(RejectionRow { at, reason });
+    }
+
+    fn is_gone(&self, key: &UserKey) -> bool {
+        self.users.get(key).is_some_and(|(user, _)| matches!(user.state, State::Deleted(_)))
+    }
+
+    fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
+        for (key, (state, at)) in std::mem::take(&mut self.credentials) {
+            if let Some(at) = at.filter(|_| !self.is_gone(&key.0)) {
+                self.effects.credentials.push(CredentialRow { key, state, at });
+            }
+        }
+        let mut dead_letters = std::mem::take(&mut self.effects.dead_letters);
+        dead_letters.retain(|row| !row.key.as_ref().is_some_and(|key| self.is_gone(key)));
+        self.effects.dead_letters = dead_letters;
+        for (key, (user, at)) in self.users {
+            self.effects.add_user(key, user, at);
+        }
+        // One order for every writer, so that two of them never wait for each other's rows in a circle.
+        self.effects.users.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.effects.tombstones.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.effects.credentials.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Effects { spans, ..self.effects }
+    }
+}
+
+impl Effects {
+    fn add_user(&mut self, key: UserKey, user: User, at: At) {
+        let (State::Present(version) | State::Deleted(version)) = user.state else { return };
+        match user.change {
+            Some(Change::Write { created, personal }) => {
+                self.users.push(crate::body::user_row(key, version, created, personal, at));
+            }
+            Some(Change::Delete { at: deleted_at }) => {
+                self.tombstones.push(TombstoneRow { key, version, deleted_at, at });
+            }
+            None => {}
+        }
+    }
+
+    /// The offsets of one partition of `users.events` that had no effect.
+    pub fn rejected(&self, partition: i32) -> impl Iterator<Item = i64> {
+        self.rejections.iter().filter(move |row| row.at.0 == partition).map(|row| row.at.1)
+    }
+}

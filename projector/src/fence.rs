@@ -1,0 +1,184 @@
+//! The fence: who may move a checkpoint. Whoever takes a partition over bumps its epoch, and from then on no statement of an
+//! earlier owner has any effect.
+
+use crate::{
+    batch::Span,
+    record::{Partition, Topic},
+};
+use anyhow::Context as _;
+use sqlx::{PgConnection, PgPool};
+use std::collections::{BTreeMap, HashMap};
+
+/// SQLSTATE that `rollcall.fence` raises.
+pub const FENCED: &str = "RC001";
+
+/// A checkpoint as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The first offset that is not folded yet.
+    pub next_offset: i64,
+    /// Its owner's epoch.
+    pub epoch: i64,
+}
+
+/// The epochs under which this process owns, or owned, partitions of one generation.
+#[derive(Debug, Default)]
+pub struct Epochs(HashMap<Partition, i64>);
+
+/// What a takeover found.
+#[derive(Debug)]
+pub struct Taken {
+    /// Where each partition goes on.
+    pub checkpoints: BTreeMap<Partition, Checkpoint>,
+    /// Whether one of them had another owner, whose leases may still live.
+    pub had_another_owner: bool,
+}
+
+/// What became of a commit whose answer was lost or which the fence refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It was committed.
+    Committed,
+    /// It was not, and may be tried again.
+    Open,
+    /// The partitions are another's now.
+    Lost,
+}
+
+type Columns = (Vec<&'static str>, Vec<i32>);
+
+fn columns<'p>(partitions: impl IntoIterator<Item = &'p Partition>) -> Columns {
+    partitions.into_iter().map(|(topic, partition)| (topic.as_str(), *partition)).unzip()
+}
+
+impl Epochs {
+    /// The epoch of a partition; one that was never taken over has none that could pass.
+    pub fn of(&self, partition: Partition) -> i64 {
+        self.0.get(&partition).copied().unwrap_or(-1)
+    }
+
+    /// Forgets everything: another generation has other epochs.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Makes the partitions ours: those that still are keep their epoch, the others get a new one.
+    ///
+    /// # Errors
+    /// Postgres can't be asked, or a partition has no checkpoint.
+    pub async fn take_over(
+        &mut self,
+        pool: &PgPool,
+        generation: i32,
+        partitions: &[Partition],
+    ) -> anyhow::Result<Taken> {
+        let mut transaction = pool.begin().await?;
+        let mut checkpoints = lock(&mut transaction, generation, partitions).await?;
+        let missing = partitions.iter().find(|partition| !checkpoints.contains_key(partition));
+        anyhow::ensure!(missing.is_none(), "a partition has no checkpoint: run `rollcall migrate`");
+        let foreign: Vec<_> =
+            partitions.iter().copied().filter(|p| checkpoints[p].epoch != self.of(*p)).collect();
+        let had_another_owner = foreign.iter().any(|partition| checkpoints[partition].epoch > 0);
+        bump(&mut transaction, generation, &foreign).await?;
+        transaction.commit().await?;
+        for partition in foreign {
+            let checkpoint = checkpoints.get_mut(&partition).context("a checkpoint went")?;
+            checkpoint.epoch += 1;
+            self.0.insert(partition, checkpoint.epoch);
+        }
+        Ok(Taken { checkpoints, had_another_owner })
+    }
+
+    /// Whether all of the partitions are still ours, in the live generation.
+    ///
+    /// # Errors
+    /// Postgres can't be asked.
+    pub async fn hold<'p>(
+        &self,
+        pool: &PgPool,
+        generation: i32,
+        partitions: impl IntoIterator<Item = &'p Partition>,
+    ) -> sqlx::Result<bool> {
+        let partitions: Vec<_> = partitions.into_iter().copied().collect();
+        let (topics, numbers) = columns(&partitions);
+        sqlx::query_scalar(
+            "SELECT count(*) = cardinality($2::text[]) FROM unnest($2::text[], $3::int[], $4::bigint[]) o(topic, partition, epoch) \
+             JOIN rollcall.checkpoints c ON c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch",
+        )
+        .bind(generation)
+        .bind(topics)
+        .bind(numbers)
+        .bind(partitions.iter().map(|partition| self.of(*partition)).collect::<Vec<_>>())
+        .fetch_one(pool)
+        .await
+    }
+
+    /// What became of a commit. The rows are locked, so a commit that is still on its way on the server is waited for.
+    ///
+    /// # Errors
+    /// Postgres can't be asked.
+    pub async fn fate(
+        &self,
+        pool: &PgPool,
+        generation: i32,
+        spans: &BTreeMap<Partition, Span>,
+    ) -> anyhow::Result<Fate> {
+        let mut transaction = pool.begin().await?;
+        let partitions: Vec<_> = spans.keys().copied().collect();
+        let checkpoints = lock(&mut transaction, generation, &partitions).await?;
+        transaction.rollback().await?;
+        let all = |next: fn(&Span) -> i64| {
+            spans.iter().all(|(partition, span)| {
+                checkpoints.get(partition)
+                    == Some(&Checkpoint { next_offset: next(span), epoch: self.of(*partition) })
+            })
+        };
+        Ok(match (all(|span| span.next), all(|span| span.from)) {
+            (true, _) => Fate::Committed,
+            (false, true) => Fate::Open,
+            (false, false) => Fate::Lost,
+        })
+    }
+}
+
+/// Locks checkpoints until the transaction ends, in one order for everybody.
+pub(crate) async fn lock(
+    connection: &mut PgConnection,
+    generation: i32,
+    partitions: &[Partition],
+) -> sqlx::Result<BTreeMap<Partition, Checkpoint>> {
+    let (topics, numbers) = columns(partitions);
+    let rows: Vec<(String, i32, i64, i64)> = sqlx::query_as(
+        "SELECT topic, partition, next_offset, epoch FROM rollcall.checkpoints \
+         WHERE generation = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[])) \
+         ORDER BY topic, partition FOR UPDATE",
+    )
+    .bind(generation)
+    .bind(topics)
+    .bind(numbers)
+    .fetch_all(connection)
+    .await?;
+    let row = |(topic, partition, next_offset, epoch): (String, _, _, _)| {
+        Some(((Topic::named(&topic)?, partition), Checkpoint { next_offset, epoch }))
+    };
+    Ok(rows.into_iter().filter_map(row).collect())
+}
+
+/// Bumps epochs: their owners until now are fenced off.
+pub(crate) async fn bump(
+    connection: &mut PgConnection,
+    generation: i32,
+    partitions: &[Partition],
+) -> sqlx::Result<()> {
+    let (topics, numbers) = columns(partitions);
+    sqlx::query(
+        "UPDATE rollcall.checkpoints SET epoch = epoch + 1 \
+         WHERE generation = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))",
+    )
+    .bind(generation)
+    .bind(topics)
+    .bind(numbers)
+    .execute(connection)
+    .await
+    .map(drop)
+}

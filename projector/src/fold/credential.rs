@@ -1,0 +1,94 @@
+//! A credential's facts. They have no sequence: the order of the log decides.
+
+use events_schema::{
+    Timestamp,
+    credential::{Credential, CredentialEvent, Status},
+};
+
+/// What the fold knows of a credential. A status may be known before the credential is issued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// The place in the list's order.
+    pub created_at: Timestamp,
+    /// The last status that was named.
+    pub status: Option<Status>,
+    /// The credential as it was issued.
+    pub issued: Option<Box<Credential>>,
+}
+
+impl State {
+    /// The item of the credentials list, with the present status; `None` while there is only a status.
+    pub fn body(&self) -> Option<String> {
+        let issued = self.issued.as_deref()?;
+        let item = Credential { status: self.status, ..issued.clone() };
+        serde_json::to_string(&item).ok()
+    }
+}
+
+/// The state after a fact; `None` where the fact has no effect.
+pub fn fold(state: Option<&State>, time: Timestamp, event: CredentialEvent) -> Option<State> {
+    match event {
+        // Issued once: a later fact with the same id has no effect.
+        CredentialEvent::Issued(_) if state.is_some_and(|state| state.issued.is_some()) => None,
+        CredentialEvent::Issued(data) => Some(State {
+            created_at: data.created_at.unwrap_or(time),
+            // What came before it in the log is later news than what it was issued with.
+            status: state.and_then(|state| state.status).or(data.credential.status),
+            issued: Some(Box::new(data.credential)),
+        }),
+        CredentialEvent::StatusChanged(data) => Some(State {
+            created_at: state.map_or(time, |state| state.created_at),
+            status: Some(data.status),
+            issued: state.and_then(|state| state.issued.clone()),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events_schema::credential::{CredentialIssued, CredentialStatusChanged};
+    use proptest::prelude::*;
+
+    const ID: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_millis(ms).unwrap()
+    }
+
+    fn issued(kind: &str) -> CredentialEvent {
+        let data = serde_json::json!({ "id": ID, "type": kind, "profile": "mobile", "status": "valid" });
+        CredentialEvent::Issued(Box::new(CredentialIssued::from_json(data).unwrap()))
+    }
+
+    fn changed(status: Status) -> CredentialEvent {
+        CredentialEvent::StatusChanged(CredentialStatusChanged { id: ID.parse().unwrap(), status })
+    }
+
+    fn run(events: Vec<CredentialEvent>) -> Option<State> {
+        events
+            .into_iter()
+            .zip(0..)
+            .fold(None, |state, (event, n)| fold(state.as_ref(), at(n), event).or(state))
+    }
+
+    #[test]
+    fn a_status_before_the_credential_is_kept() {
+        assert_eq!(run(vec![changed(Status::Revoked)]).unwrap().body(), None);
+        let body = run(vec![changed(Status::Revoked), issued("a")]).unwrap().body().unwrap();
+        assert!(body.contains(r#""status":"revoked""#), "{body}");
+    }
+
+    proptest! {
+        #[test]
+        fn issued_once(statuses in prop::collection::vec(0u8..3, 0..6), before in 0usize..6) {
+            let status = |n: &u8| [Status::Valid, Status::Suspended, Status::Revoked][usize::from(*n)];
+            let mut events: Vec<_> = statuses.iter().map(|n| changed(status(n))).collect();
+            events.insert(before.min(events.len()), issued("first"));
+            events.push(issued("second"));
+            let state = run(events).unwrap();
+            prop_assert_eq!(state.issued.as_ref().unwrap().credential_type.as_str(), "first");
+            prop_assert_eq!(state.status, statuses.last().map(status).or(Some(Status::Valid)));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A user's facts: the one rule by which the log decides.
+
+use events_schema::{
+    Timestamp, creation_digest,
+    personal::{self, Personal},
+    user::UserEvent,
+};
+
+/// What the fold knows of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// No fact yet.
+    #[default]
+    Unknown,
+    /// There is a user of this version.
+    Present(u64),
+    /// The user is gone for ever; the version is that of the deletion.
+    Deleted(u64),
+}
+
+/// Why a fact has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Another fact had this sequence first.
+    Superseded,
+    /// The user is gone.
+    Deleted,
+    /// It can't follow from what is known: poison.
+    Poison(&'static str),
+}
+
+/// What the facts of a batch change about one user.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The user as they are now.
+    Write {
+        /// Set where the user came into being in this batch.
+        created: Option<Creation>,
+        /// Claims and link.
+        personal: Personal,
+    },
+    /// The user goes, with everything known about them.
+    Delete {
+        /// When the deletion was made.
+        at: Timestamp,
+    },
+}
+
+/// What stays as it was when the user came into being.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Creation {
+    /// The place in the order of pages.
+    pub at: Timestamp,
+    /// By which a repeated create is told from another one.
+    pub digest: [u8; 32],
+}
+
+/// A user while a batch is folded: the state, and what has changed since it was loaded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct User {
+    /// What is known.
+    pub state: State,
+    /// What is to be written.
+    pub change: Option<Change>,
+}
+
+impl User {
+    /// A user as loaded.
+    pub fn new(state: State) -> Self {
+        Self { state, change: None }
+    }
+
+    /// Takes a fact in: accepted if and only if its sequence is the version + 1 and the user is not gone.
+    ///
+    /// # Errors
+    /// Why the fact has no effect; nothing has changed then.
+    pub fn apply(&mut self, sequence: u64, time: Timestamp, event: UserEvent) -> Result<(), Rejection> {
+        self.admit(sequence, &event)?;
+        (self.state, self.change) = match event {
+            UserEvent::Created(data) => {
+                let personal = personal::decode(data.personal);
+                let created = Some(Creation { at: data.created_at, digest: creation_digest(&personal) });
+                (State::Present(sequence), Some(Change::Write { created, personal }))
+            }
+            UserEvent::Updated(data) => {
+                let created = match self.change.take() {
+                    Some(Change::Write { created, .. }) => created,
+                    Some(Change::Delete { .. }) | None => None,
+                };
+                let personal = personal::decode(data.personal);
+                (State::Present(sequence), Some(Change::Write { created, personal }))
+            }
+            UserEvent::Deleted(_) => (State::Deleted(sequence), Some(Change::Delete { at: time })),
+        };
+        Ok(())
+    }
+
+    fn admit(&self, sequence: u64, event: &UserEvent) -> Result<(), Rejection> {
+        let version = match self.state {
+            State::Deleted(_) => return Err(Rejection::Deleted),
+            State::Unknown => 0,
+            State::Present(version) => version,
+        };
+        if sequence <= version {
+            return Err(Rejection::Superseded);
+        }
+        if sequence != version + 1 {
+            return Err(Rejection::Poison("gap: an event before it is missing"));
+        }
+        match (event, version) {
+            (UserEvent::Created(_), 0) => Ok(()),
+            (UserEvent::Created(_), _) => Err(Rejection::Poison("created, but the user is there")),
+            (UserEvent::Updated(_) | UserEvent::Deleted(_), 0) => {
+                Err(Rejection::Poison("the first event is not the user's creation"))
+            }
+            (UserEvent::Updated(_) | UserEvent::Deleted(_), _) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events_schema::user::{UserCreated, UserDeleted, UserUpdated};
+    use proptest::prelude::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_millis(ms).unwrap()
+    }
+
+    fn personal(n: u8) -> personal::EncodedPersonal {
+        let claims = serde_json::json!({ "n": n }).as_object().cloned().unwrap();
+        personal::encode(Personal { claims, authentication_provider: None })
+    }
+
+    fn event(kind: u8, n: u8) -> UserEvent {
+        match kind {
+            0 => UserEvent::Created(UserCreated { created_at: at(i64::from(n)), personal: personal(n) }),
+            1 => UserEvent::Deleted(UserDeleted {}),
+            _ => UserEvent::Updated(UserUpdated { personal: personal(n) }),
+        }
+    }
+
+    /// What stands in the read model for one user.
+    #[derive(Debug, Clone, Default, PartialEq)]
+    struct Row {
+        state: State,
+        created: Option<Creation>,
+        personal: Option<Personal>,
+    }
+
+    impl Row {
+        fn write(&mut self, user: User) {
+            self.state = user.state;
+            match user.change {
+                Some(Change::Write { created, personal }) => {
+                    self.created = created.or(self.created.take());
+                    self.personal = Some(personal);
+                }
+                Some(Change::Delete { .. }) => (self.created, self.personal) = (None, None),
+                None => {}
+            }
+        }
+    }
+
+    type Log = Vec<(u64, u8, u8)>;
+
+    fn fold(log: &Log, batch: usize) -> (Row, Vec<Result<(), Rejection>>) {
+        let (mut row, mut verdicts) = (Row::default(), Vec::new());
+        for events in log.chunks(batch) {
+            let mut user = User::new(row.state);
+            for (sequence, kind, n) in events {
+                verdicts.push(user.apply(*sequence, at(0), event(*kind, *n)));
+            }
+            row.write(user);
+        }
+        (row, verdicts)
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_log_is_cut_the_row_is_the_same(
+            log in prop::collection::vec((1u64..6, 0u8..8, any::<u8>()), 0..40),
+            batch in 1usize..40,
+        ) {
+            prop_assert_eq!(fold(&log, batch), fold(&log, 1));
+        }
+
+        #[test]
+        fn a_replayed_record_has_no_effect(log in prop::collection::vec((1u64..6, 0u8..8, any::<u8>()), 1..40)) {
+            let (row, verdicts) = fold(&log, 1);
+            let accepted = log.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok()).map(|(event, _)| *event);
+            let again: Log = log.iter().copied().chain(accepted).collect();
+            prop_assert_eq!(fold(&again, 1).0, row);
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_wins_and_deleted_is_for_ever() {
+        let log = vec![(1, 0, 1), (2, 2, 2), (2, 2, 3), (3, 1, 0), (4, 2, 4), (1, 0, 5)];
+        let (row, verdicts) = fold(&log, 10);
+        assert_eq!(row.state, State::Deleted(3));
+        let (superseded, deleted) = (Err(Rejection::Superseded), Err(Rejection::Deleted));
+        assert_eq!(verdicts, [Ok(()), Ok(()), superseded, Ok(()), deleted, deleted]);
+    }
+
+    #[test]
+    fn a_gap_is_poison() {
+        let (row, verdicts) = fold(&vec![(1, 0, 1), (3, 2, 2)], 10);
+        assert_eq!(row.state, State::Present(1));
+        assert!(matches!(verdicts[1], Err(Rejection::Poison(_))));
+        assert!(matches!(fold(&vec![(1, 2, 1)], 1).1[0], Err(Rejection::Poison(_))));
+    }
+}

@@ -1,0 +1,356 @@
+//! The consumer's thread: records go down one bounded channel, so back-pressure is natural. Offsets are asked of the fold loop, which has
+//! them from Postgres; those that Kafka keeps are only for its own tools.
+
+use crate::record::{Partition, Record, Topic};
+use anyhow::Context as _;
+use rdkafka::{
+    ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaRespErr,
+};
+use service_kit::{
+    kafka::{self, Topics},
+    settings::Settings,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Records that wait between the consumer and the fold.
+const QUEUE: usize = 1_024;
+/// How long a poll waits for a record; a record that comes ends it at once.
+const POLL: Duration = Duration::from_millis(100);
+/// How long the broker may take to answer a question.
+const ASK: Duration = Duration::from_secs(5);
+/// How often Kafka is told how far the fold has come.
+const TELL: Duration = Duration::from_secs(5);
+
+/// The ends of a partition's log: the first offset that is there, and the one after the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The first offset.
+    pub low: i64,
+    /// One after the last.
+    pub high: i64,
+}
+
+/// What the consumer has to say.
+pub enum Event {
+    /// A record.
+    Record(Box<Record>),
+    /// These partitions are ours: from where are they to be read?
+    Assigned {
+        /// The partitions with the ends of their logs.
+        partitions: BTreeMap<Partition, Ends>,
+        /// Takes the offsets.
+        reply: oneshot::Sender<BTreeMap<Partition, i64>>,
+    },
+    /// No partition is ours until the next assignment.
+    Revoked,
+}
+
+/// Offsets by partition, shared between the fold and the consumer.
+pub type Offsets = Arc<Mutex<BTreeMap<Partition, i64>>>;
+
+/// What both sides see.
+#[derive(Clone, Default)]
+pub struct Shared {
+    stop: Arc<AtomicBool>,
+    rejoin: Arc<AtomicBool>,
+    reassign: Arc<AtomicBool>,
+    /// Whether the brokers can be reached.
+    pub is_up: Arc<AtomicBool>,
+    /// Up to where the fold has come.
+    pub folded: Offsets,
+    /// The ends of the logs.
+    pub ends: Offsets,
+}
+
+/// The consumer in its thread.
+pub struct Consumer {
+    /// What both sides see.
+    pub shared: Shared,
+    /// What the consumer has to say.
+    pub events: mpsc::Receiver<Event>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Context {
+    topics: Topics,
+    events: mpsc::Sender<Event>,
+    shared: Shared,
+}
+
+/// The topic of that name in Kafka.
+fn topic_of(topics: &Topics, name: &str) -> Option<Topic> {
+    match name {
+        name if name == topics.users => Some(Topic::Users),
+        name if name == topics.credentials => Some(Topic::Credentials),
+        _ => None,
+    }
+}
+
+/// The name of a topic in Kafka.
+pub fn name_of(topics: &Topics, topic: Topic) -> &str {
+    match topic {
+        Topic::Users => &topics.users,
+        Topic::Credentials => &topics.credentials,
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka");
+        self.shared.is_up.store(false, Ordering::Relaxed);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.state == "UP" && broker.nodeid >= 0);
+        self.shared.is_up.store(up, Ordering::Relaxed);
+        let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, topic) in &statistics.topics {
+            let Some(ours) = topic_of(&self.topics, name) else { continue };
+            for (number, partition) in &topic.partitions {
+                if partition.ls_offset >= 0 {
+                    ends.insert((ours, *number), partition.ls_offset);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let done = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            _ => {
+                let _ = self.events.blocking_send(Event::Revoked);
+                consumer.unassign()
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "an assignment was not taken");
+        }
+    }
+}
+
+impl Context {
+    /// Asks the fold loop for the offsets and assigns at them; blocks until it answers.
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
+        let Some(partitions) = self.ends(consumer, list) else { return consumer.unassign() };
+        let (reply, answer) = oneshot::channel();
+        let asked = self.events.blocking_send(Event::Assigned { partitions, reply });
+        let offsets = asked.ok().and_then(|()| answer.blocking_recv().ok());
+        let Some(offsets) = offsets else { return consumer.unassign() };
+        let mut assignment = TopicPartitionList::new();
+        for ((topic, partition), offset) in offsets {
+            let name = name_of(&self.topics, topic);
+            assignment.add_partition_offset(name, partition, Offset::Offset(offset))?;
+        }
+        consumer.assign(&assignment)
+    }
+
+    fn ends(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+    ) -> Option<BTreeMap<Partition, Ends>> {
+        let mut partitions = BTreeMap::new();
+        for element in list.elements() {
+            let Some(topic) = topic_of(&self.topics, element.topic()) else { continue };
+            let ends = loop {
+                match consumer.fetch_watermarks(element.topic(), element.partition(), ASK) {
+                    Ok((low, high)) => break Ends { low, high },
+                    Err(error) => tracing::warn!(%error, "the ends of the log can't be asked"),
+                }
+                if self.shared.stop.load(Ordering::Relaxed) {
+                    return None;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            };
+            partitions.insert((topic, element.partition()), ends);
+        }
+        Some(partitions)
+    }
+}
+
+impl Consumer {
+    /// Joins the group in a thread of its own; `partitions` is how many each topic has.
+    ///
+    /// # Errors
+    /// The settings don't make a client.
+    pub fn start(settings: &Settings, partitions: u32, shared: Shared) -> anyhow::Result<Self> {
+        let (sender, events) = mpsc::channel(QUEUE);
+        let topics = Topics::new(&settings.topic_prefix);
+        let context = Context { topics: topics.clone(), events: sender.clone(), shared: shared.clone() };
+        let consumer: BaseConsumer<Context> = kafka::client_config(settings)?
+            .set("group.id", format!("{}rollcall-projector", settings.topic_prefix))
+            .set("partition.assignment.strategy", "range")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("session.timeout.ms", "10000")
+            .set("fetch.wait.max.ms", "50")
+            .set("fetch.min.bytes", "1")
+            .set("queued.min.messages", "20000")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.queue.backoff.ms", "10")
+            .set("statistics.interval.ms", "5000")
+            .create_with_context(context)?;
+        consumer.subscribe(&[&topics.users, &topics.credentials])?;
+        let thread = Thread { consumer, topics, events: sender, partitions };
+        let thread = std::thread::Builder::new().name("projector-log".into()).spawn(move || thread.run())?;
+        Ok(Self { shared, events, thread: Some(thread) })
+    }
+
+    /// Leaves the group and joins it again: another owner has been there, so the group knows better.
+    pub fn rejoin(&self) {
+        self.shared.rejoin.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the same partitions asked for again, to be read from other offsets.
+    pub fn reassign(&self) {
+        self.shared.reassign.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves the group and ends the thread.
+    pub async fn stop(mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // What the thread still wants to say is not heard, and a question not answered.
+        drop(self.events);
+        if let Some(thread) = self.thread.take() {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        self.shared.stop.store(false, Ordering::Relaxed);
+    }
+}
+
+struct Thread {
+    consumer: BaseConsumer<Context>,
+    topics: Topics,
+    events: mpsc::Sender<Event>,
+    partitions: u32,
+}
+
+impl Thread {
+    fn run(self) {
+        let shared = self.consumer.context().shared.clone();
+        let mut told = Instant::now();
+        while !shared.stop.load(Ordering::Relaxed) && !self.events.is_closed() {
+            self.poll(&shared);
+            self.obey(&shared);
+            if told.elapsed() > TELL {
+                self.tell(&shared);
+                told = Instant::now();
+            }
+        }
+        self.tell(&shared);
+    }
+
+    fn poll(&self, shared: &Shared) {
+        match self.consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                shared.is_up.store(true, Ordering::Relaxed);
+                let Some(topic) = topic_of(&self.topics, message.topic()) else { return };
+                let record = Record::read(topic, &message, self.partitions);
+                let _ = self.events.blocking_send(Event::Record(Box::new(record)));
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the log can't be read");
+                let code = error.rdkafka_error_code();
+                if matches!(
+                    code,
+                    Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+                ) {
+                    // The offset that was asked for is not there: the fold loop looks at the ends and says why.
+                    shared.reassign.store(true, Ordering::Relaxed);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn obey(&self, shared: &Shared) {
+        let done = if shared.rejoin.swap(false, Ordering::Relaxed) {
+            shared.reassign.store(false, Ordering::Relaxed);
+            self.consumer.unsubscribe();
+            self.consumer.subscribe(&[&self.topics.users, &self.topics.credentials])
+        } else if shared.reassign.swap(false, Ordering::Relaxed) {
+            let context = self.consumer.context().clone();
+            self.consumer.assignment().and_then(|list| match list.count() {
+                0 => Ok(()),
+                _ => context.assign(&self.consumer, &list),
+            })
+        } else {
+            Ok(())
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "the group was not joined again");
+        }
+    }
+
+    /// Tells Kafka how far the fold has come, for tools that show lag.
+    fn tell(&self, shared: &Shared) {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), next) in shared.folded.lock().unwrap_or_else(PoisonError::into_inner).iter()
+        {
+            let _ =
+                list.add_partition_offset(name_of(&self.topics, *topic), *partition, Offset::Offset(*next));
+        }
+        if list.count() > 0 {
+            let _ = self.consumer.commit(&list, CommitMode::Async);
+        }
+    }
+}
+
+/// How many partitions the topics have.
+///
+/// # Errors
+/// Kafka can't be asked, or the two topics differ.
+pub async fn partitions(settings: &Settings) -> anyhow::Result<u32> {
+    let topics = Topics::new(&settings.topic_prefix);
+    let config = kafka::client_config(settings)?;
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let count = |name: &str| -> anyhow::Result<usize> {
+            let metadata = consumer.fetch_metadata(Some(name), ASK)?;
+            let topic = metadata.topics().first().context("no such topic")?;
+            anyhow::ensure!(topic.error().is_none() && !topic.partitions().is_empty(), "{name} is not there");
+            Ok(topic.partitions().len())
+        };
+        let (users, credentials) = (count(&topics.users)?, count(&topics.credentials)?);
+        anyhow::ensure!(users == credentials, "the topics have {users} and {credentials} partitions");
+        Ok(u32::try_from(users)?)
+    })
+    .await?
+}
+
+/// The ends of partitions' logs.
+///
+/// # Errors
+/// Kafka can't be asked.
+pub async fn ends(
+    settings: &Settings,
+    partitions: Vec<Partition>,
+) -> anyhow::Result<BTreeMap<Partition, Ends>> {
+    let topics = Topics::new(&settings.topic_prefix);
+    let config = kafka::client_config(settings)?;
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let ask = |(topic, partition): Partition| -> anyhow::Result<(Partition, Ends)> {
+            let (low, high) = consumer.fetch_watermarks(name_of(&topics, topic), partition, ASK)?;
+            Ok(((topic, partition), Ends { low, high }))
+        };
+        partitions.into_iter().map(ask).collect()
+    })
+    .await?
+}

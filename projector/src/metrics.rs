@@ -1,0 +1,66 @@
+//! What the projector counts, in the process' registry.
+
+use crate::{batch::Effects, record::Partition};
+use prometheus::{
+    GaugeVec, Histogram, IntCounter, IntGaugeVec, register_gauge_vec, register_histogram,
+    register_int_counter, register_int_gauge_vec,
+};
+use std::sync::LazyLock;
+use time::OffsetDateTime;
+
+macro_rules! metric {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $make:expr;)*) => {
+        $(
+            $(#[$doc])*
+            // Only a second registration under the same name can fail, and each is made here alone.
+            #[allow(clippy::expect_used)]
+            pub(crate) static $name: LazyLock<$type> = LazyLock::new(|| $make.expect("a metric's name is registered once"));
+        )*
+    };
+}
+
+/// Upper bounds of durations, in seconds.
+fn seconds() -> Vec<f64> {
+    vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
+}
+
+metric! {
+    /// Records between the checkpoint and the log's end.
+    LAG_RECORDS: IntGaugeVec = register_int_gauge_vec!("rollcall_projector_lag_records", "Records not folded yet", &["topic", "partition"]);
+    /// Age of the last folded record, while there are records behind it.
+    LAG_SECONDS: GaugeVec = register_gauge_vec!("rollcall_projector_lag_seconds", "Age of what is folded, 0 at the log's end", &["topic", "partition"]);
+    /// Batches.
+    BATCHES: IntCounter = register_int_counter!("rollcall_projector_batches_total", "Batches committed");
+    /// Records.
+    RECORDS: IntCounter = register_int_counter!("rollcall_projector_records_total", "Records folded");
+    /// From a batch's start to its effects.
+    FOLD_SECONDS: Histogram = register_histogram!("rollcall_projector_fold_seconds", "Loading, marking and folding a batch", seconds());
+    /// From its effects to the commit.
+    COMMIT_SECONDS: Histogram = register_histogram!("rollcall_projector_commit_seconds", "Committing a batch", seconds());
+    /// Unknown types.
+    UNKNOWN_TYPES: IntCounter = register_int_counter!("rollcall_projector_unknown_types_total", "Records skipped, their type is not known");
+    /// Records set aside.
+    PARKED: IntCounter = register_int_counter!("rollcall_projector_dead_letters_total", "Records set aside");
+    /// Superseded events.
+    SUPERSEDED: IntCounter = register_int_counter!("rollcall_projector_superseded_total", "Events that another one came before");
+    /// Redis' failures.
+    REDIS_FAILURES: IntCounter = register_int_counter!("rollcall_projector_redis_failures_total", "Marks or writes that Redis did not answer");
+}
+
+/// Counts a committed batch.
+pub(crate) fn count(effects: &Effects, records: usize) {
+    let amount = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    BATCHES.inc();
+    RECORDS.inc_by(amount(records));
+    UNKNOWN_TYPES.inc_by(amount(effects.unknown));
+    PARKED.inc_by(amount(effects.dead_letters.len()));
+    SUPERSEDED.inc_by(amount(effects.rejections.iter().filter(|row| row.reason == "superseded").count()));
+}
+
+/// Shows how far a partition is behind; `time` is that of the last folded record.
+pub(crate) fn show_lag((topic, partition): Partition, records: i64, time: Option<OffsetDateTime>) {
+    let labels = [topic.as_str(), &partition.to_string()];
+    LAG_RECORDS.with_label_values(&labels).set(records);
+    let age = time.filter(|_| records > 0).map(|time| (OffsetDateTime::now_utc() - time).as_seconds_f64());
+    LAG_SECONDS.with_label_values(&labels).set(age.unwrap_or(0.0).max(0.0));
+}

@@ -1,0 +1,64 @@
+-- The tables of a generation; {g} is its schema.
+CREATE SCHEMA {g};
+
+CREATE TABLE {g}.users (
+    tenant_id text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    version bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    claims jsonb NOT NULL,
+    provider_id uuid,
+    provider_url text,
+    subject_id text,
+    body text NOT NULL,
+    creation_digest bytea NOT NULL,
+    log_partition int NOT NULL,
+    log_offset bigint NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE {g}.tombstones (
+    tenant_id text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    version bigint NOT NULL,
+    deleted_at timestamptz NOT NULL,
+    log_partition int NOT NULL,
+    log_offset bigint NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE {g}.credentials (
+    tenant_id text COLLATE "C" NOT NULL,
+    user_id uuid NOT NULL,
+    id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    issued boolean NOT NULL,
+    status text,
+    body text,
+    log_partition int NOT NULL,
+    log_offset bigint NOT NULL,
+    PRIMARY KEY (tenant_id, user_id, id)
+);
+
+CREATE TABLE {g}.rejections (
+    partition int NOT NULL,
+    log_offset bigint NOT NULL,
+    reason text NOT NULL,
+    PRIMARY KEY (partition, log_offset)
+);
+
+CREATE TABLE {g}.dead_letters (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic text NOT NULL,
+    partition int NOT NULL,
+    log_offset bigint NOT NULL,
+    tenant_id text COLLATE "C",
+    user_id uuid,
+    key bytea,
+    value bytea,
+    headers jsonb NOT NULL,
+    reason text NOT NULL,
+    parked_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (topic, partition, log_offset)
+);
+CREATE INDEX dead_letters_owner ON {g}.dead_letters (tenant_id, user_id);

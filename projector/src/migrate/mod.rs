@@ -1,0 +1,92 @@
+//! Schema and topics, made where they are missing.
+
+use crate::{generation, log, record::Topic};
+use service_kit::{
+    database::{self, Role},
+    kafka,
+    settings::Settings,
+};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, raw_sql};
+
+/// Key of the advisory lock under which schemas change: one migration, rebuild step or promotion at a time.
+pub(crate) const SCHEMA_LOCK: i64 = 0x726f_6c6c_6361_6c6c;
+
+const ROLLCALL: &str = include_str!("rollcall.sql");
+const READER: &str = include_str!("reader.sql");
+const GENERATION: &str = include_str!("generation.sql");
+const INDEXES: &str = include_str!("indexes.sql");
+const VIEWS: &str = include_str!("views.sql");
+
+/// Makes the topics and the read model's schema as far as they are missing, with generation 1 as the live one. Idempotent, and safe in
+/// several processes at once.
+///
+/// # Errors
+/// Kafka or Postgres can't be reached, or a topic breaks a promise.
+pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    kafka::ensure_topics(settings).await?;
+    let partitions = log::partitions(settings).await?;
+    let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
+    let migrated = schema(&pool, partitions).await;
+    pool.close().await;
+    migrated
+}
+
+async fn schema(pool: &PgPool, partitions: u32) -> anyhow::Result<()> {
+    let mut transaction = pool.begin().await?;
+    lock(&mut transaction).await?;
+    raw_sql(ROLLCALL).execute(&mut *transaction).await?;
+    if generation::live(&mut transaction).await?.is_none() {
+        let first = generation::create(&mut transaction, partitions).await?;
+        create_indexes(&mut transaction, first).await?;
+        generation::set_live(&mut transaction, first).await?;
+    }
+    generation::add_checkpoints(&mut transaction, partitions).await?;
+    transaction.commit().await?;
+    make_reader(pool).await;
+    Ok(())
+}
+
+/// Waits for the schema lock; it is held until the transaction ends.
+pub(crate) async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(connection).await.map(drop)
+}
+
+/// The reader's role is a second wall, not the first: where it can't be made, readers have a read-only session all the same.
+async fn make_reader(pool: &PgPool) {
+    let made = async {
+        let mut transaction = pool.begin().await?;
+        lock(&mut transaction).await?;
+        raw_sql(READER).execute(&mut *transaction).await?;
+        transaction.commit().await
+    };
+    if let Err(error) = made.await {
+        tracing::warn!(%error, "the role rollcall_reader was not made; readers keep the rights of their own user");
+    }
+}
+
+/// The tables of a generation.
+pub(crate) async fn create_tables(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    run(connection, GENERATION, generation).await
+}
+
+/// The indexes of a generation.
+pub(crate) async fn create_indexes(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    run(connection, INDEXES, generation).await
+}
+
+/// Points the views at a generation.
+pub(crate) async fn set_views(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    run(connection, VIEWS, generation).await
+}
+
+async fn run(connection: &mut PgConnection, template: &str, generation: i32) -> sqlx::Result<()> {
+    // Only a number of ours goes into the text.
+    let sql =
+        template.replace("{g}", &generation::schema(generation)).replace("{n}", &generation.to_string());
+    raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+}
+
+/// The checkpoints' topics as the read model names them.
+pub(crate) fn topics() -> Vec<&'static str> {
+    Topic::ALL.map(Topic::as_str).to_vec()
+}

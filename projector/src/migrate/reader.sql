@@ -1,0 +1,9 @@
+-- The role of those who only read. A role belongs to the whole server, so another database may have made it already.
+DO $$ BEGIN
+    CREATE ROLE rollcall_reader NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+END $$;
+GRANT USAGE ON SCHEMA live, rollcall TO rollcall_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA live TO rollcall_reader;
+GRANT SELECT ON rollcall.generations TO rollcall_reader;
+GRANT rollcall_reader TO CURRENT_USER;

@@ -1,0 +1,8 @@
+-- What readers name; {g} is the live generation's schema, {n} its number.
+CREATE OR REPLACE VIEW live.users AS SELECT * FROM {g}.users;
+CREATE OR REPLACE VIEW live.tombstones AS SELECT * FROM {g}.tombstones;
+CREATE OR REPLACE VIEW live.credentials AS SELECT * FROM {g}.credentials;
+CREATE OR REPLACE VIEW live.rejections AS SELECT * FROM {g}.rejections;
+CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM {g}.dead_letters;
+CREATE OR REPLACE VIEW live.checkpoints AS
+    SELECT topic, partition, next_offset, epoch, record_time, folded_at FROM rollcall.checkpoints WHERE generation = {n};

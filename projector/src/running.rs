@@ -1,0 +1,73 @@
+//! Start and stop. The fold has a thread and a runtime of its own, so that no request delays it.
+
+use crate::{
+    analytics,
+    log::Shared,
+    projector::{Parts, supervise},
+    state::{self, State, Stop},
+    store::{link::Link, postgres},
+};
+use service_kit::{
+    database::{self, Role},
+    health::Health,
+    settings::Settings,
+};
+use std::sync::{Arc, atomic::AtomicBool};
+use tokio::sync::{oneshot, watch};
+
+/// The projector at work. Dropped, it ends by itself.
+pub struct Running {
+    stop: watch::Sender<bool>,
+    ended: oneshot::Receiver<()>,
+    analytics: analytics::Running,
+}
+
+/// Starts the fold and the analytic pipeline. Nothing needs to be up yet: it tries until Kafka and Postgres are there, and does
+/// without Redis.
+///
+/// # Errors
+/// A setting is missing or bad.
+#[allow(clippy::unused_async)] // Its parts spawn, so it wants a runtime.
+pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
+    settings.kafka_brokers()?;
+    let client = Link::client(settings.redis_url()?)?;
+    let redis = Arc::new(AtomicBool::new(false));
+    let shared = Shared::default();
+    let (state, watched) = watch::channel(State::Starting);
+    let (sender, stop) = Stop::new();
+    let asked = database::pool(settings.database_url()?, Role::Projector, 1)?;
+    state::mount(health, asked, redis.clone(), shared.is_up.clone(), watched);
+    let settings = settings.clone();
+    let analytics = analytics::start(&settings)?;
+    let ended = on_own_thread(async move |over| {
+        // Both spawn, so they are made inside the runtime that they are used in.
+        let pool = postgres::pool(&settings)?;
+        let link = Link::start(client, redis);
+        supervise(Parts { settings, pool, link, shared, state, stop }).await;
+        let _ = over.send(());
+        anyhow::Ok(())
+    })?;
+    Ok(Running { stop: sender, ended, analytics })
+}
+
+fn on_own_thread(
+    work: impl AsyncFnOnce(oneshot::Sender<()>) -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<oneshot::Receiver<()>> {
+    let (over, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("projector-fold".into()).spawn(move || {
+        if let Err(error) = runtime.block_on(work(over)) {
+            tracing::error!(error = format!("{error:#}"), "the projector could not start");
+        }
+    })?;
+    Ok(ended)
+}
+
+impl Running {
+    /// Ends the work between two batches and leaves the group.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.ended.await;
+        self.analytics.stop().await;
+    }
+}

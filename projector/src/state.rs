@@ -1,0 +1,126 @@
+//! What the projector says about itself, and when it has to stop.
+
+use futures_util::FutureExt as _;
+use service_kit::health::Health;
+use sqlx::PgPool;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Where the projector is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not at work yet.
+    Starting,
+    /// At work.
+    Running,
+    /// Given up, until somebody has put right what is wrong.
+    Stopped(String),
+}
+
+/// Something that only a person can put right.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Halt(pub String);
+
+/// Why the projector's work ended.
+#[derive(Debug)]
+pub enum End {
+    /// It was asked to.
+    Stopping,
+    /// A person is needed.
+    Halt(Halt),
+}
+
+impl From<Halt> for End {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+/// The wish to stop. Cheap to clone.
+#[derive(Clone)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// The wish, and the hand that makes it.
+    pub fn new() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Resolves once it is wished, or nobody is left to wish it.
+    pub async fn wished(&self) {
+        let _ = self.0.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// Does something unless it is to stop first.
+    ///
+    /// # Errors
+    /// [`End::Stopping`].
+    pub async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, End> {
+        tokio::select! {
+            biased;
+            () = self.wished() => Err(End::Stopping),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Tries until it works, slower and slower, with a log line each time.
+    ///
+    /// # Errors
+    /// [`End::Stopping`].
+    pub async fn retry<T, E: std::fmt::Display>(
+        &self,
+        what: &'static str,
+        mut work: impl AsyncFnMut() -> Result<T, E>,
+    ) -> Result<T, End> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.unless(work()).await? {
+                Ok(done) => return Ok(done),
+                // The whole chain: `{:#}` of anyhow; other errors print the same either way.
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "{what}: trying again"),
+            }
+            self.unless(tokio::time::sleep(pause)).await?;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+}
+
+/// Mounts the projector's health checks.
+pub fn mount(
+    health: &Health,
+    pool: PgPool,
+    redis: Arc<AtomicBool>,
+    kafka: Arc<AtomicBool>,
+    state: watch::Receiver<State>,
+) {
+    health.add("postgres", move || {
+        let pool = pool.clone();
+        async move { sqlx::query("SELECT 1").execute(&pool).await.map(drop).map_err(|_| "no answer".to_owned()) }
+            .boxed()
+    });
+    flag(health, "redis", redis);
+    flag(health, "kafka", kafka);
+    health.add("projector", move || {
+        let state = match &*state.borrow() {
+            State::Running => Ok(()),
+            State::Starting => Err("starting".to_owned()),
+            State::Stopped(reason) => Err(reason.clone()),
+        };
+        async move { state }.boxed()
+    });
+}
+
+fn flag(health: &Health, name: &'static str, is_up: Arc<AtomicBool>) {
+    health.add(name, move || {
+        let state = if is_up.load(Ordering::Relaxed) { Ok(()) } else { Err("not connected".to_owned()) };
+        async move { state }.boxed()
+    });
+}

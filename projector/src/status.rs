@@ -1,0 +1,87 @@
+//! How far the projector has come, for operators.
+
+use crate::{
+    log,
+    record::{Partition, Topic},
+    store::postgres,
+};
+use service_kit::settings::Settings;
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+
+/// One partition of one topic.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionStatus {
+    /// `users` or `credentials`.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The live generation.
+    pub generation: i32,
+    /// The first offset that is not folded yet.
+    pub next_offset: i64,
+    /// One after the log's last record; `None`: Kafka could not be asked.
+    pub log_end: Option<i64>,
+    /// Records between the two.
+    pub lag: Option<i64>,
+    /// The owner's epoch.
+    pub epoch: i64,
+    /// Kafka's time of the last folded record.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub record_time: Option<OffsetDateTime>,
+    /// What `next` says in Redis: `<generation>/<offset>`; `None`: nothing, or Redis could not be asked.
+    pub redis_next: Option<String>,
+}
+
+type Row = (i32, String, i32, i64, i64, Option<OffsetDateTime>);
+
+/// Where every partition of the live generation stands.
+///
+/// # Errors
+/// Postgres can't be asked. Kafka and Redis may be down: what they know is missing then.
+pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>> {
+    let pool = postgres::pool(settings)?;
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT c.generation, c.topic, c.partition, c.next_offset, c.epoch, c.record_time FROM rollcall.checkpoints c \
+         JOIN rollcall.generations g ON g.id = c.generation AND g.state = 'live' ORDER BY c.topic DESC, c.partition",
+    )
+    .fetch_all(&pool)
+    .await?;
+    pool.close().await;
+    let partitions: Vec<_> = rows.iter().filter_map(|row| Some((Topic::named(&row.1)?, row.2))).collect();
+    let ends = log::ends(settings, partitions).await.unwrap_or_default();
+    let next = redis_next(settings, &rows).await.unwrap_or_default();
+    Ok(rows.into_iter().map(|row| line(row, &ends, &next)).collect())
+}
+
+fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, String>) -> PartitionStatus {
+    let (generation, topic, partition, next_offset, epoch, record_time) = row;
+    let kind = Topic::named(&topic);
+    let log_end = kind.and_then(|kind| ends.get(&(kind, partition))).map(|ends| ends.high);
+    let redis_next = next.get(&partition).filter(|_| kind == Some(Topic::Users)).cloned();
+    let lag = log_end.map(|end| (end - next_offset).max(0));
+    PartitionStatus {
+        topic,
+        partition,
+        generation,
+        next_offset,
+        log_end,
+        lag,
+        epoch,
+        record_time,
+        redis_next,
+    }
+}
+
+async fn redis_next(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<i32, String>> {
+    let client = redis::Client::open(settings.redis_url()?)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut next = BTreeMap::new();
+    for partition in rows.iter().filter(|row| row.1 == Topic::Users.as_str()).map(|row| row.2) {
+        let key = format!("rollcall:{}{{{partition}}}:next", settings.topic_prefix);
+        let value: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
+        next.extend(value.map(|value| (partition, value)));
+    }
+    Ok(next)
+}

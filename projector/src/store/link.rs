@@ -1,0 +1,91 @@
+//! The connection to Redis: one plain connection is one server, and is made again in the background.
+
+use super::redis::category;
+use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How long an answer may take. While it is waited for, a commit may wait.
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// How long to leave a server alone that just refused.
+const BACK_OFF: Duration = Duration::from_millis(250);
+
+/// A server, as long as the connection to it lives.
+#[derive(Clone)]
+pub struct Server {
+    /// The connection.
+    pub connection: MultiplexedConnection,
+    /// The server's run.
+    pub run: String,
+}
+
+/// The way to whatever server the URL leads to now.
+pub struct Link {
+    client: Client,
+    server: watch::Receiver<Option<Server>>,
+    is_up: Arc<AtomicBool>,
+}
+
+impl Link {
+    /// Reads the URL.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn client(url: &str) -> anyhow::Result<Client> {
+        // The parser's own words could repeat the URL, which may hold a password.
+        Client::open(url).map_err(|_| anyhow::anyhow!("REDIS_URL: must be a redis:// or rediss:// URL"))
+    }
+
+    /// Starts to connect.
+    pub fn start(client: Client, is_up: Arc<AtomicBool>) -> Self {
+        let server = connect(client.clone(), is_up.clone());
+        Self { client, server, is_up }
+    }
+
+    /// The server, if it is connected.
+    pub fn server(&self) -> Option<Server> {
+        self.server.borrow().clone()
+    }
+
+    /// Gives the connection up and makes another one.
+    pub fn reconnect(&mut self) {
+        self.is_up.store(false, Ordering::Relaxed);
+        self.server = connect(self.client.clone(), self.is_up.clone());
+    }
+}
+
+fn connect(client: Client, is_up: Arc<AtomicBool>) -> watch::Receiver<Option<Server>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        while !sender.is_closed() {
+            match server(&client).await {
+                Ok(server) => {
+                    tracing::info!("redis is connected");
+                    is_up.store(true, Ordering::Relaxed);
+                    let _ = sender.send(Some(server));
+                    return;
+                }
+                Err(error) => tracing::debug!(reason = category(&error), "redis is not reached"),
+            }
+            // Not in place of a condition: a server that is away is not asked all the time.
+            tokio::time::sleep(BACK_OFF).await;
+        }
+    });
+    receiver
+}
+
+async fn server(client: &Client) -> RedisResult<Server> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(TIMEOUT))
+        .set_response_timeout(Some(TIMEOUT));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+    let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
+    Ok(Server { connection, run: run.trim().to_owned() })
+}

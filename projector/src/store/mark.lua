@@ -1,0 +1,11 @@
+-- Marks users as "ask Postgres". KEYS: users; ARGV: '<version>\n' each. Answers with the server's clock and run.
+for i, key in ipairs(KEYS) do
+    local there = redis.call('GET', key)
+    local version = tonumber(string.match(ARGV[i], '^%d+'))
+    if not there or tonumber(string.match(there, '^%d+')) < version then
+        redis.call('SET', key, ARGV[i])
+    end
+end
+local time = redis.call('TIME')
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+return { tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), run }

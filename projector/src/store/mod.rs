@@ -1,0 +1,6 @@
+//! The two stores that the projector writes.
+
+pub mod link;
+pub mod postgres;
+pub mod redis;
+mod sql;
