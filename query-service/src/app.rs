@@ -1,0 +1,81 @@
+//! The service as a whole: what it starts, mounts and stops.
+
+use crate::{
+    routes,
+    store::{Link, Reader, Store},
+};
+use actix_web::web::{Data, ServiceConfig};
+use anyhow::Context as _;
+use service_kit::{
+    analytics::Recorder, auth::Authenticator, health::Health, operation::Frame, progress::Progress,
+    settings::Settings,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What every operation of this service uses; one per worker.
+pub(crate) struct Queries {
+    pub(crate) frame: Frame,
+    pub(crate) reader: Reader,
+    pub(crate) progress: Progress,
+    /// How long a read waits for the position that it names.
+    pub(crate) patience: Duration,
+}
+
+/// The running service. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    authenticator: Arc<Authenticator>,
+    recorder: Recorder,
+    store: Store,
+    redis: redis::Client,
+    progress: Progress,
+    patience: Duration,
+}
+
+/// Starts the service; Postgres and Redis need not be there yet.
+///
+/// # Errors
+/// A setting is missing or can't be read.
+pub async fn start(
+    settings: &Settings,
+    recorder: Recorder,
+    authenticator: Arc<Authenticator>,
+    health: &Health,
+) -> anyhow::Result<App> {
+    // The client's own words could repeat a part of the URL, which holds a password.
+    let redis = redis::Client::open(settings.redis_url()?)
+        .map_err(|error| anyhow::anyhow!("{:?}", error.kind()))
+        .context("REDIS_URL: must be a redis:// URL")?;
+    let store = Store::open(settings)?;
+    let progress = Progress::start(store.pool().clone());
+    watch(health, &store);
+    Ok(App { authenticator, recorder, store, redis, progress, patience: settings.visibility_timeout })
+}
+
+fn watch(health: &Health, store: &Store) {
+    let store = store.clone();
+    health.add("postgres", move || {
+        let store = store.clone();
+        Box::pin(async move { store.check().await })
+    });
+}
+
+impl App {
+    /// Mounts the operations; called once per worker, on the worker's own thread.
+    ///
+    /// The worker gets a Redis connection of its own, so that no read has to wake another thread.
+    pub fn configure(&self, config: &mut ServiceConfig) {
+        let queries = Queries {
+            frame: Frame { authenticator: self.authenticator.clone(), recorder: self.recorder.clone() },
+            reader: self.store.reader(Link::start(self.redis.clone())),
+            progress: self.progress.clone(),
+            patience: self.patience,
+        };
+        routes::mount(config, &Data::new(queries));
+    }
+
+    /// Lets go of the stores. No request may be left.
+    pub async fn stop(&self) {
+        self.store.close().await;
+    }
+}

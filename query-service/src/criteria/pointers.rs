@@ -1,0 +1,53 @@
+//! Which claims are searched by, as JSON Pointers: the keys alone.
+
+use serde_json::{Map, Value};
+
+/// How many are named at most.
+const COUNT: usize = 32;
+/// The longest that is named, in bytes, so that an event stays small.
+const BYTES: usize = 1_024;
+
+/// The pointers of all leaves; `None` where there are none. An array is a leaf: containment does not ask where in it a value stands.
+pub(super) fn of(claims: &Map<String, Value>) -> Option<Value> {
+    let mut pointers = Vec::new();
+    collect(claims, "", &mut pointers);
+    (!pointers.is_empty()).then(|| pointers.into())
+}
+
+fn collect(members: &Map<String, Value>, above: &str, pointers: &mut Vec<String>) {
+    for (key, value) in members {
+        let pointer = format!("{above}/{}", key.replace('~', "~0").replace('/', "~1"));
+        if pointers.len() == COUNT || pointer.len() > BYTES {
+            continue;
+        }
+        match value {
+            Value::Object(inner) if !inner.is_empty() => collect(inner, &pointer, pointers),
+            _ => pointers.push(pointer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pointers(claims: Value) -> Option<Value> {
+        of(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn leaves_by_their_keys() {
+        assert_eq!(pointers(json!({})), None);
+        let claims = json!({ "a": { "b/~": 1, "c": {} }, "d": [{ "e": 1 }], "": null });
+        assert_eq!(pointers(claims), Some(json!(["/a/b~1~0", "/a/c", "/d", "/"])));
+    }
+
+    #[test]
+    fn few_and_short() {
+        let many: Map<_, _> = (0..50).map(|n| (n.to_string(), json!({ "x": 1 }))).collect();
+        assert_eq!(of(&many).unwrap().as_array().unwrap().len(), COUNT);
+        let long = "x".repeat(BYTES);
+        assert_eq!(pointers(json!({ long: 1, "a": 1 })), Some(json!(["/a"])));
+    }
+}

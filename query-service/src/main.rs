@@ -1,0 +1,32 @@
+//! The query service by itself.
+
+use service_kit::{
+    analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings, telemetry,
+};
+use std::{sync::Arc, time::Duration};
+
+/// How long analytic events may take to be delivered at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let settings = Settings::from_env("127.0.0.1:8082")?;
+    telemetry::init(&settings.log)?;
+    let health = Health::default();
+    let authenticator = Arc::new(Authenticator::new(&settings)?);
+    let recorder = Recorder::start(&settings)?;
+    let app = query_service::start(&settings, recorder.clone(), authenticator, &health).await?;
+    let listener = server::bind(settings.addr)?;
+    tracing::info!(addr = %listener.local_addr()?, "the query service listens");
+    let routes = {
+        let app = app.clone();
+        move |config: &mut actix_web::web::ServiceConfig| {
+            app.configure(config);
+            query_service::fallbacks(config);
+        }
+    };
+    server::serve(listener, health, routes, server::stop_signal()).await?;
+    app.stop().await;
+    recorder.flush(FLUSH).await;
+    Ok(())
+}

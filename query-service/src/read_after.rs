@@ -1,0 +1,66 @@
+//! `Read-After`: a read that must see a write the client knows of.
+
+use actix_web::HttpRequest;
+use service_kit::{
+    position::Position,
+    problem::{Location, Problem},
+    progress::{Progress, WaitError},
+};
+use std::time::{Duration, Instant};
+
+const HEADER: &str = "Read-After";
+
+/// The position that a request names, if it names one.
+///
+/// # Errors
+/// 400: given more than once, or no position.
+pub(crate) fn parse(request: &HttpRequest) -> Result<Option<Position>, Problem> {
+    let mut values = request.headers().get_all(HEADER);
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let refuse = |msg: &str| Problem::invalid(Some(&text), msg, HEADER, Location::Headers);
+    match values.next() {
+        Some(_) => Err(refuse("Given more than once")),
+        None => text.parse().map(Some).map_err(|_| refuse("Invalid value")),
+    }
+}
+
+/// Waits until the position is visible, if there is one to wait for.
+///
+/// # Errors
+/// 400: there is no such partition. 503: not reached in time.
+pub(crate) async fn wait(
+    progress: &Progress,
+    position: Option<Position>,
+    patience: Duration,
+) -> Result<(), Problem> {
+    let Some(position) = position else { return Ok(()) };
+    let deadline = Instant::now() + patience;
+    progress.visible(position, deadline).await.map_err(|error| match error {
+        WaitError::TimedOut => Problem::unavailable("The position in Read-After is not visible yet", 1),
+        WaitError::NoSuchPartition => {
+            Problem::invalid(Some(&position.to_string()), "No such partition", HEADER, Location::Headers)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn parsed(values: &[&str]) -> Result<Option<Position>, Problem> {
+        let request = values.iter().fold(TestRequest::get(), |r, value| r.append_header((HEADER, *value)));
+        parse(&request.to_http_request())
+    }
+
+    #[test]
+    fn one_position_or_none() {
+        assert_eq!(parsed(&[]), Ok(None));
+        assert_eq!(parsed(&["3:14"]), Ok(Some(Position { partition: 3, offset: 14 })));
+        for bad in [&["x"][..], &[""], &["3:14", "3:14"], &["3:14, 3:15"]] {
+            let detail = parsed(bad).unwrap_err().details.remove(0);
+            assert_eq!((detail.param.as_str(), detail.location), ("Read-After", Location::Headers));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The four operations and where they are mounted.
+
+mod credentials;
+mod get;
+mod list;
+mod search;
+
+use crate::{app::Queries, store::cause};
+use actix_web::{
+    Resource, guard,
+    web::{Data, ServiceConfig},
+};
+use service_kit::{operation::Call, problem::Problem, server::method_not_allowed};
+
+/// Every path is under both.
+const ROOTS: [&str; 2] = ["/core/v1/users", "/v1/users"];
+
+/// Every path of the contract with all its methods, whoever takes them.
+const CONTRACT: &[(&str, &str)] = &[
+    ("/core/v1/users", "GET, POST"),
+    ("/core/v1/users/search", "POST"),
+    ("/core/v1/users/{id}", "GET, PUT, DELETE"),
+    ("/core/v1/users/{userId}/credentials", "GET"),
+    ("/v1/users", "GET, POST"),
+    ("/v1/users/search", "POST"),
+    ("/v1/users/{id}", "GET, PUT, DELETE"),
+    ("/v1/users/{userId}/credentials", "GET"),
+];
+
+/// Mounts the operations. Each guards its method at its resource, so that another service may take the same path with another method.
+pub(crate) fn mount(config: &mut ServiceConfig, queries: &Data<Queries>) {
+    for root in ROOTS {
+        let at = |path: &str| Resource::new(format!("{root}{path}")).app_data(queries.clone());
+        config
+            .service(at("").guard(guard::Get()).to(list::list))
+            .service(at("/search").guard(guard::Post()).to(search::search))
+            .service(at("/{id}").guard(guard::Get()).guard(guard::fn_guard(is_no_search)).to(get::get))
+            .service(at("/{userId}/credentials").guard(guard::Get()).to(credentials::credentials));
+    }
+}
+
+/// Mounts the 405 of every path of the contract, with its `Allow`. To be mounted after the operations.
+pub fn fallbacks(config: &mut ServiceConfig) {
+    method_not_allowed(config, CONTRACT);
+}
+
+/// `search` is a path of its own and not the id of a user.
+fn is_no_search(context: &guard::GuardContext<'_>) -> bool {
+    !context.head().uri.path().ends_with("/search")
+}
+
+/// 503. The cause goes to the log, under the request's id.
+fn unavailable(call: &Call, error: &sqlx::Error) -> Problem {
+    tracing::error!(
+        request_id = call.context.request_id,
+        cause = cause(error),
+        "the read model can't be read"
+    );
+    Problem::unavailable("The users can't be read at the moment", 1)
+}
