@@ -23,3 +23,6 @@ pub fn of(event_type: EventType) -> Schema {
 pub fn of_analytics() -> Schema {
     schema_for!(AnalyticEvent)
 }
+
+/// The AsyncAPI 3 document of the topics, with every schema in it.
+pub const ASYNCAPI: &str = include_str!("../asyncapi.json");

@@ -1,0 +1,117 @@
+//! The AsyncAPI document: written by hand but for the schemas, which are put in here so that it can be read by itself.
+
+use serde_json::{Map, Value, json};
+
+/// The document with the present schemas under `components`.
+pub(crate) fn with_schemas(mut document: Value, schemas: Vec<(String, Value)>) -> Value {
+    let mut all = headers();
+    for (name, mut schema) in schemas {
+        let shared = schema.as_object_mut().and_then(|schema| schema.remove("$defs"));
+        if let Some(Value::Object(shared)) = shared {
+            all.extend(shared);
+        }
+        all.insert(name, schema);
+    }
+    let mut all = Value::Object(all);
+    repoint(&mut all);
+    document["components"]["schemas"] = all;
+    document
+}
+
+/// The key and the headers, in the words of CloudEvents.
+fn headers() -> Map<String, Value> {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let of = |format: &str, description: &str| json!({"type": "string", "format": format, "description": description});
+    let common = json!({
+        "ce_specversion": {"const": "1.0"},
+        "ce_id": of("uuid", "Unique among all events."),
+        "ce_source": text("The system that made the event; `rollcall` for those of Rollcall."),
+        "ce_type": text("The type with its version."),
+        "ce_time": of("date-time", "When the event was made."),
+        "ce_subject": of("uuid", "The user's id, as in the key."),
+        "ce_dataschema": of("uri", "`urn:rollcall:schema:<type>`"),
+        "ce_tenantid": text("The tenant, as in the key: 1 to 64 characters of `A-Z a-z 0-9 . _ -`."),
+        "content-type": {"const": "application/json"},
+        "traceparent": text("W3C Trace Context."),
+    });
+    let with = |more: Value| {
+        let members = [&common, &more].into_iter().filter_map(Value::as_object).flatten();
+        Value::Object(members.map(|(name, schema)| (name.clone(), schema.clone())).collect())
+    };
+    let request = text("The HTTP request that asked for it; an import has none.");
+    let client = text("The OAuth client that asked for it.");
+    let sequence = json!({"type": "string", "pattern": "^[1-9][0-9]*$",
+        "description": "The user's version once the event is accepted; 1 for a created one."});
+    let user = with(json!({"ce_sequence": sequence, "ce_requestid": request, "ce_clientid": client}));
+    let mut analytic = with(json!({"ce_requestid": text("The request; the record's key.")}));
+    // A request is about no user before its path has been read, and is traced by its id.
+    for name in ["ce_subject", "traceparent"] {
+        analytic.as_object_mut().and_then(|members| members.remove(name));
+    }
+    let always = ["ce_specversion", "ce_id", "ce_source", "ce_type"];
+    let ours = |more: &[&'static str]| {
+        [&always[..], &["ce_time", "ce_dataschema", "content-type", "ce_tenantid"], more].concat()
+    };
+    let schemas = json!({
+        "UserKey": text("`<tenantId>/<userId>`, the uuid in its plain lower-case form."),
+        "UserHeaders": {"type": "object", "properties": user, "required": ours(&["ce_subject", "ce_sequence"])},
+        // Issuing systems are held to CloudEvents' own rules; of the rest, only what is given is looked at.
+        "CredentialHeaders": {"type": "object", "properties": with(json!({})), "required": always},
+        "AnalyticHeaders": {"type": "object", "properties": analytic, "required": ours(&["ce_requestid"])},
+    });
+    schemas.as_object().cloned().unwrap_or_default()
+}
+
+/// What a schema shares by itself is shared by all in the document.
+fn repoint(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.remove("$schema");
+            if let Some(Value::String(reference)) = members.get_mut("$ref") {
+                *reference = reference.replace("#/$defs/", "#/components/schemas/");
+            }
+            members.values_mut().for_each(repoint);
+        }
+        Value::Array(items) => items.iter_mut().for_each(repoint),
+        _ => {}
+    }
+}
+
+/// Every reference leads somewhere, every message has its schema, and the channels are the topics.
+pub(crate) fn check(document: &Value) {
+    assert_eq!(document["asyncapi"], json!("3.0.0"));
+    check_references(document, document);
+    let topics = [
+        ("users", events_schema::topics::USERS),
+        ("credentials", events_schema::topics::CREDENTIALS),
+        ("analytics", events_schema::topics::ANALYTICS),
+    ];
+    for (channel, topic) in topics {
+        assert_eq!(document["channels"][channel]["address"], json!(format!("{{prefix}}{topic}")));
+    }
+    for (name, message) in document["components"]["messages"].as_object().expect("messages") {
+        let reference = format!("#/components/schemas/{name}");
+        assert_eq!(message["payload"]["schema"]["$ref"], json!(reference), "{name}");
+    }
+    for event_type in events_schema::EventType::ALL {
+        let message = &document["components"]["messages"][event_type.as_str()];
+        assert_eq!(
+            message["headers"]["allOf"][1]["properties"]["ce_type"]["const"],
+            json!(event_type.as_str())
+        );
+    }
+}
+
+fn check_references(document: &Value, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+                let pointer = reference.strip_prefix('#').expect("a reference within the document");
+                assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+            }
+            members.values().for_each(|value| check_references(document, value));
+        }
+        Value::Array(items) => items.iter().for_each(|value| check_references(document, value)),
+        _ => {}
+    }
+}

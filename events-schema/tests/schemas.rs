@@ -1,0 +1,56 @@
+//! The committed schemas are those of the types, and a type only ever grows.
+//!
+//! `UPDATE_SCHEMAS=1 cargo test -p events-schema --test schemas` writes them anew; a change that would break a reader of old
+//! events is refused then too: it needs a new version of the type, and an upcaster.
+
+mod asyncapi;
+mod compatible;
+
+use compatible::breaks;
+use events_schema::{EventType, schema};
+use serde_json::Value;
+use std::{fs, path::PathBuf};
+
+/// Every schema by its name.
+fn generated() -> Vec<(String, Value)> {
+    let domain =
+        EventType::ALL.map(|event_type| (event_type.as_str().to_owned(), schema::of(event_type).to_value()));
+    domain.into_iter().chain([("users.analytics".to_owned(), schema::of_analytics().to_value())]).collect()
+}
+
+fn here(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> Option<Value> {
+    let text = fs::read_to_string(here(name)).ok()?;
+    Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+/// The committed document is `wanted`, or is made so where that is asked for.
+#[track_caller]
+fn is_committed(name: &str, wanted: &Value) {
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        fs::write(here(name), format!("{wanted:#}\n")).unwrap();
+    }
+    let hint = "run UPDATE_SCHEMAS=1 cargo test -p events-schema --test schemas";
+    assert_eq!(read(name).as_ref(), Some(wanted), "{name} is not that of the types: {hint}");
+}
+
+#[test]
+fn the_committed_schemas_are_those_of_the_types() {
+    for (name, now) in generated() {
+        let file = format!("schemas/{name}.json");
+        let broken = read(&file).map(|before| breaks(&before, &now)).unwrap_or_default();
+        assert!(broken.is_empty(), "{name}: {broken:#?}");
+        is_committed(&file, &now);
+    }
+}
+
+#[test]
+fn the_asyncapi_document_names_every_type() {
+    let document = read("asyncapi.json").expect("the document is committed");
+    let completed = asyncapi::with_schemas(document, generated());
+    is_committed("asyncapi.json", &completed);
+    asyncapi::check(&completed);
+}
