@@ -72,8 +72,11 @@ impl Log {
         let key = record.key.to_string();
         let partition = i32::try_from(record.key.partition(partitions)).map_err(|_| AppendError::Refused)?;
         let headers = owned(&record.headers);
-        let message =
-            FutureRecord::to(&self.topic).partition(partition).key(&key).payload(&record.value).headers(headers);
+        let message = FutureRecord::to(&self.topic)
+            .partition(partition)
+            .key(&key)
+            .payload(&record.value)
+            .headers(headers);
         self.producer().send_result(message).map_err(|(error, _)| self.failure(&error, AppendError::Refused))
     }
 
@@ -132,7 +135,8 @@ impl Log {
 
     fn check_blocking(&self) -> Result<(), String> {
         // Of all topics: asking for one by name could make a broker create it.
-        let metadata = self.producer().client().fetch_metadata(None, CHECK).map_err(|_| "no broker answers")?;
+        let metadata =
+            self.producer().client().fetch_metadata(None, CHECK).map_err(|_| "no broker answers")?;
         let is_there = metadata.topics().iter().any(|topic| topic.name() == self.topic);
         if is_there { Ok(()) } else { Err(format!("topic {} is missing", self.topic)) }
     }

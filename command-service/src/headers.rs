@@ -28,7 +28,10 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
     if values.next().is_some() {
         return Err(problems::header(NAME, "Given more than once"));
     }
-    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|c| c.is_ascii_graphic()));
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|c| c.is_ascii_graphic()));
     let refuse = || problems::header(NAME, "Must be 1 to 255 visible ASCII characters");
     key.map(|key| Some(key.to_owned())).ok_or_else(refuse)
 }
@@ -74,7 +77,13 @@ mod tests {
 
     #[test]
     fn a_preference_is_a_token_in_a_list() {
-        for yes in ["respond-async", "Respond-Async", "wait=1, respond-async", "respond-async; x=1", "return=minimal,respond-async"] {
+        for yes in [
+            "respond-async",
+            "Respond-Async",
+            "wait=1, respond-async",
+            "respond-async; x=1",
+            "return=minimal,respond-async",
+        ] {
             assert!(prefers_async(&headers(&[("Prefer", yes)])), "{yes}");
         }
         for no in ["", "respond-asynchronously", "wait=respond-async", "return=minimal; respond-async"] {

@@ -38,7 +38,8 @@ mod tests {
     fn a_uuid_has_hyphens() {
         let id = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
         assert_eq!(parse(&id.to_uppercase()).unwrap().to_string(), id);
-        for bad in ["", "x", &id.replace('-', ""), &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &id[1..]] {
+        for bad in ["", "x", &id.replace('-', ""), &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &id[1..]]
+        {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

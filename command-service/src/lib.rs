@@ -7,7 +7,6 @@ mod append;
 mod domain;
 mod headers;
 mod ids;
-#[cfg(any())]
 pub mod import;
 mod metrics;
 mod problems;

@@ -1,6 +1,8 @@
 //! The command service as a program of its own.
 
-use service_kit::{analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings, telemetry};
+use service_kit::{
+    analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings, telemetry,
+};
 use std::{sync::Arc, time::Duration};
 
 #[tokio::main]

@@ -4,15 +4,21 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, register_histogram, regis
 use std::{sync::LazyLock, time::Duration};
 
 // Registering fails only where a name is taken; then that is not counted, and nothing else suffers.
-static APPEND: LazyLock<Option<Histogram>> =
-    LazyLock::new(|| histogram("rollcall_log_append_seconds", "Time until the log has taken an event", &SECONDS));
+static APPEND: LazyLock<Option<Histogram>> = LazyLock::new(|| {
+    histogram("rollcall_log_append_seconds", "Time until the log has taken an event", &SECONDS)
+});
 static WAIT: LazyLock<Option<Histogram>> = LazyLock::new(|| {
-    histogram("rollcall_visible_wait_seconds", "Time until an appended event is visible to every read", &SECONDS)
+    histogram(
+        "rollcall_visible_wait_seconds",
+        "Time until an appended event is visible to every read",
+        &SECONDS,
+    )
 });
 static TRIES: LazyLock<Option<Histogram>> =
     LazyLock::new(|| histogram("rollcall_write_tries", "Events that one write has appended", &TRY_COUNTS));
 static SUPERSEDED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
-    register_int_counter!("rollcall_superseded_total", "Events of ours that the fold found without effect").ok()
+    register_int_counter!("rollcall_superseded_total", "Events of ours that the fold found without effect")
+        .ok()
 });
 
 const SECONDS: [f64; 13] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];

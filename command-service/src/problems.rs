@@ -71,8 +71,11 @@ pub(crate) fn parked() -> Problem {
 
 /// 409: the log never took our side.
 pub(crate) fn outrun() -> Problem {
-    Problem::new(Code::Conflict, "Other writes to this user came first each time: nothing was changed, send it again")
-        .header("Retry-After", SOON.to_string())
+    Problem::new(
+        Code::Conflict,
+        "Other writes to this user came first each time: nothing was changed, send it again",
+    )
+    .header("Retry-After", SOON.to_string())
 }
 
 /// 409: the user of an `Idempotency-Key` is gone.
@@ -82,7 +85,10 @@ pub(crate) fn deleted_since() -> Problem {
 
 /// 422: the key stands for another user.
 pub(crate) fn another_body() -> Problem {
-    Problem::new(Code::UnprocessableEntity, "This Idempotency-Key came with another body before: use a new key")
+    Problem::new(
+        Code::UnprocessableEntity,
+        "This Idempotency-Key came with another body before: use a new key",
+    )
 }
 
 /// 503: the read model.
@@ -93,7 +99,9 @@ pub(crate) fn no_read_model() -> Problem {
 /// 503: the log.
 pub(crate) fn append(error: AppendError) -> Problem {
     let message = match error {
-        AppendError::Full => "Too many writes are on their way to the log: nothing was changed, send it again",
+        AppendError::Full => {
+            "Too many writes are on their way to the log: nothing was changed, send it again"
+        }
         AppendError::Refused => "The log does not take writes: nothing was changed, send it again",
         AppendError::Unknown => {
             "The log did not confirm the write in time: it may still take effect, so read before you repeat it"

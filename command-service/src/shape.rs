@@ -120,7 +120,9 @@ mod tests {
     fn what_is_well_formed_is_taken() {
         taken("{}");
         taken(r#"{"claims":{"a":[1,{"b":null}]}}"#);
-        taken(r#"{"id":"0C3FAD74-A8DF-4A2D-8E75-F2D356B413BA","authenticationProvider":{"subjectId":"s","url":"https://h"}}"#);
+        taken(
+            r#"{"id":"0C3FAD74-A8DF-4A2D-8E75-F2D356B413BA","authenticationProvider":{"subjectId":"s","url":"https://h"}}"#,
+        );
     }
 
     #[test]
@@ -140,12 +142,17 @@ mod tests {
         refused_at("authenticationProvider.subjectId", r#"{"authenticationProvider":{"subjectId":1}}"#);
         refused_at("authenticationProvider.subjectId", r#"{"authenticationProvider":{"subjectId":""}}"#);
         refused_at("authenticationProvider.url", r#"{"authenticationProvider":{"subjectId":"s","url":"h"}}"#);
-        refused_at("authenticationProvider.providerId", r#"{"authenticationProvider":{"subjectId":"s","providerId":"h"}}"#);
+        refused_at(
+            "authenticationProvider.providerId",
+            r#"{"authenticationProvider":{"subjectId":"s","providerId":"h"}}"#,
+        );
     }
 
     #[test]
     fn claims_may_have_32_levels() {
-        let nested = |levels: usize| format!(r#"{{"claims":{}{}}}"#, r#"{"a":"#.repeat(levels - 1) + "{}", "}".repeat(levels - 1));
+        let nested = |levels: usize| {
+            format!(r#"{{"claims":{}{}}}"#, r#"{"a":"#.repeat(levels - 1) + "{}", "}".repeat(levels - 1))
+        };
         taken(&nested(32));
         assert!(place(&nested(33)).is_some());
     }

@@ -74,7 +74,12 @@ impl From<Problem> for Failure {
 
 impl Writer {
     /// Runs the loop. `known` is the user's state where no question is needed to know it.
-    pub(crate) async fn write(&self, call: &Call, write: &Write, known: Option<User>) -> Result<Written, Failure> {
+    pub(crate) async fn write(
+        &self,
+        call: &Call,
+        write: &Write,
+        known: Option<User>,
+    ) -> Result<Written, Failure> {
         let deadline = self.visible.deadline();
         let partitions = self.visible.partitions().await.ok_or_else(problems::no_read_model)?;
         let (mut known, mut position) = (known, None);
@@ -96,7 +101,9 @@ impl Writer {
                     return Ok(Written::Accepted(appended));
                 }
                 Fate::Pending => return Ok(Written::Pending(appended)),
-                Fate::Superseded if write.precondition.is_some() => return self.outrun_with_condition(write).await,
+                Fate::Superseded if write.precondition.is_some() => {
+                    return self.outrun_with_condition(write).await;
+                }
                 Fate::Superseded => give_way(tried).await,
             }
         }

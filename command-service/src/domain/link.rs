@@ -72,12 +72,33 @@ mod tests {
 
     #[test]
     fn a_url_is_absolute_and_plain() {
-        for good in ["https://idp.example.edu", "HTTP://localhost:8080/a?b#c", "https://ä.example", "https://u@h", "https://[::1]:1/"] {
+        for good in [
+            "https://idp.example.edu",
+            "HTTP://localhost:8080/a?b#c",
+            "https://ä.example",
+            "https://u@h",
+            "https://[::1]:1/",
+        ] {
             assert!(is_http_url(good), "{good}");
         }
-        for bad in ["", "x", "idp.example.edu", "//h", "https:/h", "https://", "https:///p", "https://:1", "https://u@", "ftp://h",
-            "https://a b", "https://h/\u{1}", "https://h\n", " https://h", "javascript:alert(1)", "https://\\h"]
-        {
+        for bad in [
+            "",
+            "x",
+            "idp.example.edu",
+            "//h",
+            "https:/h",
+            "https://",
+            "https:///p",
+            "https://:1",
+            "https://u@",
+            "ftp://h",
+            "https://a b",
+            "https://h/\u{1}",
+            "https://h\n",
+            " https://h",
+            "javascript:alert(1)",
+            "https://\\h",
+        ] {
             assert!(!is_http_url(bad), "{bad}");
         }
     }

@@ -1,1 +1,187 @@
-//! stub
+//! Import: users and credentials from JSON lines, straight into the log.
+//!
+//! What the read model already knows is skipped, so a second import of the same file appends nothing.
+
+mod credentials;
+mod feed;
+mod known;
+mod lines;
+mod report;
+mod users;
+mod wait;
+
+pub use report::{BadLine, Progress, Report};
+
+use crate::append::{Log, Record};
+use anyhow::Context as _;
+use events_schema::{Envelope, EventType, TenantId, UserKey, millis};
+use feed::Feed;
+use known::{Known, Recent};
+use lines::{Line, Lines};
+use service_kit::{
+    database::{self, Role},
+    json::Refusal,
+    kafka::{Topics, producer_config},
+    settings::Settings,
+};
+use std::io::BufRead;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What the lines are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Users, for `users.events`.
+    Users,
+    /// Credentials, for `users.credentials`.
+    Credentials,
+}
+
+/// Lines that are looked up and handed to the log together: so many, or so many bytes.
+const BATCH: usize = 1_000;
+const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// The longest line, in bytes.
+const LONGEST: usize = 256 * 1024;
+
+/// Nobody waits for a single record here, so batches may fill up, and the log may be slow.
+const PATIENT: [(&str, &str); 2] = [("linger.ms", "10"), ("message.timeout.ms", "60000")];
+
+/// A line as a fact for the log.
+struct Fact {
+    line: u64,
+    /// What tells it from every other: the user's id, and the credential's (of a user once more its own).
+    identity: Identity,
+    record: Record,
+}
+
+type Identity = (Uuid, Uuid);
+
+/// Imports lines for a tenant. With `wait`, returns once everything that went in is visible; else once the log has it.
+/// `on_progress` is called now and then. A bad line stops nothing; it is in the report.
+///
+/// # Errors
+/// The input can't be read, a store can't be reached, or what went in does not become visible. What went in by then stays in, and
+/// another import of the same lines skips it.
+pub async fn run(
+    settings: &Settings,
+    tenant: &TenantId,
+    kind: Kind,
+    input: impl BufRead + Send,
+    wait: bool,
+    mut on_progress: impl FnMut(&Progress) + Send,
+) -> anyhow::Result<Report> {
+    let pool = database::pool(settings.database_url()?, Role::Reader, 2)?;
+    let positions = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
+    let partitions = u32::try_from(positions.len())?;
+    anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
+    let mut feed = Feed::new(log(settings, kind)?, partitions);
+    let mut lines = Lines::new(input, LONGEST);
+    let (mut progress, mut bad, mut recent) = (Progress::default(), Vec::new(), Recent::default());
+    let known = Known { pool: &pool, tenant, kind };
+    loop {
+        let read =
+            facts(&mut lines, tenant, kind, &mut progress, &mut bad).context("the input can't be read")?;
+        let there = known.of(&read.facts).await.context("the read model can't be asked what it knows")?;
+        for fact in read.facts {
+            if there.contains(&fact.identity) || !recent.is_new(fact.identity) {
+                progress.already_there += 1;
+            } else {
+                feed.append(fact).await?;
+                progress.appended += 1;
+            }
+        }
+        on_progress(&progress);
+        if read.is_end {
+            break;
+        }
+    }
+    let reached = feed.finish().await?;
+    if wait {
+        wait::until_visible(&pool, kind, &reached, |awaited| {
+            progress.awaited = awaited;
+            on_progress(&progress);
+        })
+        .await?;
+    }
+    Ok(Report::new(&progress, bad))
+}
+
+fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {
+    let mut config = producer_config(settings)?;
+    for (key, value) in PATIENT.into_iter().filter(|(key, _)| !settings.kafka.contains_key(*key)) {
+        config.set(key, value);
+    }
+    let topics = Topics::new(&settings.topic_prefix);
+    let topic = match kind {
+        Kind::Users => topics.users,
+        Kind::Credentials => topics.credentials,
+    };
+    Log::new(config, topic)
+}
+
+/// The facts of a batch of lines, and whether the input ends with it.
+struct Batch {
+    facts: Vec<Fact>,
+    is_end: bool,
+}
+
+fn facts(
+    lines: &mut Lines<impl BufRead>,
+    tenant: &TenantId,
+    kind: Kind,
+    progress: &mut Progress,
+    bad: &mut Vec<BadLine>,
+) -> std::io::Result<Batch> {
+    let mut batch = Batch { facts: Vec::new(), is_end: false };
+    while batch.facts.len() < BATCH && lines.bytes() - progress.bytes < BATCH_BYTES {
+        let Some((number, line)) = lines.next()? else {
+            batch.is_end = true;
+            break;
+        };
+        if matches!(line, Line::Text(text) if text.trim_ascii().is_empty()) {
+            continue;
+        }
+        progress.read += 1;
+        match fact(line, tenant, kind, number) {
+            Ok(fact) => batch.facts.push(fact),
+            Err(refusal) => progress.refuse(bad, number, reason(refusal)),
+        }
+    }
+    progress.bytes = lines.bytes();
+    Ok(batch)
+}
+
+fn fact(line: Line<'_>, tenant: &TenantId, kind: Kind, number: u64) -> Result<Fact, Refusal> {
+    match (line, kind) {
+        (Line::TooLong, _) => Err(Refusal { path: String::new(), msg: "Longer than 256 KiB" }),
+        (Line::Text(text), Kind::Users) => users::fact(text, tenant, number),
+        (Line::Text(text), Kind::Credentials) => credentials::fact(text, tenant, number),
+    }
+}
+
+/// Names the place and what is wrong with it, and nothing that stands there.
+fn reason(refusal: Refusal) -> String {
+    match refusal {
+        Refusal { path, msg } if path.is_empty() => msg.to_owned(),
+        Refusal { path, msg } => format!("{path}: {msg}"),
+    }
+}
+
+/// A record that no request asked for.
+fn record(key: UserKey, event_type: EventType, sequence: Option<u64>, value: Vec<u8>) -> Record {
+    let envelope = Envelope {
+        id: Uuid::now_v7(),
+        event_type,
+        time: millis(OffsetDateTime::now_utc()),
+        user: key.user,
+        tenant: key.tenant.clone(),
+        sequence,
+        request_id: None,
+        client_id: None,
+        traceparent: None,
+    };
+    Record { key, headers: envelope.headers(), value }
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,8 +47,12 @@ pub(crate) fn configure(service: &Data<Service>, config: &mut ServiceConfig) {
     for prefix in PREFIXES {
         let (users, user) = (format!("{prefix}/users"), format!("{prefix}/users/{{id}}"));
         let create = web::resource(users).guard(guard::Post()).app_data(service.clone()).to(create::create);
-        let update = web::resource(&*user).guard(on_user(guard::Put())).app_data(service.clone()).to(update::update);
-        let delete = web::resource(&*user).guard(on_user(guard::Delete())).app_data(service.clone()).to(delete::delete);
+        let update =
+            web::resource(&*user).guard(on_user(guard::Put())).app_data(service.clone()).to(update::update);
+        let delete = web::resource(&*user)
+            .guard(on_user(guard::Delete()))
+            .app_data(service.clone())
+            .to(delete::delete);
         config.service(create).service(update).service(delete);
     }
 }

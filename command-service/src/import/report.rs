@@ -1,0 +1,63 @@
+//! How far an import is, and what came of it.
+
+/// Bad lines that are kept; of the others only the number.
+const KEPT: usize = 1_000;
+
+/// A line that did not go in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: u64,
+    /// What is wrong, by its place; never what stands there.
+    pub reason: String,
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Lines read, blank ones left out.
+    pub read: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Records handed to the log.
+    pub appended: u64,
+    /// Lines whose facts were there before.
+    pub already_there: u64,
+    /// Bad lines.
+    pub bad: u64,
+    /// Once everything is in the log: how many records are still to be folded before all of ours are visible.
+    pub awaited: u64,
+}
+
+/// What came of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Lines read, blank ones left out.
+    pub read: u64,
+    /// Records that went into the log.
+    pub appended: u64,
+    /// Lines whose facts were there before.
+    pub already_there: u64,
+    /// The first thousand bad lines.
+    pub bad: Vec<BadLine>,
+    /// How many bad lines there were in all.
+    pub bad_count: u64,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+impl Report {
+    pub(super) fn new(progress: &Progress, bad: Vec<BadLine>) -> Self {
+        let Progress { read, bytes, appended, already_there, bad: bad_count, awaited: _ } = *progress;
+        Self { read, appended, already_there, bad, bad_count, bytes }
+    }
+}
+
+impl Progress {
+    pub(super) fn refuse(&mut self, bad: &mut Vec<BadLine>, line: u64, reason: String) {
+        self.bad += 1;
+        if bad.len() < KEPT {
+            bad.push(BadLine { line, reason });
+        }
+    }
+}

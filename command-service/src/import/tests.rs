@@ -1,0 +1,116 @@
+use super::*;
+
+const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
+
+fn read(kind: Kind, text: &str) -> (Vec<Fact>, Vec<BadLine>, Progress) {
+    let (mut progress, mut bad, tenant) = (Progress::default(), Vec::new(), "acme".parse().unwrap());
+    let mut lines = Lines::new(text.as_bytes(), LONGEST);
+    let batch = facts(&mut lines, &tenant, kind, &mut progress, &mut bad).unwrap();
+    assert!(batch.is_end);
+    (batch.facts, bad, progress)
+}
+
+#[track_caller]
+fn refused(kind: Kind, line: &str, reason: &str) {
+    let (facts, bad, _) = read(kind, line);
+    assert!(facts.is_empty() && bad.len() == 1, "{line}");
+    assert!(bad[0].reason.starts_with(reason), "{line}: {}", bad[0].reason);
+}
+
+#[track_caller]
+fn taken(kind: Kind, line: &str) -> Fact {
+    let (mut facts, bad, _) = read(kind, line);
+    assert_eq!(bad, [], "{line}");
+    facts.remove(0)
+}
+
+fn header<'f>(fact: &'f Fact, name: &str) -> Option<&'f str> {
+    fact.record.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn a_users_line_is_a_created_event() {
+    let line = format!(
+        r#"{{"id":"{}","createdAt":"2020-08-25T08:46:09.51099+02:00","claims":{{"a":1}}}}"#,
+        USER.to_uppercase()
+    );
+    let fact = taken(Kind::Users, &line);
+    assert_eq!(fact.record.key.to_string(), format!("acme/{USER}"));
+    let value = String::from_utf8(fact.record.value.clone()).unwrap();
+    assert_eq!(value, r#"{"createdAt":"2020-08-25T06:46:09.510Z","personal":{"claims":{"a":1}}}"#);
+    assert_eq!(
+        (header(&fact, "ce_type"), header(&fact, "ce_sequence")),
+        (Some("user.created.v1"), Some("1"))
+    );
+    assert_eq!(header(&fact, "ce_requestid"), None);
+}
+
+#[test]
+fn equal_lines_are_one_user() {
+    let id = |line: &str| taken(Kind::Users, line).identity;
+    assert_eq!(id(r#"{"claims":{"a":1,"b":2}}"#), id(r#" { "claims": {"b":2, "a":1} } "#));
+    assert_ne!(id(r#"{"claims":{"a":1}}"#), id(r#"{"claims":{"a":2}}"#));
+}
+
+#[test]
+fn a_bad_line_stops_nothing_and_is_not_repeated() {
+    let (facts, bad, progress) =
+        read(Kind::Users, "{}\n\n{\"claims\":{\"a\":\"s3cret\"},\"x\":1}\n \nnope\n{\"claims\":{}}");
+    assert_eq!(facts.iter().map(|fact| fact.line).collect::<Vec<_>>(), [1, 6]);
+    assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [3, 5]);
+    assert!(bad.iter().all(|bad| !bad.reason.contains("s3cret")));
+    assert_eq!((progress.read, progress.bad), (4, 2));
+}
+
+#[test]
+fn a_users_line_is_held_to_the_limits_of_a_body() {
+    refused(Kind::Users, r#"{"claims":null}"#, "claims: ");
+    refused(Kind::Users, r#"{"id":"x"}"#, "id: ");
+    refused(Kind::Users, r#"{"claims":{"a":1e999}}"#, "claims.a: ");
+    refused(Kind::Users, r#"{"authenticationProvider":{}}"#, "authenticationProvider.subjectId: ");
+    for time in ["", "today", "2020-08-25", "9999-12-31T23:59:59-01:00"] {
+        refused(Kind::Users, &format!(r#"{{"createdAt":"{time}"}}"#), "createdAt: ");
+    }
+    refused(Kind::Users, &format!("{{{}}}", " ".repeat(LONGEST - 1)), "Longer than");
+    taken(Kind::Users, &format!("{{{}}}", " ".repeat(LONGEST - 2)));
+}
+
+#[test]
+fn a_credentials_line_is_an_item_of_the_list() {
+    let id = "41458e5a-9092-40b7-9a26-d4eb43c5792f";
+    let line =
+        |more: &str| format!(r#"{{"userId":"{USER}","id":"{id}","type":"mDL","profile":"mobile"{more}}}"#);
+    let fact =
+        taken(Kind::Credentials, &line(r#","createdAt":"2020-08-25T06:46:09Z","namespaces":{"a":["b"]}"#));
+    assert_eq!(fact.identity, (USER.parse().unwrap(), id.parse().unwrap()));
+    assert_eq!(
+        (header(&fact, "ce_type"), header(&fact, "ce_sequence")),
+        (Some("credential.issued.v1"), None)
+    );
+    let value = String::from_utf8(fact.record.value).unwrap();
+    assert!(
+        value.contains(r#""createdAt":"2020-08-25T06:46:09.000Z""#) && !value.contains("userId"),
+        "{value}"
+    );
+
+    refused(Kind::Credentials, &format!(r#"{{"id":"{id}","type":"mDL","profile":"mobile"}}"#), "userId: ");
+    refused(Kind::Credentials, &line(r#","x":1"#), "x: ");
+    for bad in [
+        r#","status":"lost""#,
+        r#","status":null"#,
+        r#","namespaces":1"#,
+        r#","devicePublicKey":[]"#,
+        r#","validFrom":"now""#,
+    ] {
+        refused(Kind::Credentials, &line(bad), "Not a credential");
+    }
+    refused(Kind::Credentials, &line("").replace("mDL\"", "mDL\",\"type\":\"x\""), "type: ");
+    refused(Kind::Credentials, &line("").replace("\"mobile\"", "1"), "profile: ");
+}
+
+#[test]
+fn what_went_in_a_moment_ago_is_not_sent_again() {
+    let mut recent = Recent::default();
+    let identity = (Uuid::from_u128(1), Uuid::from_u128(2));
+    assert!(recent.is_new(identity) && !recent.is_new(identity));
+}

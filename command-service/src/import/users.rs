@@ -1,0 +1,36 @@
+//! A line of a users file.
+
+use super::{Fact, record};
+use crate::{domain::user::Change, ids, shape::Object, shown};
+use events_schema::{EventType, TenantId, Timestamp, UserKey, millis, personal::Personal, user::UserEvent};
+use service_kit::json::Refusal;
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// Reads a line: `{id?, createdAt?, claims?, authenticationProvider?}`.
+pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<Fact, Refusal> {
+    let mut object = Object::parse(line, &["id", "createdAt", "claims", "authenticationProvider"])?;
+    let (given, created_at) = (object.id("id")?, created_at(&mut object)?);
+    let claims = object.claims()?.unwrap_or_default();
+    let personal = Personal { claims, authentication_provider: object.link()? };
+    let user = given.unwrap_or_else(|| ids::of_content(tenant, created_at, &personal));
+    let too_long =
+        |_| Refusal { path: String::new(), msg: "The user is larger than 257 KiB as it is printed" };
+    shown::print(user, &personal).map_err(too_long)?;
+    let key = UserKey { tenant: tenant.clone(), user };
+    let created_at = created_at.unwrap_or_else(|| millis(OffsetDateTime::now_utc()));
+    let event = UserEvent::from(Change::Created(created_at, personal));
+    let record = record(key, EventType::UserCreated, Some(1), event.data());
+    Ok(Fact { line: number, identity: (user, user), record })
+}
+
+/// `createdAt`, if it is given, cut to milliseconds.
+pub(super) fn created_at(object: &mut Object) -> Result<Option<Timestamp>, Refusal> {
+    const NAME: &str = "createdAt";
+    let Some(text) = object.text(NAME)? else { return Ok(None) };
+    let at = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));
+    // A year of four digits is all that is printed.
+    match at.filter(|at| (0..=9999).contains(&at.year())) {
+        Some(at) => Ok(Some(millis(at))),
+        None => Err(object.refuse(NAME, "Must be an RFC 3339 time")),
+    }
+}
