@@ -59,7 +59,8 @@ fn data(user: Uuid, event: UserEvent, level: Level) -> Option<Map<String, Value>
 /// The user as the API shows it.
 fn body(user: Uuid, encoded: EncodedPersonal) -> Value {
     let personal = personal::decode(encoded);
-    let mut body = Map::from_iter([("id".to_owned(), json!(user)), ("claims".to_owned(), personal.claims.into())]);
+    let mut body =
+        Map::from_iter([("id".to_owned(), json!(user)), ("claims".to_owned(), personal.claims.into())]);
     if let Some(link) = personal.authentication_provider {
         body.insert("authenticationProvider".to_owned(), json!(link));
     }
@@ -78,9 +79,10 @@ mod tests {
     const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
 
     fn personal() -> EncodedPersonal {
-        let personal: Personal =
-            serde_json::from_value(json!({"claims": {"b": 1, "a": 2}, "authenticationProvider": {"subjectId": "s"}}))
-                .unwrap();
+        let personal: Personal = serde_json::from_value(
+            json!({"claims": {"b": 1, "a": 2}, "authenticationProvider": {"subjectId": "s"}}),
+        )
+        .unwrap();
         personal::encode(personal)
     }
 

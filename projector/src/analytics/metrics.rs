@@ -5,7 +5,11 @@ use std::sync::LazyLock;
 
 // Registering fails only where the name is taken; then nothing is counted, and nothing else suffers.
 static DERIVED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
-    register_int_counter!("rollcall_analytics_derived_total", "SUCCESS events derived from the log and committed").ok()
+    register_int_counter!(
+        "rollcall_analytics_derived_total",
+        "SUCCESS events derived from the log and committed"
+    )
+    .ok()
 });
 static LAG: LazyLock<Option<IntGauge>> = LazyLock::new(|| {
     register_int_gauge!(

@@ -67,7 +67,10 @@ impl Pending {
 
     /// The ripe records that may be settled: all of a partition whose outcomes are known (`rejected` by partition), or that needs none.
     /// They stay here until [`Pending::forget`].
-    pub(super) fn settled(&self, rejected: &BTreeMap<i32, HashSet<i64>>) -> (Vec<Settled>, Vec<&AnalyticEvent>) {
+    pub(super) fn settled(
+        &self,
+        rejected: &BTreeMap<i32, HashSet<i64>>,
+    ) -> (Vec<Settled>, Vec<&AnalyticEvent>) {
         let (mut settled, mut successes) = (Vec::new(), Vec::new());
         let none = HashSet::new();
         for (partition, queue) in &self.0 {
@@ -96,8 +99,12 @@ impl Pending {
 
 impl Queue {
     fn span(&self, partition: i32) -> Option<Span> {
-        let mut offsets =
-            self.candidates.iter().take(self.ripe).filter(|candidate| candidate.success.is_some()).map(|c| c.offset);
+        let mut offsets = self
+            .candidates
+            .iter()
+            .take(self.ripe)
+            .filter(|candidate| candidate.success.is_some())
+            .map(|c| c.offset);
         let first = offsets.next()?;
         Some(Span { partition, first, last: offsets.last().unwrap_or(first) })
     }

@@ -45,8 +45,11 @@ const CONSUMER: &[(&str, &str)] = &[
     ("statistics.interval.ms", "5000"),
 ];
 /// What exactly-once stands on.
-const CONSUMER_MUST: &[(&str, &str)] =
-    &[("isolation.level", "read_committed"), ("enable.auto.commit", "false"), ("auto.offset.reset", "earliest")];
+const CONSUMER_MUST: &[(&str, &str)] = &[
+    ("isolation.level", "read_committed"),
+    ("enable.auto.commit", "false"),
+    ("auto.offset.reset", "earliest"),
+];
 const PRODUCER_MUST: &[(&str, &str)] = &[("transaction.timeout.ms", "10000"), ("message.timeout.ms", "8000")];
 
 /// What sessions are opened with.
@@ -72,9 +75,7 @@ impl Configs {
     }
 }
 
-fn pairs<'a>(
-    pairs: impl Iterator<Item = &'a (&'a str, &'a str)>,
-) -> impl Iterator<Item = (String, String)> {
+fn pairs<'a>(pairs: impl Iterator<Item = &'a (&'a str, &'a str)>) -> impl Iterator<Item = (String, String)> {
     pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
 }
 

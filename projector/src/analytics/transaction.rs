@@ -50,7 +50,8 @@ impl Transactions {
         successes: &[&AnalyticEvent],
     ) -> anyhow::Result<()> {
         self.producer.begin_transaction()?;
-        let outcome = self.fill(group, settled, successes).and_then(|()| Ok(self.producer.commit_transaction(CALL)?));
+        let outcome =
+            self.fill(group, settled, successes).and_then(|()| Ok(self.producer.commit_transaction(CALL)?));
         if outcome.is_err() {
             // Of no use, and refused, where the producer is dead or the commit is under way: whoever comes next finds out which.
             let _ = self.producer.abort_transaction(ABORT);
@@ -76,7 +77,8 @@ impl Transactions {
 
     fn send(&self, event: &AnalyticEvent) -> anyhow::Result<()> {
         let value = event.value();
-        let record = BaseRecord::to(&self.target).key(&event.request_id).payload(&value).headers(headers(event));
+        let record =
+            BaseRecord::to(&self.target).key(&event.request_id).payload(&value).headers(headers(event));
         match self.producer.send(record) {
             // It would never fit, and must not keep all others from following.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
