@@ -1,0 +1,53 @@
+# The ways to build, start and check Rollcall. `make help` lists them.
+
+CARGO ?= cargo
+BINARIES := rollcall command-service query-service projector
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install run build test fmt fmt-check lint doc deny unit suite bench clean
+
+help: ## List what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+install: ## Install what is missing here: PostgreSQL, Redis, a JRE, Maven, libraries
+	@scripts/install.sh
+
+# Not a child of a shell but in its place: so a signal to make reaches it.
+run: install build ## Run the whole service on http://127.0.0.1:8080 until Ctrl-C
+	@exec target/release/rollcall run
+
+build: ## Build the release binaries into target/release
+	@$(CARGO) build --release --locked $(addprefix --bin ,$(BINARIES))
+
+test: ## Run every check there is
+	@scripts/install.sh test
+	@$(MAKE) --no-print-directory fmt-check lint unit doc deny suite
+
+fmt: ## Format the code
+	@$(CARGO) fmt --all
+
+fmt-check: ## Refuse code that is not formatted
+	@$(CARGO) fmt --all --check
+
+lint: ## Clippy, where a warning is an error
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+unit: ## Unit and property tests
+	@$(CARGO) test --locked --workspace --exclude tests
+
+doc: ## Build the documentation, where a warning is an error
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+deny: ## Check the dependencies' licences, origins and known vulnerabilities
+	@scripts/deny.sh
+
+suite: ## Integration tests, on a stack of their own
+	@$(CARGO) build --locked --workspace --bins
+	@$(CARGO) test --locked -p tests
+
+bench: ## Measure against the twins
+	@echo "The benchmark comes with a later change." >&2; exit 1
+
+clean: ## Remove what was built, and the data of the local default
+	@scripts/clean.sh

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Installs what `make run` needs and this machine lacks, by apt-get. With the argument `test`: what `make test` needs, too.
+# Nothing that it installs is left running: rollcall starts its own PostgreSQL, Redis and Kafka.
+set -euo pipefail
+
+say() { printf 'install: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+any_file() { [ -e "$1" ]; } # called with a pattern: the first match, or the pattern itself
+
+packages=()
+want() { packages+=("$@"); }
+
+has cargo && has rustc || fail "no Rust toolchain: get one from https://rustup.rs, then run this again"
+
+any_file /usr/lib/postgresql/*/bin/initdb || has initdb || want postgresql
+has redis-server || want redis-server
+has java || want default-jre-headless
+has mvn || want maven
+has setpriv || want util-linux
+has g++ || want g++
+has make || want make
+has pkg-config || want pkg-config
+any_file /usr/include/openssl/ssl.h || want libssl-dev
+any_file /usr/include/zlib.h || want zlib1g-dev
+if [ "${1:-}" = test ]; then
+    has nginx || [ -x /usr/sbin/nginx ] || want nginx-light
+    has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
+fi
+
+[ ${#packages[@]} -gt 0 ] || exit 0
+
+has apt-get || fail "no apt-get here; install by other means what these Debian packages have: ${packages[*]}"
+if [ "$(id -u)" -eq 0 ]; then
+    root=()
+elif has sudo; then
+    root=(sudo)
+else
+    fail "neither root nor sudo; ask the administrator for: apt-get install ${packages[*]}"
+fi
+
+say "installing ${packages[*]}"
+
+# Debian starts a service when it is installed, and makes a PostgreSQL cluster. For this one installation it is told not to.
+policy=/usr/sbin/policy-rc.d
+clusters=/etc/postgresql-common/createcluster.conf
+if [ ! -e "$policy" ]; then
+    trap '"${root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+    "${root[@]}" chmod 755 "$policy"
+fi
+if [[ " ${packages[*]} " == *" postgresql "* ]] && [ ! -e "$clusters" ]; then
+    "${root[@]}" mkdir -p "${clusters%/*}"
+    echo 'create_main_cluster = false' | "${root[@]}" tee "$clusters" >/dev/null
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+"${root[@]}" apt-get -qq update
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -qq --no-install-recommends \
+    -o Dpkg::Options::=--force-confold install "${packages[@]}" >&2
+
+# Nor are they to start with the machine; those that were here before are left as they are.
+for service in redis-server nginx; do
+    if [[ " ${packages[*]} " == *" $service"* ]] && has systemctl; then
+        "${root[@]}" systemctl disable --quiet "$service" 2>/dev/null || true
+    fi
+done
+say "done"

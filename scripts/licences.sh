@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Licences, bans and origins of the dependencies, as deny.toml has them, without cargo-deny.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo metadata --format-version 1 --locked --filter-platform x86_64-unknown-linux-gnu | python3 scripts/licences.py
