@@ -1,6 +1,7 @@
 //! Folds the log into the read model: the only one that writes it.
 
 pub mod analytics;
+mod ask;
 pub mod batch;
 mod body;
 pub mod fence;
@@ -18,6 +19,7 @@ mod state;
 mod status;
 pub mod store;
 
+pub use generation::{RebuildProgress, RebuildReport, rebuild};
 pub use migrate::migrate;
 pub use running::{Running, start};
 pub use status::{PartitionStatus, status};

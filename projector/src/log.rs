@@ -2,7 +2,6 @@
 //! them from Postgres; those that Kafka keeps are only for its own tools.
 
 use crate::record::{Partition, Record, Topic};
-use anyhow::Context as _;
 use rdkafka::{
     ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
@@ -29,21 +28,21 @@ const QUEUE: usize = 1_024;
 /// How long a poll waits for a record; a record that comes ends it at once.
 const POLL: Duration = Duration::from_millis(100);
 /// How long the broker may take to answer a question.
-const ASK: Duration = Duration::from_secs(5);
+pub(crate) const ASK: Duration = Duration::from_secs(5);
 /// How often Kafka is told how far the fold has come.
 const TELL: Duration = Duration::from_secs(5);
 
 /// The ends of a partition's log: the first offset that is there, and the one after the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
+pub(crate) struct Ends {
     /// The first offset.
-    pub low: i64,
+    pub(crate) low: i64,
     /// One after the last.
-    pub high: i64,
+    pub(crate) high: i64,
 }
 
 /// What the consumer has to say.
-pub enum Event {
+pub(crate) enum Event {
     /// A record.
     Record(Box<Record>),
     /// These partitions are ours: from where are they to be read?
@@ -58,28 +57,28 @@ pub enum Event {
 }
 
 /// Offsets by partition, shared between the fold and the consumer.
-pub type Offsets = Arc<Mutex<BTreeMap<Partition, i64>>>;
+pub(crate) type Offsets = Arc<Mutex<BTreeMap<Partition, i64>>>;
 
 /// What both sides see.
 #[derive(Clone, Default)]
-pub struct Shared {
+pub(crate) struct Shared {
     stop: Arc<AtomicBool>,
     rejoin: Arc<AtomicBool>,
     reassign: Arc<AtomicBool>,
     /// Whether the brokers can be reached.
-    pub is_up: Arc<AtomicBool>,
+    pub(crate) is_up: Arc<AtomicBool>,
     /// Up to where the fold has come.
-    pub folded: Offsets,
+    pub(crate) folded: Offsets,
     /// The ends of the logs.
-    pub ends: Offsets,
+    pub(crate) ends: Offsets,
 }
 
 /// The consumer in its thread.
-pub struct Consumer {
+pub(crate) struct Consumer {
     /// What both sides see.
-    pub shared: Shared,
+    pub(crate) shared: Shared,
     /// What the consumer has to say.
-    pub events: mpsc::Receiver<Event>,
+    pub(crate) events: mpsc::Receiver<Event>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,7 +89,7 @@ struct Context {
 }
 
 /// The topic of that name in Kafka.
-fn topic_of(topics: &Topics, name: &str) -> Option<Topic> {
+pub(crate) fn topic_of(topics: &Topics, name: &str) -> Option<Topic> {
     match name {
         name if name == topics.users => Some(Topic::Users),
         name if name == topics.credentials => Some(Topic::Credentials),
@@ -99,7 +98,7 @@ fn topic_of(topics: &Topics, name: &str) -> Option<Topic> {
 }
 
 /// The name of a topic in Kafka.
-pub fn name_of(topics: &Topics, topic: Topic) -> &str {
+pub(crate) fn name_of(topics: &Topics, topic: Topic) -> &str {
     match topic {
         Topic::Users => &topics.users,
         Topic::Credentials => &topics.credentials,
@@ -187,7 +186,7 @@ impl Consumer {
     ///
     /// # Errors
     /// The settings don't make a client.
-    pub fn start(settings: &Settings, partitions: u32, shared: Shared) -> anyhow::Result<Self> {
+    pub(crate) fn start(settings: &Settings, partitions: u32, shared: Shared) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::channel(QUEUE);
         let topics = Topics::new(&settings.topic_prefix);
         let context = Context { topics: topics.clone(), events: sender.clone(), shared: shared.clone() };
@@ -198,7 +197,7 @@ impl Consumer {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
-            .set("session.timeout.ms", "10000")
+            .set("session.timeout.ms", "6000")
             .set("fetch.wait.max.ms", "50")
             .set("fetch.min.bytes", "1")
             .set("queued.min.messages", "20000")
@@ -213,17 +212,17 @@ impl Consumer {
     }
 
     /// Leaves the group and joins it again: another owner has been there, so the group knows better.
-    pub fn rejoin(&self) {
+    pub(crate) fn rejoin(&self) {
         self.shared.rejoin.store(true, Ordering::Relaxed);
     }
 
     /// Has the same partitions asked for again, to be read from other offsets.
-    pub fn reassign(&self) {
+    pub(crate) fn reassign(&self) {
         self.shared.reassign.store(true, Ordering::Relaxed);
     }
 
     /// Leaves the group and ends the thread.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         // What the thread still wants to say is not heard, and a question not answered.
         drop(self.events);
@@ -310,47 +309,4 @@ impl Thread {
             let _ = self.consumer.commit(&list, CommitMode::Async);
         }
     }
-}
-
-/// How many partitions the topics have.
-///
-/// # Errors
-/// Kafka can't be asked, or the two topics differ.
-pub async fn partitions(settings: &Settings) -> anyhow::Result<u32> {
-    let topics = Topics::new(&settings.topic_prefix);
-    let config = kafka::client_config(settings)?;
-    tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
-        let count = |name: &str| -> anyhow::Result<usize> {
-            let metadata = consumer.fetch_metadata(Some(name), ASK)?;
-            let topic = metadata.topics().first().context("no such topic")?;
-            anyhow::ensure!(topic.error().is_none() && !topic.partitions().is_empty(), "{name} is not there");
-            Ok(topic.partitions().len())
-        };
-        let (users, credentials) = (count(&topics.users)?, count(&topics.credentials)?);
-        anyhow::ensure!(users == credentials, "the topics have {users} and {credentials} partitions");
-        Ok(u32::try_from(users)?)
-    })
-    .await?
-}
-
-/// The ends of partitions' logs.
-///
-/// # Errors
-/// Kafka can't be asked.
-pub async fn ends(
-    settings: &Settings,
-    partitions: Vec<Partition>,
-) -> anyhow::Result<BTreeMap<Partition, Ends>> {
-    let topics = Topics::new(&settings.topic_prefix);
-    let config = kafka::client_config(settings)?;
-    tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
-        let ask = |(topic, partition): Partition| -> anyhow::Result<(Partition, Ends)> {
-            let (low, high) = consumer.fetch_watermarks(name_of(&topics, topic), partition, ASK)?;
-            Ok(((topic, partition), Ends { low, high }))
-        };
-        partitions.into_iter().map(ask).collect()
-    })
-    .await?
 }

@@ -9,14 +9,14 @@ const SPAN: Duration = Duration::from_secs(600);
 
 /// Counts the users that were parked lately.
 #[derive(Debug, Default)]
-pub struct Parked {
+pub(crate) struct Parked {
     since: Option<Instant>,
     count: usize,
 }
 
 impl Parked {
     /// Whether so many more may be parked; counts them if so.
-    pub fn admit(&mut self, more: usize, now: Instant) -> bool {
+    pub(crate) fn admit(&mut self, more: usize, now: Instant) -> bool {
         if more == 0 {
             return true;
         }

@@ -1,10 +1,11 @@
 //! The fold loop: one batch after the other, from the log into the read model.
 
 use crate::{
+    ask,
     batch::{Batch, Effects},
     fence::{Epochs, Fate},
     generation,
-    log::{self, Consumer, Ends, Event, Shared},
+    log::{Consumer, Ends, Event, Shared},
     metrics, migrate,
     park::Parked,
     record::{Partition, Record, Topic},
@@ -66,7 +67,7 @@ pub(crate) async fn supervise(parts: Parts) {
 async fn work(parts: Parts) -> Result<(), End> {
     let Parts { settings, pool, link, shared, state, stop } = parts;
     stop.retry("preparing topics and read model", async || migrate::migrate(&settings).await).await?;
-    let partitions = stop.retry("asking for the topics", async || log::partitions(&settings).await).await?;
+    let partitions = stop.retry("asking for the topics", async || ask::partitions(&settings).await).await?;
     let live = stop.retry("asking for the live generation", async || live(&pool).await).await?;
     let consumer = Consumer::start(&settings, partitions, shared.clone())
         .map_err(|error| Halt(format!("the log's consumer can't be made: {error:#}")))?;

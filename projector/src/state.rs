@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 /// Where the projector is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Not at work yet.
     Starting,
     /// At work.
@@ -26,11 +26,11 @@ pub enum State {
 /// Something that only a person can put right.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Halt(pub String);
+pub(crate) struct Halt(pub(crate) String);
 
 /// Why the projector's work ended.
 #[derive(Debug)]
-pub enum End {
+pub(crate) enum End {
     /// It was asked to.
     Stopping,
     /// A person is needed.
@@ -45,17 +45,17 @@ impl From<Halt> for End {
 
 /// The wish to stop. Cheap to clone.
 #[derive(Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
     /// The wish, and the hand that makes it.
-    pub fn new() -> (watch::Sender<bool>, Self) {
+    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);
         (sender, Self(receiver))
     }
 
     /// Resolves once it is wished, or nobody is left to wish it.
-    pub async fn wished(&self) {
+    pub(crate) async fn wished(&self) {
         let _ = self.0.clone().wait_for(|stop| *stop).await;
     }
 
@@ -63,7 +63,7 @@ impl Stop {
     ///
     /// # Errors
     /// [`End::Stopping`].
-    pub async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, End> {
+    pub(crate) async fn unless<T>(&self, work: impl Future<Output = T>) -> Result<T, End> {
         tokio::select! {
             biased;
             () = self.wished() => Err(End::Stopping),
@@ -75,7 +75,7 @@ impl Stop {
     ///
     /// # Errors
     /// [`End::Stopping`].
-    pub async fn retry<T, E: std::fmt::Display>(
+    pub(crate) async fn retry<T, E: std::fmt::Display>(
         &self,
         what: &'static str,
         mut work: impl AsyncFnMut() -> Result<T, E>,
@@ -94,7 +94,7 @@ impl Stop {
 }
 
 /// Mounts the projector's health checks.
-pub fn mount(
+pub(crate) fn mount(
     health: &Health,
     pool: PgPool,
     redis: Arc<AtomicBool>,

@@ -1,7 +1,7 @@
 //! How far the projector has come, for operators.
 
 use crate::{
-    log,
+    ask, log,
     record::{Partition, Topic},
     store::postgres,
 };
@@ -50,7 +50,7 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
     .await?;
     pool.close().await;
     let partitions: Vec<_> = rows.iter().filter_map(|row| Some((Topic::named(&row.1)?, row.2))).collect();
-    let ends = log::ends(settings, partitions).await.unwrap_or_default();
+    let ends = ask::ends(settings, partitions).await.unwrap_or_default();
     let next = redis_next(settings, &rows).await.unwrap_or_default();
     Ok(rows.into_iter().map(|row| line(row, &ends, &next)).collect())
 }

@@ -1,5 +1,12 @@
 //! Generations of the read model: each is the log, folded by one version of the code.
 
+mod builder;
+mod promote;
+mod rebuild;
+mod replay;
+
+pub use rebuild::{Phase, RebuildProgress, RebuildReport, rebuild};
+
 use crate::migrate;
 use sqlx::{AssertSqlSafe, PgConnection};
 

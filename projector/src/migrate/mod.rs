@@ -1,6 +1,6 @@
 //! Schema and topics, made where they are missing.
 
-use crate::{generation, log, record::Topic};
+use crate::{ask, generation, record::Topic};
 use service_kit::{
     database::{self, Role},
     kafka,
@@ -24,7 +24,7 @@ const VIEWS: &str = include_str!("views.sql");
 /// Kafka or Postgres can't be reached, or a topic breaks a promise.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     kafka::ensure_topics(settings).await?;
-    let partitions = log::partitions(settings).await?;
+    let partitions = ask::partitions(settings).await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     let migrated = schema(&pool, partitions).await;
     pool.close().await;

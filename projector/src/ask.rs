@@ -1,0 +1,56 @@
+//! Questions to the brokers about the two topics.
+
+use crate::{
+    log::{ASK, Ends, name_of},
+    record::Partition,
+};
+use anyhow::Context as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use service_kit::{
+    kafka::{self, Topics},
+    settings::Settings,
+};
+use std::collections::BTreeMap;
+
+/// How many partitions the topics have.
+///
+/// # Errors
+/// Kafka can't be asked, or the two topics differ.
+pub(crate) async fn partitions(settings: &Settings) -> anyhow::Result<u32> {
+    let topics = Topics::new(&settings.topic_prefix);
+    let config = kafka::client_config(settings)?;
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let count = |name: &str| -> anyhow::Result<usize> {
+            let metadata = consumer.fetch_metadata(Some(name), ASK)?;
+            let topic = metadata.topics().first().context("no such topic")?;
+            anyhow::ensure!(topic.error().is_none() && !topic.partitions().is_empty(), "{name} is not there");
+            Ok(topic.partitions().len())
+        };
+        let (users, credentials) = (count(&topics.users)?, count(&topics.credentials)?);
+        anyhow::ensure!(users == credentials, "the topics have {users} and {credentials} partitions");
+        Ok(u32::try_from(users)?)
+    })
+    .await?
+}
+
+/// The ends of partitions' logs.
+///
+/// # Errors
+/// Kafka can't be asked.
+pub(crate) async fn ends(
+    settings: &Settings,
+    partitions: Vec<Partition>,
+) -> anyhow::Result<BTreeMap<Partition, Ends>> {
+    let topics = Topics::new(&settings.topic_prefix);
+    let config = kafka::client_config(settings)?;
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let ask = |(topic, partition): Partition| -> anyhow::Result<(Partition, Ends)> {
+            let (low, high) = consumer.fetch_watermarks(name_of(&topics, topic), partition, ASK)?;
+            Ok(((topic, partition), Ends { low, high }))
+        };
+        partitions.into_iter().map(ask).collect()
+    })
+    .await?
+}
