@@ -6,7 +6,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use events_schema::millis;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 /// What is printed is unpadded; padding is tolerated in what is read.
@@ -59,7 +59,8 @@ fn part(query: &str, name: &str) -> Option<String> {
 fn read(created_at: &str, id: &str) -> Option<Cursor> {
     // As a query string a plain `+` of an offset (`+02:00`) reads as a space.
     let created_at = OffsetDateTime::parse(&created_at.replace(' ', "+"), &Rfc3339).ok()?;
-    // Postgres knows years up to 294276 and this crate up to 9999; RFC 3339 has four digits. Nothing to bound.
+    // At the end of the year 9999 an offset may lead out of what can be printed; in UTC nothing is left to go wrong.
+    let created_at = created_at.checked_to_offset(UtcOffset::UTC)?;
     Some(Cursor { created_at, id: lowest_uuid(id)? })
 }
 
@@ -114,6 +115,7 @@ mod tests {
             "createdAt=today&id=a",
             "createdAt=2020-08-25T06:46:09.510Z&id=g",
             "createdAt=2020-08-25T06:46:09.510Z&id=0-",
+            "createdAt=9999-12-31T23:59:59-23:59&id=a",
         ] {
             assert_eq!(decode(bad).unwrap_err(), "Invalid value", "{bad}");
         }

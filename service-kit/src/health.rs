@@ -21,7 +21,16 @@ type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Syn
 /// The checks of `/health/ready`. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Health {
-    checks: Arc<RwLock<Vec<(&'static str, Check)>>>,
+    checks: Arc<RwLock<Vec<Named>>>,
+}
+
+/// A check under the name of its dependency.
+#[derive(Clone)]
+struct Named {
+    name: &'static str,
+    check: Check,
+    /// Whether nothing works without it.
+    is_needed: bool,
 }
 
 /// What a dependency's check found.
@@ -29,7 +38,11 @@ pub struct Health {
 #[serde(tag = "status", rename_all = "lowercase")]
 enum Dependency {
     Up,
-    Down { reason: String },
+    Down {
+        reason: String,
+        #[serde(skip)]
+        is_needed: bool,
+    },
 }
 
 /// The body of `/health/ready`.
@@ -46,19 +59,32 @@ impl Health {
         name: &'static str,
         check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     ) {
-        let mut checks = self.checks.write().unwrap_or_else(PoisonError::into_inner);
-        checks.push((name, Arc::new(check)));
+        self.push(Named { name, check: Arc::new(check), is_needed: true });
     }
 
-    /// Whether every dependency is up.
+    /// Adds a dependency whose loss makes the process slower and nothing else: it is named with its state like any other,
+    /// but the process is ready without it.
+    pub fn add_optional(
+        &self,
+        name: &'static str,
+        check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    ) {
+        self.push(Named { name, check: Arc::new(check), is_needed: false });
+    }
+
+    fn push(&self, named: Named) {
+        self.checks.write().unwrap_or_else(PoisonError::into_inner).push(named);
+    }
+
+    /// Whether every dependency is up that is needed.
     pub async fn is_ready(&self) -> bool {
-        self.dependencies().await.values().all(Dependency::is_up)
+        self.dependencies().await.values().all(Dependency::can_do)
     }
 
     /// Asks all dependencies at once.
     async fn dependencies(&self) -> BTreeMap<&'static str, Dependency> {
         let checks = self.checks.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let asked = checks.into_iter().map(async |(name, check)| (name, Dependency::ask(check).await));
+        let asked = checks.into_iter().map(async |named| (named.name, Dependency::ask(named).await));
         join_all(asked).await.into_iter().collect()
     }
 
@@ -75,16 +101,17 @@ impl Health {
 }
 
 impl Dependency {
-    async fn ask(check: Check) -> Self {
+    async fn ask(Named { check, is_needed, .. }: Named) -> Self {
         match tokio::time::timeout(CHECK_TIMEOUT, check()).await {
             Ok(Ok(())) => Self::Up,
-            Ok(Err(reason)) => Self::Down { reason },
-            Err(_) => Self::Down { reason: "no answer within a second".to_owned() },
+            Ok(Err(reason)) => Self::Down { reason, is_needed },
+            Err(_) => Self::Down { reason: "no answer within a second".to_owned(), is_needed },
         }
     }
 
-    fn is_up(&self) -> bool {
-        matches!(self, Self::Up)
+    /// Up, or not needed.
+    fn can_do(&self) -> bool {
+        !matches!(self, Self::Down { is_needed: true, .. })
     }
 }
 
@@ -93,7 +120,7 @@ async fn live() -> HttpResponse {
 }
 
 fn report(dependencies: BTreeMap<&'static str, Dependency>) -> HttpResponse {
-    let is_ready = dependencies.values().all(Dependency::is_up);
+    let is_ready = dependencies.values().all(Dependency::can_do);
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     let status = if is_ready { "ready" } else { "not ready" };
     response.insert_header(NOT_CACHED).json(Report { status, dependencies })
@@ -122,6 +149,11 @@ mod tests {
         health.add("postgres", || Box::pin(future::ready(Ok(()))));
         let up = json!({"status": "ready", "dependencies": {"postgres": {"status": "up"}}});
         assert_eq!(ready(health.clone()).await, (StatusCode::OK, up));
+
+        health.add_optional("cache", || Box::pin(future::ready(Err("gone".to_owned()))));
+        let (status, body) = ready(health.clone()).await;
+        assert_eq!((status, &body["status"]), (StatusCode::OK, &json!("ready")));
+        assert_eq!(body["dependencies"]["cache"], json!({"status": "down", "reason": "gone"}));
 
         health.add("kafka", || Box::pin(future::ready(Err("no broker".to_owned()))));
         health.add("redis", || Box::pin(future::pending()));
