@@ -2,7 +2,7 @@
 
 use crate::{
     routes,
-    store::{Link, Reader, Store},
+    store::{Link, Reader, Store, check_redis},
 };
 use actix_web::web::{Data, ServiceConfig};
 use anyhow::Context as _;
@@ -48,15 +48,20 @@ pub async fn start(
         .context("REDIS_URL: must be a redis:// URL")?;
     let store = Store::open(settings)?;
     let progress = Progress::start(store.pool().clone());
-    watch(health, &store);
+    watch(health, &store, &redis);
     Ok(App { authenticator, recorder, store, redis, progress, patience: settings.visibility_timeout })
 }
 
-fn watch(health: &Health, store: &Store) {
-    let store = store.clone();
+/// Without Redis reads go on, only slower; without Postgres few do.
+fn watch(health: &Health, store: &Store, redis: &redis::Client) {
+    let (store, redis) = (store.clone(), redis.clone());
     health.add("postgres", move || {
         let store = store.clone();
         Box::pin(async move { store.check().await })
+    });
+    health.add_optional("redis", move || {
+        let redis = redis.clone();
+        Box::pin(async move { check_redis(&redis).await })
     });
 }
 

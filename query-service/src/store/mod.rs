@@ -5,7 +5,7 @@ mod link;
 mod postgres;
 mod redis;
 
-pub(crate) use link::Link;
+pub(crate) use link::{Link, check as check_redis};
 
 use self::{layout::Layout, postgres::Postgres, redis::Cache};
 use crate::{criteria::Criteria, page::Page};
