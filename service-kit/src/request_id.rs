@@ -30,7 +30,8 @@ impl RequestId {
     }
 }
 
-fn is_sane(id: &str) -> bool {
+/// Whether a text from outside has the form of a request's id, and so may be printed as it is.
+pub fn is_sane(id: &str) -> bool {
     (1..=128).contains(&id.len())
         && id.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
 }

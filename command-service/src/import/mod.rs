@@ -57,7 +57,7 @@ struct Fact {
 type Identity = (Uuid, Uuid);
 
 /// Imports lines for a tenant. With `wait`, returns once everything that went in is visible; else once the log has it.
-/// `on_progress` is called now and then. A bad line stops nothing; it is in the report.
+/// `on_progress` is called now and then, with the bad lines that were found since. A bad line stops nothing.
 ///
 /// # Errors
 /// The input can't be read, a store can't be reached, or what went in does not become visible. What went in by then stays in, and
@@ -68,7 +68,7 @@ pub async fn run(
     kind: Kind,
     input: impl BufRead + Send,
     wait: bool,
-    mut on_progress: impl FnMut(&Progress) + Send,
+    mut on_progress: impl FnMut(&Progress, &[BadLine]) + Send,
 ) -> anyhow::Result<Report> {
     let pool = database::pool(settings.database_url()?, Role::Reader, 2)?;
     let positions = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
@@ -76,9 +76,10 @@ pub async fn run(
     anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
     let mut feed = Feed::new(log(settings, kind)?, partitions);
     let mut lines = Lines::new(input, LONGEST);
-    let (mut progress, mut bad, mut recent) = (Progress::default(), Vec::new(), Recent::default());
+    let (mut progress, mut recent) = (Progress::default(), Recent::default());
     let known = Known { pool: &pool, tenant, kind };
     loop {
+        let mut bad = Vec::new();
         let read =
             facts(&mut lines, tenant, kind, &mut progress, &mut bad).context("the input can't be read")?;
         let there = known.of(&read.facts).await.context("the read model can't be asked what it knows")?;
@@ -90,7 +91,7 @@ pub async fn run(
                 progress.appended += 1;
             }
         }
-        on_progress(&progress);
+        on_progress(&progress, &bad);
         if read.is_end {
             break;
         }
@@ -99,11 +100,11 @@ pub async fn run(
     if wait {
         wait::until_visible(&pool, kind, &reached, |awaited| {
             progress.awaited = awaited;
-            on_progress(&progress);
+            on_progress(&progress, &[]);
         })
         .await?;
     }
-    Ok(Report::new(&progress, bad))
+    Ok(Report::new(&progress))
 }
 
 fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {

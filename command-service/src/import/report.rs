@@ -1,8 +1,5 @@
 //! How far an import is, and what came of it.
 
-/// Bad lines that are kept; of the others only the number.
-const KEPT: usize = 1_000;
-
 /// A line that did not go in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
@@ -38,26 +35,22 @@ pub struct Report {
     pub appended: u64,
     /// Lines whose facts were there before.
     pub already_there: u64,
-    /// The first thousand bad lines.
-    pub bad: Vec<BadLine>,
-    /// How many bad lines there were in all.
-    pub bad_count: u64,
+    /// Bad lines.
+    pub bad: u64,
     /// Bytes read.
     pub bytes: u64,
 }
 
 impl Report {
-    pub(super) fn new(progress: &Progress, bad: Vec<BadLine>) -> Self {
-        let Progress { read, bytes, appended, already_there, bad: bad_count, awaited: _ } = *progress;
-        Self { read, appended, already_there, bad, bad_count, bytes }
+    pub(super) fn new(progress: &Progress) -> Self {
+        let Progress { read, bytes, appended, already_there, bad, awaited: _ } = *progress;
+        Self { read, appended, already_there, bad, bytes }
     }
 }
 
 impl Progress {
     pub(super) fn refuse(&mut self, bad: &mut Vec<BadLine>, line: u64, reason: String) {
         self.bad += 1;
-        if bad.len() < KEPT {
-            bad.push(BadLine { line, reason });
-        }
+        bad.push(BadLine { line, reason });
     }
 }
