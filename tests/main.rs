@@ -8,7 +8,7 @@ mod suite;
 
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
-use tests::Stack;
+use tests::{Stack, remove_scratch};
 
 /// Tests at a time, when nothing is said: the stack works too, and the machine may be small.
 const THREADS: usize = 3;
@@ -18,7 +18,12 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     let conclusion = libtest_mimic::run(&arguments, suite::trials());
     match Stack::if_started().map_or(Ok(()), Stack::stop) {
-        Ok(()) => conclusion.exit_code(),
+        // The files of a run that failed are kept: they say why.
+        Ok(()) if conclusion.has_failed() => conclusion.exit_code(),
+        Ok(()) => {
+            remove_scratch();
+            ExitCode::SUCCESS
+        }
         Err(wrong) => {
             eprintln!("{wrong}");
             ExitCode::FAILURE

@@ -31,5 +31,5 @@ pub use process::Process;
 pub use processes::processes_of;
 pub use raw::raw;
 pub use redis_server::RedisServer;
-pub use stack::{Stack, scratch, workspace};
+pub use stack::{Stack, remove_scratch, scratch, workspace};
 pub use until::until;

@@ -175,13 +175,28 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member has a parent")
 }
 
-/// A new directory below the build's own, world-traversable as a database that runs as another user needs it.
+/// Where this run keeps its files: below the build's own directory.
+static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
+    let target = profile_dir().parent().expect("a profile is in a target dir").to_owned();
+    target.join("tmp").join(format!("run-{}", short_id()))
+});
+
+fn short_id() -> String {
+    Uuid::new_v4().simple().to_string()[..8].to_owned()
+}
+
+/// Removes the files of this run.
+pub fn remove_scratch() {
+    // Nothing to remove is as good.
+    let _ = fs::remove_dir_all(&*RUN);
+}
+
+/// A new directory of this run.
 ///
 /// # Panics
 /// It can't be made.
 pub fn scratch(name: &str) -> PathBuf {
-    let dir = profile_dir().parent().expect("a profile is in a target dir").join("tmp");
-    let dir = dir.join(format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..8]));
+    let dir = RUN.join(format!("{name}-{}", short_id()));
     fs::create_dir_all(&dir).expect("a scratch directory");
     dir
 }

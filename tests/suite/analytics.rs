@@ -244,7 +244,7 @@ async fn all_after(stack: &Stack, api: &Api) -> Vec<Record> {
 pub async fn nothing_of_the_person_is_in_the_topic(stack: &'static Stack) {
     let api = stack.tenant();
     let marker = format!("marker{}", Uuid::new_v4().simple());
-    let link = json!({ "subjectId": marker, "url": marker });
+    let link = json!({ "subjectId": marker, "url": format!("https://{marker}.example") });
     let user = json!({ "claims": { "name": marker, "n": [marker] }, "authenticationProvider": link });
     let id = api.create(user.clone()).await.expect(201).id();
     api.get(&id).await.expect(200);

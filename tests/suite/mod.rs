@@ -85,7 +85,7 @@ suite! {
             numbers_are_compared_by_value,
             texts_are_matched_exactly,
             the_link_is_matched_by_any_of_its_parts,
-            a_long_subject_is_found,
+            a_long_link_is_found,
             found_users_come_in_pages,
             changes_are_found_and_what_was_before_is_not,
             search_agrees_with_postgres;
