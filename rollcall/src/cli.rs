@@ -1,6 +1,6 @@
 //! The command line: verbs in, exit codes out (0 done, 1 failed or the answer is no, 2 wrong usage).
 
-use crate::verbs::{env, migrate, run, token};
+use crate::verbs::{env, log, migrate, projection, run, token};
 use clap::{Parser, Subcommand};
 use std::{
     io::{Write, stderr},
@@ -23,6 +23,8 @@ enum Verb {
     Env(env::Args),
     Token(token::Args),
     Migrate(migrate::Args),
+    Log(log::Args),
+    Projection(projection::Args),
 }
 
 impl Verb {
@@ -32,6 +34,8 @@ impl Verb {
             Self::Env(args) => env::env(&args),
             Self::Token(args) => token::token(&args),
             Self::Migrate(args) => migrate::migrate(&args).await,
+            Self::Log(args) => log::log(&args).await,
+            Self::Projection(args) => projection::projection(&args).await,
         }
     }
 }

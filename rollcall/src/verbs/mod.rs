@@ -1,8 +1,12 @@
 //! One file for each verb: its arguments, and the few calls that it is made of.
 
+mod bar;
 pub(crate) mod env;
+pub(crate) mod log;
 pub(crate) mod migrate;
+pub(crate) mod projection;
 pub(crate) mod run;
+mod table;
 pub(crate) mod token;
 mod welcome;
 

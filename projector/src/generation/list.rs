@@ -1,0 +1,73 @@
+//! What an operator asks of generations.
+
+use super::drop_generation;
+use crate::{migrate, store::postgres};
+use service_kit::settings::Settings;
+use time::OffsetDateTime;
+
+/// A generation.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Generation {
+    /// Its number.
+    pub id: i32,
+    /// `building`, `live` or `retired`.
+    pub state: String,
+    /// When it was begun.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it became the live one.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub promoted_at: Option<OffsetDateTime>,
+    /// Offsets that it has folded, of both topics.
+    pub folded: i64,
+}
+
+type Row = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i64);
+
+/// Every generation, the oldest first.
+///
+/// # Errors
+/// Postgres can't be asked.
+pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>> {
+    let pool = postgres::pool(settings)?;
+    let all: Vec<Row> = sqlx::query_as(
+        "SELECT g.id, g.state, g.created_at, g.promoted_at, coalesce(sum(c.next_offset), 0)::bigint AS folded \
+         FROM rollcall.generations g LEFT JOIN rollcall.checkpoints c ON c.generation = g.id GROUP BY g.id ORDER BY g.id",
+    )
+    .fetch_all(&pool)
+    .await?;
+    pool.close().await;
+    Ok(all.into_iter().map(Generation::from).collect())
+}
+
+impl From<Row> for Generation {
+    fn from((id, state, created_at, promoted_at, folded): Row) -> Self {
+        Self { id, state, created_at, promoted_at, folded }
+    }
+}
+
+/// Drops a retired generation with its tables.
+///
+/// # Errors
+/// There is no such generation, it is not a retired one, or Postgres can't be asked.
+pub async fn drop_retired(settings: &Settings, generation: i32) -> anyhow::Result<()> {
+    let pool = postgres::pool(settings)?;
+    let mut transaction = pool.begin().await?;
+    migrate::lock(&mut transaction).await?;
+    let state: Option<String> = sqlx::query_scalar("SELECT state FROM rollcall.generations WHERE id = $1")
+        .bind(generation)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    match state.as_deref() {
+        Some("retired") => drop_generation(&mut transaction, generation).await?,
+        Some("live") => anyhow::bail!("generation {generation} is the live one"),
+        Some(_) => anyhow::bail!(
+            "generation {generation} is being built; the next rebuild drops what a broken-off one has left"
+        ),
+        None => anyhow::bail!("there is no generation {generation}"),
+    }
+    transaction.commit().await?;
+    pool.close().await;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! `rollcall log …`: what goes into the log, and what is in it.
+
+mod import;
+mod reader;
+mod stats;
+mod summary;
+mod tail;
+
+use clap::Subcommand;
+
+/// Imports into the log and shows what is in it
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Import(import::Args),
+    Tail(tail::Args),
+    Stats(stats::Args),
+}
+
+pub(crate) async fn log(args: &Args) -> anyhow::Result<()> {
+    match &args.verb {
+        Verb::Import(args) => import::import(args).await,
+        Verb::Tail(args) => tail::tail(args).await,
+        Verb::Stats(args) => stats::stats(args).await,
+    }
+}

@@ -1,0 +1,89 @@
+//! A reader of the log that belongs to no group and leaves no trace.
+
+use anyhow::Context as _;
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, StreamConsumer},
+};
+use service_kit::{kafka, settings::Settings};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// For one answer of the broker.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Beginning,
+    End,
+    Time(OffsetDateTime),
+}
+
+/// A consumer at the given place in every partition of the topics.
+pub(super) async fn read(settings: &Settings, topics: Vec<String>, from: From) -> anyhow::Result<StreamConsumer> {
+    let config = config(settings)?;
+    let assign = move || {
+        let consumer: StreamConsumer = config.create()?;
+        let list = places(&consumer, &topics, from)?;
+        consumer.assign(&list)?;
+        anyhow::Ok(consumer)
+    };
+    tokio::task::spawn_blocking(assign).await?
+}
+
+fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
+    let mut config = kafka::client_config(settings)?;
+    // The group is never joined, but the client asks for a name.
+    config
+        .set("group.id", format!("{}rollcall-log", settings.topic_prefix))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "100");
+    Ok(config)
+}
+
+fn places(consumer: &StreamConsumer, topics: &[String], from: From) -> anyhow::Result<TopicPartitionList> {
+    let offset = match from {
+        From::Beginning => Offset::Beginning,
+        From::End => Offset::End,
+        From::Time(time) => Offset::Offset(i64::try_from(time.unix_timestamp_nanos() / 1_000_000)?),
+    };
+    let mut list = TopicPartitionList::new();
+    for topic in topics {
+        for partition in partitions(consumer, topic)? {
+            list.add_partition_offset(topic, partition, offset)?;
+        }
+    }
+    match from {
+        From::Time(_) => consumer.offsets_for_times(list, ANSWER).context("the log can't be asked for a time"),
+        From::Beginning | From::End => Ok(list),
+    }
+}
+
+fn partitions(consumer: &impl Consumer, topic: &str) -> anyhow::Result<Vec<i32>> {
+    // Of all topics: asking for one by name would make a broker create it.
+    let metadata = consumer.fetch_metadata(None, ANSWER).context("KAFKA_BROKERS: no broker answers")?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.with_context(|| format!("there is no topic {topic}: run `rollcall migrate` first"))?;
+    let mut partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
+    partitions.sort_unstable();
+    Ok(partitions)
+}
+
+/// The first offset of each partition of a topic, and the one after its last.
+pub(super) async fn ends(settings: &Settings, topic: &str) -> anyhow::Result<Vec<(i32, i64, i64)>> {
+    let (config, topic) = (config(settings)?, topic.to_owned());
+    let ask = move || {
+        let consumer: BaseConsumer = config.create()?;
+        let partitions = partitions(&consumer, &topic)?;
+        let ends = partitions.into_iter().map(|partition| {
+            let (first, end) = consumer.fetch_watermarks(&topic, partition, ANSWER)?;
+            anyhow::Ok((partition, first, end))
+        });
+        ends.collect()
+    };
+    tokio::task::spawn_blocking(ask).await?
+}

@@ -1,0 +1,145 @@
+//! `rollcall log stats`
+
+use super::{
+    super::{print, table::Table},
+    reader,
+};
+use crate::settings;
+use anyhow::Context as _;
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier},
+    client::DefaultClientContext,
+};
+use serde::Serialize;
+use service_kit::{
+    kafka::{self, Topics},
+    settings::Settings,
+};
+use std::time::Duration;
+
+/// Shows how much is in each topic, partition by partition, and how long it is kept
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// JSON lines, one for each topic
+    #[arg(long)]
+    json: bool,
+}
+
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A topic. Its records are counted by offsets, in which the marks of transactions count too.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Topic {
+    topic: String,
+    records: i64,
+    cleanup_policy: Option<String>,
+    /// -1: for ever.
+    retention_ms: Option<i64>,
+    /// -1: whatever its size.
+    retention_bytes: Option<i64>,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Serialize)]
+struct Partition {
+    partition: i32,
+    /// The first offset that is there.
+    first: i64,
+    /// The one after the last.
+    end: i64,
+    records: i64,
+}
+
+pub(crate) async fn stats(args: &Args) -> anyhow::Result<()> {
+    let settings = settings::completed()?;
+    let Topics { users, credentials, analytics } = Topics::new(&settings.topic_prefix);
+    let mut topics = Vec::new();
+    for name in [users, credentials, analytics] {
+        topics.push(topic(&settings, name).await?);
+    }
+    if args.json {
+        return topics.iter().try_for_each(|topic| print(serde_json::to_string(topic)?));
+    }
+    print(table(&topics))?;
+    topics.iter().try_for_each(|topic| print(format_args!("\n{}", in_words(topic))))
+}
+
+async fn topic(settings: &Settings, topic: String) -> anyhow::Result<Topic> {
+    let config = config(settings, &topic).await?;
+    let value = |key: &str| config.get(key).and_then(|entry| entry.value.clone());
+    let number = |key: &str| value(key).and_then(|text| text.parse().ok());
+    let partitions: Vec<_> = reader::ends(settings, &topic)
+        .await?
+        .into_iter()
+        .map(|(partition, first, end)| Partition { partition, first, end, records: end - first })
+        .collect();
+    Ok(Topic {
+        records: partitions.iter().map(|partition| partition.records).sum(),
+        cleanup_policy: value("cleanup.policy"),
+        retention_ms: number("retention.ms"),
+        retention_bytes: number("retention.bytes"),
+        topic,
+        partitions,
+    })
+}
+
+async fn config(settings: &Settings, topic: &str) -> anyhow::Result<ConfigResource> {
+    let admin: AdminClient<DefaultClientContext> = kafka::client_config(settings)?.create()?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER));
+    let specifier = ResourceSpecifier::Topic(topic);
+    let asked = admin.describe_configs([&specifier], &options).await;
+    let what = || format!("the configuration of topic {topic} can't be read");
+    asked.with_context(what)?.into_iter().next().with_context(what)?.with_context(what)
+}
+
+fn table(topics: &[Topic]) -> Table {
+    let mut table = Table::new(["topic", "partition", "first", "end", "records"]);
+    for topic in topics {
+        for Partition { partition, first, end, records } in &topic.partitions {
+            let [partition, first, end, records] =
+                [i64::from(*partition), *first, *end, *records].map(|n| n.to_string());
+            table.row([topic.topic.clone(), partition, first, end, records]);
+        }
+    }
+    table
+}
+
+fn in_words(topic: &Topic) -> String {
+    let policy = topic.cleanup_policy.as_deref().unwrap_or("unknown");
+    let (kept, size) = (kept(topic.retention_ms), size(topic.retention_bytes));
+    format!("{}: {} records, cleanup.policy {policy}, kept {kept}, {size}", topic.topic, topic.records)
+}
+
+fn kept(millis: Option<i64>) -> String {
+    const HOUR: i64 = 3_600_000;
+    match millis {
+        None => "for an unknown time".to_owned(),
+        Some(-1) => "for ever".to_owned(),
+        Some(millis) if millis % (24 * HOUR) == 0 => format!("for {} days", millis / (24 * HOUR)),
+        Some(millis) if millis % HOUR == 0 => format!("for {} hours", millis / HOUR),
+        Some(millis) => format!("for {millis} ms"),
+    }
+}
+
+fn size(bytes: Option<i64>) -> String {
+    match bytes {
+        None => "of an unknown size".to_owned(),
+        Some(-1) => "of any size".to_owned(),
+        Some(bytes) => format!("at most {bytes} bytes a partition"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_is_told_in_words() {
+        assert_eq!(kept(Some(-1)), "for ever");
+        assert_eq!(kept(Some(604_800_000)), "for 7 days");
+        assert_eq!(kept(Some(7_200_000)), "for 2 hours");
+        assert_eq!(kept(Some(1)), "for 1 ms");
+        assert_eq!(size(Some(-1)), "of any size");
+    }
+}

@@ -1,0 +1,25 @@
+//! `rollcall projection drop`
+
+use super::super::print;
+use crate::settings;
+use serde_json::json;
+
+/// Drops a retired generation with its tables
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Its number, as `projection list` shows it
+    #[arg(value_name = "N")]
+    generation: i32,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn drop(args: &Args) -> anyhow::Result<()> {
+    let generation = args.generation;
+    projector::drop_retired(&settings::completed()?, generation).await?;
+    if args.json {
+        return print(json!({"dropped": generation}));
+    }
+    print(format_args!("generation {generation} is gone"))
+}

@@ -1,0 +1,35 @@
+//! `rollcall projection list`
+
+use super::super::{
+    print,
+    table::{Table, cell},
+};
+use crate::settings;
+use events_schema::millis;
+
+/// Lists the generations of the read model
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
+    let generations = projector::generations(&settings::completed()?).await?;
+    if args.json {
+        return generations.iter().try_for_each(|generation| print(serde_json::to_string(generation)?));
+    }
+    let mut table = Table::new(["generation", "state", "created", "promoted", "folded"]);
+    for generation in generations {
+        let (created, promoted) = (millis(generation.created_at), generation.promoted_at.map(millis));
+        table.row([
+            generation.id.to_string(),
+            generation.state,
+            created.to_string(),
+            cell(promoted),
+            generation.folded.to_string(),
+        ]);
+    }
+    print(table)
+}

@@ -1,0 +1,153 @@
+//! `rollcall projection status`
+
+use super::super::{
+    print,
+    table::{Table, cell},
+};
+use crate::settings;
+use projector::PartitionStatus;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+use time::OffsetDateTime;
+
+/// Shows how far the live generation has come, partition by partition
+///
+/// next: the first offset that is not folded yet. redis: up to where the cache is written, after its generation. seconds: while records
+/// wait, the time since the last folded record was written. rate: records folded a second, as of now.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long the rate is measured.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    generation: Option<i32>,
+    /// Records that wait; missing where Kafka could not be asked.
+    lag: Option<i64>,
+    /// Records folded a second.
+    rate: f64,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Partition {
+    #[serde(flatten)]
+    status: PartitionStatus,
+    lag_seconds: Option<i64>,
+    rate: f64,
+}
+
+pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
+    let settings = settings::completed()?;
+    let (first, begin) = (projector::status(&settings).await?, Instant::now());
+    // The sample itself: a rate needs two looks.
+    tokio::time::sleep(SAMPLE).await;
+    let (second, took) = (projector::status(&settings).await?, begin.elapsed());
+    let status = Status::of(&first, second, took);
+    anyhow::ensure!(status.generation.is_some(), "there is no live generation: run `rollcall migrate` first");
+    if args.json {
+        return print(serde_json::to_string(&status)?);
+    }
+    print(table(&status))?;
+    print(format_args!(
+        "\ngeneration {}, lag {} records, {:.0} records/s",
+        cell(status.generation),
+        cell(status.lag),
+        status.rate
+    ))
+}
+
+impl Status {
+    fn of(first: &[PartitionStatus], second: Vec<PartitionStatus>, took: Duration) -> Self {
+        let now = OffsetDateTime::now_utc();
+        let generation = second.first().map(|status| status.generation);
+        let partitions: Vec<_> = second
+            .into_iter()
+            .map(|status| {
+                let lag_seconds = lag_seconds(&status, now);
+                Partition { rate: rate(first, &status, took), lag_seconds, status }
+            })
+            .collect();
+        let lag = partitions.iter().map(|partition| partition.status.lag).sum();
+        let rate = partitions.iter().map(|partition| partition.rate).sum();
+        Self { generation, lag, rate, partitions }
+    }
+}
+
+/// Zero across a switch of generations, which is no progress of the fold.
+fn rate(first: &[PartitionStatus], second: &PartitionStatus, took: Duration) -> f64 {
+    let place = |status: &PartitionStatus| (status.generation, status.partition, status.topic.clone());
+    let before = first.iter().find(|first| place(first) == place(second));
+    let folded = before.map_or(0, |before| second.next_offset - before.next_offset);
+    #[allow(clippy::cast_precision_loss)] // A rate for people.
+    let rate = folded as f64 / took.as_secs_f64();
+    (rate * 10.0).round() / 10.0
+}
+
+fn lag_seconds(status: &PartitionStatus, now: OffsetDateTime) -> Option<i64> {
+    match status.lag? {
+        0 => Some(0),
+        _ => Some((now - status.record_time?).whole_seconds().max(0)),
+    }
+}
+
+fn table(status: &Status) -> Table {
+    let mut table =
+        Table::new(["topic", "partition", "next", "redis", "end", "lag", "seconds", "rate", "epoch"]);
+    for Partition { status, lag_seconds, rate } in &status.partitions {
+        table.row([
+            status.topic.clone(),
+            status.partition.to_string(),
+            status.next_offset.to_string(),
+            cell(status.redis_next.as_ref()),
+            cell(status.log_end),
+            cell(status.lag),
+            cell(*lag_seconds),
+            format!("{rate:.0}"),
+            status.epoch.to_string(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(generation: i32, next_offset: i64, lag: Option<i64>) -> PartitionStatus {
+        PartitionStatus {
+            topic: "users".to_owned(),
+            partition: 3,
+            generation,
+            next_offset,
+            log_end: lag.map(|lag| next_offset + lag),
+            lag,
+            epoch: 1,
+            record_time: Some(OffsetDateTime::UNIX_EPOCH),
+            redis_next: None,
+        }
+    }
+
+    #[test]
+    fn a_rate_is_between_two_looks_at_one_generation() {
+        let took = Duration::from_millis(500);
+        let status = Status::of(&[at(1, 10, None)], vec![at(1, 25, Some(2))], took);
+        assert_eq!((status.generation, status.lag, status.rate), (Some(1), Some(2), 30.0));
+        assert_eq!(Status::of(&[at(1, 10, None)], vec![at(2, 25, None)], took).rate, 0.0);
+    }
+
+    #[test]
+    fn nothing_that_waits_is_no_time() {
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(90);
+        assert_eq!(lag_seconds(&at(1, 10, Some(0)), now), Some(0));
+        assert_eq!(lag_seconds(&at(1, 10, Some(5)), now), Some(90));
+        assert_eq!(lag_seconds(&at(1, 10, None), now), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! Columns for people.
+
+use std::fmt;
+
+/// Rows under a heading, each column as wide as its widest cell. Numbers stand to the right.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new<const N: usize>(heading: [&str; N]) -> Self {
+        Self { rows: vec![heading.map(str::to_owned).to_vec()] }
+    }
+
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.to_vec());
+    }
+
+    fn width(&self, column: usize) -> usize {
+        self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    }
+
+    fn is_number(&self, column: usize) -> bool {
+        let cells = || self.rows.iter().skip(1).filter_map(|row| row.get(column));
+        cells().all(|cell| cell == "-" || cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit()))
+            && cells().any(|cell| cell.parse::<f64>().is_ok())
+    }
+
+    fn line(&self, row: &[String]) -> String {
+        let cell = |(column, cell): (usize, &String)| {
+            let width = self.width(column);
+            if self.is_number(column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        };
+        row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.rows.iter().map(|row| self.line(row)).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// A cell for what may be missing.
+pub(crate) fn cell(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stand_to_the_left_and_numbers_to_the_right() {
+        let mut table = Table::new(["name", "n"]);
+        table.row(["a".to_owned(), "12345".to_owned()]);
+        table.row(["longer".to_owned(), cell(None::<i64>)]);
+        assert_eq!(table.to_string(), "name        n\na       12345\nlonger      -");
+    }
+}
