@@ -13,6 +13,8 @@ mod read_after;
 mod refusals;
 mod routes;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use app::{App, start};
 pub use routes::fallbacks;
