@@ -331,7 +331,7 @@ fn check_ends(offsets: &BTreeMap<Partition, i64>, ends: &BTreeMap<Partition, End
         if high < next || low > next {
             return Err(Halt(format!(
                 "the log is not the one that was folded: {topic} partition {partition} is folded up to offset {next}, \
-                 the log has {low} to {high}. Restore the log, or rebuild the read model"
+                 the log has {low} to {high}. Restore the log"
             )));
         }
     }

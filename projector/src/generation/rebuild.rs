@@ -81,6 +81,7 @@ pub async fn rebuild(
         .await?;
     anyhow::ensure!(is_alone, "another rebuild is at work");
     let partitions = whole_log(settings).await?;
+    check_end(settings, &pool, &partitions).await?;
     let generation = begin(&pool, partitions.len() / Topic::ALL.len()).await?;
     let mut builder = Builder::new(settings, pool.clone(), generation, &partitions).await?;
     let retired = build(&pool, &mut builder, &partitions, &mut progress).await?;
@@ -106,6 +107,20 @@ async fn whole_log(settings: &Settings) -> anyhow::Result<Vec<Partition>> {
         );
     }
     Ok(partitions)
+}
+
+/// The live generation must not be ahead of the log: what it has folded could never be folded again.
+async fn check_end(settings: &Settings, pool: &PgPool, partitions: &[Partition]) -> anyhow::Result<()> {
+    let ends = ask::ends(settings, partitions.to_vec()).await?;
+    let to = target(pool, partitions).await?;
+    let is_cut =
+        |(partition, next): &(&Partition, &i64)| ends.get(partition).is_none_or(|ends| ends.high < **next);
+    match to.iter().find(is_cut) {
+        None => Ok(()),
+        Some(((topic, partition), next)) => anyhow::bail!(
+            "the log is shorter than what is folded: {topic} partition {partition} does not reach offset {next}"
+        ),
+    }
 }
 
 /// Makes the new generation's tables; what a rebuild that failed left behind goes.
