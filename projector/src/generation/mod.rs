@@ -1,10 +1,12 @@
 //! Generations of the read model: each is the log, folded by one version of the code.
 
 mod builder;
+mod list;
 mod promote;
 mod rebuild;
 mod replay;
 
+pub use list::{Generation, drop_retired, generations};
 pub use rebuild::{Phase, RebuildProgress, RebuildReport, rebuild};
 
 use crate::migrate;
