@@ -3,6 +3,7 @@
 use crate::{
     ask, log,
     record::{Partition, Topic},
+    store,
     store::postgres,
 };
 use service_kit::settings::Settings;
@@ -30,8 +31,8 @@ pub struct PartitionStatus {
     /// Kafka's time of the last folded record.
     #[serde(with = "time::serde::rfc3339::option")]
     pub record_time: Option<OffsetDateTime>,
-    /// What `next` says in Redis: `<generation>/<offset>`; `None`: nothing, or Redis could not be asked.
-    pub redis_next: Option<String>,
+    /// Up to where this generation's cache is written; `None`: nothing is, or Redis could not be asked.
+    pub redis_next: Option<i64>,
 }
 
 type Row = (i32, String, i32, i64, i64, Option<OffsetDateTime>);
@@ -55,11 +56,11 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
     Ok(rows.into_iter().map(|row| line(row, &ends, &next)).collect())
 }
 
-fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, String>) -> PartitionStatus {
+fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, i64>) -> PartitionStatus {
     let (generation, topic, partition, next_offset, epoch, record_time) = row;
     let kind = Topic::named(&topic);
     let log_end = kind.and_then(|kind| ends.get(&(kind, partition))).map(|ends| ends.high);
-    let redis_next = next.get(&partition).filter(|_| kind == Some(Topic::Users)).cloned();
+    let redis_next = next.get(&partition).filter(|_| kind == Some(Topic::Users)).copied();
     let lag = log_end.map(|end| (end - next_offset).max(0));
     PartitionStatus {
         topic,
@@ -74,14 +75,16 @@ fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, St
     }
 }
 
-async fn redis_next(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<i32, String>> {
+async fn redis_next(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<i32, i64>> {
     let client = redis::Client::open(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let mut next = BTreeMap::new();
-    for partition in rows.iter().filter(|row| row.1 == Topic::Users.as_str()).map(|row| row.2) {
+    for (generation, _, partition, ..) in rows.iter().filter(|row| row.1 == Topic::Users.as_str()) {
         let key = format!("rollcall:{}{{{partition}}}:next", settings.topic_prefix);
         let value: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
-        next.extend(value.map(|value| (partition, value)));
+        next.extend(
+            value.and_then(|value| Some((*partition, store::redis::read_next(*generation, &value)?.1))),
+        );
     }
     Ok(next)
 }

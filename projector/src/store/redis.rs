@@ -21,6 +21,7 @@ use std::{
     time::Instant,
 };
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 /// Users that are written again at once after a loss.
 const CHUNK: i64 = 500;
@@ -52,6 +53,8 @@ pub struct Cache {
     pub leases: Leases,
     /// Partitions that are not level, with what their `next` says.
     behind: HashMap<i32, String>,
+    /// The nonces under which the others' caches began.
+    beginnings: HashMap<i32, String>,
     /// The last batch's scripts; nobody waits for them but the next one.
     sent: Option<JoinHandle<Written>>,
     seen: Option<Seen>,
@@ -66,6 +69,7 @@ impl Cache {
             link,
             leases: Leases::default(),
             behind: HashMap::new(),
+            beginnings: HashMap::new(),
             sent: None,
             seen: None,
         }
@@ -75,6 +79,7 @@ impl Cache {
     pub fn switch(&mut self, generation: i32) {
         self.generation = generation;
         self.behind.clear();
+        self.beginnings.clear();
     }
 
     /// Places marks and reads the server's clock; `None` where they can't be known to be placed.
@@ -151,7 +156,9 @@ impl Cache {
     }
 
     fn empty(&self, partition: i32, span: Span) -> Write {
-        let at = |offset: i64| format!("{}/{offset}", self.generation);
+        // A partition that was just taken over has no beginning that we know: nothing fits, and the answer says what is there.
+        let beginning = self.beginnings.get(&partition).map_or("unknown", String::as_str);
+        let at = |offset: i64| self.next(beginning, offset);
         Write { partition, start: at(span.from), end: at(span.next), entries: Vec::new() }
     }
 
@@ -214,7 +221,7 @@ impl Cache {
         let Some(sent) = self.sent.take() else { return };
         for (partition, end, answer) in sent.await.unwrap_or_default() {
             match answer {
-                Ok((next, ..)) if next == end => drop(self.behind.remove(&partition)),
+                Ok((next, ..)) if next == end => {}
                 Ok((next, ..)) => drop(self.behind.insert(partition, next)),
                 Err(error) => {
                     self.lost(category(&error));
@@ -235,30 +242,47 @@ impl Cache {
         self.behind.retain(|partition, _| positions.contains_key(partition));
         let Some((&partition, found)) = self.behind.iter().next() else { return Ok(()) };
         let to = positions.get(&partition).copied().unwrap_or_default();
-        let from = self.offset_in(found).filter(|from| *from <= to).unwrap_or(0);
+        let Some((beginning, from)) = read_next(self.generation, found).filter(|(_, from)| *from <= to)
+        else {
+            let (start, nonce) = (found.clone(), Uuid::new_v4().simple().to_string());
+            let end = self.next(&nonce, 0);
+            self.write_again(Write { partition, start, end, entries: Vec::new() }).await;
+            return Ok(());
+        };
+        if from == to {
+            self.beginnings.insert(partition, beginning.to_owned());
+            self.behind.remove(&partition);
+            return Ok(());
+        }
         let rows = store.bodies(partition, from, to, CHUNK).await?;
         let is_last = i64::try_from(rows.len())? < CHUNK;
         let end = rows.last().filter(|_| !is_last).map_or(to, |row| row.offset + 1);
-        let write = Write {
-            partition,
-            start: found.clone(),
-            end: format!("{}/{end}", self.generation),
-            entries: rows.into_iter().map(entry).collect(),
-        };
-        let Some(server) = self.link.server() else { return Ok(()) };
-        match self.call(server, write, None).await.2 {
-            Ok((next, ..)) if self.offset_in(&next) == Some(to) => drop(self.behind.remove(&partition)),
-            Ok((next, ..)) => drop(self.behind.insert(partition, next)),
-            Err(error) => drop(self.lost(category(&error))),
-        }
+        let (start, end) = (found.clone(), self.next(beginning, end));
+        let entries = rows.into_iter().map(entry).collect();
+        self.write_again(Write { partition, start, end, entries }).await;
         Ok(())
     }
 
-    fn offset_in(&self, next: &str) -> Option<i64> {
-        let (generation, offset) = next.split_once('/')?;
-        (generation.parse() == Ok(self.generation)).then_some(())?;
-        offset.parse().ok()
+    /// Writes without a lease, and keeps what `next` says then.
+    async fn write_again(&mut self, write: Write) {
+        let Some(server) = self.link.server() else { return };
+        let partition = write.partition;
+        match self.call(server, write, None).await.2 {
+            Ok((next, ..)) => drop(self.behind.insert(partition, next)),
+            Err(error) => drop(self.lost(category(&error))),
+        }
     }
+
+    fn next(&self, beginning: &str, offset: i64) -> String {
+        format!("{}/{beginning}/{offset}", self.generation)
+    }
+}
+
+/// Beginning and offset of a `next`, if it is of that generation.
+pub(crate) fn read_next(generation: i32, next: &str) -> Option<(&str, i64)> {
+    let mut parts = next.splitn(3, '/');
+    (parts.next()?.parse() == Ok(generation)).then_some(())?;
+    Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
 /// A user as the cache's keys name it.

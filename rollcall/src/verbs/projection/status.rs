@@ -106,7 +106,7 @@ fn table(status: &Status) -> Table {
             status.topic.clone(),
             status.partition.to_string(),
             status.next_offset.to_string(),
-            cell(status.redis_next.as_ref()),
+            cell(status.redis_next),
             cell(status.log_end),
             cell(status.lag),
             cell(*lag_seconds),
