@@ -3,6 +3,8 @@
 //! `fixtures/<type>/<case>.json`: `key`, `headers`, `value` and `expected`: what the record is read as, or `{"error": …}`, or
 //! `"skipped"` for a type that this build need not know.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use events_schema::{
     CredentialRecord, DecodeError, EventType, Timestamp, UserKey, UserRecord, decode_credential, decode_user,
 };

@@ -1,5 +1,7 @@
 //! For any event: what is written is read back as it was. For anything else: an answer, and no panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use events_schema::{
     CredentialRecord, Envelope, EventType, Headers, TenantId, Timestamp, UserKey, UserRecord,
     credential::{CredentialEvent, CredentialIssued, CredentialStatusChanged, Status},

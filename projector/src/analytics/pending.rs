@@ -77,7 +77,7 @@ impl Pending {
             let needed = queue.span(*partition).is_some();
             let Some(rejected) = rejected.get(partition).or((!needed).then_some(&none)) else { continue };
             let ripe = || queue.candidates.iter().take(queue.ripe);
-            let Some(last) = ripe().last() else { continue };
+            let Some(last) = ripe().next_back() else { continue };
             settled.push(Settled { partition: *partition, next: last.offset + 1 });
             let accepted = ripe().filter(|candidate| !rejected.contains(&candidate.offset));
             successes.extend(accepted.filter_map(|candidate| candidate.success.as_ref()));
@@ -106,7 +106,7 @@ impl Queue {
             .filter(|candidate| candidate.success.is_some())
             .map(|c| c.offset);
         let first = offsets.next()?;
-        Some(Span { partition, first, last: offsets.last().unwrap_or(first) })
+        Some(Span { partition, first, last: offsets.next_back().unwrap_or(first) })
     }
 }
 

@@ -41,7 +41,8 @@ const OF_A_STREAM: &str = "{spinner} {binary_bytes}  {msg}  {elapsed}";
 
 pub(crate) async fn import(args: &Args) -> anyhow::Result<()> {
     let settings = settings::completed()?;
-    let (input, total) = open(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
+    let (input, total) =
+        open(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
     let kind = if args.credentials { Kind::Credentials } else { Kind::Users };
     let mut screen = Screen::new(args, total);
     let on_progress = |progress: &Progress, bad: &[BadLine]| screen.show(progress, bad);
@@ -62,7 +63,7 @@ fn open(file: &Path) -> std::io::Result<(Input, Option<u64>)> {
     }
     let file = File::open(file)?;
     let metadata = file.metadata()?;
-    Ok((Box::new(BufReader::with_capacity(1 << 20, file)), metadata.is_file().then(|| metadata.len())))
+    Ok((Box::new(BufReader::with_capacity(1 << 20, file)), metadata.is_file().then_some(metadata.len())))
 }
 
 /// What is seen while it goes on.

@@ -21,7 +21,11 @@ pub(super) enum From {
 }
 
 /// A consumer at the given place in every partition of the topics.
-pub(super) async fn read(settings: &Settings, topics: Vec<String>, from: From) -> anyhow::Result<StreamConsumer> {
+pub(super) async fn read(
+    settings: &Settings,
+    topics: Vec<String>,
+    from: From,
+) -> anyhow::Result<StreamConsumer> {
     let config = config(settings)?;
     let assign = move || {
         let consumer: StreamConsumer = config.create()?;
@@ -58,7 +62,9 @@ fn places(consumer: &StreamConsumer, topics: &[String], from: From) -> anyhow::R
         }
     }
     match from {
-        From::Time(_) => consumer.offsets_for_times(list, ANSWER).context("the log can't be asked for a time"),
+        From::Time(_) => {
+            consumer.offsets_for_times(list, ANSWER).context("the log can't be asked for a time")
+        }
         From::Beginning | From::End => Ok(list),
     }
 }

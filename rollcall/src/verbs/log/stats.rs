@@ -61,8 +61,8 @@ pub(crate) async fn stats(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return topics.iter().try_for_each(|topic| print(serde_json::to_string(topic)?));
     }
-    print(table(&topics))?;
-    topics.iter().try_for_each(|topic| print(format_args!("\n{}", in_words(topic))))
+    print(format_args!("{}\n", table(&topics)))?;
+    topics.iter().try_for_each(|topic| print(in_words(topic)))
 }
 
 async fn topic(settings: &Settings, topic: String) -> anyhow::Result<Topic> {

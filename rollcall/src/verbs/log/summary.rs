@@ -38,7 +38,8 @@ impl Summary {
             topic: message.topic().to_owned(),
             partition: message.partition(),
             offset: message.offset(),
-            time: header(message, "ce_time").or_else(|| Timestamp::from_unix_millis(message.timestamp().to_millis()?)),
+            time: header(message, "ce_time")
+                .or_else(|| Timestamp::from_unix_millis(message.timestamp().to_millis()?)),
             id: header(message, "ce_id"),
             event_type: token(message, "ce_type"),
             tenant_id: key.as_ref().map(|key| key.tenant.to_string()),
