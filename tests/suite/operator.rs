@@ -60,7 +60,7 @@ pub async fn a_bad_setting_is_refused_by_name(stack: &'static Stack) {
 
 pub async fn migrate_may_run_again(stack: &'static Stack) {
     stack.cli().run(&["migrate"]).expect(0);
-    stack.cli().run(&["migrate", "--json"]).expect(0).json();
+    stack.cli().run(&["migrate"]).expect(0);
 }
 
 pub async fn a_file_of_users_goes_in_once(stack: &'static Stack) {
@@ -164,8 +164,12 @@ pub async fn the_log_can_be_watched(stack: &'static Stack) {
     let status = stack.cli().run(&["projection", "status", "--json"]).expect(0);
     assert!(!status.json_lines().is_empty());
     assert!(!stack.cli().run(&["projection", "list", "--json"]).expect(0).json_lines().is_empty());
-    stack.cli().run(&["dead-letters", "list", "--json"]).expect(0).json_lines();
     api.get(&id).await.expect(200);
+}
+
+pub async fn dead_letters_can_be_listed(stack: &'static Stack) {
+    stack.cli().run(&["dead-letters", "list"]).expect(0);
+    stack.cli().run(&["dead-letters", "list", "--json"]).expect(0).json_lines();
 }
 
 pub async fn a_taken_port_stops_the_start(stack: &'static Stack) {

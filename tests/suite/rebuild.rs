@@ -82,15 +82,16 @@ pub async fn a_lost_read_model_comes_back_from_the_log(stack: &'static Stack) {
 
 /// Writes and reads until told to stop; no read may fail or run backwards.
 async fn load(api: &Api, stop: &AtomicBool) {
-    let id = api.user(json!({ "n": 0 })).await;
+    let mark = Uuid::new_v4().to_string();
+    let id = api.user(json!({ mark.as_str(): 0 })).await;
     for n in 1.. {
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        let put = api.update(&id, json!({ "claims": { "n": n } })).await;
-        let version = put.expect(200).version();
+        let claims = json!({ mark.as_str(): n });
+        let version = api.update(&id, json!({ "claims": claims })).await.expect(200).version();
         assert_eq!(api.get(&id).await.expect(200).version(), version);
-        assert_eq!(api.search(json!({ "claims": { "n": n } })).await.expect(200).ids(), [id.as_str()]);
+        assert_eq!(api.search(json!({ "claims": claims })).await.expect(200).ids(), [id.as_str()]);
     }
 }
 
