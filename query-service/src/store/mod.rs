@@ -54,7 +54,7 @@ impl Store {
         self.postgres.check().await.map_err(|error| cause(&error))
     }
 
-    /// Closes the connections to Postgres.
+    /// Closes the connections that nobody needs without requests.
     pub(crate) async fn close(&self) {
         self.postgres.close().await;
     }

@@ -46,9 +46,9 @@ impl Postgres {
         sqlx::query("SELECT 1").execute(&self.reads).await.map(drop)
     }
 
+    /// Closes what only requests use. Whoever follows the projector's progress does so to the very end, on the other pool.
     pub(super) async fn close(&self) {
         self.searches.close().await;
-        self.reads.close().await;
     }
 
     pub(super) async fn user(&self, key: &UserKey) -> sqlx::Result<Option<User>> {
