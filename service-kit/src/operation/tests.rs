@@ -195,3 +195,37 @@ async fn a_panic_has_its_end() {
     assert!(panicked.is_err());
     bench.assert_failed("InternalServerError");
 }
+
+#[actix_web::test]
+async fn what_must_not_end_halfway_outlives_its_client() {
+    let mut bench = Bench::new();
+    let (go_on, told) = tokio::sync::oneshot::channel::<()>();
+    let (request, mut payload) = bench.request("users:write").set_payload("ok").to_http_parts();
+    let payload = <Payload as actix_web::FromRequest>::from_request(&request, &mut payload).await.unwrap();
+    let parse =
+        |_: &HttpRequest, _: Bytes| Parsed { start: Data::default(), fail: Data::default(), input: Ok(()) };
+    let handle = |_: Call, (): ()| async {
+        let _ = told.await;
+        Ok(Done { response: Plain, success: Some(data(json!({"id": "u"}))) })
+    };
+    let runtime = Handle::current();
+    let mut call = Box::pin(run_to_end(&bench.frame, &runtime, &SPEC, &request, payload, parse, handle));
+    assert!(futures_util::FutureExt::now_or_never(&mut call).is_none());
+    drop(call);
+    go_on.send(()).unwrap();
+    let mut types = Vec::new();
+    for _ in 0..2 {
+        types.push(bench.events.next().await.unwrap().event_type);
+    }
+    assert_eq!(types, ["USER_UPDATE_START", "USER_UPDATE_SUCCESS"]);
+    assert!(bench.recorded().is_empty());
+}
+
+/// An answer that can be sent between threads.
+struct Plain;
+
+impl From<Plain> for HttpResponse {
+    fn from(Plain: Plain) -> Self {
+        HttpResponse::Ok().finish()
+    }
+}
