@@ -18,7 +18,7 @@ pub use decode::{CredentialRecord, DecodeError, UserRecord, decode_credential, d
 pub use digest::creation_digest;
 pub use envelope::{CONTENT_TYPE, Envelope, EventType, Headers, SOURCE};
 pub use key::{InvalidTenant, TenantId, UserKey};
-pub use timestamp::{Timestamp, millis};
+pub use timestamp::{InvalidTimestamp, Timestamp, millis};
 
 /// Base names of the topics; a deployment may put a prefix before them.
 pub mod topics {

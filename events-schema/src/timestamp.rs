@@ -9,9 +9,15 @@ use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
-/// Cuts `at` to milliseconds, in UTC: the precision of the log.
+/// A text that is no RFC 3339 time, or one that falls out of the calendar in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an RFC 3339 time")]
+pub struct InvalidTimestamp;
+
+/// Cuts `at` to milliseconds, in UTC: the precision of the log. A time at the edge of the calendar that UTC has no date for stays
+/// at its own offset's edge.
 pub fn millis(at: OffsetDateTime) -> Timestamp {
-    let at = at.to_offset(UtcOffset::UTC);
+    let at = at.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| at.replace_offset(UtcOffset::UTC));
     Timestamp(at.replace_millisecond(at.millisecond()).unwrap_or(at))
 }
 
@@ -50,10 +56,11 @@ impl fmt::Display for Timestamp {
 }
 
 impl FromStr for Timestamp {
-    type Err = time::error::Parse;
+    type Err = InvalidTimestamp;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        OffsetDateTime::parse(text, &Rfc3339).map(millis)
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp)?;
+        at.checked_to_offset(UtcOffset::UTC).map(millis).ok_or(InvalidTimestamp)
     }
 }
 
@@ -93,5 +100,12 @@ mod tests {
         let at: Timestamp = "2020-08-25T08:46:09.51099+02:00".parse().unwrap();
         assert_eq!(at.to_string(), "2020-08-25T06:46:09.510Z");
         assert_eq!(Timestamp::from_unix_millis(at.unix_millis()), Some(at));
+    }
+
+    #[test]
+    fn what_utc_has_no_date_for_is_refused() {
+        for edge in ["9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59", "today"] {
+            assert_eq!(edge.parse::<Timestamp>(), Err(InvalidTimestamp), "{edge}");
+        }
     }
 }
