@@ -60,7 +60,8 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTimestamp)?;
-        at.checked_to_offset(UtcOffset::UTC).map(millis).ok_or(InvalidTimestamp)
+        let at = at.checked_to_offset(UtcOffset::UTC).filter(|at| (0..=9999).contains(&at.year()));
+        at.map(millis).ok_or(InvalidTimestamp)
     }
 }
 
