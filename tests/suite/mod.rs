@@ -150,7 +150,6 @@ suite! {
             a_bad_line_stops_nothing,
             credentials_go_in_and_are_listed,
             the_log_can_be_watched,
-            dead_letters_can_be_listed,
             a_taken_port_stops_the_start,
             a_second_start_in_the_same_home_is_refused;
         apart:

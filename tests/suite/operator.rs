@@ -167,11 +167,6 @@ pub async fn the_log_can_be_watched(stack: &'static Stack) {
     api.get(&id).await.expect(200);
 }
 
-pub async fn dead_letters_can_be_listed(stack: &'static Stack) {
-    stack.cli().run(&["dead-letters", "list"]).expect(0);
-    stack.cli().run(&["dead-letters", "list", "--json"]).expect(0).json_lines();
-}
-
 pub async fn a_taken_port_stops_the_start(stack: &'static Stack) {
     let port = free_port();
     let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();

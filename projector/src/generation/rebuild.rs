@@ -111,8 +111,9 @@ async fn whole_log(settings: &Settings) -> anyhow::Result<Vec<Partition>> {
 
 /// The live generation must not be ahead of the log: what it has folded could never be folded again.
 async fn check_end(settings: &Settings, pool: &PgPool, partitions: &[Partition]) -> anyhow::Result<()> {
-    let ends = ask::ends(settings, partitions.to_vec()).await?;
+    // In this order: the log and the live generation both go on meanwhile.
     let to = target(pool, partitions).await?;
+    let ends = ask::ends(settings, partitions.to_vec()).await?;
     let is_cut =
         |(partition, next): &(&Partition, &i64)| ends.get(partition).is_none_or(|ends| ends.high < **next);
     match to.iter().find(is_cut) {
