@@ -19,9 +19,7 @@ mod state;
 mod status;
 pub mod store;
 
-pub use generation::{
-    Generation, Phase, RebuildProgress, RebuildReport, drop_retired, generations, rebuild,
-};
+pub use generation::{Generation, Phase, RebuildProgress, RebuildReport, drop_retired, generations, rebuild};
 pub use migrate::migrate;
 pub use running::{Running, start};
 pub use status::{PartitionStatus, status};

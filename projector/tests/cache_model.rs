@@ -197,7 +197,8 @@ impl Cache {
     }
 
     fn put(&self, data: &mut Data, version: u8, body: bool) {
-        let newer = data.entry.is_none_or(|(there, has_body)| version > there || (version == there && !has_body));
+        let newer =
+            data.entry.is_none_or(|(there, has_body)| version > there || (version == there && !has_body));
         if version > 0 && (newer || !self.keeps(Without::NeverOlder)) {
             data.entry = Some((version, body));
         }
@@ -260,7 +261,11 @@ impl Model for Cache {
             let run = state.servers[p.connection].run;
             let alone = p.leased_run.is_none_or(|leased| leased == run) || state.now >= p.lease_until;
             let between = p.marking && self.keeps(Without::NoWriteBetween);
-            if room && !between && matches!(p.seen, Some((_, _, true))) && (alone || !self.keeps(Without::SameServer)) {
+            if room
+                && !between
+                && matches!(p.seen, Some((_, _, true)))
+                && (alone || !self.keeps(Without::SameServer))
+            {
                 actions.push(Action::SendWrite(i));
             }
             if state.faults < FAULTS {
@@ -357,7 +362,10 @@ fn no_stale_read_with_all_rules() {
 /// Stops at the first stale read.
 fn stale_read_without(rule: Without) {
     let checker = Cache(rule).checker().target_max_depth(DEPTH).spawn_bfs().join();
-    assert!(checker.discovery("a trusted body is what Postgres shows").is_some(), "{rule:?} is not needed by the model");
+    assert!(
+        checker.discovery("a trusted body is what Postgres shows").is_some(),
+        "{rule:?} is not needed by the model"
+    );
 }
 
 macro_rules! each_rule_is_needed {

@@ -1,7 +1,7 @@
 //! The service as a whole: what it starts, mounts and stops.
 
 use crate::{
-    routes,
+    contract, routes,
     store::{Link, Reader, Store, check_redis},
 };
 use actix_web::web::{Data, ServiceConfig};
@@ -77,6 +77,7 @@ impl App {
             patience: self.patience,
         };
         routes::mount(config, &Data::new(queries));
+        contract::mount(config);
     }
 
     /// Lets go of the stores. No request may be left.

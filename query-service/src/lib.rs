@@ -5,6 +5,7 @@
 
 mod app;
 mod condition;
+mod contract;
 mod criteria;
 mod events;
 mod page;

@@ -16,7 +16,7 @@ use service_kit::{operation::Call, problem::Problem, server::method_not_allowed}
 const ROOTS: [&str; 2] = ["/core/v1/users", "/v1/users"];
 
 /// Every path of the contract with all its methods, whoever takes them.
-const CONTRACT: &[(&str, &str)] = &[
+pub(crate) const CONTRACT: &[(&str, &str)] = &[
     ("/core/v1/users", "GET, POST"),
     ("/core/v1/users/search", "POST"),
     ("/core/v1/users/{id}", "GET, PUT, DELETE"),
