@@ -1,20 +1,11 @@
 //! The refusals of a write in the words of the API.
 
 use crate::{append::AppendError, domain::decide::Refusal, shown::LONGEST};
-use service_kit::{
-    json,
-    problem::{Code, Detail, Location, Problem},
-};
+use service_kit::problem::{Code, Detail, Location, Problem};
 use uuid::Uuid;
 
 /// Seconds after which a client may well try again.
 const SOON: u64 = 1;
-
-/// 400 about a place in the body. Its value stays unsaid: it may be a claim.
-pub(crate) fn body(refusal: json::Refusal) -> Problem {
-    let param = if refusal.path.is_empty() { "body".to_owned() } else { refusal.path };
-    Problem::invalid(None, refusal.msg, param, Location::Body)
-}
 
 /// 400 about a header.
 pub(crate) fn header(name: &'static str, msg: &'static str) -> Problem {

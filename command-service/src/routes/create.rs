@@ -48,7 +48,7 @@ pub(super) async fn create(service: Data<Service>, request: HttpRequest, payload
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Create> {
-    let personal = personal(body).map_err(problems::body);
+    let personal = personal(body).map_err(Problem::from);
     let mut start = analytics::Data::default();
     if let (true, Ok(personal)) = (is_full, &personal) {
         start.full = in_full(Some(&personal.claims), personal.authentication_provider.as_ref());

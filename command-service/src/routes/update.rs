@@ -6,7 +6,7 @@ use super::{
     change::{Change, change},
     in_full, path_id,
 };
-use crate::{domain::user::Command, headers, problems, shape::Object};
+use crate::{domain::user::Command, headers, shape::Object};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
@@ -48,7 +48,7 @@ fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Change> {
             return Parsed { start: nothing(), fail: nothing(), input: Err(problem) };
         }
     };
-    let fields = fields(id, body).map_err(problems::body);
+    let fields = fields(id, body).map_err(Problem::from);
     let mut start = about(id);
     if let (true, Ok((claims, link))) = (is_full, &fields) {
         start.full = in_full(Some(claims), link.as_ref());

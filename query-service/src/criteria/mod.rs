@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use service_kit::{
     analytics::Data,
     cursor::Cursor,
-    json::{self, Refusal},
+    json,
     problem::{Location, Problem},
     query::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest},
 };
@@ -66,9 +66,9 @@ pub(crate) fn read(body: &[u8], is_full: bool, refusals: &mut Refusals) -> (Opti
 }
 
 fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
-    match json::parse(body, DEPTH).map_err(refused)? {
+    match json::parse(body, DEPTH).map_err(Problem::from)? {
         Value::Object(members) => Ok(members),
-        _ => Err(invalid("", "Not an object")),
+        _ => Err(invalid("body", "Not an object")),
     }
 }
 
@@ -79,7 +79,7 @@ fn text(claims: &Map<String, Value>) -> Option<String> {
 
 fn claims(claims: Option<&Value>) -> Result<Option<&Map<String, Value>>, Problem> {
     if let Some(claims) = claims {
-        json::check_claims_limits(claims, "claims").map_err(refused)?;
+        json::check_claims_limits(claims, "claims").map_err(Problem::from)?;
     }
     object(claims, "claims")
 }
@@ -138,10 +138,6 @@ fn only(known: &[&str], members: &Map<String, Value>, root: &str, refusals: &mut
         let name: String = name.chars().take(256).collect();
         refusals.add(invalid(&format!("{root}{name}"), "Unknown field"));
     }
-}
-
-fn refused(refusal: Refusal) -> Problem {
-    invalid(&refusal.path, refusal.msg)
 }
 
 /// 400 about a place in the body. The value stays out of it: it may be somebody's.

@@ -47,10 +47,10 @@ fn all_that_is_given_is_read() {
 #[test]
 fn what_is_wrong_is_named_by_its_place() {
     for (body, param) in [
-        ("", ""),
-        ("[]", ""),
-        ("null", ""),
-        ("{} {}", ""),
+        ("", "body"),
+        ("[]", "body"),
+        ("null", "body"),
+        ("{} {}", "body"),
         (r#"{"claim":{}}"#, "claim"),
         (r#"{"claims":null}"#, "claims"),
         (r#"{"claims":[]}"#, "claims"),

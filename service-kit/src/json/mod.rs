@@ -7,6 +7,8 @@ mod parse;
 pub use limits::check_claims_limits;
 pub use parse::parse;
 
+use crate::problem::{Location, Problem};
+
 /// Why a text was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -14,6 +16,14 @@ pub struct Refusal {
     pub path: String,
     /// What is wrong, in fixed words.
     pub msg: &'static str,
+}
+
+impl From<Refusal> for Problem {
+    /// 400 about a place in the body. The value stays unsaid: it may be somebody's.
+    fn from(refusal: Refusal) -> Self {
+        let param = if refusal.path.is_empty() { "body".to_owned() } else { refusal.path };
+        Self::invalid(None, refusal.msg, param, Location::Body)
+    }
 }
 
 /// The place in a text, kept while going down.
