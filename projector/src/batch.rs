@@ -1,13 +1,14 @@
 //! A batch: the records drained at once, and what they change. Every row is written once, however often it changed.
 
 use crate::{
+    effects::{At, CredentialKey, CredentialRow, DeadLetterRow, Effects, RejectionRow, Span, TombstoneRow},
     fold::{
         credential,
-        user::{Change, Creation, Rejection, State, User},
+        user::{Change, Rejection, State, User},
     },
-    record::{Fact, Partition, Poison, Raw, Record, Topic},
+    record::{Fact, Partition, Poison, Record, Topic},
 };
-use events_schema::{Timestamp, UserKey};
+use events_schema::UserKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -15,20 +16,6 @@ use uuid::Uuid;
 const MAX_RECORDS: usize = 2_000;
 /// Bytes of keys and values in a batch, about at most.
 const MAX_BYTES: usize = 8 << 20;
-
-/// A credential's place in the read model.
-pub type CredentialKey = (UserKey, Uuid);
-
-/// How far a batch moves a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The first offset of the batch: what the checkpoint must say.
-    pub from: i64,
-    /// The first offset after it.
-    pub next: i64,
-    /// Kafka's time of the last record.
-    pub time: Option<Timestamp>,
-}
 
 /// Records of any partitions, each partition's in order.
 #[derive(Default)]
@@ -48,96 +35,6 @@ pub struct States {
     pub parked: BTreeSet<UserKey>,
     /// Credentials, as far as there are any.
     pub credentials: HashMap<CredentialKey, credential::State>,
-}
-
-/// Where the last fact about a row lies.
-pub type At = (i32, i64);
-
-/// A user's row.
-pub struct UserRow {
-    /// Whose.
-    pub key: UserKey,
-    /// The version.
-    pub version: u64,
-    /// Set where the row is new.
-    pub created: Option<Creation>,
-    /// Claims as JSON.
-    pub claims: String,
-    /// The link's provider.
-    pub provider_id: Option<Uuid>,
-    /// The link's URL.
-    pub provider_url: Option<String>,
-    /// The link's subject.
-    pub subject_id: Option<String>,
-    /// The ready response body.
-    pub body: String,
-    /// The last fact.
-    pub at: At,
-}
-
-/// A tombstone's row.
-pub struct TombstoneRow {
-    /// Whose.
-    pub key: UserKey,
-    /// The version of the deletion.
-    pub version: u64,
-    /// When it was made.
-    pub deleted_at: Timestamp,
-    /// The deletion.
-    pub at: At,
-}
-
-/// A credential's row.
-pub struct CredentialRow {
-    /// Whose, and which.
-    pub key: CredentialKey,
-    /// The state.
-    pub state: credential::State,
-    /// The last fact.
-    pub at: At,
-}
-
-/// A fact of `users.events` without effect.
-pub struct RejectionRow {
-    /// The fact.
-    pub at: At,
-    /// `superseded`, `deleted` or `parked`.
-    pub reason: &'static str,
-}
-
-/// A record set aside.
-pub struct DeadLetterRow {
-    /// The record's place.
-    pub partition: Partition,
-    /// The record's place there.
-    pub offset: i64,
-    /// Whose it is, where that is known.
-    pub key: Option<UserKey>,
-    /// The record.
-    pub raw: Raw,
-    /// Why.
-    pub reason: String,
-}
-
-/// Everything that a batch changes.
-#[derive(Default)]
-pub struct Effects {
-    /// How far each partition moves.
-    pub spans: BTreeMap<Partition, Span>,
-    /// Users that are there.
-    pub users: Vec<UserRow>,
-    /// Users that went.
-    pub tombstones: Vec<TombstoneRow>,
-    /// Credentials.
-    pub credentials: Vec<CredentialRow>,
-    /// Facts without effect.
-    pub rejections: Vec<RejectionRow>,
-    /// Records set aside.
-    pub dead_letters: Vec<DeadLetterRow>,
-    /// Users that were not parked before.
-    pub newly_parked: usize,
-    /// Records of types that this build does not know.
-    pub unknown: usize,
 }
 
 impl Batch {
@@ -325,10 +222,5 @@ impl Effects {
             }
             None => {}
         }
-    }
-
-    /// The offsets of one partition of `users.events` that had no effect.
-    pub fn rejected(&self, partition: i32) -> impl Iterator<Item = i64> {
-        self.rejections.iter().filter(move |row| row.at.0 == partition).map(|row| row.at.1)
     }
 }

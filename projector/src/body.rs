@@ -1,7 +1,7 @@
 //! The ready response body of a user, made once here so that no read has to print JSON.
 
 use crate::{
-    batch::{At, UserRow},
+    effects::{At, UserRow},
     fold::user::Creation,
 };
 use events_schema::{

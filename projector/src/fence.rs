@@ -2,7 +2,7 @@
 //! earlier owner has any effect.
 
 use crate::{
-    batch::Span,
+    effects::Span,
     record::{Partition, Topic},
 };
 use anyhow::Context as _;

@@ -4,6 +4,7 @@ pub mod analytics;
 mod ask;
 pub mod batch;
 mod body;
+pub mod effects;
 pub mod fence;
 pub mod fold;
 pub mod generation;

@@ -1,6 +1,6 @@
 //! What the projector counts, in the process' registry.
 
-use crate::{batch::Effects, record::Partition};
+use crate::{effects::Effects, record::Partition};
 use prometheus::{
     GaugeVec, Histogram, IntCounter, IntGaugeVec, register_gauge_vec, register_histogram,
     register_int_counter, register_int_gauge_vec,

@@ -2,7 +2,8 @@
 
 use crate::{
     ask,
-    batch::{Batch, Effects},
+    batch::Batch,
+    effects::Effects,
     fence::{Epochs, Fate},
     generation,
     log::{Consumer, Ends, Event, Shared},

@@ -1,6 +1,5 @@
 //! The connection to Redis: one plain connection is one server, and is made again in the background.
 
-use super::redis::category;
 use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
 use std::{
     sync::{
@@ -88,4 +87,15 @@ async fn server(client: &Client) -> RedisResult<Server> {
     let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
     let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
     Ok(Server { connection, run: run.trim().to_owned() })
+}
+
+/// An error in words that can't repeat a command's arguments.
+pub(super) fn category(error: &redis::RedisError) -> &'static str {
+    if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connection_dropped() || error.is_io_error() || error.is_connection_refusal() {
+        "the connection failed"
+    } else {
+        "the server refused"
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::sql;
 use crate::{
-    batch::{Batch, Effects, States},
+    batch::{Batch, States},
+    effects::Effects,
     fence::{Epochs, FENCED},
     fold::{credential, user::State},
     generation,

@@ -3,11 +3,11 @@
 //! Nothing here can make a read wrong or stop the fold; a Redis in trouble is only slower.
 
 use super::{
-    link::{Link, Server},
+    link::{Link, Server, category},
     postgres::{Cached, Store},
 };
 use crate::{
-    batch::{Effects, Span},
+    effects::{Effects, Span},
     lease::{LENGTH, Leases, Seen},
     metrics,
     record::Topic,
@@ -292,15 +292,4 @@ pub fn user_key(key: &UserKey) -> String {
 
 fn entry(row: Cached) -> (String, String) {
     (row.key(), format!("{}\n{}", row.version, row.body.unwrap_or_default()))
-}
-
-/// An error in words that can't repeat a command's arguments.
-pub(super) fn category(error: &redis::RedisError) -> &'static str {
-    if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connection_dropped() || error.is_io_error() || error.is_connection_refusal() {
-        "the connection failed"
-    } else {
-        "the server refused"
-    }
 }
