@@ -355,7 +355,6 @@ impl Model for Cache {
 #[test]
 fn no_stale_read_with_all_rules() {
     let checker = Cache(Without::Nothing).checker().target_max_depth(DEPTH).spawn_bfs().join();
-    println!("{} states", checker.unique_state_count());
     checker.assert_properties();
 }
 
