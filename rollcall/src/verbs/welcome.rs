@@ -50,8 +50,8 @@ fn example(url: &str, token: &str) -> String {
     let sought = r#"{"claims":{"email":"ada@example.com"}}"#;
     format!(
         "A token for the tenant {TENANT}, good for a day:\n{token}\n\nCreate a user, search for it, list all:\n\
-         curl -sS -X POST {users} {authorization} {json} -d '{created}'\n\
-         curl -sS -X POST {users}/search {authorization} {json} -d '{sought}'\n\
-         curl -sS {users} {authorization}\n"
+         curl -sS -w '\\n' -X POST {users} {authorization} {json} -d '{created}'\n\
+         curl -sS -w '\\n' -X POST {users}/search {authorization} {json} -d '{sought}'\n\
+         curl -sS -w '\\n' {users} {authorization}\n"
     )
 }
