@@ -67,6 +67,12 @@ impl RedisServer {
         redis::cmd(name).exec_async(&mut connection).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
+    /// The keys of a pattern.
+    pub async fn keys(&self, pattern: &str) -> Vec<String> {
+        let mut connection = self.connect().await.expect("a connection to Redis");
+        redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.expect("an answer to KEYS")
+    }
+
     async fn connect(&self) -> Option<MultiplexedConnection> {
         let client = Client::open(self.url()).expect("a Redis URL");
         let mut connection = client.get_multiplexed_async_connection().await.ok()?;

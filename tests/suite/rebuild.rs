@@ -121,6 +121,8 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
     assert!(!output.json_lines().is_empty());
     let new = generation(&deployment.database).await;
     assert_ne!(new, old, "the new generation is live");
+    let left = redis.keys(&format!("rollcall:*}}:{old}:*")).await;
+    assert!(left.is_empty(), "the cache keeps nothing of the old generation: {left:?}");
 
     let (old, mut new) = (
         at_rest(&deployment.database, old, &api.tenant).await,

@@ -2,7 +2,9 @@
 
 use super::{
     builder::{Builder, Vector, offsets},
-    create, drop_generation, live,
+    create, drop_generation,
+    forget::forget,
+    live,
     promote::promote,
     schema,
 };
@@ -86,6 +88,9 @@ pub async fn rebuild(
     let mut builder = Builder::new(settings, pool.clone(), generation, &partitions).await?;
     let retired = build(&pool, &mut builder, &partitions, &mut progress).await?;
     drop_older(&pool, retired).await;
+    if let Err(error) = forget(settings, retired).await {
+        tracing::warn!(error = format!("{error:#}"), "bodies of the retired generation are left in Redis");
+    }
     guard.close().await?;
     let records = builder.records;
     Ok(RebuildReport { generation, retired, records, seconds: started.elapsed().as_secs_f64() })
