@@ -1,4 +1,4 @@
-//! Ids that follow from something, and the one spelling in which ids are taken.
+//! Ids that follow from something.
 
 use events_schema::{TenantId, Timestamp, creation_digest, personal::Personal};
 use uuid::Uuid;
@@ -7,12 +7,6 @@ use uuid::Uuid;
 const BY_KEY: Uuid = Uuid::from_u128(0x5c1f_9d0e_37a4_4b8e_9f62_0d7a_c1e8_5b13);
 /// Of users that an import made without an id.
 const BY_CONTENT: Uuid = Uuid::from_u128(0xb0d4_6e2a_91c7_4f05_8e3d_27f9_64a1_c8f6);
-
-/// Reads a uuid written with hyphens, in any letter case.
-pub(crate) fn parse(text: &str) -> Option<Uuid> {
-    // 36 characters leave no other spelling.
-    (text.len() == 36).then(|| text.parse().ok()).flatten()
-}
 
 /// The id that a tenant's `Idempotency-Key` stands for. A tenant's name has no slash, so no two pairs read the same.
 pub(crate) fn of_key(tenant: &TenantId, key: &str) -> Uuid {
@@ -32,16 +26,6 @@ mod tests {
 
     fn personal(json: &str) -> Personal {
         serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn a_uuid_has_hyphens() {
-        let id = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
-        assert_eq!(parse(&id.to_uppercase()).unwrap().to_string(), id);
-        for bad in ["", "x", &id.replace('-', ""), &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &id[1..]]
-        {
-            assert_eq!(parse(bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -12,11 +12,6 @@ pub(crate) fn header(name: &'static str, msg: &'static str) -> Problem {
     Problem::invalid(None, msg, name, Location::Headers)
 }
 
-/// 400 about the id in the path.
-pub(crate) fn path_id(given: &str) -> Problem {
-    Problem::invalid(Some(given), "Invalid value", "id", Location::Params)
-}
-
 /// 413: the user as it would be printed.
 pub(crate) fn too_long() -> Problem {
     Problem::new(Code::PayloadTooLarge, format!("The user is larger than {LONGEST} bytes as it is printed"))

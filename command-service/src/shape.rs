@@ -1,9 +1,12 @@
 //! From JSON to the parts of a user, member by member; what is refused is named by its place and never by its value.
 
-use crate::{domain::link, ids};
+use crate::domain::link;
 use events_schema::personal::{AuthenticationProvider, Claims};
 use serde_json::{Map, Value};
-use service_kit::json::{Refusal, check_claims_limits, parse};
+use service_kit::{
+    json::{Refusal, check_claims_limits, parse},
+    path,
+};
 use uuid::Uuid;
 
 /// Claims may have 32 levels, and the object they stand in is one more.
@@ -54,7 +57,7 @@ impl Object {
     pub(crate) fn id(&mut self, name: &str) -> Result<Option<Uuid>, Refusal> {
         match self.members.remove(name) {
             None => Ok(None),
-            Some(value) => match value.as_str().and_then(ids::parse) {
+            Some(value) => match value.as_str().and_then(path::uuid) {
                 Some(id) => Ok(Some(id)),
                 None => Err(self.refuse(name, "Must be a uuid")),
             },

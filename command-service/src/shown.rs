@@ -1,18 +1,10 @@
 //! A user as it is printed: the body of every answer that shows one.
 
-use events_schema::personal::Personal;
-use serde::Serialize;
+use events_schema::personal::{Personal, show};
 use uuid::Uuid;
 
 /// The longest a printed user may be, so that what GET gave always fits a PUT.
 pub(crate) const LONGEST: usize = 257 * 1024;
-
-#[derive(Serialize)]
-struct Shown<'a> {
-    id: Uuid,
-    #[serde(flatten)]
-    personal: &'a Personal,
-}
 
 /// A user is longer than [`LONGEST`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +12,7 @@ pub(crate) struct TooLong;
 
 /// Prints a user, without spaces.
 pub(crate) fn print(id: Uuid, personal: &Personal) -> Result<String, TooLong> {
-    // Maps with string keys and finite numbers: nothing in these types can fail to print.
-    let text = serde_json::to_string(&Shown { id, personal }).unwrap_or_default();
+    let text = show(id, personal);
     if text.len() > LONGEST { Err(TooLong) } else { Ok(text) }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::metrics;
 use events_schema::analytics::Phase;
-use serde_json::json;
 use service_kit::{
     analytics::Data,
     operation::Call,
@@ -83,7 +82,8 @@ impl Visible {
             let _place = place;
             if is_superseded(&progress, position).await {
                 metrics::superseded();
-                fail(&call, about, &problem);
+                let failed = about.failed(&format!("{:?}", problem.code), &problem.message);
+                call.recorder.record(&call.context, call.operation, Phase::Fail, failed);
             }
         });
     }
@@ -97,10 +97,4 @@ async fn is_superseded(progress: &Progress, position: Position) -> bool {
             Err(WaitError::TimedOut) => {}
         }
     }
-}
-
-fn fail(call: &Call, mut about: Data, problem: &Problem) {
-    let error = json!({ "type": format!("{:?}", problem.code), "message": problem.message });
-    about.non_sensitive.insert("error".to_owned(), error);
-    call.recorder.record(&call.context, call.operation, Phase::Fail, about);
 }

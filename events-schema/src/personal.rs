@@ -52,6 +52,19 @@ pub fn decode(encoded: EncodedPersonal) -> Personal {
     encoded.0
 }
 
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: Uuid,
+    #[serde(flatten)]
+    personal: &'a Personal,
+}
+
+/// The user as the API shows it: JSON without spaces. What answers a write and what every read gives are this one text.
+pub fn show(id: Uuid, personal: &Personal) -> String {
+    // Maps with string keys and finite numbers: nothing in these types can fail to print.
+    serde_json::to_string(&Shown { id, personal }).unwrap_or_default()
+}
+
 // Personal data must not reach a log line by way of `{:?}`.
 impl fmt::Debug for Personal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

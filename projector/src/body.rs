@@ -6,19 +6,8 @@ use crate::{
 };
 use events_schema::{
     UserKey,
-    personal::{AuthenticationProvider, Claims, Personal},
+    personal::{Personal, show},
 };
-use serde::Serialize;
-use uuid::Uuid;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    id: Uuid,
-    claims: &'a Claims,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authentication_provider: Option<&'a AuthenticationProvider>,
-}
 
 /// A user's row, printed.
 pub(crate) fn user_row(
@@ -28,12 +17,9 @@ pub(crate) fn user_row(
     personal: Personal,
     at: At,
 ) -> UserRow {
-    let link = personal.authentication_provider.as_ref();
-    let body = Body { id: key.user, claims: &personal.claims, authentication_provider: link };
-    // Maps with string keys and finite numbers: nothing in these types can fail to print.
-    let print = |value: serde_json::Result<String>| value.unwrap_or_default();
-    let (claims, body) =
-        (print(serde_json::to_string(&personal.claims)), print(serde_json::to_string(&body)));
+    let body = show(key.user, &personal);
+    // A map with string keys and finite numbers: nothing in it can fail to print.
+    let claims = serde_json::to_string(&personal.claims).unwrap_or_default();
     let link = personal.authentication_provider;
     let (provider_id, provider_url, subject_id) =
         link.map_or((None, None, None), |link| (link.provider_id, link.url, Some(link.subject_id)));

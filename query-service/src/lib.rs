@@ -9,7 +9,6 @@ mod contract;
 mod criteria;
 mod events;
 mod page;
-mod path;
 mod read_after;
 mod refusals;
 mod routes;

@@ -9,6 +9,7 @@ pub mod json;
 pub mod kafka;
 pub mod metrics;
 pub mod operation;
+pub mod path;
 pub mod position;
 pub mod problem;
 pub mod progress;

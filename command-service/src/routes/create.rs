@@ -78,7 +78,6 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
         Some(key) => (ids::of_key(&tenant, key), None),
         None => (Uuid::new_v4(), Some(User::Unknown)),
     };
-    let digest = creation_digest(&personal);
     let key = UserKey { tenant, user };
     let command = Command::Create { created_at: millis(OffsetDateTime::now_utc()), personal };
     let write = Write { key, command, precondition: None, is_async };
@@ -89,7 +88,7 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
             Answer::pending(&appended, is_async)
         }
         Err(Failure::Refused { refusal, position }) => {
-            return refused(&writer, &write.key, refusal, &digest, position).await;
+            return refused(&writer, &write, refusal, position).await;
         }
         Err(Failure::Problem(problem)) => return Err(problem),
     };
@@ -100,9 +99,8 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
 /// The user was made before: by the same body, or not.
 async fn refused(
     writer: &Writer,
-    key: &UserKey,
+    write: &Write,
     refusal: Refusal,
-    digest: &[u8],
     position: Option<Position>,
 ) -> Result<Done<Answer>, Problem> {
     match refusal {
@@ -112,8 +110,8 @@ async fn refused(
         // No create has a condition.
         Refusal::PreconditionFailed => return Err(Problem::internal()),
     }
-    let made = writer.states.made(key).await?.ok_or_else(problems::deleted_since)?;
-    if made.digest != digest {
+    let made = writer.states.made(&write.key).await?.ok_or_else(problems::deleted_since)?;
+    if !is_of(&write.command, &made.digest) {
         return Err(problems::another_body());
     }
     let found = Answer::found(made.version, made.body);
@@ -121,5 +119,10 @@ async fn refused(
         Some(position) => found.position(position),
         None => found,
     };
-    Ok(Done { response, success: Some(about(key.user)) })
+    Ok(Done { response, success: Some(about(write.key.user)) })
+}
+
+/// Whether a create is of the body that has that digest.
+fn is_of(command: &Command, digest: &[u8]) -> bool {
+    matches!(command, Command::Create { personal, .. } if creation_digest(personal) == *digest)
 }

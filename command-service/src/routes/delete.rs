@@ -4,7 +4,6 @@ use super::{
     Service, about,
     answer::Answer,
     change::{Change, change},
-    path_id,
 };
 use crate::{domain::user::Command, headers};
 use actix_web::{
@@ -16,6 +15,7 @@ use service_kit::{
     analytics,
     auth::Scope,
     operation::{Parsed, Spec, run_to_end},
+    path,
     problem::Problem,
 };
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub(super) async fn delete(service: Data<Service>, request: HttpRequest, payload
 }
 
 fn parse(request: &HttpRequest, _: Bytes) -> Parsed<Change> {
-    let id = path_id(request);
+    let id = path::id(request, "id");
     let said = || id.as_ref().map_or_else(|_| analytics::Data::default(), |id| about(*id));
     Parsed { start: said(), fail: said(), input: id.clone().and_then(|id| input(request, id)) }
 }

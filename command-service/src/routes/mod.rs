@@ -6,15 +6,14 @@ mod create;
 mod delete;
 mod update;
 
-use crate::{ids, problems, write::Writer};
+use crate::write::Writer;
 use actix_web::{
-    HttpRequest,
     guard::{self, Guard, GuardContext},
     web::{self, Data, ServiceConfig},
 };
 use events_schema::personal::{AuthenticationProvider, Claims};
 use serde_json::{Map, Value, json};
-use service_kit::{analytics, operation::Frame, problem::Problem, server::method_not_allowed};
+use service_kit::{analytics, operation::Frame, server::method_not_allowed};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -67,12 +66,6 @@ fn on_user(method: impl Guard) -> impl Guard {
     guard::fn_guard(move |context: &GuardContext<'_>| {
         method.check(context) && !context.head().uri.path().ends_with("/users/search")
     })
-}
-
-/// The id in the path.
-fn path_id(request: &HttpRequest) -> Result<Uuid, Problem> {
-    let given = request.match_info().get("id").unwrap_or_default();
-    ids::parse(given).ok_or_else(|| problems::path_id(given))
 }
 
 /// What an analytic event says of a user.

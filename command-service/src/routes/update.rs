@@ -4,7 +4,7 @@ use super::{
     Service, about,
     answer::Answer,
     change::{Change, change},
-    in_full, path_id,
+    in_full,
 };
 use crate::{domain::user::Command, headers, shape::Object};
 use actix_web::{
@@ -21,6 +21,7 @@ use service_kit::{
     auth::Scope,
     json,
     operation::{Parsed, Spec, run_to_end},
+    path,
     problem::Problem,
 };
 use uuid::Uuid;
@@ -41,7 +42,7 @@ pub(super) async fn update(service: Data<Service>, request: HttpRequest, payload
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Change> {
-    let id = match path_id(request) {
+    let id = match path::id(request, "id") {
         Ok(id) => id,
         Err(problem) => {
             let nothing = analytics::Data::default;

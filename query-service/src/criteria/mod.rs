@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use service_kit::{
     analytics::Data,
     cursor::Cursor,
-    json,
+    json, path,
     problem::{Location, Problem},
     query::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest},
 };
@@ -94,7 +94,7 @@ fn linked(link: Option<&Map<String, Value>>, refusals: &mut Refusals) -> Option<
 }
 
 fn uuid(text: &str, param: &str) -> Result<Uuid, Problem> {
-    crate::path::uuid(text).ok_or_else(|| invalid(param, "Not a uuid"))
+    path::uuid(text).ok_or_else(|| invalid(param, "Not a uuid"))
 }
 
 fn limit(limit: Option<&Value>) -> Result<u32, Problem> {

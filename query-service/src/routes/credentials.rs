@@ -1,7 +1,7 @@
 //! Retrieve all user credentials data.
 
 use super::unavailable;
-use crate::{app::Queries, events, page::Asked, path, read_after, refusals::Refusals};
+use crate::{app::Queries, events, page::Asked, read_after, refusals::Refusals};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -10,6 +10,7 @@ use events_schema::analytics::Operation;
 use service_kit::{
     auth::Scope,
     operation::{Call, Done, Parsed, Spec, run},
+    path,
     position::Position,
     problem::Problem,
     query::PageRequest,

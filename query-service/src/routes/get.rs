@@ -4,7 +4,7 @@ use super::unavailable;
 use crate::{
     app::Queries,
     condition::{etag, is_held},
-    events, page, path, read_after,
+    events, page, read_after,
     refusals::Refusals,
     store::User,
 };
@@ -17,6 +17,7 @@ use events_schema::{UserKey, analytics::Operation};
 use service_kit::{
     auth::Scope,
     operation::{Call, Done, Parsed, Spec, run},
+    path,
     position::Position,
     problem::{Code, Detail, Location, Problem},
 };

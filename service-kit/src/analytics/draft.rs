@@ -5,7 +5,7 @@ use events_schema::{
     analytics::{AnalyticEvent, CATEGORY, Level, Operation, Phase, VERSION},
     millis,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -19,6 +19,14 @@ pub struct Data {
 }
 
 impl Data {
+    /// What a FAIL says: this, and the error in fixed words.
+    #[must_use]
+    pub fn failed(mut self, error_type: &str, message: &str) -> Self {
+        let error = json!({ "type": error_type, "message": message });
+        self.non_sensitive.insert("error".to_owned(), error);
+        self
+    }
+
     /// What may be said at that level. Nothing to say is no `data`.
     pub(super) fn at(mut self, level: Level) -> Option<Map<String, Value>> {
         match level {

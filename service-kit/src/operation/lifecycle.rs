@@ -6,7 +6,6 @@ use crate::{
     problem::Problem,
 };
 use events_schema::analytics::{Operation, Phase};
-use serde_json::json;
 
 /// An end for requests that never got an answer.
 const CLIENT_CLOSED: (&str, &str) = ("ClientClosedRequest", "The client went away before the answer");
@@ -60,9 +59,8 @@ impl Lifecycle {
     }
 
     fn fail(&mut self, error_type: &str, message: &str) {
-        let mut data = std::mem::take(&mut self.fail);
-        data.non_sensitive.insert("error".to_owned(), json!({ "type": error_type, "message": message }));
-        self.record(Phase::Fail, data);
+        let about = std::mem::take(&mut self.fail);
+        self.record(Phase::Fail, about.failed(error_type, message));
     }
 
     fn record(&self, phase: Phase, data: Data) {

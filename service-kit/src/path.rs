@@ -1,20 +1,20 @@
 //! Ids in the path.
 
+use crate::problem::{Location, Problem};
 use actix_web::HttpRequest;
-use service_kit::problem::{Location, Problem};
 use uuid::Uuid;
 
 /// The id that the path gives under that name.
 ///
 /// # Errors
 /// 400: it is no uuid.
-pub(crate) fn id(request: &HttpRequest, name: &'static str) -> Result<Uuid, Problem> {
+pub fn id(request: &HttpRequest, name: &'static str) -> Result<Uuid, Problem> {
     let text = request.match_info().query(name);
     uuid(text).ok_or_else(|| Problem::invalid(Some(text), "Invalid value", name, Location::Params))
 }
 
 /// A uuid in its hyphenated form, in any letter case; its other forms are not the API's.
-pub(crate) fn uuid(text: &str) -> Option<Uuid> {
+pub fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|_| text.len() == uuid::fmt::Hyphenated::LENGTH)
 }
 
@@ -28,7 +28,9 @@ mod tests {
         assert_eq!(uuid(id), uuid(&id.to_uppercase()));
         for bad in [
             "",
+            "x",
             "search",
+            "c3fad74-a8df-4a2d-8e75-f2d356b413ba",
             "0c3fad74a8df4a2d8e75f2d356b413ba",
             "{0c3fad74-a8df-4a2d-8e75-f2d356b413ba}",
             "urn:uuid:0c3fad74-a8df-4a2d-8e75-f2d356b413ba",
