@@ -16,6 +16,7 @@ mod processes;
 mod programs;
 mod raw;
 mod redis_server;
+mod servers;
 mod stack;
 mod until;
 
@@ -31,5 +32,6 @@ pub use process::Process;
 pub use processes::processes_of;
 pub use raw::raw;
 pub use redis_server::RedisServer;
+pub use servers::Server;
 pub use stack::{Stack, remove_scratch, scratch, workspace};
 pub use until::until;
