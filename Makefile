@@ -1,6 +1,8 @@
 # The ways to build, start and check Rollcall. `make help` lists them.
 
 CARGO ?= cargo
+# Tests can make the programs die at named points; what is released can't.
+TEST_BUILD := --locked --workspace --features failpoints
 BINARIES := rollcall command-service query-service projector
 
 .DEFAULT_GOAL := help
@@ -31,10 +33,11 @@ fmt-check: ## Refuse code that is not formatted
 	@$(CARGO) fmt --all --check
 
 lint: ## Clippy, where a warning is an error
-	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy $(TEST_BUILD) --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --workspace -- -D warnings
 
 unit: ## Unit and property tests
-	@$(CARGO) test --locked --workspace --exclude tests
+	@$(CARGO) test $(TEST_BUILD) --exclude tests
 
 doc: ## Build the documentation, where a warning is an error
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
@@ -43,7 +46,7 @@ deny: ## Check the dependencies' licences, origins and known vulnerabilities
 	@scripts/deny.sh
 
 suite: ## Integration tests, on a stack of their own
-	@$(CARGO) build --locked --workspace --bins
+	@$(CARGO) build $(TEST_BUILD) --bins
 	@$(CARGO) test --locked -p tests
 
 bench: ## Measure against the twins

@@ -9,6 +9,7 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
 };
 use service_kit::{
+    fault,
     kafka::{Topics, producer_config},
     position::Position,
     settings::Settings,
@@ -62,7 +63,9 @@ impl Log {
     /// `message.timeout.ms`.
     pub(crate) async fn append(&self, record: &Record, partitions: u32) -> Result<Position, AppendError> {
         let began = Instant::now();
+        fault::point("append.before");
         let position = self.settle(self.send(record, partitions)?).await?;
+        fault::point("append.after");
         metrics::appended(began.elapsed());
         Ok(position)
     }

@@ -1,7 +1,7 @@
 //! The command service as a program of its own.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings, telemetry,
+    analytics::Recorder, auth::Authenticator, fault, health::Health, server, settings::Settings, telemetry,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 async fn main() -> anyhow::Result<()> {
     let settings = Settings::from_env("127.0.0.1:8081")?;
     telemetry::init(&settings.log)?;
+    fault::start();
     let listener = server::bind(settings.addr)?;
     let health = Health::default();
     let recorder = Recorder::start(&settings)?;

@@ -1,12 +1,13 @@
 //! The projector as a process of its own; its listener answers health and metrics.
 
 use anyhow::Result;
-use service_kit::{health::Health, server, settings::Settings, telemetry};
+use service_kit::{fault, health::Health, server, settings::Settings, telemetry};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let settings = Settings::from_env("127.0.0.1:8083")?;
     telemetry::init(&settings.log)?;
+    fault::start();
     let health = Health::default();
     let listener = server::bind(settings.addr)?;
     let projector = projector::start(&settings, &health).await?;

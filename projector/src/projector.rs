@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use anyhow::Context as _;
-use service_kit::settings::Settings;
+use service_kit::{fault, settings::Settings};
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
@@ -204,7 +204,9 @@ impl Projector {
             batch.marks().into_iter().map(|(partition, users)| (partition, keys(users))).collect();
         let load = self.stop.retry("loading states", async || self.store.load(&batch).await);
         let (states, seen) = tokio::join!(load, self.cache.mark(&marks));
-        let effects = batch.fold(states?);
+        let states = states?;
+        fault::point("fold.loaded");
+        let effects = batch.fold(states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
         if !self.parked.admit(effects.newly_parked, started) {
             return Err(Halt(
@@ -216,9 +218,11 @@ impl Projector {
         if from > Instant::now() {
             self.stop.unless(tokio::time::sleep_until(from.into())).await?;
         }
+        fault::point("fold.marked");
         let committing = Instant::now();
         match self.commit(&effects).await? {
             Fate::Committed => {
+                fault::point("fold.committed");
                 metrics::COMMIT_SECONDS.observe(committing.elapsed().as_secs_f64());
                 self.committed(&effects, records);
                 self.cache.write(effects, seen.as_ref());
@@ -232,6 +236,7 @@ impl Projector {
     async fn commit(&mut self, effects: &Effects) -> Result<Fate, End> {
         let mut pause = Duration::from_millis(50);
         loop {
+            fault::point_soon("fold.committing");
             let Err(error) = self.store.commit(effects, &self.epochs).await else {
                 return Ok(Fate::Committed);
             };

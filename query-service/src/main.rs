@@ -1,7 +1,7 @@
 //! The query service by itself.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings, telemetry,
+    analytics::Recorder, auth::Authenticator, fault, health::Health, server, settings::Settings, telemetry,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +12,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 async fn main() -> anyhow::Result<()> {
     let settings = Settings::from_env("127.0.0.1:8082")?;
     telemetry::init(&settings.log)?;
+    fault::start();
     let health = Health::default();
     let authenticator = Arc::new(Authenticator::new(&settings)?);
     let recorder = Recorder::start(&settings)?;

@@ -43,6 +43,7 @@ impl Verb {
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
+    service_kit::fault::start();
     match perform(Cli::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

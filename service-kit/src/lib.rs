@@ -4,6 +4,7 @@ pub mod analytics;
 pub mod auth;
 pub mod cursor;
 pub mod database;
+pub mod fault;
 pub mod health;
 pub mod json;
 pub mod kafka;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Names of settings that a developer's shell may carry and the tests must not.
-const FOREIGN: [&str; 3] = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS"];
+const FOREIGN: [&str; 4] = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS", "FAILPOINTS"];
 
 /// A program of ours with nothing but the given settings.
 pub(crate) fn command(name: &str, settings: &BTreeMap<String, String>) -> Command {

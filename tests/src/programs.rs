@@ -14,7 +14,9 @@ pub(crate) fn program(name: &str) -> PathBuf {
 /// In the profile in which the tests were built.
 fn build() {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(workspace());
+    cargo
+        .args(["build", "--quiet", "--workspace", "--bins", "--features", "failpoints"])
+        .current_dir(workspace());
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
@@ -24,5 +26,7 @@ fn build() {
 /// `target/debug`, or wherever these tests were built.
 pub(crate) fn profile_dir() -> PathBuf {
     let this = std::env::current_exe().expect("this program has a path");
-    this.ancestors().nth(2).expect("a test binary is in deps/").to_owned()
+    let dir = this.parent().expect("a program is in a directory");
+    // Tests are in `deps/` of that directory, other programs in it.
+    dir.ancestors().find(|dir| !dir.ends_with("deps")).expect("deps/ is in a profile").to_owned()
 }

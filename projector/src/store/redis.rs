@@ -181,6 +181,7 @@ impl Cache {
                 None => Vec::new(),
             };
             written.extend(join_all(calls).await);
+            service_kit::fault::point("fold.cached");
             written
         }));
     }
