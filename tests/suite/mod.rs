@@ -19,6 +19,7 @@ mod rebuild;
 mod redis_faults;
 mod supervision;
 mod tenants;
+mod watch;
 
 use libtest_mimic::Trial;
 use tests::Stack;
