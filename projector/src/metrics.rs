@@ -41,8 +41,12 @@ metric! {
     UNKNOWN_TYPES: IntCounter = register_int_counter!("rollcall_projector_unknown_types_total", "Records skipped, their type is not known");
     /// Records set aside.
     PARKED: IntCounter = register_int_counter!("rollcall_projector_dead_letters_total", "Records set aside");
+    /// Dead letters that went.
+    DISPLACED: IntCounter = register_int_counter!("rollcall_projector_dead_letters_displaced_total", "Dead letters of users.credentials that newer ones displaced");
     /// Superseded events.
     SUPERSEDED: IntCounter = register_int_counter!("rollcall_projector_superseded_total", "Events that another one came before");
+    /// Refused commits.
+    FENCED: IntCounter = register_int_counter!("rollcall_projector_fenced_total", "Commits that the fence refused");
     /// Redis' failures.
     REDIS_FAILURES: IntCounter = register_int_counter!("rollcall_projector_redis_failures_total", "Marks or writes that Redis did not answer");
 }
@@ -53,7 +57,8 @@ pub(crate) fn count(effects: &Effects, records: usize) {
     BATCHES.inc();
     RECORDS.inc_by(amount(records));
     UNKNOWN_TYPES.inc_by(amount(effects.unknown));
-    PARKED.inc_by(amount(effects.dead_letters.len()));
+    PARKED.inc_by(amount(effects.dead_letters.len() + effects.displaced));
+    DISPLACED.inc_by(amount(effects.displaced));
     SUPERSEDED.inc_by(amount(effects.rejections.iter().filter(|row| row.reason == "superseded").count()));
 }
 
@@ -63,4 +68,12 @@ pub(crate) fn show_lag((topic, partition): Partition, records: i64, time: Option
     LAG_RECORDS.with_label_values(&labels).set(records);
     let age = time.filter(|_| records > 0).map(|time| (OffsetDateTime::now_utc() - time).as_seconds_f64());
     LAG_SECONDS.with_label_values(&labels).set(age.unwrap_or(0.0).max(0.0));
+}
+
+/// Shows a partition no more: it is another's now.
+pub(crate) fn hide_lag((topic, partition): Partition) {
+    let labels = [topic.as_str(), &partition.to_string()];
+    // Both fail only for a partition that was never shown.
+    let _ = LAG_RECORDS.remove_label_values(&labels);
+    let _ = LAG_SECONDS.remove_label_values(&labels);
 }

@@ -4,7 +4,7 @@ use crate::{
     ask,
     batch::Batch,
     effects::Effects,
-    fence::{Epochs, Fate},
+    fence::{Epochs, FENCED, Fate},
     generation,
     log::{Consumer, Ends, Event, Shared},
     metrics, migrate,
@@ -192,6 +192,11 @@ impl Projector {
     }
 
     fn own(&mut self, offsets: BTreeMap<Partition, i64>) {
+        self.owned
+            .keys()
+            .filter(|partition| !offsets.contains_key(partition))
+            .copied()
+            .for_each(metrics::hide_lag);
         self.shared.folded.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&offsets);
         self.owned = offsets;
     }
@@ -243,6 +248,7 @@ impl Projector {
             // Never the error's own text: it may repeat a row.
             let code =
                 error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+            metrics::FENCED.inc_by(u64::from(code == FENCED));
             tracing::warn!(code, "a batch was not committed, or the answer was lost");
             let fate = self.stop.retry("asking what became of a commit", async || {
                 self.epochs.fate(&self.store.pool, self.store.generation, &effects.spans).await

@@ -53,6 +53,12 @@ impl Api {
         Self { token: None, ..self.clone() }
     }
 
+    /// The same client of other instances.
+    #[must_use]
+    pub fn at(&self, reads: &str, writes: &str) -> Self {
+        Self { reads: reads.to_owned(), writes: writes.to_owned(), ..self.clone() }
+    }
+
     /// The same client on the paths without `core`.
     #[must_use]
     pub fn short_paths(&self) -> Self {

@@ -13,6 +13,7 @@ mod api_search;
 mod api_users;
 mod architecture;
 mod crash;
+mod instances;
 mod log_format;
 mod operator;
 mod rebuild;
@@ -155,6 +156,10 @@ suite! {
             a_second_start_in_the_same_home_is_refused;
         apart:
             behind_nginx_they_are_one_service;
+        instances:
+            progress_comes_from_whichever_projector,
+            a_frozen_projector_comes_back_to_a_closed_fence,
+            projectors_come_and_go_under_load;
         rebuild:
             a_lost_read_model_comes_back_from_the_log,
             a_rebuild_under_load_gives_the_same_rows;

@@ -17,6 +17,8 @@ const STEPS: u64 = 30;
 pub struct Watch {
     /// The user.
     pub id: String,
+    /// The partition that it lies in.
+    pub partition: i32,
     /// Whom the writer asks, in turn.
     writers: Vec<Api>,
     /// Whom each reader asks.
@@ -49,8 +51,10 @@ pub struct Written {
 impl Watch {
     /// A new user, the only one of its tenant; all `Api`s are of that tenant.
     pub async fn new(writers: Vec<Api>, readers: Vec<Api>) -> Self {
+        let created = writers[0].create(json!({ "claims": { "n": 0 } })).await.expect(201);
         Self {
-            id: writers[0].user(json!({ "n": 0 })).await,
+            id: created.id(),
+            partition: created.position().0,
             reads: readers.iter().map(|_| AtomicU64::new(0)).collect(),
             writers,
             readers,
@@ -75,11 +79,6 @@ impl Watch {
     /// The user's key in the log.
     pub fn key(&self) -> String {
         format!("{}/{}", self.writers[0].tenant, self.id)
-    }
-
-    /// How many writes were said to be visible.
-    pub fn writes(&self) -> u64 {
-        self.writes.load(Ordering::SeqCst)
     }
 
     /// The writes that reached the log so far.
