@@ -2,10 +2,19 @@
 
 use anyhow::anyhow;
 use sqlx::{
-    Executor as _, PgPool,
+    Connection as _, Executor as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{str::FromStr as _, time::Duration};
+use std::{io, str::FromStr as _, time::Duration};
+
+/// How long a connection may take to be had: one that is free, or a new one.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// Who was at work that recently is taken to be there still.
+const FRESH: Duration = Duration::from_millis(200);
+/// How long one that was idle may take to show that it is there.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// How long a statement that nobody waits for any more may keep its connection.
+const ABANDONED: Duration = Duration::from_secs(5);
 
 /// Who uses the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +36,9 @@ const TAKE_READER_ROLE: &str = "SELECT set_config('role', rolname, false) FROM p
 /// A lazy pool (it connects when first used, so start order does not matter), at most `connections`, with a bounded acquire (3 s),
 /// a statement timeout (10 s for readers, 60 s for the projector), `application_name` and TCP keepalive.
 ///
+/// A server that is frozen or was lost without a word costs a connection no more than seconds: whoever asks it bounds that by
+/// [`answered`], and a connection that shows no sign of life after that is given up, so that the pool is never full of dead ones.
+///
 /// # Errors
 /// The URL can't be read.
 pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
@@ -37,14 +49,43 @@ pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
         .application_name(role.application_name())
         .options(KEEPALIVE)
         .options(role.options().iter().copied());
-    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(3));
     let pool = match role {
-        Role::Projector => pool,
-        Role::Reader => pool.after_connect(|connection, _| {
+        Role::Projector => bounded(connections),
+        Role::Reader => bounded(connections).after_connect(|connection, _| {
             Box::pin(async move { connection.execute(TAKE_READER_ROLE).await.map(drop) })
         }),
     };
     Ok(pool.connect_lazy_with(options))
+}
+
+fn bounded(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        // Done here instead, with bounds, and not between two statements of a busy service.
+        .test_before_acquire(false)
+        .before_acquire(|connection, at| {
+            let is_fresh = at.idle_for < FRESH;
+            Box::pin(async move { if is_fresh { Ok(true) } else { lives(connection, SIGN_OF_LIFE).await } })
+        })
+        // It may be in the middle of a statement that was given up.
+        .after_release(|connection, _| Box::pin(lives(connection, ABANDONED)))
+}
+
+async fn lives(connection: &mut PgConnection, within: Duration) -> sqlx::Result<bool> {
+    answered(within, connection.ping()).await.map(|()| true)
+}
+
+/// The answer to a question, unless it takes longer than that.
+///
+/// # Errors
+/// The question's own, or an I/O error that says that the time is up.
+pub async fn answered<T>(
+    within: Duration,
+    question: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    let answer = tokio::time::timeout(within, question).await;
+    answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
 impl Role {

@@ -1,6 +1,7 @@
 //! Which generation is live and how many partitions the log has: what a key in Redis is made of.
 
 use arc_swap::ArcSwapOption;
+use service_kit::database::answered;
 use sqlx::PgPool;
 use std::{
     sync::{Arc, Weak},
@@ -10,6 +11,8 @@ use tokio::sync::Notify;
 
 /// How long the read model is left alone between two questions.
 const PAUSE: Duration = Duration::from_millis(200);
+/// For its answer.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// The live generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +58,7 @@ impl Drop for Shared {
 
 async fn follow(shared: Weak<Shared>, doubted: Arc<Notify>, pool: PgPool) {
     loop {
-        let asked = ask(&pool).await;
+        let asked = answered(ANSWER, ask(&pool)).await;
         let Some(shared) = shared.upgrade() else { return };
         let is_known = matches!(asked, Ok(Some(_)));
         match asked {

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use events_schema::{TenantId, UserKey};
 use service_kit::{
     cursor::Cursor,
-    database::{Role, pool},
+    database::{Role, answered, pool},
     query::PageRequest,
 };
 use sqlx::{PgPool, QueryBuilder, Row as _, postgres::PgRow};
+use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -17,6 +18,10 @@ use uuid::Uuid;
 const READS: u32 = 12;
 /// Connections for search, apart, so that slow searches never stand in the way of other reads.
 const SEARCHES: u32 = 6;
+/// For one user to be found.
+const USER: Duration = Duration::from_secs(4);
+/// For a page to be found: a little more than Postgres gives itself, so that usually it says why.
+const PAGE: Duration = Duration::from_secs(12);
 /// The most that a page may weigh, in bytes; its first entry is given whatever it weighs.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 
@@ -25,6 +30,8 @@ const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 pub(super) struct Postgres {
     reads: PgPool,
     searches: PgPool,
+    /// For the question whether Postgres is there, which must not wait behind reads.
+    checks: PgPool,
 }
 
 type Sql = QueryBuilder<sqlx::Postgres>;
@@ -35,7 +42,8 @@ impl Postgres {
         // The best plan depends on how common the criteria are, so each search is planned by its own values.
         let options = (*searches.connect_options()).clone();
         searches.set_connect_options(options.options([("plan_cache_mode", "force_custom_plan")]));
-        Ok(Self { reads: pool(url, Role::Reader, READS)?, searches })
+        let (reads, checks) = (pool(url, Role::Reader, READS)?, pool(url, Role::Reader, 1)?);
+        Ok(Self { reads, searches, checks })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -43,7 +51,7 @@ impl Postgres {
     }
 
     pub(super) async fn check(&self) -> sqlx::Result<()> {
-        sqlx::query("SELECT 1").execute(&self.reads).await.map(drop)
+        sqlx::query("SELECT 1").execute(&self.checks).await.map(drop)
     }
 
     /// Closes what only requests use. Whoever follows the projector's progress does so to the very end, on the other pool.
@@ -52,12 +60,9 @@ impl Postgres {
     }
 
     pub(super) async fn user(&self, key: &UserKey) -> sqlx::Result<Option<User>> {
-        let row: Option<(i64, String)> =
-            sqlx::query_as("SELECT version, body FROM live.users WHERE tenant_id = $1 AND id = $2")
-                .bind(key.tenant.as_str())
-                .bind(key.user)
-                .fetch_optional(&self.reads)
-                .await?;
+        let query = sqlx::query_as("SELECT version, body FROM live.users WHERE tenant_id = $1 AND id = $2");
+        let query = query.bind(key.tenant.as_str()).bind(key.user);
+        let row: Option<(i64, String)> = answered(USER, query.fetch_optional(&self.reads)).await?;
         Ok(row.map(|(version, body)| User { version, body: Bytes::from(body) }))
     }
 
@@ -136,7 +141,7 @@ async fn fetch(pool: &PgPool, sql: &mut Sql, page: &PageRequest) -> sqlx::Result
         .push(" AND (nth = 1 OR bytes <= ")
         .push_bind(PAGE_BYTES)
         .push(") ORDER BY created_at, id");
-    assemble(&sql.build().fetch_all(pool).await?)
+    assemble(&answered(PAGE, sql.build().fetch_all(pool)).await?)
 }
 
 fn assemble(rows: &[PgRow]) -> sqlx::Result<Page> {
