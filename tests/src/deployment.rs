@@ -23,7 +23,7 @@ impl Service {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Command, Self::Query, Self::Projector];
 
-    fn program(self) -> &'static str {
+    pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Command => "command-service",
             Self::Query => "query-service",

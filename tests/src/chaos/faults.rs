@@ -1,0 +1,183 @@
+//! How a fault is brought about, and undone.
+
+use super::{
+    plan::{Blow, Fault, INSTANCES, Target},
+    windows::Window,
+};
+use crate::{Deployment, Server, Service, Stack};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sqlx::{Connection as _, PgConnection};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    time::{Duration, Instant},
+};
+use tokio::{task::block_in_place, time::sleep};
+
+/// How long anything may take to happen; it only says when to give up.
+pub(super) const BOUND: Duration = Duration::from_secs(120);
+/// Between two looks.
+pub(super) const LOOK: Duration = Duration::from_millis(5);
+
+/// What faults are done to.
+pub(super) struct Victims {
+    pub(super) deployment: Deployment,
+    pub(super) stack: &'static Stack,
+    /// What went wrong that no fault was meant to do.
+    pub(super) surprises: Vec<String>,
+}
+
+impl Victims {
+    /// Begins a fault.
+    pub(super) async fn strike(&mut self, fault: Fault) {
+        match fault.target {
+            Target::Instance(service, n) => self.strike_instance(service, n, fault.blow).await,
+            Target::Server(server) => self.strike_server(server, fault.blow).await,
+        }
+    }
+
+    async fn strike_instance(&mut self, service: Service, n: usize, blow: Blow) {
+        match blow {
+            Blow::Freeze(_) => self.deployment.freeze(service, n),
+            Blow::Abort(window, passes) => {
+                self.stop(service, n).await;
+                self.deployment.launch_instance(service, n, &[("FAILPOINTS", &window.after(passes))]);
+            }
+            Blow::Restart => {
+                self.stop(service, n).await;
+                self.deployment.launch_instance(service, n, &[]);
+            }
+            // What still runs is killed by a launch in its place.
+            Blow::Kill | Blow::Flush | Blow::Disconnect => self.deployment.launch_instance(service, n, &[]),
+        }
+    }
+
+    async fn strike_server(&mut self, server: Server, blow: Blow) {
+        let what = format!("{server:?} started again");
+        insist(&mut self.surprises, &what, async || server.pid(self.stack).is_some()).await;
+        match blow {
+            Blow::Freeze(_) => server.freeze(self.stack),
+            Blow::Restart => self.stop_server(server),
+            Blow::Flush => {
+                insist(&mut self.surprises, "a flush", async || flush(self.stack).await.is_ok()).await
+            }
+            Blow::Disconnect => {
+                insist(&mut self.surprises, "an end of all connections", async || {
+                    disconnect(self.stack).await.is_ok()
+                })
+                .await;
+            }
+            Blow::Kill | Blow::Abort(..) => server.kill(self.stack),
+        }
+    }
+
+    /// Ends a fault when its time is over.
+    pub(super) async fn relent(&mut self, fault: Fault) {
+        match (fault.target, fault.blow) {
+            (Target::Instance(service, n), Blow::Freeze(_)) => self.deployment.thaw(service, n),
+            (Target::Server(server), Blow::Freeze(_)) => server.thaw(self.stack),
+            (Target::Instance(service, n), Blow::Abort(window, _)) => {
+                self.dies(service, n, window).await;
+                self.deployment.launch_instance(service, n, &[]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks an instance to stop, once it is able to hear that.
+    async fn stop(&mut self, service: Service, n: usize) {
+        let url = self.health(service, n, "live");
+        insist(&mut self.surprises, &format!("{service:?} {n} live"), async || is_well(&url).await).await;
+        if self.deployment.has_ended(service, n).is_none() {
+            block_in_place(|| self.deployment.stop_instance(service, n));
+        }
+    }
+
+    /// Waits until an instance has died at its window.
+    async fn dies(&mut self, service: Service, n: usize, window: Window) {
+        let ended = eventually(async || self.deployment.has_ended(service, n).is_some()).await;
+        let status = ended.and_then(|()| self.deployment.has_ended(service, n));
+        if status.and_then(|status| status.signal()) != Some(Signal::SIGABRT as i32) {
+            self.surprises.push(format!("{service:?} {n} did not die at {}: {status:?}", window.point));
+        }
+    }
+
+    /// In good order: the fast one of Postgres, whose other way waits for its clients.
+    fn stop_server(&self, server: Server) {
+        let signal = if server == Server::Postgres { Signal::SIGINT } else { Signal::SIGTERM };
+        if let Some(pid) = server.pid(self.stack) {
+            let _ = kill(Pid::from_raw(i32::try_from(pid).expect("a pid is an i32")), signal);
+        }
+    }
+
+    /// Waits until every instance says that it is ready.
+    pub(super) async fn ready(&mut self) {
+        for (service, n) in instances() {
+            let url = self.health(service, n, "ready");
+            insist(&mut self.surprises, &format!("{service:?} {n} ready"), async || is_well(&url).await)
+                .await;
+        }
+    }
+
+    fn health(&self, service: Service, n: usize, what: &str) -> String {
+        format!("{}/health/{what}", self.deployment.instance_url(service, n))
+    }
+
+    /// Looks whether an instance has ended that nobody told to; it is started again.
+    pub(super) fn look_after(&mut self) {
+        for (service, n) in instances() {
+            if let Some(status) = self.deployment.has_ended(service, n) {
+                self.surprises.push(format!("{service:?} {n} ended by itself: {status}"));
+                self.deployment.launch_instance(service, n, &[]);
+            }
+        }
+    }
+}
+
+/// All instances of all services.
+pub(super) fn instances() -> impl Iterator<Item = (Service, usize)> {
+    Service::ALL.into_iter().flat_map(|service| (0..INSTANCES).map(move |n| (service, n)))
+}
+
+/// Asks again and again; nothing, if it never comes true.
+pub(super) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> Option<()> {
+    let give_up = Instant::now() + BOUND;
+    while !is_so().await {
+        if Instant::now() > give_up {
+            return None;
+        }
+        sleep(LOOK).await;
+    }
+    Some(())
+}
+
+async fn insist(surprises: &mut Vec<String>, what: &str, is_so: impl AsyncFnMut() -> bool) {
+    if eventually(is_so).await.is_none() {
+        surprises.push(format!("it never came true: {what}"));
+    }
+}
+
+async fn is_well(url: &str) -> bool {
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
+    let answer = http.expect("an HTTP client").get(url).send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+async fn flush(stack: &Stack) -> redis::RedisResult<()> {
+    let client = redis::Client::open(stack.var("REDIS_URL"))?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    redis::cmd("FLUSHALL").exec_async(&mut connection).await
+}
+
+async fn disconnect(stack: &Stack) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect(stack.var("DATABASE_URL")).await?;
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+    .execute(&mut connection)
+    .await?;
+    connection.close().await
+}

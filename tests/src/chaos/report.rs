@@ -1,0 +1,87 @@
+//! What a run prints at its end.
+
+use super::{check::Verdict, windows::WINDOWS};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+/// How long after a fault it took.
+#[derive(Debug, Clone, Copy)]
+pub struct Recovery {
+    /// Until the load's next write was answered with success.
+    pub write: Duration,
+    /// Until the load's next read was.
+    pub read: Duration,
+    /// Until every partition was written and read again, where that was waited for.
+    pub whole: Option<Duration>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// How many faults there were of each kind.
+    pub faults: BTreeMap<String, usize>,
+    /// How often each window was hit, in their order.
+    pub hits: Vec<usize>,
+    /// How long it took after each, by kind; where two came at once, under that.
+    pub recoveries: BTreeMap<String, Vec<Recovery>>,
+    /// What went wrong that no fault was meant to do.
+    pub surprises: Vec<String>,
+    /// What the check found.
+    pub verdict: Verdict,
+    /// Where the logs are.
+    pub logs: PathBuf,
+}
+
+impl Report {
+    /// Whether everything is as it must be, and every window was hit.
+    pub fn is_clean(&self) -> bool {
+        self.verdict.is_clean() && self.surprises.is_empty() && self.hits.iter().all(|hits| *hits > 0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{}", self.verdict)?;
+        writeln!(f, "\n{:<44}{:>5}", "window", "hits")?;
+        for (window, hits) in WINDOWS.iter().zip(&self.hits) {
+            writeln!(f, "{:<16}{:<28}{hits:>5}", window.point, window.meaning)?;
+        }
+        writeln!(f, "\n{:<28}{:>6}", "faults", self.faults.values().sum::<usize>())?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "{kind:<28}{count:>6}")?;
+        }
+        self.show_recoveries(f)?;
+        for surprise in &self.surprises {
+            writeln!(f, "not meant: {surprise}")?;
+        }
+        if !self.is_clean() {
+            let (seed, logs) = (self.seed, self.logs.display());
+            writeln!(f, "\nNOT CLEAN. To repeat it: seed {seed}. The logs are in {logs}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn show_recoveries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nseconds from a fault (a freeze: from its end) to: min / median / max")?;
+        writeln!(f, "{:<28}{:>22}{:>22}{:>22}", "", "a write 2xx", "a read 200", "every partition")?;
+        for (kind, all) in &self.recoveries {
+            let write = spread(all.iter().map(|recovery| recovery.write));
+            let read = spread(all.iter().map(|recovery| recovery.read));
+            let whole = spread(all.iter().filter_map(|recovery| recovery.whole));
+            writeln!(f, "{kind:<28}{write:>22}{read:>22}{whole:>22}")?;
+        }
+        Ok(())
+    }
+}
+
+fn spread(times: impl Iterator<Item = Duration>) -> String {
+    let mut times: Vec<_> = times.map(|time| time.as_secs_f64()).collect();
+    times.sort_by(f64::total_cmp);
+    match &times[..] {
+        [] => "-".to_owned(),
+        all => format!("{:.2} / {:.2} / {:.2}", all[0], all[all.len() / 2], all[all.len() - 1]),
+    }
+}
