@@ -3,10 +3,19 @@
 //! A notification says which records a batch covered and which of them were rejected, so in the usual case a writer learns the
 //! fate of its event without asking anything. Whatever was not heard (a lost connection, a payload that was too long) is asked of
 //! the read model.
+//!
+//! All of it is about one generation. When another becomes the live one, which an announcement of its own gives away, everything is asked
+//! anew: it may be of another log, where an offset means another record.
 
-use crate::position::Position;
+use crate::{
+    database::answered,
+    position::{LogPosition, Position},
+};
 use serde::Deserialize;
-use sqlx::{PgPool, postgres::PgListener};
+use sqlx::{
+    PgPool,
+    postgres::{PgListener, PgNotification, PgPoolOptions},
+};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -22,6 +31,10 @@ use tokio::sync::{Notify, watch};
 pub const CHANNEL: &str = "rollcall_progress";
 /// How often the read model is asked while somebody waits: what a lost notification costs at most.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+/// For one answer of the read model.
+const ANSWER: Duration = Duration::from_secs(2);
+/// After so long a silence the listener's connection has to show that it is still there.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Rejections that are remembered per partition, so that a waiter that wakes late still finds its own.
 const REMEMBERED: usize = 1_024;
 
@@ -43,6 +56,33 @@ pub enum WaitError {
     /// There is no such partition.
     #[error("no such partition")]
     NoSuchPartition,
+    /// The position is of another log than the one that is read now.
+    #[error("a position of another log")]
+    AnotherLog,
+}
+
+/// The log that is live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveLog {
+    /// Which it is, counted from 1.
+    pub epoch: u32,
+    /// Its partitions.
+    pub partitions: u32,
+}
+
+impl LiveLog {
+    /// A place in it.
+    pub fn position(self, at: Position) -> LogPosition {
+        LogPosition { epoch: self.epoch, at }
+    }
+}
+
+/// What the channel carries: which generation speaks, and unless it says no more than that it has become the live one, what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Notice {
+    g: i32,
+    #[serde(flatten)]
+    said: Option<Announcement>,
 }
 
 /// One announcement: the records `from..next` of partition `p` are folded and visible.
@@ -89,13 +129,29 @@ impl Known {
     }
 }
 
-type Partitions = HashMap<u32, Known>;
+/// What is known of the live generation.
+#[derive(Debug, Clone, Default)]
+struct Live {
+    generation: i32,
+    /// Of its log.
+    epoch: u32,
+    partitions: HashMap<u32, Known>,
+    /// When the question was asked that this is the answer to; before that, nothing is known.
+    asked: Option<Instant>,
+}
+
+impl Live {
+    fn log(&self) -> Option<LiveLog> {
+        let partitions = u32::try_from(self.partitions.len()).ok().filter(|count| *count > 0)?;
+        Some(LiveLog { epoch: self.epoch, partitions })
+    }
+}
 
 /// Follows the announcements. Cheap to clone.
 #[derive(Clone)]
 pub struct Progress {
     pool: PgPool,
-    known: watch::Receiver<Partitions>,
+    live: watch::Receiver<Live>,
     waiting: Arc<Waiting>,
 }
 
@@ -104,6 +160,8 @@ pub struct Progress {
 struct Waiting {
     count: AtomicUsize,
     somebody: Notify,
+    /// What is known may be of a generation that is not live any more: to be asked without delay.
+    doubt: Notify,
 }
 
 impl Waiting {
@@ -116,6 +174,18 @@ impl Waiting {
     async fn somebody(&self) {
         while self.count.load(Ordering::SeqCst) == 0 {
             self.somebody.notified().await;
+        }
+    }
+
+    /// Until the read model should be asked again.
+    async fn again(&self) {
+        let a_while_after_somebody = async {
+            self.somebody().await;
+            tokio::time::sleep(ASK_EVERY).await;
+        };
+        tokio::select! {
+            () = a_while_after_somebody => {}
+            () = self.doubt.notified() => {}
         }
     }
 }
@@ -131,18 +201,18 @@ impl Drop for WaitingGuard<'_> {
 impl Progress {
     /// Starts to follow; reconnects for ever by itself.
     pub fn start(pool: PgPool) -> Self {
-        let (sender, known) = watch::channel(Partitions::new());
+        let (sender, live) = watch::channel(Live::default());
         let waiting = Arc::new(Waiting::default());
-        tokio::spawn(listen(pool.clone(), sender.clone()));
+        tokio::spawn(listen(pool.clone(), sender.clone(), waiting.clone()));
         tokio::spawn(ask(pool.clone(), sender, waiting.clone()));
-        Self { pool, known, waiting }
+        Self { pool, live, waiting }
     }
 
     /// Waits until everything up to and including `position` is visible to every read.
     ///
     /// # Errors
-    /// The deadline passed first, or there is no such partition.
-    pub async fn visible(&self, position: Position, deadline: Instant) -> Result<(), WaitError> {
+    /// The deadline passed first, there is no such partition, or it is a position of another log.
+    pub async fn visible(&self, position: LogPosition, deadline: Instant) -> Result<(), WaitError> {
         self.reached(position, deadline).await.map(|_| ())
     }
 
@@ -150,44 +220,66 @@ impl Progress {
     ///
     /// # Errors
     /// As `visible`; also where the read model could not be asked before the deadline.
-    pub async fn outcome(&self, position: Position, deadline: Instant) -> Result<Outcome, WaitError> {
+    pub async fn outcome(&self, position: LogPosition, deadline: Instant) -> Result<Outcome, WaitError> {
         match self.reached(position, deadline).await? {
             Some(outcome) => Ok(outcome),
             None => self.ask_outcome(position, deadline).await,
         }
     }
 
-    /// The number of partitions of the log, once known.
+    /// The log that is live, once known.
     ///
     /// # Errors
     /// The deadline passed first.
-    pub async fn partitions(&self, deadline: Instant) -> Result<u32, WaitError> {
-        self.until(deadline, |known| u32::try_from(known.len()).ok().filter(|count| *count > 0)).await
+    pub async fn log(&self, deadline: Instant) -> Result<LiveLog, WaitError> {
+        self.until(deadline, Live::log).await
+    }
+
+    /// The first offset of a partition of a log that is not known to be folded; 0 where nothing is known.
+    pub fn folded(&self, log: LiveLog, partition: u32) -> i64 {
+        let live = self.live.borrow();
+        let known = live.partitions.get(&partition).filter(|_| live.epoch == log.epoch);
+        known.map_or(0, |known| known.next)
     }
 
     /// Waits for the position; the outcome with it, where it was heard.
-    async fn reached(&self, position: Position, deadline: Instant) -> Result<Option<Outcome>, WaitError> {
-        self.until(deadline, |partitions| match partitions.get(&position.partition) {
-            // Which partitions there are is known at once and for ever, or nothing is known yet.
-            None => (!partitions.is_empty()).then_some(Err(WaitError::NoSuchPartition)),
-            Some(known) if position.offset < known.next => Some(Ok(known.outcome(position.offset))),
-            Some(_) => None,
-        })
-        .await?
+    async fn reached(&self, position: LogPosition, deadline: Instant) -> Result<Option<Outcome>, WaitError> {
+        let (began, LogPosition { epoch, at: Position { partition, offset } }) = (Instant::now(), position);
+        let look = |live: &Live| {
+            if live.epoch != epoch {
+                return self.is_of_another_log(live, began).then_some(Err(WaitError::AnotherLog));
+            }
+            match live.partitions.get(&partition) {
+                // Which partitions a log has is known at once, or nothing is known yet.
+                None => (!live.partitions.is_empty()).then_some(Err(WaitError::NoSuchPartition)),
+                Some(known) if offset < known.next => Some(Ok(known.outcome(offset))),
+                Some(_) => None,
+            }
+        };
+        self.until(deadline, look).await?
+    }
+
+    /// Another instance may know of a new log before this one does: said only of what was asked since the wait began.
+    fn is_of_another_log(&self, live: &Live, began: Instant) -> bool {
+        let is_certain = live.asked.is_some_and(|asked| asked >= began);
+        if !is_certain {
+            self.waiting.doubt.notify_one();
+        }
+        is_certain
     }
 
     async fn until<T>(
         &self,
         deadline: Instant,
-        mut enough: impl FnMut(&Partitions) -> Option<T>,
+        mut enough: impl FnMut(&Live) -> Option<T>,
     ) -> Result<T, WaitError> {
         let mut found = None;
-        let mut known = self.known.clone();
+        let mut live = self.live.clone();
         let wait = async {
             let _waiting = self.waiting.enter();
-            let _ = known
-                .wait_for(|partitions| {
-                    found = enough(partitions);
+            let _ = live
+                .wait_for(|live| {
+                    found = enough(live);
                     found.is_some()
                 })
                 .await;
@@ -197,12 +289,14 @@ impl Progress {
         found.ok_or(WaitError::TimedOut)
     }
 
-    async fn ask_outcome(&self, position: Position, deadline: Instant) -> Result<Outcome, WaitError> {
+    async fn ask_outcome(&self, position: LogPosition, deadline: Instant) -> Result<Outcome, WaitError> {
         loop {
-            let asked = tokio::time::timeout_at(deadline.into(), is_rejected(&self.pool, position)).await;
-            match asked.map_err(|_| WaitError::TimedOut)? {
-                Ok(true) => return Ok(Outcome::Rejected),
-                Ok(false) => return Ok(Outcome::Accepted),
+            let left = deadline.saturating_duration_since(Instant::now());
+            match answered(left.min(ANSWER), is_rejected(&self.pool, position)).await {
+                Ok(Some(true)) => return Ok(Outcome::Rejected),
+                Ok(Some(false)) => return Ok(Outcome::Accepted),
+                Ok(None) => return Err(WaitError::AnotherLog),
+                Err(_) if Instant::now() >= deadline => return Err(WaitError::TimedOut),
                 Err(error) => tracing::warn!(%error, "the fate of an event could not be asked"),
             }
             tokio::time::sleep(ASK_EVERY).await;
@@ -210,20 +304,24 @@ impl Progress {
     }
 }
 
-async fn is_rejected(pool: &PgPool, at: Position) -> sqlx::Result<bool> {
+/// `None`: another log is live by now. The views are locked before the statement's snapshot is taken, so both are of one generation.
+async fn is_rejected(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<bool>> {
+    let LogPosition { epoch, at: Position { partition, offset } } = position;
     sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM live.rejections WHERE partition = $1 AND log_offset = $2)",
+        "SELECT EXISTS (SELECT 1 FROM live.rejections WHERE partition = $1 AND log_offset = $2) \
+         FROM rollcall.generations WHERE state = 'live' AND log_epoch = $3",
     )
-    .bind(i32::try_from(at.partition).unwrap_or(-1))
-    .bind(at.offset)
-    .fetch_one(pool)
+    .bind(i32::try_from(partition).unwrap_or(-1))
+    .bind(offset)
+    .bind(i32::try_from(epoch).unwrap_or(-1))
+    .fetch_optional(pool)
     .await
 }
 
 /// Hears the announcements.
-async fn listen(pool: PgPool, known: watch::Sender<Partitions>) {
-    while !known.is_closed() {
-        if let Err(error) = listen_once(&pool, &known).await {
+async fn listen(pool: PgPool, live: watch::Sender<Live>, waiting: Arc<Waiting>) {
+    while !live.is_closed() {
+        if let Err(error) = listen_once(&pool, &live, &waiting).await {
             tracing::warn!(%error, "announcements are not heard; the read model is asked instead");
         }
         // Not in place of a condition: how long to leave a database alone that just refused.
@@ -231,59 +329,83 @@ async fn listen(pool: PgPool, known: watch::Sender<Partitions>) {
     }
 }
 
-async fn listen_once(pool: &PgPool, known: &watch::Sender<Partitions>) -> sqlx::Result<()> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
-    // `try_recv` says when the connection was lost, and with it announcements.
-    while let Some(notification) = listener.try_recv().await? {
-        if let Ok(said) = serde_json::from_str::<Announcement>(notification.payload()) {
-            known.send_if_modified(|partitions| hear(partitions, &said));
-        }
+async fn listen_once(pool: &PgPool, live: &watch::Sender<Live>, waiting: &Waiting) -> sqlx::Result<()> {
+    // Of its own, so that it is not one of those that requests wait for.
+    let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
+    let mut listener =
+        PgListener::connect_with(&alone.connect_lazy_with((*pool.connect_options()).clone())).await?;
+    answered(ANSWER, listener.listen(CHANNEL)).await?;
+    while let Some(notification) = next(&mut listener).await? {
+        let Ok(notice) = serde_json::from_str::<Notice>(notification.payload()) else { continue };
+        live.send_if_modified(|live| hear(live, &notice, waiting));
     }
     Ok(())
 }
 
-fn hear(partitions: &mut Partitions, said: &Announcement) -> bool {
+/// What is heard next; `None`: the connection was lost, and announcements with it. One that is lost without a word shows in that it does
+/// not answer.
+async fn next(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
+    loop {
+        match tokio::time::timeout(SILENCE, listener.try_recv()).await {
+            Ok(heard) => return heard,
+            Err(_) => drop(answered(ANSWER, sqlx::query("SELECT 1").execute(&mut *listener)).await?),
+        }
+    }
+}
+
+fn hear(live: &mut Live, notice: &Notice, waiting: &Waiting) -> bool {
+    if notice.g != live.generation {
+        waiting.doubt.notify_one();
+        return false;
+    }
+    let Some(said) = &notice.said else { return false };
     // Before the first answer of the read model one partition would look like all of them.
-    let Some(known) = partitions.get_mut(&said.p) else { return false };
+    let Some(known) = live.partitions.get_mut(&said.p) else { return false };
     known.hear(said);
     true
 }
 
-/// Asks the read model at the start, and while somebody waits for longer than an announcement takes.
-async fn ask(pool: PgPool, known: watch::Sender<Partitions>, waiting: Arc<Waiting>) {
-    while !known.is_closed() {
-        match positions(&pool).await {
-            Ok(rows) => {
-                known.send_if_modified(|partitions| learn(partitions, &rows));
-            }
+/// Asks the read model at the start, in doubt, and while somebody waits for longer than an announcement takes.
+async fn ask(pool: PgPool, live: watch::Sender<Live>, waiting: Arc<Waiting>) {
+    while !live.is_closed() {
+        let asked = Instant::now();
+        match answered(ANSWER, checkpoints(&pool)).await {
+            Ok(rows) => live.send_modify(|live| learn(live, &rows, asked)),
             Err(error) => tracing::warn!(%error, "the projector's progress could not be asked"),
         }
-        if !known.borrow().is_empty() {
-            waiting.somebody().await;
+        if live.borrow().partitions.is_empty() {
+            tokio::time::sleep(ASK_EVERY).await;
+        } else {
+            waiting.again().await;
         }
-        tokio::time::sleep(ASK_EVERY).await;
     }
 }
 
-async fn positions(pool: &PgPool) -> sqlx::Result<Vec<(i32, i64)>> {
-    sqlx::query_as("SELECT partition, next_offset FROM live.checkpoints WHERE topic = 'users'")
-        .fetch_all(pool)
-        .await
+/// A checkpoint of the live generation: generation, epoch of its log, partition, first offset that is not visible.
+type Checkpoint = (i32, i32, i32, i64);
+
+async fn checkpoints(pool: &PgPool) -> sqlx::Result<Vec<Checkpoint>> {
+    sqlx::query_as(
+        "SELECT generation, log_epoch, partition, next_offset FROM live.checkpoints WHERE topic = 'users'",
+    )
+    .fetch_all(pool)
+    .await
 }
 
-fn learn(partitions: &mut Partitions, rows: &[(i32, i64)]) -> bool {
-    let mut changed = false;
-    for (partition, next) in rows {
+/// What is heard while the answer is on its way may be further than the answer; of another generation it is nothing.
+fn learn(live: &mut Live, rows: &[Checkpoint], asked: Instant) {
+    let Some((generation, epoch, ..)) = rows.first() else { return };
+    if *generation != live.generation {
+        live.partitions.clear();
+    }
+    live.generation = *generation;
+    live.epoch = u32::try_from(*epoch).unwrap_or_default();
+    live.asked = Some(asked);
+    for (.., partition, next) in rows {
         let Ok(partition) = u32::try_from(*partition) else { continue };
-        let known = partitions.entry(partition).or_insert_with(|| {
-            changed = true;
-            Known::default()
-        });
-        changed |= *next > known.next;
+        let known = live.partitions.entry(partition).or_default();
         known.next = known.next.max(*next);
     }
-    changed
 }
 
 #[cfg(test)]
@@ -329,5 +451,31 @@ mod tests {
         let all: Vec<i64> = (0..=1_024).collect();
         known.hear(&said(0, 1_025, Some(&all)));
         assert_eq!((known.outcome(0), known.outcome(1)), (None, Some(Outcome::Rejected)));
+    }
+
+    fn notice(payload: &str) -> Notice {
+        serde_json::from_str(payload).unwrap()
+    }
+
+    #[test]
+    fn another_generation_is_known_from_its_beginning() {
+        let (mut live, now, waiting) = (Live::default(), Instant::now(), Waiting::default());
+        learn(&mut live, &[(1, 1, 0, 50), (1, 1, 1, 7)], now);
+        assert_eq!(live.log(), Some(LiveLog { epoch: 1, partitions: 2 }));
+        let other = notice(r#"{"g":2,"p":0,"from":2,"next":60,"rejected":[]}"#);
+        assert!(!hear(&mut live, &other, &waiting), "nothing is learned from it but doubt");
+        assert_eq!(live.partitions[&0].next, 50);
+        learn(&mut live, &[(2, 2, 0, 3)], now);
+        assert_eq!((live.log(), live.partitions[&0].next), (Some(LiveLog { epoch: 2, partitions: 1 }), 3));
+        assert!(hear(&mut live, &notice(r#"{"g":2,"p":0,"from":3,"next":4}"#), &waiting));
+        learn(&mut live, &[(2, 2, 0, 3)], now);
+        assert_eq!(live.partitions[&0].next, 4, "an answer that comes late takes nothing back");
+    }
+
+    #[test]
+    fn a_notice_may_say_no_more_than_its_generation() {
+        assert_eq!(notice(r#"{"g":2}"#), Notice { g: 2, said: None });
+        let full = notice(r#"{"g":2,"p":1,"from":3,"next":4,"rejected":[3]}"#);
+        assert_eq!(full.said, Some(Announcement { p: 1, from: 3, next: 4, rejected: Some(vec![3]) }));
     }
 }

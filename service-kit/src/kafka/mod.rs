@@ -2,9 +2,11 @@
 
 mod client;
 mod ensure;
+mod topic_id;
 
 pub use client::{client_config, producer_config};
 pub use ensure::ensure_topics;
+pub use topic_id::TopicIds;
 
 use events_schema::topics;
 

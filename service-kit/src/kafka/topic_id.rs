@@ -1,0 +1,140 @@
+//! What tells a topic from another one of the same name: the id that the brokers gave it when it was made.
+//!
+//! rdkafka's own admin client does not ask for it, so librdkafka is asked directly.
+
+#![allow(unsafe_code, reason = "rdkafka has no safe way to describe topics")]
+
+use super::client_config;
+use crate::settings::Settings;
+use anyhow::{Context as _, bail};
+use rdkafka::{
+    admin::AdminClient, bindings as rd, client::DefaultClientContext, error::RDKafkaErrorCode as Code,
+    helpers::rd_kafka_resp_err_t_to_rdkafka_error as code,
+};
+use std::{
+    ffi::{CStr, CString, c_char, c_int},
+    ptr::{NonNull, null_mut},
+    sync::Arc,
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// For the brokers to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Asks the brokers for the ids of topics. Cheap to clone.
+#[derive(Clone)]
+pub struct TopicIds(Arc<AdminClient<DefaultClientContext>>);
+
+impl TopicIds {
+    /// Makes the client; it connects when first used.
+    ///
+    /// # Errors
+    /// The settings don't make a client.
+    pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let client = client_config(settings)?.create().context("the Kafka client can't be made")?;
+        Ok(Self(Arc::new(client)))
+    }
+
+    /// The topics' ids, in the order of their names; `None` where there is no such topic. Never makes one. The nil id is that of every
+    /// topic of brokers before 2.8, which give none.
+    ///
+    /// # Errors
+    /// The brokers did not answer in time, or refused.
+    pub async fn of<const N: usize>(&self, topics: [&str; N]) -> anyhow::Result<[Option<Uuid>; N]> {
+        let names: Vec<CString> = topics.into_iter().map(CString::new).collect::<Result<_, _>>()?;
+        let client = self.0.clone();
+        let found = tokio::task::spawn_blocking(move || describe(&client, &names)).await??;
+        found.try_into().map_err(|_| anyhow::anyhow!("the brokers described other topics"))
+    }
+}
+
+/// Something of librdkafka's, destroyed at the end.
+struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+
+impl<T> Owned<T> {
+    fn new(made: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> anyhow::Result<Self> {
+        Ok(Self(NonNull::new(made).context("librdkafka gave nothing")?, destroy))
+    }
+
+    fn ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` was given the pointer with the function that destroys it, and nobody else owns it.
+        unsafe { (self.1)(self.ptr()) }
+    }
+}
+
+/// Blocks until the brokers have answered.
+fn describe(
+    client: &AdminClient<DefaultClientContext>,
+    names: &[CString],
+) -> anyhow::Result<Vec<Option<Uuid>>> {
+    let client = client.inner().native_ptr();
+    let mut texts: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let millis = c_int::try_from(ANSWER.as_millis())?;
+    // SAFETY: the client outlives this call, since the caller holds it; the names live as long as `names` and are copied; each thing that is
+    // made has one owner here, and is destroyed after what was made of it, in the reverse order.
+    unsafe {
+        let queue = Owned::new(rd::rd_kafka_queue_new(client), rd::rd_kafka_queue_destroy)?;
+        let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = rd::rd_kafka_AdminOptions_new(client, operation);
+        let options = Owned::new(options, rd::rd_kafka_AdminOptions_destroy)?;
+        rd::rd_kafka_AdminOptions_set_request_timeout(options.ptr(), millis, null_mut(), 0);
+        let topics = rd::rd_kafka_TopicCollection_of_topic_names(texts.as_mut_ptr(), texts.len());
+        let topics = Owned::new(topics, rd::rd_kafka_TopicCollection_destroy)?;
+        rd::rd_kafka_DescribeTopics(client, topics.ptr(), options.ptr(), queue.ptr());
+        // The request ends by its own timeout, so there is always an event; the bound is for a library that breaks its word.
+        let event = rd::rd_kafka_queue_poll(queue.ptr(), millis * 2);
+        read(&Owned::new(event, rd::rd_kafka_event_destroy).context("no broker answers")?)
+    }
+}
+
+/// The ids that an answer brought.
+///
+/// # Safety
+/// The event must be one of a queue that only `rd_kafka_DescribeTopics` answers to.
+unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option<Uuid>>> {
+    // SAFETY: as promised, the event is an answer; the descriptions belong to it and are read while it lives.
+    unsafe {
+        let error = code(rd::rd_kafka_event_error(event.ptr()));
+        if error != Code::NoError {
+            bail!("the topics' ids can't be asked: {error}");
+        }
+        let result = rd::rd_kafka_event_DescribeTopics_result(event.ptr());
+        anyhow::ensure!(!result.is_null(), "the topics' ids can't be asked: another answer came");
+        let mut count = 0;
+        let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        (0..count).map(|n| id(*topics.add(n))).collect()
+    }
+}
+
+/// # Safety
+/// The description must be alive, if there is one.
+unsafe fn id(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Option<Uuid>> {
+    anyhow::ensure!(!topic.is_null(), "the brokers left a topic out");
+    // SAFETY: as promised; name, error and id belong to the description and are copied.
+    unsafe {
+        let error = rd::rd_kafka_TopicDescription_error(topic);
+        // Of no error it says that there is none.
+        match code(rd::rd_kafka_error_code(error)) {
+            Code::NoError => {
+                let id = rd::rd_kafka_TopicDescription_topic_id(topic);
+                let (most, least) = (
+                    rd::rd_kafka_Uuid_most_significant_bits(id),
+                    rd::rd_kafka_Uuid_least_significant_bits(id),
+                );
+                Ok(Some(Uuid::from_u64_pair(most.cast_unsigned(), least.cast_unsigned())))
+            }
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => Ok(None),
+            error => {
+                let name = CStr::from_ptr(rd::rd_kafka_TopicDescription_name(topic));
+                bail!("topic {}: {error}", name.to_string_lossy())
+            }
+        }
+    }
+}
