@@ -1,12 +1,16 @@
 //! The end of the log: one record appended, and where it went.
 
-use crate::metrics;
+use crate::{
+    delivery::{Client, Delivery, Failed, Reports},
+    metrics,
+};
 use events_schema::{Headers, UserKey};
 use rdkafka::{
     ClientConfig,
+    config::FromClientConfigAndContext as _,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{Header, OwnedHeaders},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+    producer::{BaseRecord, Producer as _},
 };
 use service_kit::{
     fault,
@@ -18,9 +22,14 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
+use tokio::{sync::watch, time::timeout};
 
 /// For the broker to say that it is there.
 const CHECK: Duration = Duration::from_millis(900);
+/// Between two such questions while it is away.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// What a report may be late; a client that is made anew may never give it.
+const LATE: Duration = Duration::from_secs(5);
 
 /// A record to append.
 pub(crate) struct Record {
@@ -34,7 +43,9 @@ pub(crate) struct Record {
 pub(crate) enum AppendError {
     /// The client's queue is full. Nothing was sent.
     Full,
-    /// Nothing is in the log.
+    /// The log is known to be away. Nothing was sent.
+    Away,
+    /// Nothing is in the log, and nothing will be.
     Refused,
     /// It may be in the log, or still get there.
     Unknown,
@@ -44,7 +55,8 @@ pub(crate) enum AppendError {
 pub(crate) struct Log {
     config: ClientConfig,
     topic: String,
-    producer: RwLock<FutureProducer>,
+    producer: RwLock<Arc<Client>>,
+    is_away: watch::Sender<bool>,
 }
 
 impl Log {
@@ -55,54 +67,71 @@ impl Log {
 
     /// A topic, with a client of that configuration.
     pub(crate) fn new(config: ClientConfig, topic: String) -> anyhow::Result<Self> {
-        let producer = RwLock::new(config.create()?);
-        Ok(Self { config, topic, producer })
+        let producer = RwLock::new(Arc::new(Client::from_config_and_context(&config, Reports)?));
+        Ok(Self { config, topic, producer, is_away: watch::Sender::new(false) })
     }
 
     /// Appends a record to its key's partition of `partitions`; resolves once the log has it for good. Bounded by the client's own
-    /// `message.timeout.ms`.
-    pub(crate) async fn append(&self, record: &Record, partitions: u32) -> Result<Position, AppendError> {
+    /// `message.timeout.ms`; at once while the log is away.
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        record: &Record,
+        partitions: u32,
+    ) -> Result<Position, AppendError> {
+        if *self.is_away.borrow() {
+            metrics::refused_while_away();
+            return Err(AppendError::Away);
+        }
         let began = Instant::now();
         fault::point("append.before");
-        let position = self.settle(self.send(record, partitions)?).await?;
+        let delivered = self.delivered(self.send(record, partitions)?).await;
+        if delivered.as_ref().is_err_and(is_late) {
+            self.watch_for_return();
+        }
+        let position = delivered.map_err(|failed| self.failure(&failed))?;
         fault::point("append.after");
         metrics::appended(began.elapsed());
         Ok(position)
     }
 
     /// Hands a record to the client. The partition is named, so that it is the key's own whatever a client makes of keys.
-    pub(crate) fn send(&self, record: &Record, partitions: u32) -> Result<DeliveryFuture, AppendError> {
+    pub(crate) fn send(&self, record: &Record, partitions: u32) -> Result<Delivery, AppendError> {
         let key = record.key.to_string();
         let partition = i32::try_from(record.key.partition(partitions)).map_err(|_| AppendError::Refused)?;
-        let headers = owned(&record.headers);
-        let message = FutureRecord::to(&self.topic)
+        let (sender, delivery) = tokio::sync::oneshot::channel();
+        let message = BaseRecord::with_opaque_to(&self.topic, Box::new(sender))
             .partition(partition)
             .key(&key)
             .payload(&record.value)
-            .headers(headers);
-        self.producer().send_result(message).map_err(|(error, _)| self.failure(&error, AppendError::Refused))
+            .headers(owned(&record.headers));
+        let refused = |error| self.failure(&Failed { error, is_uncertain: false });
+        self.producer().send(message).map(|()| delivery).map_err(|(error, _)| refused(error))
     }
 
     /// Where a record that was handed over went.
-    pub(crate) async fn settle(&self, delivery: DeliveryFuture) -> Result<Position, AppendError> {
-        match delivery.await {
-            Ok(Ok(delivery)) => {
-                let partition = u32::try_from(delivery.partition).map_err(|_| AppendError::Unknown)?;
-                Ok(Position { partition, offset: delivery.offset })
-            }
-            Ok(Err((error, _))) => Err(self.failure(&error, AppendError::Unknown)),
-            Err(_) => Err(AppendError::Unknown),
-        }
+    pub(crate) async fn settle(&self, delivery: Delivery) -> Result<Position, AppendError> {
+        self.delivered(delivery).await.map_err(|failed| self.failure(&failed))
     }
 
-    /// `otherwise`: what an error means that says nothing by itself.
-    fn failure(&self, error: &KafkaError, otherwise: AppendError) -> AppendError {
-        tracing::warn!(%error, "an event could not be appended");
+    async fn delivered(&self, delivery: Delivery) -> Result<Position, Failed> {
+        let unknown =
+            || Failed { error: KafkaError::MessageProduction(Code::MessageTimedOut), is_uncertain: true };
+        let bound =
+            self.config.get("message.timeout.ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+        let end = timeout(bound.unwrap_or(LATE) + LATE, delivery).await;
+        let (partition, offset) = end.ok().and_then(Result::ok).unwrap_or_else(|| Err(unknown()))?;
+        let partition = u32::try_from(partition).map_err(|_| unknown())?;
+        Ok(Position { partition, offset })
+    }
+
+    fn failure(&self, failed: &Failed) -> AppendError {
+        let Failed { error, is_uncertain } = failed;
+        tracing::warn!(%error, is_uncertain, "an event could not be appended");
         self.replace_if_dead();
         match error.rdkafka_error_code() {
+            _ if *is_uncertain => AppendError::Unknown,
             Some(Code::QueueFull) => AppendError::Full,
-            Some(code) if NEVER_TAKEN.contains(&code) => AppendError::Refused,
-            _ => otherwise,
+            _ => AppendError::Refused,
         }
     }
 
@@ -112,14 +141,39 @@ impl Log {
         if producer.client().fatal_error().is_none() {
             return;
         }
-        match self.config.create() {
-            Ok(new) => *producer = new,
+        match Client::from_config_and_context(&self.config, Reports) {
+            Ok(new) => {
+                let dead = std::mem::replace(&mut *producer, Arc::new(new));
+                // It takes a moment to go, in which it reports what it still has.
+                std::thread::spawn(move || drop(dead));
+            }
             Err(error) => tracing::error!(%error, "the log's client failed for good and can't be made anew"),
         }
     }
 
-    fn producer(&self) -> FutureProducer {
+    fn producer(&self) -> Arc<Client> {
         self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses writes from now on, until a broker answers.
+    fn watch_for_return(self: &Arc<Self>) {
+        if self.is_away.send_replace(true) {
+            return;
+        }
+        tracing::warn!("the log is away: writes are refused until it answers");
+        let log = self.clone();
+        tokio::spawn(async move {
+            while log.clone().check().await.is_err() {
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+            log.is_away.send_replace(false);
+            tracing::info!("the log answers again");
+        });
+    }
+
+    /// Resolves once the log is not known to be away.
+    pub(crate) async fn is_back(&self) {
+        let _ = self.is_away.subscribe().wait_for(|is_away| !is_away).await;
     }
 
     /// Waits (bounded) until nothing is on its way any more.
@@ -145,20 +199,10 @@ impl Log {
     }
 }
 
-/// With these the broker, or the client before it, says that it did not take the record.
-const NEVER_TAKEN: &[Code] = &[
-    Code::MessageSizeTooLarge,
-    Code::InvalidMessage,
-    Code::InvalidMessageSize,
-    Code::InvalidRecord,
-    Code::TopicAuthorizationFailed,
-    Code::ClusterAuthorizationFailed,
-    Code::UnknownTopic,
-    Code::UnknownPartition,
-    Code::UnknownTopicOrPartition,
-    Code::NotEnoughReplicas,
-    Code::PolicyViolation,
-];
+/// Whether the client gave up on a broker that does not answer.
+fn is_late(failed: &Failed) -> bool {
+    matches!(failed.error.rdkafka_error_code(), Some(Code::MessageTimedOut | Code::OperationTimedOut))
+}
 
 fn owned(headers: &Headers) -> OwnedHeaders {
     let owned = OwnedHeaders::new_with_capacity(headers.len());

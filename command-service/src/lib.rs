@@ -4,16 +4,22 @@
 //! until the projector says what became of it.
 
 mod append;
+mod delivery;
 mod domain;
 mod headers;
 mod ids;
 pub mod import;
 mod metrics;
+mod open_end;
 mod problems;
+mod reader;
+mod rejection;
 mod routes;
 mod shape;
 mod shown;
 mod state;
+mod turns;
+mod uncertain;
 mod visible;
 mod write;
 
@@ -22,6 +28,8 @@ pub use routes::fallbacks;
 use actix_web::web::{Data, ServiceConfig};
 use append::Log;
 use futures_util::FutureExt as _;
+use reader::Reader;
+use rejection::Rejections;
 use routes::Service;
 use service_kit::{
     analytics::Recorder,
@@ -36,6 +44,8 @@ use sqlx::PgPool;
 use state::States;
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
+use turns::Turns;
+use uncertain::Inquiries;
 use visible::Visible;
 use write::Writer;
 
@@ -64,8 +74,10 @@ pub async fn start(
     let pool = database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?;
     let log = Arc::new(Log::users(settings)?);
     watch(health, &pool, &log);
-    let visible = Visible::new(Progress::start(pool.clone()), settings.visibility_timeout);
-    let writer = Writer { log, states: States::new(pool), visible };
+    let rejections = Rejections::new(pool.clone());
+    let visible = Visible::new(Progress::start(pool.clone()), rejections, settings.visibility_timeout);
+    let inquiries = Inquiries::start(log.clone(), visible.clone(), Reader::new(settings)?);
+    let writer = Writer { log, states: States::new(pool), visible, turns: Turns::default(), inquiries };
     let frame = Frame { authenticator, recorder };
     let service = Service { frame, writer: Arc::new(writer), runtime: Handle::current() };
     Ok(App { service: Data::new(service) })
@@ -80,6 +92,7 @@ impl App {
     /// Waits (bounded) until what was appended is in the log.
     pub async fn stop(&self) {
         self.service.writer.log.clone().flush(FLUSH).await;
+        self.service.writer.inquiries.stop().await;
     }
 }
 

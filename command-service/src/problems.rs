@@ -50,7 +50,7 @@ pub(crate) fn precondition_failed() -> Problem {
 pub(crate) fn parked() -> Problem {
     Problem::new(
         Code::Conflict,
-        "The log of this user is parked for the operator's attention: an event in it could not be read, and nothing can be changed \
+        "Events of this user wait for the operator, because one of them could not be read: nothing was written, and nothing can be \
          before that is settled",
     )
 }
@@ -82,15 +82,31 @@ pub(crate) fn no_read_model() -> Problem {
     Problem::unavailable("The read model can't be reached: nothing was changed, send it again", SOON)
 }
 
+/// An event that was answered 202 and then found to be one of those that wait: only its end says so.
+pub(crate) fn queued() -> Problem {
+    Problem::new(
+        Code::Conflict,
+        "Events of this user wait for the operator: the write is in the log and may take effect when they are retried",
+    )
+}
+
+/// 503: the log took the event, but it is not the log that was folded so far.
+pub(crate) fn another_log() -> Problem {
+    Problem::unavailable("The log was replaced by another: the operator must act", SOON)
+}
+
 /// 503: the log.
 pub(crate) fn append(error: AppendError) -> Problem {
     let message = match error {
         AppendError::Full => {
-            "Too many writes are on their way to the log: nothing was changed, send it again"
+            "Too many writes are on their way to the log: nothing was written, send it again"
         }
-        AppendError::Refused => "The log does not take writes: nothing was changed, send it again",
+        AppendError::Away | AppendError::Refused => {
+            "The log can't take the write: nothing was written, send it again"
+        }
         AppendError::Unknown => {
-            "The log did not confirm the write in time: it may still take effect, so read before you repeat it"
+            "The log did not confirm the write in time: it may still take effect. Read the user before you repeat it; a \
+             repeat with the same Idempotency-Key, or with the version in If-Match, never takes effect twice"
         }
     };
     Problem::unavailable(message, SOON)

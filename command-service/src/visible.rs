@@ -1,13 +1,14 @@
 //! From an appended event to what became of it.
 
-use crate::metrics;
-use events_schema::analytics::Phase;
+use crate::{
+    metrics,
+    open_end::OpenEnd,
+    rejection::{NoAnswer, Rejection, Rejections},
+    turns::Turn,
+};
 use service_kit::{
-    analytics::Data,
-    operation::Call,
-    position::Position,
-    problem::Problem,
-    progress::{Outcome, Progress, WaitError},
+    position::LogPosition,
+    progress::{LiveLog, Outcome, Progress, WaitError},
 };
 use std::{
     sync::Arc,
@@ -19,30 +20,32 @@ use tokio::sync::Semaphore;
 const FOLLOWED: usize = 65_536;
 /// One stretch of waiting for a write that nobody waits for any more.
 const STRETCH: Duration = Duration::from_secs(3_600);
-/// For the read model to say how many partitions there are, once after the start.
-const PARTITIONS: Duration = Duration::from_secs(2);
+/// For the read model to say which log is live, once after the start.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// What became of an event, as far as can be said in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It had its effect, and every read shows it.
     Accepted,
-    /// Another writer came first: it has none.
+    /// Another writer came first, or the user is deleted: it has none.
     Superseded,
-    /// It is in the log; more is not known yet.
+    /// It is in the log; more is not known yet, or it waits there for the operator.
     Pending,
 }
 
-/// Waits for the projector.
+/// Waits for the projector. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Visible {
     progress: Progress,
+    rejections: Rejections,
     timeout: Duration,
     followed: Arc<Semaphore>,
 }
 
 impl Visible {
-    pub(crate) fn new(progress: Progress, timeout: Duration) -> Self {
-        Self { progress, timeout, followed: Arc::new(Semaphore::new(FOLLOWED)) }
+    pub(crate) fn new(progress: Progress, rejections: Rejections, timeout: Duration) -> Self {
+        Self { progress, rejections, timeout, followed: Arc::new(Semaphore::new(FOLLOWED)) }
     }
 
     /// When a write that begins now stops to wait.
@@ -50,51 +53,76 @@ impl Visible {
         Instant::now() + self.timeout
     }
 
-    /// The number of the log's partitions; `None`: the read model can't say.
-    pub(crate) async fn partitions(&self) -> Option<u32> {
-        self.progress.partitions(Instant::now() + PARTITIONS).await.ok()
+    /// How long a write that begins now waits for the other writers of its user: there must be time left for its own event.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout / 2
+    }
+
+    /// The first offset of a partition that is not known to be folded.
+    pub(crate) fn folded(&self, log: LiveLog, partition: u32) -> i64 {
+        self.progress.folded(log, partition)
+    }
+
+    /// The log that is live; `None`: the read model can't say.
+    pub(crate) async fn log(&self) -> Option<LiveLog> {
+        self.progress.log(Instant::now() + ANSWER).await.ok()
     }
 
     /// Waits for the event at `position`.
-    pub(crate) async fn fate(&self, position: Position, deadline: Instant) -> Fate {
+    pub(crate) async fn fate(&self, position: LogPosition, deadline: Instant) -> Fate {
         let began = Instant::now();
         match self.progress.outcome(position, deadline).await {
             Ok(Outcome::Accepted) => {
                 metrics::waited(began.elapsed());
                 Fate::Accepted
             }
-            Ok(Outcome::Rejected) => {
-                metrics::superseded();
-                Fate::Superseded
-            }
-            Err(WaitError::TimedOut | WaitError::NoSuchPartition) => Fate::Pending,
+            Ok(Outcome::Rejected) => self.fate_of_rejected(position, deadline).await,
+            Err(WaitError::TimedOut | WaitError::NoSuchPartition | WaitError::AnotherLog) => Fate::Pending,
         }
     }
 
-    /// Follows up a write that was answered before its fate was known: if it is superseded, `problem` is its end. `about` is what
-    /// FAIL says beside the error.
-    pub(crate) fn follow_up(&self, position: Position, call: Call, about: Data, problem: Problem) {
+    async fn fate_of_rejected(&self, position: LogPosition, deadline: Instant) -> Fate {
+        match self.rejections.reason(position, deadline).await {
+            Ok(Some(Rejection::Superseded | Rejection::Deleted)) => {
+                metrics::superseded();
+                Fate::Superseded
+            }
+            Ok(Some(Rejection::Parked) | None) | Err(NoAnswer) => Fate::Pending,
+        }
+    }
+
+    /// Follows up a write that was answered before its fate was known, and records its end if it failed. Until its effect is there the
+    /// next writer of the user waits, unless that takes too long.
+    pub(crate) fn follow_up(&self, position: LogPosition, turn: Option<Turn>, end: OpenEnd) {
         let Ok(place) = self.followed.clone().try_acquire_owned() else {
             return tracing::warn!("too many writes wait for the projector; one is not followed up");
         };
-        let progress = self.progress.clone();
+        let (visible, until) = (self.clone(), self.deadline());
         tokio::spawn(async move {
             let _place = place;
-            if is_superseded(&progress, position).await {
-                metrics::superseded();
-                let failed = about.failed(&format!("{:?}", problem.code), &problem.message);
-                call.recorder.record(&call.context, call.operation, Phase::Fail, failed);
+            let _ = visible.progress.visible(position, until).await;
+            drop(turn);
+            if let Some(rejection) = visible.rejection(position).await {
+                end.rejected(rejection);
             }
         });
     }
-}
 
-async fn is_superseded(progress: &Progress, position: Position) -> bool {
-    loop {
-        match progress.outcome(position, Instant::now() + STRETCH).await {
-            Ok(outcome) => return outcome == Outcome::Rejected,
-            Err(WaitError::NoSuchPartition) => return false,
-            Err(WaitError::TimedOut) => {}
+    /// Why the event was rejected, if it was; waits as long as that takes.
+    async fn rejection(&self, position: LogPosition) -> Option<Rejection> {
+        loop {
+            let until = Instant::now() + STRETCH;
+            match self.progress.outcome(position, until).await {
+                Ok(Outcome::Accepted) | Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => {
+                    return None;
+                }
+                Ok(Outcome::Rejected) => {
+                    if let Ok(reason) = self.rejections.reason(position, until).await {
+                        return reason;
+                    }
+                }
+                Err(WaitError::TimedOut) => {}
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loop of every write: read, decide, append, wait, ask what became of it, and begin again where another writer came first.
 
 use crate::{
-    append::{Log, Record},
+    append::{AppendError, Log, Record},
     domain::{
         decide::{Decision, Refusal, decide},
         precondition::Precondition,
@@ -9,10 +9,12 @@ use crate::{
     },
     metrics, problems, shown,
     state::States,
+    turns::{Turn, Turns},
+    uncertain::{Inquiries, Uncertain},
     visible::{Fate, Visible},
 };
 use events_schema::{Envelope, UserKey, millis, user::UserEvent};
-use service_kit::{operation::Call, position::Position, problem::Problem};
+use service_kit::{operation::Call, position::LogPosition, problem::Problem, progress::LiveLog};
 use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -25,6 +27,8 @@ pub(crate) struct Writer {
     pub(crate) log: Arc<Log>,
     pub(crate) states: States,
     pub(crate) visible: Visible,
+    pub(crate) turns: Turns,
+    pub(crate) inquiries: Inquiries,
 }
 
 /// One write.
@@ -39,7 +43,7 @@ pub(crate) struct Write {
 /// An event of ours in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Appended {
-    pub(crate) position: Position,
+    pub(crate) position: LogPosition,
     /// The user's version once it is accepted.
     pub(crate) version: u64,
     /// The user as it is then; nothing after a delete.
@@ -50,8 +54,8 @@ pub(crate) struct Appended {
 pub(crate) enum Written {
     /// It had its effect.
     Accepted(Appended),
-    /// It is in the log.
-    Pending(Appended),
+    /// It is in the log. The turn goes on until it had its effect, so that the user's next writer does not write in vain.
+    Pending(Appended, Option<Turn>),
 }
 
 /// What kept a write from its effect.
@@ -60,8 +64,10 @@ pub(crate) enum Failure {
     Refused {
         refusal: Refusal,
         /// Where an event of ours lies that another writer outran.
-        position: Option<Position>,
+        position: Option<LogPosition>,
     },
+    /// Its event may be in the log.
+    Uncertain(Uncertain),
     /// Anything else.
     Problem(Problem),
 }
@@ -81,7 +87,12 @@ impl Writer {
         known: Option<User>,
     ) -> Result<Written, Failure> {
         let deadline = self.visible.deadline();
-        let partitions = self.visible.partitions().await.ok_or_else(problems::no_read_model)?;
+        let log = self.visible.log().await.ok_or_else(problems::no_read_model)?;
+        // Of a user that is not known to anyone there is no other writer.
+        let turn = match known {
+            Some(_) => None,
+            None => self.turns.take(&write.key, self.visible.patience()).await,
+        };
         let (mut known, mut position) = (known, None);
         for tried in 1..=TRIES {
             let user = match known.take() {
@@ -90,17 +101,17 @@ impl Writer {
             };
             let decision = decide(&write.command, &user, write.precondition.as_ref());
             let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
-            let appended = self.append(call, &write.key, decision, partitions).await?;
+            let appended = self.append(call, &write.key, decision, log).await?;
             position = Some(appended.position);
             if write.is_async {
-                return Ok(Written::Pending(appended));
+                return Ok(Written::Pending(appended, turn));
             }
             match self.visible.fate(appended.position, deadline).await {
                 Fate::Accepted => {
                     metrics::tried(tried);
                     return Ok(Written::Accepted(appended));
                 }
-                Fate::Pending => return Ok(Written::Pending(appended)),
+                Fate::Pending => return Ok(Written::Pending(appended, turn)),
                 Fate::Superseded if write.precondition.is_some() => {
                     return self.outrun_with_condition(write).await;
                 }
@@ -125,20 +136,35 @@ impl Writer {
         call: &Call,
         key: &UserKey,
         decision: Decision,
-        partitions: u32,
-    ) -> Result<Appended, Problem> {
+        log: LiveLog,
+    ) -> Result<Appended, Failure> {
         let Decision { sequence: version, change } = decision;
         let print = |personal| shown::print(key.user, personal).map_err(|_| problems::too_long());
         let body = change.personal().map(print).transpose()?;
-        let record = record(call, key, version, &change.into());
-        let position = self.log.append(&record, partitions).await.map_err(problems::append)?;
-        Ok(Appended { position, version, body })
+        let id = Uuid::now_v7();
+        let record = record(call, key, id, version, &change.into());
+        let partition = key.partition(log.partitions);
+        let from = self.visible.folded(log, partition);
+        match self.log.append(&record, log.partitions).await {
+            Ok(position) if position.offset < from => {
+                tracing::error!(
+                    partition,
+                    from,
+                    offset = position.offset,
+                    "the log is not the one that was folded"
+                );
+                Err(problems::another_log().into())
+            }
+            Ok(position) => Ok(Appended { position: log.position(position), version, body }),
+            Err(AppendError::Unknown) => Err(Failure::Uncertain(Uncertain { id, log, partition, from })),
+            Err(error) => Err(problems::append(error).into()),
+        }
     }
 }
 
-fn record(call: &Call, key: &UserKey, sequence: u64, event: &UserEvent) -> Record {
+fn record(call: &Call, key: &UserKey, id: Uuid, sequence: u64, event: &UserEvent) -> Record {
     let envelope = Envelope {
-        id: Uuid::now_v7(),
+        id,
         event_type: event.event_type(),
         time: millis(OffsetDateTime::now_utc()),
         user: key.user,

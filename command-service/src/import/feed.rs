@@ -1,9 +1,11 @@
 //! Many records on their way to the log at once, but not too many.
 
 use super::Fact;
-use crate::append::{AppendError, Log};
+use crate::{
+    append::{AppendError, Log},
+    delivery::Delivery,
+};
 use anyhow::anyhow;
-use rdkafka::producer::DeliveryFuture;
 use std::collections::{HashMap, VecDeque};
 
 /// Records on their way.
@@ -18,7 +20,7 @@ pub(super) type Reached = HashMap<u32, i64>;
 struct Sent {
     line: u64,
     bytes: usize,
-    delivery: DeliveryFuture,
+    delivery: Delivery,
 }
 
 /// Appends in a pipeline.
@@ -67,7 +69,7 @@ impl Feed {
 
 fn failed(line: u64, error: AppendError) -> anyhow::Error {
     let what = match error {
-        AppendError::Full | AppendError::Refused => "was not taken by the log",
+        AppendError::Full | AppendError::Away | AppendError::Refused => "was not taken by the log",
         AppendError::Unknown => "was not confirmed by the log in time",
     };
     anyhow!("line {line} {what}. Import the same lines again: what went in is skipped")

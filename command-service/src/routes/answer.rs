@@ -1,13 +1,13 @@
 //! Answers of writes. They are made far from the connection, so they are plain until the very end.
 
-use crate::{headers::etag, write::Appended};
+use crate::{append::AppendError, headers::etag, problems, write::Appended};
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
 };
-use service_kit::position::Position;
+use service_kit::position::LogPosition;
 
-/// An answer that is no problem.
+/// An answer, and no end of the request that is a failure.
 pub(super) struct Answer {
     status: StatusCode,
     headers: Vec<(&'static str, String)>,
@@ -41,7 +41,15 @@ impl Answer {
         if is_async { answer.header("Preference-Applied", "respond-async".to_owned()) } else { answer }
     }
 
-    pub(super) fn position(self, position: Position) -> Self {
+    /// 503 of a write whose event may be in the log. The request goes on, so this is no problem that would end it.
+    pub(super) fn uncertain() -> Self {
+        let problem = problems::append(AppendError::Unknown);
+        let answer = Self::of(problem.code.status(), serde_json::to_string(&problem).ok());
+        let answer = answer.header("Cache-Control", "no-store".to_owned());
+        problem.headers.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value))
+    }
+
+    pub(super) fn position(self, position: LogPosition) -> Self {
         self.header("Log-Position", position.to_string())
     }
 

@@ -2,7 +2,8 @@
 
 use super::{about, answer::Answer};
 use crate::{
-    domain::{decide::Refusal, precondition::Precondition, user::Command},
+    domain::{precondition::Precondition, user::Command},
+    open_end::OpenEnd,
     problems,
     write::{Appended, Failure, Write, Writer, Written},
 };
@@ -34,9 +35,13 @@ pub(super) async fn change(
     let write = Write { key, command, precondition, is_async };
     let response = match writer.write(&call, &write, None).await {
         Ok(Written::Accepted(appended)) => accepted(appended),
-        Ok(Written::Pending(appended)) => {
-            writer.visible.follow_up(appended.position, call, about(id), superseded(&write));
+        Ok(Written::Pending(appended, turn)) => {
+            writer.visible.follow_up(appended.position, turn, open_end(call, &write));
             Answer::pending(&appended, is_async)
+        }
+        Err(Failure::Uncertain(event)) => {
+            writer.inquiries.open(event, open_end(call, &write));
+            Answer::uncertain()
         }
         Err(Failure::Refused { refusal, .. }) => return Err(problems::change(refusal, id)),
         Err(Failure::Problem(problem)) => return Err(problem),
@@ -45,10 +50,12 @@ pub(super) async fn change(
     Ok(Done { response, success: None })
 }
 
-/// The end of a write that was answered before another turned out to have come first.
-fn superseded(write: &Write) -> Problem {
-    match write.precondition {
-        Some(_) => problems::change(Refusal::PreconditionFailed, write.key.user),
+/// The end of a change that is answered before its fate is known.
+fn open_end(call: Call, write: &Write) -> OpenEnd {
+    let id = write.key.user;
+    let superseded = match write.precondition {
+        Some(_) => problems::precondition_failed(),
         None => problems::outrun(),
-    }
+    };
+    OpenEnd { call, about: about(id), superseded, deleted: problems::not_found(id) }
 }

@@ -6,7 +6,9 @@ use crate::{
         decide::Refusal,
         user::{Command, User},
     },
-    headers, ids, problems,
+    headers, ids,
+    open_end::OpenEnd,
+    problems,
     shape::Object,
     write::{Failure, Write, Writer, Written},
 };
@@ -21,7 +23,7 @@ use service_kit::{
     auth::Scope,
     json,
     operation::{Call, Done, Parsed, Spec, run_to_end},
-    position::Position,
+    position::LogPosition,
     problem::Problem,
 };
 use std::sync::Arc;
@@ -83,9 +85,13 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
     let write = Write { key, command, precondition: None, is_async };
     let response = match writer.write(&call, &write, known).await {
         Ok(Written::Accepted(appended)) => Answer::shown(StatusCode::CREATED, appended),
-        Ok(Written::Pending(appended)) => {
-            writer.visible.follow_up(appended.position, call, analytics::Data::default(), problems::outrun());
+        Ok(Written::Pending(appended, turn)) => {
+            writer.visible.follow_up(appended.position, turn, open_end(call));
             Answer::pending(&appended, is_async)
+        }
+        Err(Failure::Uncertain(event)) => {
+            writer.inquiries.open(event, open_end(call));
+            return Ok(Done { response: Answer::uncertain(), success: None });
         }
         Err(Failure::Refused { refusal, position }) => {
             return refused(&writer, &write, refusal, position).await;
@@ -96,12 +102,18 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
     Ok(Done { response: response.location(format!("{users}/{user}")), success: None })
 }
 
+/// The end of a create that is answered before its fate is known.
+fn open_end(call: Call) -> OpenEnd {
+    let (superseded, deleted) = (problems::outrun(), problems::deleted_since());
+    OpenEnd { call, about: analytics::Data::default(), superseded, deleted }
+}
+
 /// The user was made before: by the same body, or not.
 async fn refused(
     writer: &Writer,
     write: &Write,
     refusal: Refusal,
-    position: Option<Position>,
+    position: Option<LogPosition>,
 ) -> Result<Done<Answer>, Problem> {
     match refusal {
         Refusal::Exists => {}

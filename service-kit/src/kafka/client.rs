@@ -19,6 +19,12 @@ const PRODUCER: &[(&str, &str)] = &[
     // As the Java clients have it, so that anyone's producer reaches the user's own partition.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "1"),
+    // How long an append that nobody waits for any more may still be on its way, at most.
+    ("socket.timeout.ms", "10000"),
+    ("request.timeout.ms", "10000"),
+    // More than this is refused, so that an outage of the log can't fill the memory.
+    ("queue.buffering.max.messages", "10000"),
+    ("queue.buffering.max.kbytes", "65536"),
 ];
 
 /// What every client of the log starts from: brokers, client id, the operator's own keys (which win).

@@ -1,0 +1,94 @@
+//! Looks for events in the log by their id: what an append that was not confirmed left there.
+
+use crate::uncertain::Uncertain;
+use anyhow::Context as _;
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers as _},
+};
+use service_kit::{
+    kafka::{Topics, client_config},
+    settings::Settings,
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// How long the broker may take for one step.
+const STEP: Duration = Duration::from_secs(10);
+
+/// It belongs to no group: it never commits, and is told where to begin.
+const CONSUMER: [(&str, &str); 5] = [
+    ("group.id", "rollcall-uncertain"),
+    ("enable.auto.commit", "false"),
+    ("enable.partition.eof", "true"),
+    ("isolation.level", "read_committed"),
+    ("auto.offset.reset", "earliest"),
+];
+
+/// Reads the log of user facts.
+pub(crate) struct Reader {
+    config: ClientConfig,
+    topic: String,
+}
+
+/// The offset of each that was found.
+pub(crate) type Found = HashMap<Uuid, i64>;
+
+impl Reader {
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let mut config = client_config(settings)?;
+        for (key, value) in CONSUMER {
+            config.set(key, value);
+        }
+        Ok(Self { config, topic: Topics::new(&settings.topic_prefix).users })
+    }
+
+    /// Reads to the end of each partition that may have one of the events.
+    pub(crate) async fn find(&self, wanted: Vec<Uncertain>) -> anyhow::Result<Found> {
+        let (config, topic) = (self.config.clone(), self.topic.clone());
+        tokio::task::spawn_blocking(move || find(&config, &topic, &wanted)).await?
+    }
+}
+
+fn find(config: &ClientConfig, topic: &str, wanted: &[Uncertain]) -> anyhow::Result<Found> {
+    let consumer: BaseConsumer = config.create()?;
+    let mut open = assign(&consumer, topic, wanted)?;
+    let ids: HashSet<Uuid> = wanted.iter().map(|event| event.id).collect();
+    let mut found = Found::new();
+    while !open.is_empty() {
+        match consumer.poll(STEP).context("no broker answers")? {
+            Ok(message) => {
+                let id = event_id(&message).filter(|id| ids.contains(id));
+                found.extend(id.map(|id| (id, message.offset())));
+            }
+            Err(KafkaError::PartitionEOF(partition)) => drop(open.remove(&partition)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// Assigns the partitions, each from where the first of its events may be.
+fn assign(consumer: &BaseConsumer, topic: &str, wanted: &[Uncertain]) -> anyhow::Result<HashSet<i32>> {
+    let mut begins = BTreeMap::new();
+    for event in wanted {
+        let begin = begins.entry(i32::try_from(event.partition)?).or_insert(event.from);
+        *begin = event.from.min(*begin);
+    }
+    let mut list = TopicPartitionList::new();
+    for (partition, from) in &begins {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*from))?;
+    }
+    consumer.assign(&list)?;
+    Ok(begins.into_keys().collect())
+}
+
+fn event_id(message: &BorrowedMessage<'_>) -> Option<Uuid> {
+    let header = message.headers()?.iter().find(|header| header.key == "ce_id")?;
+    Uuid::try_parse_ascii(header.value?).ok()
+}
