@@ -17,13 +17,41 @@ pub struct User {
     pub personal: Option<Value>,
 }
 
+/// A fact that had its effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// Partition and offset.
+    pub at: (i32, i64),
+    /// Whose fact it is.
+    pub key: String,
+    /// The version that it gave.
+    pub version: u64,
+    /// The request that asked for it, if one did.
+    pub request: Option<String>,
+    /// Claims and link as it leaves them, or nothing where it deletes.
+    pub personal: Option<Value>,
+}
+
+/// What becomes of a fact.
+enum Fate {
+    Accepted(User),
+    /// It came late.
+    Rejected,
+    /// It can't follow on what was there.
+    Misfit,
+}
+
 /// Everything that follows from the log.
 #[derive(Debug, Default)]
 pub struct Model {
     /// Users by key, the deleted ones too.
     pub users: BTreeMap<String, User>,
+    /// The facts that had their effect, in the order in which they were given.
+    pub accepted: Vec<Accepted>,
     /// Partition and offset of the facts without effect.
     pub rejected: BTreeSet<(i32, i64)>,
+    /// Partition and offset of those that no sound writer appends: a gap, or a fact that does not fit its user.
+    pub misfits: BTreeSet<(i32, i64)>,
 }
 
 /// Folds the records of `users.events`, given in the order of each partition.
@@ -31,33 +59,61 @@ pub struct Model {
 /// # Panics
 /// A record breaks a promise of the log.
 pub fn fold(records: &[Record]) -> Model {
-    let mut model = Model::default();
-    for record in records {
-        if !accept(&mut model.users, record) {
-            model.rejected.insert((record.partition, record.offset));
-        }
-    }
+    let model = Model::of(records);
+    assert!(model.misfits.is_empty(), "what can't follow in the log: {:?}", model.misfits);
     model
 }
 
-fn accept(users: &mut BTreeMap<String, User>, record: &Record) -> bool {
+fn fate(before: Option<&User>, record: &Record) -> Fate {
     let sequence: u64 = record.header("ce_sequence").parse().expect("a sequence is a number");
-    let before = users.get(&record.key);
     let version = before.map_or(0, |user| user.version);
     if sequence <= version || before.is_some_and(|user| user.personal.is_none()) {
-        return false;
+        return Fate::Rejected;
     }
-    assert_eq!(sequence, version + 1, "a gap in the log: {record:?}");
+    if sequence != version + 1 {
+        return Fate::Misfit;
+    }
     let data = record.json();
     let created_at = || data["createdAt"].as_str().expect("createdAt").to_owned();
     let (created_at, personal) = match (record.header("ce_type"), before) {
         ("user.created.v1", None) => (created_at(), Some(data["personal"].clone())),
         ("user.updated.v1", Some(user)) => (user.created_at.clone(), Some(data["personal"].clone())),
         ("user.deleted.v1", Some(user)) => (user.created_at.clone(), None),
-        (other, _) => panic!("{other} does not fit here: {record:?}"),
+        _ => return Fate::Misfit,
     };
-    users.insert(record.key.clone(), User { version: sequence, created_at, personal });
-    true
+    Fate::Accepted(User { version: sequence, created_at, personal })
+}
+
+impl Model {
+    /// What follows from a log that may have been written by anybody.
+    ///
+    /// # Panics
+    /// A record is not even an event.
+    pub fn of(records: &[Record]) -> Self {
+        let mut model = Self::default();
+        for record in records {
+            model.take(record);
+        }
+        model
+    }
+
+    fn take(&mut self, record: &Record) {
+        let at = (record.partition, record.offset);
+        match fate(self.users.get(&record.key), record) {
+            Fate::Accepted(user) => {
+                self.accepted.push(Accepted {
+                    at,
+                    key: record.key.clone(),
+                    version: user.version,
+                    request: record.find("ce_requestid").map(str::to_owned),
+                    personal: user.personal.clone(),
+                });
+                self.users.insert(record.key.clone(), user);
+            }
+            Fate::Rejected => drop(self.rejected.insert(at)),
+            Fate::Misfit => drop(self.misfits.insert(at)),
+        }
+    }
 }
 
 impl Model {
@@ -108,6 +164,21 @@ mod tests {
         let model = fold(&log);
         assert_eq!(model.page("t"), [json!({ "id": "u", "claims": { "n": 1 } })]);
         assert_eq!(model.rejected, BTreeSet::from([(0, 2), (0, 3)]));
+    }
+
+    #[test]
+    fn what_cannot_follow_is_told_apart() {
+        let log = [
+            fact(0, "user.updated.v1", 1, 0),
+            fact(1, "user.created.v1", 1, 1),
+            fact(2, "user.updated.v1", 3, 2),
+        ];
+        let model = Model::of(&log);
+        assert_eq!(model.misfits, BTreeSet::from([(0, 0), (0, 2)]));
+        assert_eq!(
+            model.accepted.iter().map(|fact| (fact.at, fact.version)).collect::<Vec<_>>(),
+            [((0, 1), 1)]
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+pub mod chaos;
 mod cli;
 mod deployment;
 mod fold;
@@ -25,7 +26,7 @@ pub use answer::Answer;
 pub use api::{Api, Call, PREFIX};
 pub use cli::{Cli, Output};
 pub use deployment::{Deployment, Service};
-pub use fold::{Model, User, fold};
+pub use fold::{Accepted, Model, User, fold};
 pub use jwt::{Claims, Signer};
 pub use log::{Record, read_topic};
 pub use ports::free_port;

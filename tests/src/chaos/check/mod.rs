@@ -1,0 +1,33 @@
+//! What must hold after a run: each check is a pure function of the evidence.
+
+mod analytics;
+mod answers;
+pub mod evidence;
+mod lost;
+mod order;
+mod refused;
+#[cfg(test)]
+mod sample;
+mod settle;
+mod stale;
+mod state;
+mod twice;
+pub mod verdict;
+
+pub use evidence::Evidence;
+pub use verdict::{Findings, Verdict};
+
+/// A check.
+type Check = fn(&Evidence) -> Findings;
+
+/// Every check by its name.
+const CHECKS: [(&str, Check); 8] = [
+    ("acked writes lost", lost::check),
+    ("applied twice", twice::check),
+    ("refused but applied", refused::check),
+    ("order broken", order::check),
+    ("stale reads", stale::check),
+    ("final state differs", state::check),
+    ("analytics wrong", analytics::check),
+    ("answers out of contract", answers::check),
+];

@@ -1,0 +1,157 @@
+//! Waiting until a run is at rest, and reading what stands there.
+
+use super::evidence::{Analytic, LastWord, ReadModel, Row};
+use crate::{
+    Api, Deployment, Model, Record,
+    chaos::{history::Position, load::Targets},
+};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+/// How long things may take to come to rest. It only says when to look all the same.
+const BOUND: Duration = Duration::from_secs(120);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Users that are asked for at once.
+const AT_ONCE: usize = 16;
+
+/// Looks until what it sees is at rest, or for as long as it may take.
+async fn at_rest<T>(mut look: impl AsyncFnMut() -> (T, bool)) -> T {
+    let give_up = Instant::now() + BOUND;
+    loop {
+        let (found, is_at_rest) = look().await;
+        if is_at_rest || Instant::now() > give_up {
+            return found;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The log, once it is folded to its end and has not grown meanwhile.
+pub(super) async fn log_at_rest(deployment: &Deployment) -> Vec<Record> {
+    at_rest(async || {
+        let before = deployment.topic("users.events").await.len();
+        let folded = folded(deployment).await;
+        let log = deployment.topic("users.events").await;
+        let ends: BTreeMap<i32, i64> =
+            log.iter().map(|record| (record.partition, record.offset + 1)).collect();
+        let is_folded = ends.iter().all(|(partition, end)| folded.get(partition) >= Some(end));
+        let is_at_rest = is_folded && log.len() == before;
+        (log, is_at_rest)
+    })
+    .await
+}
+
+async fn folded(deployment: &Deployment) -> BTreeMap<i32, i64> {
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT partition, next_offset FROM live.checkpoints WHERE topic = 'users'")
+            .fetch_all(&deployment.database)
+            .await
+            .expect("checkpoints");
+    rows.into_iter().collect()
+}
+
+/// The analytic events, once each accepted fact has its SUCCESS.
+pub(super) async fn analytics_at_rest(deployment: &Deployment, model: &Model) -> Vec<Analytic> {
+    let wanted: BTreeSet<&str> = model.accepted.iter().filter_map(|fact| fact.request.as_deref()).collect();
+    at_rest(async || {
+        let records = deployment.topic("users.analytics").await;
+        let events: Vec<Analytic> = records.iter().map(analytic).collect();
+        let succeeded: BTreeSet<&str> = successes(&events);
+        let is_at_rest = wanted.is_subset(&succeeded);
+        (events, is_at_rest)
+    })
+    .await
+}
+
+fn analytic(record: &Record) -> Analytic {
+    Analytic { request: record.key.clone(), name: record.header("ce_type").to_owned() }
+}
+
+fn successes(events: &[Analytic]) -> BTreeSet<&str> {
+    let succeeded = events.iter().filter(|event| event.name.ends_with("_SUCCESS"));
+    succeeded.map(|event| event.request.as_str()).collect()
+}
+
+/// Everything that can be read of the users.
+pub(super) async fn read_model(deployment: &Deployment, targets: &Targets, model: &Model) -> ReadModel {
+    let pool = &deployment.database;
+    let users: Vec<(String, i64, Value)> =
+        sqlx::query_as("SELECT tenant_id || '/' || id, version, claims FROM live.users ORDER BY 1")
+            .fetch_all(pool)
+            .await
+            .expect("users");
+    let tombstones: Vec<(String, i64)> =
+        sqlx::query_as("SELECT tenant_id || '/' || id, version FROM live.tombstones ORDER BY 1")
+            .fetch_all(pool)
+            .await
+            .expect("tombstones");
+    let rejections: Vec<Position> = sqlx::query_as("SELECT partition, log_offset FROM live.rejections")
+        .fetch_all(pool)
+        .await
+        .expect("rejections");
+    let dead_letters = sqlx::query_scalar("SELECT count(*) FROM live.dead_letters").fetch_one(pool).await;
+    let row =
+        |key, version: i64, claims| -> Row { (key, u64::try_from(version).expect("a version"), claims) };
+    ReadModel {
+        users: users.into_iter().map(|(key, version, claims)| row(key, version, Some(claims))).collect(),
+        tombstones: tombstones.into_iter().map(|(key, version)| row(key, version, None)).collect(),
+        rejections: rejections.into_iter().collect(),
+        dead_letters: dead_letters.expect("dead letters"),
+        last_words: last_words(targets, model).await,
+        lists: lists(targets).await,
+    }
+}
+
+/// Every instance about every user.
+async fn last_words(targets: &Targets, model: &Model) -> Vec<LastWord> {
+    let tenant = format!("{}/", targets.tenant);
+    let ids: Vec<&str> = model.users.keys().filter_map(|key| key.strip_prefix(&tenant)).collect();
+    let mut words = Vec::new();
+    for instance in &targets.query {
+        let api = Api::new(instance, instance, &targets.tenant, &targets.token);
+        for some in ids.chunks(AT_ONCE) {
+            words.extend(
+                futures_util::future::join_all(some.iter().map(|id| last_word(&api, instance, id))).await,
+            );
+        }
+    }
+    words
+}
+
+async fn last_word(api: &Api, instance: &str, id: &str) -> LastWord {
+    let answer = api.get(id).await;
+    let is_there = answer.status == 200;
+    LastWord {
+        instance: instance.to_owned(),
+        user: id.to_owned(),
+        status: answer.status,
+        version: is_there.then(|| answer.version()),
+        claims: is_there.then(|| answer.json()["claims"].clone()),
+    }
+}
+
+async fn lists(targets: &Targets) -> Vec<(String, Vec<Value>)> {
+    let mut lists = Vec::new();
+    for instance in &targets.query {
+        let api = Api::new(instance, instance, &targets.tenant, &targets.token);
+        lists.push((instance.clone(), api.all(97).await));
+    }
+    lists
+}
+
+/// How many analytic events the services say they have lost.
+pub(super) async fn dropped(targets: &Targets) -> u64 {
+    let mut dropped = 0;
+    for instance in targets.command.iter().chain(&targets.query) {
+        let api = Api::new(instance, instance, &targets.tenant, &targets.token);
+        let metrics = api.path(reqwest::Method::GET, "/metrics").await;
+        let count =
+            |line: &str| line.strip_prefix("rollcall_analytics_dropped_total ")?.trim().parse::<u64>().ok();
+        dropped += metrics.text().lines().find_map(count).unwrap_or_default();
+    }
+    dropped
+}
