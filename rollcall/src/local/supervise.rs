@@ -21,11 +21,11 @@ const STOP: Duration = Duration::from_secs(20);
 /// So often it may die during the start; more than once, since the last one of its kind may still be dying.
 const ATTEMPTS: u32 = 6;
 /// Who lived that long is started again at once.
-const STABLE: Duration = Duration::from_secs(30);
+const STABLE: Duration = Duration::from_secs(10);
 /// The pause before the first restart; it doubles each time.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Between two looks at whether it answers.
 const LOOK: Duration = Duration::from_millis(30);
 
