@@ -332,8 +332,8 @@ async fn listen(pool: PgPool, live: watch::Sender<Live>, waiting: Arc<Waiting>) 
 async fn listen_once(pool: &PgPool, live: &watch::Sender<Live>, waiting: &Waiting) -> sqlx::Result<()> {
     // Of its own, so that it is not one of those that requests wait for.
     let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
-    let mut listener =
-        PgListener::connect_with(&alone.connect_lazy_with((*pool.connect_options()).clone())).await?;
+    let options = (*pool.connect_options()).clone().application_name("rollcall progress");
+    let mut listener = PgListener::connect_with(&alone.connect_lazy_with(options)).await?;
     answered(ANSWER, listener.listen(CHANNEL)).await?;
     while let Some(notification) = next(&mut listener).await? {
         let Ok(notice) = serde_json::from_str::<Notice>(notification.payload()) else { continue };
