@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use service_kit::{
-    position::Position,
+    position::LogPosition,
     problem::{Location, Problem},
     progress::{Progress, WaitError},
 };
@@ -14,7 +14,7 @@ const HEADER: &str = "Read-After";
 ///
 /// # Errors
 /// 400: given more than once, or no position.
-pub(crate) fn parse(request: &HttpRequest) -> Result<Option<Position>, Problem> {
+pub(crate) fn parse(request: &HttpRequest) -> Result<Option<LogPosition>, Problem> {
     let mut values = request.headers().get_all(HEADER);
     let Some(value) = values.next() else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
@@ -28,19 +28,19 @@ pub(crate) fn parse(request: &HttpRequest) -> Result<Option<Position>, Problem> 
 /// Waits until the position is visible, if there is one to wait for.
 ///
 /// # Errors
-/// 400: there is no such partition. 503: not reached in time.
+/// 400: there is no such partition, or it is a position of another log, which can't be waited for. 503: not reached in time.
 pub(crate) async fn wait(
     progress: &Progress,
-    position: Option<Position>,
+    position: Option<LogPosition>,
     patience: Duration,
 ) -> Result<(), Problem> {
     let Some(position) = position else { return Ok(()) };
     let deadline = Instant::now() + patience;
+    let refuse = |msg: &str| Problem::invalid(Some(&position.to_string()), msg, HEADER, Location::Headers);
     progress.visible(position, deadline).await.map_err(|error| match error {
         WaitError::TimedOut => Problem::unavailable("The position in Read-After is not visible yet", 1),
-        WaitError::NoSuchPartition => {
-            Problem::invalid(Some(&position.to_string()), "No such partition", HEADER, Location::Headers)
-        }
+        WaitError::NoSuchPartition => refuse("No such partition"),
+        WaitError::AnotherLog => refuse("The position is of a log that is no more"),
     })
 }
 
@@ -48,8 +48,9 @@ pub(crate) async fn wait(
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
+    use service_kit::position::Position;
 
-    fn parsed(values: &[&str]) -> Result<Option<Position>, Problem> {
+    fn parsed(values: &[&str]) -> Result<Option<LogPosition>, Problem> {
         let request = values.iter().fold(TestRequest::get(), |r, value| r.append_header((HEADER, *value)));
         parse(&request.to_http_request())
     }
@@ -57,8 +58,10 @@ mod tests {
     #[test]
     fn one_position_or_none() {
         assert_eq!(parsed(&[]), Ok(None));
-        assert_eq!(parsed(&["3:14"]), Ok(Some(Position { partition: 3, offset: 14 })));
-        for bad in [&["x"][..], &[""], &["3:14", "3:14"], &["3:14, 3:15"]] {
+        let position = |epoch| LogPosition { epoch, at: Position { partition: 3, offset: 14 } };
+        assert_eq!(parsed(&["3:14"]), Ok(Some(position(1))));
+        assert_eq!(parsed(&["3:14:2"]), Ok(Some(position(2))));
+        for bad in [&["x"][..], &[""], &["3:14", "3:14"], &["3:14, 3:15"], &["3:14:0"], &["3:14:1:1"]] {
             let detail = parsed(bad).unwrap_err().details.remove(0);
             assert_eq!((detail.param.as_str(), detail.location), ("Read-After", Location::Headers));
         }

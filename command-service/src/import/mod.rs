@@ -71,8 +71,8 @@ pub async fn run(
     mut on_progress: impl FnMut(&Progress, &[BadLine]) + Send,
 ) -> anyhow::Result<Report> {
     let pool = database::pool(settings.database_url()?, Role::Reader, 2)?;
-    let positions = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
-    let partitions = u32::try_from(positions.len())?;
+    let before = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
+    let partitions = before.partitions()?;
     anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
     let mut feed = Feed::new(log(settings, kind)?, partitions);
     let mut lines = Lines::new(input, LONGEST);
@@ -98,7 +98,7 @@ pub async fn run(
     }
     let reached = feed.finish().await?;
     if wait {
-        wait::until_visible(&pool, kind, &reached, |awaited| {
+        wait::until_visible(&pool, kind, &before, &reached, |awaited| {
             progress.awaited = awaited;
             on_progress(&progress, &[]);
         })

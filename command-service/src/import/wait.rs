@@ -1,36 +1,71 @@
 //! Until what went in is visible: as long as it takes, while something moves.
 
 use super::{Kind, feed::Reached};
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use sqlx::PgPool;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 /// Between two questions.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// After so long without any movement it is given up.
 const STALLED: Duration = Duration::from_secs(120);
+const ANOTHER_LOG: &str =
+    "everything is in the log, but that is not the one that was folded: see `rollcall projection status`";
 
-/// The first offset of each partition that is not visible yet.
-pub(super) async fn positions(pool: &PgPool, kind: Kind) -> sqlx::Result<Vec<(i32, i64)>> {
+/// How far the live generation is.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    /// Which log it is folded from.
+    epoch: i32,
+    /// The first offset of each partition that is not visible yet.
+    next: HashMap<u32, i64>,
+}
+
+impl Positions {
+    /// Of how many partitions it is.
+    pub(super) fn partitions(&self) -> anyhow::Result<u32> {
+        Ok(u32::try_from(self.next.len())?)
+    }
+
+    fn of(&self, partition: u32) -> i64 {
+        self.next.get(&partition).copied().unwrap_or_default()
+    }
+}
+
+/// How far the live generation is.
+pub(super) async fn positions(pool: &PgPool, kind: Kind) -> anyhow::Result<Positions> {
     let topic = match kind {
         Kind::Users => "users",
         Kind::Credentials => "credentials",
     };
-    let query = sqlx::query_as("SELECT partition, next_offset FROM live.checkpoints WHERE topic = $1");
-    query.bind(topic).fetch_all(pool).await
+    let sql = "SELECT log_epoch, partition, next_offset FROM live.checkpoints WHERE topic = $1";
+    let rows: Vec<(i32, i32, i64)> = sqlx::query_as(sql).bind(topic).fetch_all(pool).await?;
+    let mut positions = Positions::default();
+    for (epoch, partition, next) in rows {
+        positions.epoch = epoch;
+        positions.next.insert(partition.try_into()?, next);
+    }
+    Ok(positions)
 }
 
-/// Waits until every offset is visible; tells now and then how many are left.
+/// Waits until every offset is visible; tells now and then how many are left. `before` is how far it was before the first append.
 pub(super) async fn until_visible(
     pool: &PgPool,
     kind: Kind,
+    before: &Positions,
     reached: &Reached,
     mut on_left: impl FnMut(u64),
 ) -> anyhow::Result<()> {
+    let is_behind = reached.iter().any(|(partition, offset)| *offset < before.of(*partition));
+    ensure!(!is_behind, ANOTHER_LOG);
     let (mut least, mut moved) = (u64::MAX, Instant::now());
     loop {
         match positions(pool, kind).await {
             Ok(positions) => {
+                ensure!(positions.epoch == before.epoch, ANOTHER_LOG);
                 let left = left(&positions, reached);
                 on_left(left);
                 if left == 0 {
@@ -52,11 +87,8 @@ pub(super) async fn until_visible(
     }
 }
 
-fn left(positions: &[(i32, i64)], reached: &Reached) -> u64 {
-    let of = |partition: u32, offset: i64| {
-        let next = positions.iter().find(|(found, _)| u32::try_from(*found) == Ok(partition));
-        u64::try_from(offset + 1 - next.map_or(0, |(_, next)| *next)).unwrap_or(0)
-    };
+fn left(positions: &Positions, reached: &Reached) -> u64 {
+    let of = |partition: u32, offset: i64| u64::try_from(offset + 1 - positions.of(partition)).unwrap_or(0);
     reached.iter().map(|(partition, offset)| of(*partition, *offset)).sum()
 }
 
@@ -67,6 +99,9 @@ mod tests {
     #[test]
     fn counts_what_is_not_visible_yet() {
         let reached = Reached::from([(0, 9), (3, 4)]);
+        let left = |next: &[(u32, i64)], reached| {
+            left(&Positions { epoch: 1, next: next.iter().copied().collect() }, reached)
+        };
         assert_eq!(left(&[], &reached), 15);
         assert_eq!(left(&[(0, 9), (1, 0), (3, 5)], &reached), 1);
         assert_eq!(left(&[(0, 10), (3, 77)], &reached), 0);

@@ -1,6 +1,6 @@
 //! What became of the events: asked of the live generation, once it has folded them.
 
-use service_kit::{position::Position, progress::Progress};
+use service_kit::{database::answered, position::Position, progress::Progress};
 use sqlx::PgPool;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,6 +10,9 @@ use tokio::runtime::Handle;
 
 /// How long a partition may keep the others waiting, and the consumer from its group.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// For one answer of the read model; the consumer has to be polled meanwhile.
+const ANSWER: Duration = Duration::from_secs(4);
 
 /// Records of one partition, both ends included.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,15 +48,17 @@ impl Outcomes {
         }
         self.runtime.block_on(async {
             self.wait(spans).await;
-            self.ask(spans).await
+            answered(ANSWER, self.ask(spans)).await
         })
     }
 
     /// Sleeps until there is something to ask; the answer itself comes from the query.
     async fn wait(&self, spans: &[Span]) {
         let deadline = Instant::now() + PATIENCE;
+        let Ok(log) = self.progress.log(deadline).await else { return };
         let positions = spans.iter().filter_map(|span| {
-            Some(Position { partition: u32::try_from(span.partition).ok()?, offset: span.last })
+            let partition = u32::try_from(span.partition).ok()?;
+            Some(log.position(Position { partition, offset: span.last }))
         });
         futures_util::future::join_all(positions.map(|position| async move {
             if self.progress.visible(position, deadline).await.is_err() {

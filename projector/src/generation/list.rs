@@ -19,11 +19,13 @@ pub struct Generation {
     /// When it became the live one.
     #[serde(with = "time::serde::rfc3339::option")]
     pub promoted_at: Option<OffsetDateTime>,
+    /// Which log it is folded from, counted from 1.
+    pub log_epoch: i32,
     /// Offsets that it has folded, of both topics.
     pub folded: i64,
 }
 
-type Row = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i64);
+type Row = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i32, i64);
 
 /// Every generation, the oldest first.
 ///
@@ -32,7 +34,7 @@ type Row = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i64);
 pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>> {
     let pool = postgres::pool(settings)?;
     let all: Vec<Row> = sqlx::query_as(
-        "SELECT g.id, g.state, g.created_at, g.promoted_at, coalesce(sum(c.next_offset), 0)::bigint AS folded \
+        "SELECT g.id, g.state, g.created_at, g.promoted_at, g.log_epoch, coalesce(sum(c.next_offset), 0)::bigint AS folded \
          FROM rollcall.generations g LEFT JOIN rollcall.checkpoints c ON c.generation = g.id GROUP BY g.id ORDER BY g.id",
     )
     .fetch_all(&pool)
@@ -42,8 +44,8 @@ pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>>
 }
 
 impl From<Row> for Generation {
-    fn from((id, state, created_at, promoted_at, folded): Row) -> Self {
-        Self { id, state, created_at, promoted_at, folded }
+    fn from((id, state, created_at, promoted_at, log_epoch, folded): Row) -> Self {
+        Self { id, state, created_at, promoted_at, log_epoch, folded }
     }
 }
 

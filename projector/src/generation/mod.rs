@@ -6,11 +6,13 @@ mod list;
 mod promote;
 mod rebuild;
 mod replay;
+mod source;
 
 pub use list::{Generation, drop_retired, generations};
 pub use rebuild::{Phase, RebuildProgress, RebuildReport, rebuild};
 
 use crate::migrate;
+use service_kit::progress::CHANNEL;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// The schema of a generation's tables.
@@ -25,12 +27,17 @@ pub(crate) async fn live(connection: &mut PgConnection) -> sqlx::Result<Option<i
         .await
 }
 
-/// Makes the next generation, with its tables and checkpoints at the log's beginning.
-pub(crate) async fn create(connection: &mut PgConnection, partitions: u32) -> sqlx::Result<i32> {
+/// Makes the next generation, with its tables and checkpoints at the beginning of the log of that epoch.
+pub(crate) async fn create(
+    connection: &mut PgConnection,
+    partitions: u32,
+    log_epoch: i32,
+) -> sqlx::Result<i32> {
     let id = sqlx::query_scalar(
-        "INSERT INTO rollcall.generations (id, state) SELECT coalesce(max(id), 0) + 1, 'building' FROM rollcall.generations \
-         RETURNING id",
+        "INSERT INTO rollcall.generations (id, state, log_epoch) \
+         SELECT coalesce(max(id), 0) + 1, 'building', $1 FROM rollcall.generations RETURNING id",
     )
+    .bind(log_epoch)
     .fetch_one(&mut *connection)
     .await?;
     migrate::create_tables(connection, id).await?;
@@ -53,12 +60,17 @@ pub(crate) async fn add_checkpoints(connection: &mut PgConnection, partitions: u
     .map(drop)
 }
 
-/// Makes a generation the live one: views and states together.
+/// Makes a generation the live one: views and states together; whoever follows the progress of the one that was hears of it.
 pub(crate) async fn set_live(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
     sqlx::query("UPDATE rollcall.generations SET state = 'retired' WHERE state = 'live'")
         .execute(&mut *connection)
         .await?;
     sqlx::query("UPDATE rollcall.generations SET state = 'live', promoted_at = now() WHERE id = $1")
+        .bind(generation)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("SELECT pg_notify($1, format('{\"g\":%s}', $2::int))")
+        .bind(CHANNEL)
         .bind(generation)
         .execute(&mut *connection)
         .await?;

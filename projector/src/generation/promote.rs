@@ -1,30 +1,67 @@
-//! The switch from the live generation to a new one, at one offset vector, in one transaction.
+//! The switch from the live generation to a new one, in one transaction.
 
-use super::{builder::Builder, builder::offsets, live, set_live};
-use crate::{fence, migrate, record::Partition};
+use super::{builder::Builder, builder::offsets, live, set_live, source::Source};
+use crate::{fence, lease, migrate};
 use anyhow::Context as _;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// Makes the built generation the live one; returns the one that was. The live projector waits at its fence meanwhile and then finds
 /// its epochs gone, so it takes the new generation over. Readers see the old generation up to the commit and the new one after it, both
-/// folded up to the same offsets.
+/// folded up to the same offsets if they are of one log.
 pub(super) async fn promote(
     pool: &PgPool,
     builder: &mut Builder<'_>,
-    partitions: &[Partition],
+    source: &Source<'_>,
 ) -> anyhow::Result<i32> {
+    if source.is_another {
+        wait_leases_out(pool, source).await?;
+    }
     let mut transaction = pool.begin().await?;
     // A reader's long query must not make every other reader wait behind the views' lock.
     sqlx::query("SET LOCAL lock_timeout = '3s'").execute(&mut *transaction).await?;
     migrate::lock(&mut transaction).await?;
     let old = live(&mut transaction).await?.context("there is no live generation")?;
-    let vector = offsets(&fence::lock(&mut transaction, old, partitions).await?);
-    builder.follow(&vector, |_| {}).await?;
-    let built = offsets(&fence::lock(&mut transaction, builder.generation(), partitions).await?);
-    anyhow::ensure!(built == vector, "the new generation does not stand where the live one does");
-    fence::bump(&mut transaction, old, partitions).await?;
-    fence::bump(&mut transaction, builder.generation(), partitions).await?;
+    if source.is_another {
+        lift_pause(&mut transaction).await?;
+    } else {
+        meet(&mut transaction, builder, source, old).await?;
+    }
+    source.prove().await?;
+    fence::bump(&mut transaction, old, &source.partitions).await?;
+    fence::bump(&mut transaction, builder.generation(), &source.partitions).await?;
     set_live(&mut transaction, builder.generation()).await?;
     transaction.commit().await?;
     Ok(old)
+}
+
+/// Brings the new generation exactly to where the live one stands, and holds both there.
+async fn meet(
+    connection: &mut PgConnection,
+    builder: &mut Builder<'_>,
+    source: &Source<'_>,
+    old: i32,
+) -> anyhow::Result<()> {
+    let vector = offsets(&fence::lock(connection, old, &source.partitions).await?);
+    builder.follow(&vector, |_| {}).await?;
+    // Nothing is discarded while the checkpoints are locked.
+    builder.settle().await?;
+    let built = offsets(&fence::lock(connection, builder.generation(), &source.partitions).await?);
+    anyhow::ensure!(built == vector, "the new generation does not stand where the live one does");
+    Ok(())
+}
+
+/// Two generations of one log say the same of a user; those of two logs don't, so no reader may trust a cache of the old one any more. Whoever
+/// folds the old log is fenced off, and grants no more leases, since a takeover finds another log.
+async fn wait_leases_out(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let old = live(&mut transaction).await?.context("there is no live generation")?;
+    fence::bump(&mut transaction, old, &source.partitions).await?;
+    transaction.commit().await?;
+    tokio::time::sleep(lease::LENGTH).await;
+    Ok(())
+}
+
+/// What the projectors were paused for is settled.
+async fn lift_pause(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM rollcall.pause WHERE by = 'log'").execute(connection).await.map(drop)
 }

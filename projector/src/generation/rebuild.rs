@@ -7,12 +7,9 @@ use super::{
     live,
     promote::promote,
     schema,
+    source::Source,
 };
-use crate::{
-    ask, fence, migrate,
-    record::{Partition, Topic},
-    store::postgres,
-};
+use crate::{fence, log_identity, migrate, record::Topic, store::postgres};
 use anyhow::Context as _;
 use service_kit::settings::Settings;
 use sqlx::{AssertSqlSafe, Connection as _, PgPool};
@@ -65,7 +62,8 @@ pub struct RebuildReport {
     pub seconds: f64,
 }
 
-/// Folds the log into a new generation until it is level with the live one, and makes it the live one.
+/// Folds the log into a new generation until it is level with the live one, and makes it the live one. A log that took the place of the
+/// one that was folded is folded up to its end, and what was folded before is left behind.
 ///
 /// # Errors
 /// Another rebuild is at work, the log has lost its beginning, or Kafka or Postgres fails; the live generation is untouched then.
@@ -82,11 +80,13 @@ pub async fn rebuild(
         .fetch_one(&mut guard)
         .await?;
     anyhow::ensure!(is_alone, "another rebuild is at work");
-    let partitions = whole_log(settings).await?;
-    check_end(settings, &pool, &partitions).await?;
-    let generation = begin(&pool, partitions.len() / Topic::ALL.len()).await?;
-    let mut builder = Builder::new(settings, pool.clone(), generation, &partitions).await?;
-    let retired = build(&pool, &mut builder, &partitions, &mut progress).await?;
+    let source = Source::look(settings, &pool).await?;
+    if !source.is_another {
+        check_end(&pool, &source).await?;
+    }
+    let generation = begin(&pool, &source).await?;
+    let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions).await?;
+    let retired = build(&pool, &mut builder, &source, &mut progress).await?;
     drop_older(&pool, retired).await;
     if let Err(error) = forget(settings, retired).await {
         tracing::warn!(error = format!("{error:#}"), "bodies of the retired generation are left in Redis");
@@ -96,32 +96,12 @@ pub async fn rebuild(
     Ok(RebuildReport { generation, retired, records, seconds: started.elapsed().as_secs_f64() })
 }
 
-/// All partitions, if the log still has its beginning.
-async fn whole_log(settings: &Settings) -> anyhow::Result<Vec<Partition>> {
-    let count = i32::try_from(ask::partitions(settings).await?)?;
-    let partitions: Vec<_> = Topic::ALL
-        .into_iter()
-        .flat_map(|topic| (0..count).map(move |partition| (topic, partition)))
-        .collect();
-    let ends = ask::ends(settings, partitions.clone()).await?;
-    let cut = ends.iter().find(|(_, ends)| ends.low > 0);
-    if let Some(((topic, partition), ends)) = cut {
-        anyhow::bail!(
-            "the log has lost its beginning: {topic} partition {partition} begins at offset {}",
-            ends.low
-        );
-    }
-    Ok(partitions)
-}
-
 /// The live generation must not be ahead of the log: what it has folded could never be folded again.
-async fn check_end(settings: &Settings, pool: &PgPool, partitions: &[Partition]) -> anyhow::Result<()> {
+async fn check_end(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     // In this order: the log and the live generation both go on meanwhile.
-    let to = target(pool, partitions).await?;
-    let ends = ask::ends(settings, partitions.to_vec()).await?;
-    let is_cut =
-        |(partition, next): &(&Partition, &i64)| ends.get(partition).is_none_or(|ends| ends.high < **next);
-    match to.iter().find(is_cut) {
+    let to = target(pool, source).await?;
+    let ends = source.ends().await?;
+    match to.iter().find(|(partition, next)| ends.get(partition).is_none_or(|end| end < next)) {
         None => Ok(()),
         Some(((topic, partition), next)) => anyhow::bail!(
             "the log is shorter than what is folded: {topic} partition {partition} does not reach offset {next}"
@@ -130,7 +110,7 @@ async fn check_end(settings: &Settings, pool: &PgPool, partitions: &[Partition])
 }
 
 /// Makes the new generation's tables; what a rebuild that failed left behind goes.
-async fn begin(pool: &PgPool, partitions: usize) -> anyhow::Result<i32> {
+async fn begin(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<i32> {
     let mut transaction = pool.begin().await?;
     migrate::lock(&mut transaction).await?;
     let left: Vec<i32> = sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE state = 'building'")
@@ -139,7 +119,9 @@ async fn begin(pool: &PgPool, partitions: usize) -> anyhow::Result<i32> {
     for generation in left {
         drop_generation(&mut transaction, generation).await?;
     }
-    let generation = create(&mut transaction, u32::try_from(partitions)?).await?;
+    let epoch = log_identity::enter(&mut transaction, &source.ids).await?;
+    let partitions = u32::try_from(source.partitions.len() / Topic::ALL.len())?;
+    let generation = create(&mut transaction, partitions, epoch).await?;
     transaction.commit().await?;
     Ok(generation)
 }
@@ -147,18 +129,18 @@ async fn begin(pool: &PgPool, partitions: usize) -> anyhow::Result<i32> {
 async fn build(
     pool: &PgPool,
     builder: &mut Builder<'_>,
-    partitions: &[Partition],
+    source: &Source<'_>,
     progress: &mut impl FnMut(RebuildProgress),
 ) -> anyhow::Result<i32> {
-    level(pool, builder, partitions, progress).await?;
+    level(pool, builder, source, progress).await?;
     show(progress, builder, Phase::Indexing);
     index(pool, builder.generation()).await?;
-    level(pool, builder, partitions, progress).await?;
+    level(pool, builder, source, progress).await?;
     show(progress, builder, Phase::Promoting);
     let mut tries = 0;
     loop {
         tries += 1;
-        match promote(pool, builder, partitions).await {
+        match promote(pool, builder, source).await {
             Err(error) if tries < TRIES && is_held_up(&error) => {
                 tracing::warn!(tries, "the switch was held up by a reader; trying again");
             }
@@ -167,31 +149,36 @@ async fn build(
     }
 }
 
-/// Follows the live generation until it is nearly there.
+/// Follows the live generation until it is nearly there; of another log, reads what there is.
 async fn level(
     pool: &PgPool,
     builder: &mut Builder<'_>,
-    partitions: &[Partition],
+    source: &Source<'_>,
     progress: &mut impl FnMut(RebuildProgress),
 ) -> anyhow::Result<()> {
+    let generation = builder.generation();
+    let mut folding =
+        |records, total| progress(RebuildProgress { generation, phase: Phase::Folding, records, total });
+    if source.is_another {
+        let ends = source.ends().await?;
+        let total = u64::try_from(ends.values().sum::<i64>())?;
+        return builder.read(&ends, |records| folding(records, total)).await;
+    }
     loop {
-        let to = target(pool, partitions).await?;
+        let to = target(pool, source).await?;
         if builder.behind(&to) < LEVEL {
             return Ok(());
         }
-        let generation = builder.generation();
         let total = u64::try_from(to.values().sum::<i64>())?;
-        let folding =
-            |records| progress(RebuildProgress { generation, phase: Phase::Folding, records, total });
-        builder.follow(&to, folding).await?;
+        builder.follow(&to, |records| folding(records, total)).await?;
     }
 }
 
 /// Where the live generation stands.
-async fn target(pool: &PgPool, partitions: &[Partition]) -> anyhow::Result<Vector> {
+async fn target(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<Vector> {
     let mut transaction = pool.begin().await?;
     let generation = live(&mut transaction).await?.context("there is no live generation")?;
-    let vector = offsets(&fence::lock(&mut transaction, generation, partitions).await?);
+    let vector = offsets(&fence::lock(&mut transaction, generation, &source.partitions).await?);
     transaction.rollback().await?;
     Ok(vector)
 }

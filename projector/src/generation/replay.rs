@@ -1,13 +1,13 @@
 //! The log between two offset vectors, read without a group.
 
 use crate::{
-    log::{name_of, topic_of},
-    record::{Partition, Record},
+    log::name_of,
+    record::{Partition, Record, Topic},
 };
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::RDKafkaErrorCode,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use service_kit::{
     kafka::{self, Topics},
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 /// Records that wait for the fold.
 const QUEUE: usize = 1_024;
 
-/// Reads these ranges in a thread of its own; the channel ends when all of them are read.
+/// Reads these ranges, each topic in a thread of its own; the channel ends when all of them are read, or the log is at its end.
 ///
 /// # Errors
 /// The settings don't make a client.
@@ -28,40 +28,47 @@ pub(super) fn replay(
     partitions: u32,
     ranges: BTreeMap<Partition, Range<i64>>,
 ) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Record>>> {
-    let topics = Topics::new(&settings.topic_prefix);
-    let consumer: BaseConsumer = kafka::client_config(settings)?
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    for topic in Topic::ALL {
+        let of_topic = |((of, partition), range)| (of == topic).then_some((partition, range));
+        let left: BTreeMap<i32, Range<i64>> = ranges.clone().into_iter().filter_map(of_topic).collect();
+        if left.is_empty() {
+            continue;
+        }
+        let consumer = consumer(settings)?;
+        let name = name_of(&Topics::new(&settings.topic_prefix), topic).to_owned();
+        let reader = Reader { consumer, topic, name, partitions, left, sender: sender.clone() };
+        reader
+            .consumer
+            .assign(&reader.list(reader.left.iter().map(|(partition, range)| (*partition, range.start)))?)?;
+        std::thread::Builder::new().name("rebuild-log".into()).spawn(move || reader.run())?;
+    }
+    Ok(receiver)
+}
+
+fn consumer(settings: &Settings) -> anyhow::Result<BaseConsumer> {
+    let consumer = kafka::client_config(settings)?
         // Never joined: `assign` only asks that there be a name.
         .set("group.id", format!("{}rollcall-rebuild", settings.topic_prefix))
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
+        // What lies before the end may be no record: the mark of a transaction.
+        .set("enable.partition.eof", "true")
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.queue.backoff.ms", "10")
         .create()?;
-    consumer.assign(&list(&topics, ranges.iter().map(|(partition, range)| (*partition, range.start)))?)?;
-    let (sender, receiver) = mpsc::channel(QUEUE);
-    let reader = Reader { consumer, topics, partitions, left: ranges, sender };
-    std::thread::Builder::new().name("rebuild-log".into()).spawn(move || reader.run())?;
-    Ok(receiver)
+    Ok(consumer)
 }
 
-fn list(
-    topics: &Topics,
-    offsets: impl Iterator<Item = (Partition, i64)>,
-) -> anyhow::Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for ((topic, partition), offset) in offsets {
-        list.add_partition_offset(name_of(topics, topic), partition, Offset::Offset(offset))?;
-    }
-    Ok(list)
-}
-
+/// Reads one topic: at a partition's end the client says no more than its number.
 struct Reader {
     consumer: BaseConsumer,
-    topics: Topics,
+    topic: Topic,
+    name: String,
     partitions: u32,
-    left: BTreeMap<Partition, Range<i64>>,
+    left: BTreeMap<i32, Range<i64>>,
     sender: mpsc::Sender<anyhow::Result<Record>>,
 }
 
@@ -79,6 +86,7 @@ impl Reader {
         let message = match self.consumer.poll(Duration::from_millis(100)) {
             None => return Ok(()),
             Some(Ok(message)) => message,
+            Some(Err(KafkaError::PartitionEOF(partition))) => return self.done(partition),
             Some(Err(error)) => {
                 let code = error.rdkafka_error_code();
                 let is_lost = matches!(
@@ -90,18 +98,27 @@ impl Reader {
                 return Ok(());
             }
         };
-        let Some(topic) = topic_of(&self.topics, message.topic()) else { return Ok(()) };
-        let partition = (topic, message.partition());
+        let (partition, offset) = (message.partition(), message.offset());
         let Some(end) = self.left.get(&partition).map(|range| range.end) else { return Ok(()) };
-        let offset = message.offset();
         if offset < end {
-            let record = Record::read(topic, &message, self.partitions);
+            let record = Record::read(self.topic, &message, self.partitions);
             let _ = self.sender.blocking_send(Ok(record));
         }
-        if offset + 1 >= end {
-            self.left.remove(&partition);
-            self.consumer.pause(&list(&self.topics, [(partition, offset)].into_iter())?)?;
+        if offset + 1 >= end { self.done(partition) } else { Ok(()) }
+    }
+
+    fn done(&mut self, partition: i32) -> anyhow::Result<()> {
+        if self.left.remove(&partition).is_some() {
+            self.consumer.pause(&self.list([(partition, 0)].into_iter())?)?;
         }
         Ok(())
+    }
+
+    fn list(&self, offsets: impl Iterator<Item = (i32, i64)>) -> anyhow::Result<TopicPartitionList> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.name, partition, Offset::Offset(offset))?;
+        }
+        Ok(list)
     }
 }

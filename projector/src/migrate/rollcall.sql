@@ -10,6 +10,17 @@ CREATE TABLE IF NOT EXISTS rollcall.generations (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live ON rollcall.generations (state) WHERE state = 'live';
 
+-- The logs that there were. Topics that were deleted and made anew are another log, which their ids tell; its epoch is in positions.
+CREATE TABLE IF NOT EXISTS rollcall.logs (
+    epoch int PRIMARY KEY CHECK (epoch > 0),
+    users_topic_id text NOT NULL,
+    credentials_topic_id text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (users_topic_id, credentials_topic_id)
+);
+-- Which of them a generation is folded from.
+ALTER TABLE rollcall.generations ADD COLUMN IF NOT EXISTS log_epoch int NOT NULL DEFAULT 1;
+
 CREATE TABLE IF NOT EXISTS rollcall.checkpoints (
     generation int NOT NULL REFERENCES rollcall.generations,
     topic text NOT NULL CHECK (topic IN ('users', 'credentials')),

@@ -11,7 +11,7 @@ use service_kit::{
     auth::Scope,
     operation::{Call, Done, Parsed, Spec, run},
     path,
-    position::Position,
+    position::LogPosition,
     problem::Problem,
     query::PageRequest,
 };
@@ -23,7 +23,7 @@ const SPEC: Spec =
 struct Input {
     user: Uuid,
     page: PageRequest,
-    read_after: Option<Position>,
+    read_after: Option<LogPosition>,
 }
 
 pub(super) async fn credentials(

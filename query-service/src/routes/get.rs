@@ -18,7 +18,7 @@ use service_kit::{
     auth::Scope,
     operation::{Call, Done, Parsed, Spec, run},
     path,
-    position::Position,
+    position::LogPosition,
     problem::{Code, Detail, Location, Problem},
 };
 use uuid::Uuid;
@@ -27,7 +27,7 @@ const SPEC: Spec = Spec { operation: Operation::Retrieve, scope: Scope::Read, bo
 
 struct Input {
     id: Uuid,
-    read_after: Option<Position>,
+    read_after: Option<LogPosition>,
 }
 
 pub(super) async fn get(queries: Data<Queries>, request: HttpRequest, payload: Payload) -> HttpResponse {

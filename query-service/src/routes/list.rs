@@ -11,7 +11,7 @@ use service_kit::{
     analytics,
     auth::Scope,
     operation::{Call, Done, Parsed, Spec, run},
-    position::Position,
+    position::LogPosition,
     problem::Problem,
     query::PageRequest,
 };
@@ -20,7 +20,7 @@ const SPEC: Spec = Spec { operation: Operation::RetrieveList, scope: Scope::Read
 
 struct Input {
     page: PageRequest,
-    read_after: Option<Position>,
+    read_after: Option<LogPosition>,
 }
 
 pub(super) async fn list(queries: Data<Queries>, request: HttpRequest, payload: Payload) -> HttpResponse {

@@ -16,7 +16,7 @@ use service_kit::{
     analytics,
     auth::Scope,
     operation::{Call, Done, Parsed, Spec, run},
-    position::Position,
+    position::LogPosition,
     problem::Problem,
 };
 
@@ -24,7 +24,7 @@ const SPEC: Spec = Spec { operation: Operation::Search, scope: Scope::Read, body
 
 struct Input {
     search: Search,
-    read_after: Option<Position>,
+    read_after: Option<LogPosition>,
 }
 
 pub(super) async fn search(queries: Data<Queries>, request: HttpRequest, payload: Payload) -> HttpResponse {

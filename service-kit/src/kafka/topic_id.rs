@@ -17,7 +17,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use uuid::Uuid;
 
 /// For the brokers to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -36,12 +35,12 @@ impl TopicIds {
         Ok(Self(Arc::new(client)))
     }
 
-    /// The topics' ids, in the order of their names; `None` where there is no such topic. Never makes one. The nil id is that of every
-    /// topic of brokers before 2.8, which give none.
+    /// The topics' ids as Kafka prints them, in the order of their names; `None` where there is no such topic. Never makes one. Brokers
+    /// before 2.8 give none: there every topic has the id of zeros.
     ///
     /// # Errors
     /// The brokers did not answer in time, or refused.
-    pub async fn of<const N: usize>(&self, topics: [&str; N]) -> anyhow::Result<[Option<Uuid>; N]> {
+    pub async fn of<const N: usize>(&self, topics: [&str; N]) -> anyhow::Result<[Option<String>; N]> {
         let names: Vec<CString> = topics.into_iter().map(CString::new).collect::<Result<_, _>>()?;
         let client = self.0.clone();
         let found = tokio::task::spawn_blocking(move || describe(&client, &names)).await??;
@@ -73,7 +72,7 @@ impl<T> Drop for Owned<T> {
 fn describe(
     client: &AdminClient<DefaultClientContext>,
     names: &[CString],
-) -> anyhow::Result<Vec<Option<Uuid>>> {
+) -> anyhow::Result<Vec<Option<String>>> {
     let client = client.inner().native_ptr();
     let mut texts: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = c_int::try_from(ANSWER.as_millis())?;
@@ -98,7 +97,7 @@ fn describe(
 ///
 /// # Safety
 /// The event must be one of a queue that only `rd_kafka_DescribeTopics` answers to.
-unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option<Uuid>>> {
+unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option<String>>> {
     // SAFETY: as promised, the event is an answer; the descriptions belong to it and are read while it lives.
     unsafe {
         let error = code(rd::rd_kafka_event_error(event.ptr()));
@@ -115,7 +114,7 @@ unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option
 
 /// # Safety
 /// The description must be alive, if there is one.
-unsafe fn id(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Option<Uuid>> {
+unsafe fn id(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Option<String>> {
     anyhow::ensure!(!topic.is_null(), "the brokers left a topic out");
     // SAFETY: as promised; name, error and id belong to the description and are copied.
     unsafe {
@@ -123,12 +122,9 @@ unsafe fn id(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Op
         // Of no error it says that there is none.
         match code(rd::rd_kafka_error_code(error)) {
             Code::NoError => {
-                let id = rd::rd_kafka_TopicDescription_topic_id(topic);
-                let (most, least) = (
-                    rd::rd_kafka_Uuid_most_significant_bits(id),
-                    rd::rd_kafka_Uuid_least_significant_bits(id),
-                );
-                Ok(Some(Uuid::from_u64_pair(most.cast_unsigned(), least.cast_unsigned())))
+                let id = rd::rd_kafka_Uuid_base64str(rd::rd_kafka_TopicDescription_topic_id(topic));
+                anyhow::ensure!(!id.is_null(), "a topic's id can't be printed");
+                Ok(Some(CStr::from_ptr(id).to_string_lossy().into_owned()))
             }
             Code::UnknownTopicOrPartition | Code::UnknownTopic => Ok(None),
             error => {

@@ -1,0 +1,162 @@
+//! Topics that were deleted and made anew are another log: it is never taken for the one that was folded, and its positions are told apart
+//! from the old ones.
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+};
+use serde_json::{Value, json};
+use tests::{Api, Call, Deployment, RedisServer, Service, Stack, fold, until};
+use uuid::Uuid;
+
+const TOPICS: [&str; 2] = ["users.events", "users.credentials"];
+/// What the domain topics promise.
+const KEPT: [(&str, &str); 3] =
+    [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+const NOT_FOLDED: &str = "the log is not the one that was folded";
+const NO_MORE: &str = "The position is of a log that is no more";
+
+/// Deletes the log and makes it anew, as empty topics of the same names and settings.
+async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", stack.var("KAFKA_BROKERS")).create().unwrap();
+    let (names, options) = (TOPICS.map(|name| format!("{}{name}", deployment.prefix)), AdminOptions::new());
+    for deleted in admin.delete_topics(&names.each_ref().map(String::as_str), &options).await.unwrap() {
+        deleted.expect("the topic is deleted");
+    }
+    for name in &names {
+        let topic = NewTopic::new(name, 4, TopicReplication::Fixed(1));
+        let topic = KEPT.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        until("the topic is there again", async || {
+            let made = admin.create_topics([&topic], &options).await.unwrap();
+            made.into_iter().all(|topic| topic.is_ok()).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Waits until the projector says of its health that the log is another one.
+async fn is_halted(deployment: &Deployment) {
+    let url = format!("{}/health/ready", deployment.url(Service::Projector));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    until("the projector says that it is another log", async || {
+        let answer = http.get(&url).send().await.ok()?;
+        (answer.status() == 503 && answer.text().await.ok()?.contains(NOT_FOLDED)).then_some(())
+    })
+    .await;
+}
+
+/// Everything that the live generation says of the log.
+async fn folded(deployment: &Deployment) -> Vec<Value> {
+    let rows = "SELECT to_jsonb(c) FROM (SELECT generation, log_epoch, topic, partition, next_offset FROM live.checkpoints \
+        ORDER BY topic, partition) c";
+    sqlx::query_scalar(rows).fetch_all(&deployment.database).await.unwrap()
+}
+
+/// One call of each read operation.
+fn every_read(api: &Api, id: &str) -> [Call; 4] {
+    [api.get(id), api.list(""), api.search(json!({ "claims": { "log": "new" } })), api.credentials(id, "")]
+}
+
+/// The answer must not be that of a write that had its effect.
+async fn without_effect(write: Call) {
+    let answer = write.await;
+    assert!(matches!(answer.status, 202 | 503), "{}: {}", answer.status, answer.text());
+}
+
+async fn rebuild(deployment: &Deployment) {
+    let cli = deployment.cli.clone();
+    tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"]))
+        .await
+        .unwrap()
+        .expect(0);
+}
+
+pub async fn a_log_made_anew_is_told_apart(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "1s")];
+    let deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
+    let (api, lost) = (deployment.tenant(), deployment.tenant());
+    let created = api.create(json!({ "claims": { "log": "old" } })).await.expect(201);
+    let (id, position) = (created.id(), created.header("log-position").to_owned());
+    assert_eq!(position.split(':').count(), 2, "the first log is not named: {position}");
+    let before = folded(&deployment).await;
+
+    make_log_anew(stack, &deployment).await;
+    // At once, before anybody has noticed, and into every partition: also those where nothing of the old log lies.
+    let creates = (0..24).map(|n| without_effect(lost.create(json!({ "claims": { "n": n } }))));
+    futures_util::future::join_all(creates).await;
+    is_halted(&deployment).await;
+    without_effect(api.update(&id, json!({ "claims": { "log": "lost" } }))).await;
+    assert_eq!(folded(&deployment).await, before, "nothing of the new log was folded");
+    assert_eq!(api.get(&id).header("Read-After", &position).await.expect(200).json()["claims"]["log"], "old");
+    assert_eq!(api.list("").await.expect(200).ids(), [id.as_str()]);
+
+    rebuild(&deployment).await;
+    begins_anew(&api, &position, &id).await;
+}
+
+/// The new log is the one that counts: from its first write on, and the old one's positions are refused.
+async fn begins_anew(api: &Api, old_position: &str, old_id: &str) {
+    let created = until("users can be written again", async || {
+        let answer = api.create(json!({ "claims": { "log": "new" } })).await;
+        (answer.status == 201).then_some(answer)
+    })
+    .await;
+    let (id, position) = (created.id(), created.header("log-position").to_owned());
+    assert_eq!(position.rsplit(':').next(), Some("2"), "the second log is named: {position}");
+    assert_eq!(position.split(':').count(), 3);
+    for read in every_read(api, &id) {
+        read.header("Read-After", &position).await.expect(200);
+    }
+    let later = format!("{}:3", position.rsplit_once(':').unwrap().0);
+    for bad in [old_position, &later] {
+        for read in every_read(api, &id) {
+            let detail = read.header("Read-After", bad).await.expect(400).detail();
+            let said = ["value", "msg", "param", "location"].map(|name| detail[name].as_str().unwrap());
+            assert_eq!(said, [bad, NO_MORE, "Read-After", "headers"]);
+        }
+    }
+    api.get(old_id).await.expect(404);
+    let next = api.update(&id, json!({ "claims": { "log": "newer" } })).await.expect(200);
+    assert!(next.header("log-position").ends_with(":2"));
+    api.get(&id).header("Read-After", next.header("log-position")).await.expect(200);
+}
+
+pub async fn a_new_log_that_is_longer_is_told_apart(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "1s")];
+    let mut deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
+    let api = deployment.tenant();
+    let id = api.user(json!({ "log": "old" })).await;
+    let before = folded(&deployment).await;
+
+    deployment.stop(Service::Projector);
+    make_log_anew(stack, &deployment).await;
+    let users: Vec<_> =
+        (0..40).map(|n| json!({ "id": Uuid::new_v4(), "claims": { "log": "new", "n": n } })).collect();
+    let lines: Vec<_> = users.iter().map(Value::to_string).collect();
+    let import = ["log", "import", "-", "--no-wait", "--tenant", &api.tenant];
+    deployment.cli.run_with(&import, &lines.join("\n")).expect(0);
+    let log = deployment.topic("users.events").await;
+    for partition in 0..4 {
+        let length = log.iter().filter(|record| record.partition == partition).count();
+        assert!(length > 1, "partition {partition} is longer than the old one was: {length}");
+    }
+    deployment.launch(Service::Projector);
+    is_halted(&deployment).await;
+    assert_eq!(folded(&deployment).await, before, "nothing of the new log was folded");
+    assert_eq!(api.list("").await.expect(200).ids(), [id.as_str()]);
+    // Neither does a restart make it forget.
+    deployment.stop(Service::Projector);
+    deployment.launch(Service::Projector);
+    is_halted(&deployment).await;
+
+    rebuild(&deployment).await;
+    deployment.ready(Service::Projector).await;
+    until("the new log's users are there", async || (api.all(100).await.len() == users.len()).then_some(()))
+        .await;
+    assert_eq!(api.all(100).await, fold(&log).page(&api.tenant));
+    assert!(api.create(json!({})).await.expect(201).header("log-position").ends_with(":2"));
+}
