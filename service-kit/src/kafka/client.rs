@@ -8,6 +8,8 @@ use std::time::Duration;
 const CLIENT: &[(&str, &str)] = &[
     ("client.id", "rollcall"),
     ("socket.keepalive.enable", "true"),
+    // A producer's question about a topic that is gone would have it made anew, with settings of the broker's own.
+    ("allow.auto.create.topics", "false"),
     // A broker that comes back is found again within a second.
     ("reconnect.backoff.max.ms", "1000"),
 ];

@@ -23,6 +23,7 @@ const PROMISES: &[(&str, &[&str])] = &[
     ("enable.idempotence", &["true"]),
     ("partitioner", &["murmur2_random"]),
     ("isolation.level", &["read_committed"]),
+    ("allow.auto.create.topics", &["false"]),
 ];
 
 /// The keys as librdkafka spells them, each one tried on librdkafka itself.
