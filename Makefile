@@ -7,7 +7,7 @@ BINARIES := rollcall command-service query-service projector
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run build test fmt fmt-check lint doc deny unit suite bench clean
+.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos bench clean
 
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -48,6 +48,11 @@ deny: ## Check the dependencies' licences, origins and known vulnerabilities
 suite: ## Integration tests, on a stack of their own
 	@$(CARGO) build $(TEST_BUILD) --bins
 	@$(CARGO) test --locked -p tests
+
+# SEED repeats a run; without one it is taken from the time.
+chaos: ## Kill, freeze and restart every part under load, then check: [SEED=n] [FAULTS=100]
+	@$(CARGO) build $(TEST_BUILD) --bins
+	@$(CARGO) run --quiet --locked --features failpoints --bin chaos -- $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
 
 bench: ## Measure against the twins
 	@echo "The benchmark comes with a later change." >&2; exit 1

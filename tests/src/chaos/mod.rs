@@ -8,11 +8,13 @@ pub mod load;
 pub mod plan;
 mod probe;
 pub mod random;
+mod recovery;
 mod report;
 mod run;
 pub mod windows;
 
 pub use check::{Evidence, Verdict};
 pub use load::{Load, Targets};
-pub use report::{Recovery, Report};
+pub use recovery::Recovery;
+pub use report::Report;
 pub use run::{Options, run};

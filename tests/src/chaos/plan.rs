@@ -9,6 +9,10 @@ use std::{fmt, time::Duration};
 
 /// So many instances of each service there are.
 pub const INSTANCES: usize = 2;
+const NUMBERS: [usize; INSTANCES] = [0, 1];
+
+const FLUSH: Fault = Fault { target: Target::Server(Server::Redis), blow: Blow::Flush };
+const DISCONNECT: Fault = Fault { target: Target::Server(Server::Postgres), blow: Blow::Disconnect };
 
 /// What is hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,12 +113,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// At least `faults` faults: every window once, the others by chance.
+/// At least `faults` faults: every window once, then every kind on every part once, as far as that goes, and the others by chance.
 pub fn plan(seed: u64, faults: usize) -> Vec<Step> {
     let mut random = Random::new(seed);
-    let mut steps: Vec<_> = WINDOWS.iter().map(|window| abort(&mut random, *window)).map(alone).collect();
+    let mut steps = windows(&mut random);
+    let mut kinds = kinds(&mut random);
     while count(&steps) < faults {
-        steps.push(step(&mut random));
+        steps.push(kinds.pop().map_or_else(|| by_chance(&mut random), alone));
     }
     random.shuffle(&mut steps);
     steps
@@ -128,7 +133,32 @@ fn alone(fault: Fault) -> Step {
     Step { faults: vec![fault], is_patient: true }
 }
 
-fn step(random: &mut Random) -> Step {
+/// Every window once, on two instances of a service at a time: then what both lost is waited for only once.
+fn windows(random: &mut Random) -> Vec<Step> {
+    let of_one = WINDOWS.chunk_by(|a, b| a.service == b.service);
+    let pairs = of_one.flat_map(|windows| windows.chunks(INSTANCES));
+    let mut step = |pair: &[Window]| {
+        let faults = pair.iter().enumerate().map(|(n, window)| abort(random, *window, n)).collect();
+        Step { faults, is_patient: true }
+    };
+    pairs.map(&mut step).collect()
+}
+
+/// Everything but aborts, once for each service and server, in any order.
+fn kinds(random: &mut Random) -> Vec<Fault> {
+    let mut instance = |service| Target::Instance(service, random.one_of(&NUMBERS));
+    let targets = Service::ALL.map(&mut instance).into_iter().chain(Server::ALL.map(Target::Server));
+    let mut kinds = vec![FLUSH, DISCONNECT];
+    for target in targets {
+        let blows = [Blow::Kill, Blow::Restart, freeze(random)];
+        kinds.extend(blows.map(|blow| Fault { target, blow }));
+    }
+    random.shuffle(&mut kinds);
+    kinds
+}
+
+/// One fault, or sometimes two.
+fn by_chance(random: &mut Random) -> Step {
     let mut faults = vec![fault(random)];
     if random.one_in(6) {
         let second = fault(random);
@@ -138,54 +168,47 @@ fn step(random: &mut Random) -> Step {
 }
 
 fn fault(random: &mut Random) -> Fault {
-    let kinds: [(u64, fn(&mut Random) -> Fault); 9] = [
-        (26, |random| at(instance(random), Blow::Kill)),
-        (18, |random| at(instance(random), freeze(random))),
-        (10, |random| at(instance(random), Blow::Restart)),
+    let kinds: [(u64, fn(&mut Random) -> Fault); 5] = [
+        (54, instance),
         (14, |random| {
-            let window = random.one_of(&WINDOWS);
-            abort(random, window)
+            let (window, n) = (random.one_of(&WINDOWS), random.one_of(&NUMBERS));
+            abort(random, window, n)
         }),
-        (10, |random| at(server(random), Blow::Kill)),
-        (9, |random| at(server(random), freeze(random))),
-        (5, |random| at(server(random), Blow::Restart)),
-        (4, |_| at(Target::Server(Server::Redis), Blow::Flush)),
-        (4, |_| at(Target::Server(Server::Postgres), Blow::Disconnect)),
+        (24, server),
+        (4, |_| FLUSH),
+        (4, |_| DISCONNECT),
     ];
     random.weighed(&kinds)(random)
 }
 
-fn at(target: Target, blow: Blow) -> Fault {
-    Fault { target, blow }
-}
-
-fn instance(random: &mut Random) -> Target {
+fn instance(random: &mut Random) -> Fault {
     let service = random.weighed(&[(5, Service::Projector), (3, Service::Command), (2, Service::Query)]);
-    Target::Instance(service, one(random))
+    Fault { target: Target::Instance(service, random.one_of(&NUMBERS)), blow: blow(random) }
 }
 
-fn one(random: &mut Random) -> usize {
-    let numbers: [usize; INSTANCES] = std::array::from_fn(|n| n);
-    random.one_of(&numbers)
+fn server(random: &mut Random) -> Fault {
+    Fault { target: Target::Server(random.one_of(&Server::ALL)), blow: blow(random) }
 }
 
-fn server(random: &mut Random) -> Target {
-    Target::Server(random.one_of(&Server::ALL))
+fn blow(random: &mut Random) -> Blow {
+    let freeze = freeze(random);
+    random.weighed(&[(5, Blow::Kill), (4, freeze), (2, Blow::Restart)])
 }
 
-/// Mostly short; now and then longer than the group's session timeout of 6 s, which makes a zombie of a projector.
+/// Mostly short; now and then longer than the group's session timeout, which makes a zombie of a projector.
 fn freeze(random: &mut Random) -> Blow {
     let is_long = random.one_in(4);
-    Blow::Freeze(if is_long { random.millis(6_500, 9_000) } else { random.millis(100, 3_000) })
+    Blow::Freeze(if is_long { random.millis(7_000, 12_000) } else { random.millis(100, 3_000) })
 }
 
-fn abort(random: &mut Random, window: Window) -> Fault {
-    at(Target::Instance(window.service, one(random)), Blow::Abort(window, random.below(60)))
+fn abort(random: &mut Random, window: Window, n: usize) -> Fault {
+    Fault { target: Target::Instance(window.service, n), blow: Blow::Abort(window, random.below(60)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_seed_decides_everything() {
@@ -202,6 +225,8 @@ mod tests {
             for window in WINDOWS {
                 assert!(faults.iter().any(|fault| matches!(fault.blow, Blow::Abort(w, _) if w == window)));
             }
+            let kinds: BTreeSet<_> = faults.iter().flat_map(|fault| fault.kinds()).collect();
+            assert_eq!(kinds.len(), 6 * 3 + 2 + WINDOWS.len());
         }
     }
 }

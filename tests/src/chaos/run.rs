@@ -3,18 +3,16 @@
 use super::{
     check::Evidence,
     faults::{Victims, eventually, instances},
+    history::History,
     load::{Load, Targets},
     plan::{INSTANCES, Step, plan},
     probe::Probe,
-    report::{Recovery, Report},
+    recovery::{Over, Recovery},
+    report::Report,
     windows::WINDOWS,
 };
 use crate::{Deployment, Service, Stack, stack::new_tenant};
-use std::{
-    collections::BTreeMap,
-    fs,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, time::Instant};
 use tokio::time::sleep_until;
 
 /// Of its topics; two for each instance of the projector.
@@ -45,7 +43,7 @@ pub async fn run(stack: &'static Stack, options: Options, say: impl Fn(&str)) ->
         probe,
         load,
         faults: BTreeMap::new(),
-        recoveries: BTreeMap::new(),
+        over: Vec::new(),
     };
     run.all(&plan(options.seed, options.faults), &say).await;
     run.finish(options, &say).await
@@ -63,7 +61,7 @@ struct Run {
     probe: Probe,
     load: Load,
     faults: BTreeMap<String, usize>,
-    recoveries: BTreeMap<String, Vec<Recovery>>,
+    over: Vec<Over>,
 }
 
 impl Run {
@@ -71,16 +69,18 @@ impl Run {
         let began = Instant::now();
         for step in steps {
             let over = self.strike(step).await;
-            let recovery = self.recovery(over, step.is_patient).await;
+            let goes_on = self.goes_on(step.is_patient).await;
+            let whole = step.is_patient.then(|| over.elapsed());
             self.victims.look_after();
             let faults: Vec<_> = step.faults.iter().map(ToString::to_string).collect();
-            let (at, count) = (began.elapsed().as_secs(), self.faults.values().sum::<usize>());
-            say(&format!("{at:>4} s  {count:>3}  {:<60} {}", faults.join(" + "), shown(recovery)));
-            let Some(recovery) = recovery else {
+            let (time, count) = (began.elapsed().as_secs(), self.faults.values().sum::<usize>());
+            let waited = whole.map(|time| format!("  {:.2} s", time.as_secs_f64())).unwrap_or_default();
+            say(&format!("{time:>4} s  {count:>3}  {}{waited}", faults.join(" + ")));
+            if !goes_on {
                 self.victims.surprises.push(format!("nothing goes on after {}", faults.join(" + ")));
                 return;
-            };
-            self.recoveries.entry(kind(step)).or_default().push(recovery);
+            }
+            self.over.push(Over { kind: kind(step), at: over, whole });
         }
     }
 
@@ -105,19 +105,13 @@ impl Run {
         over
     }
 
-    /// Waits until the load goes on, or until everything does; nothing, if that never happens.
-    async fn recovery(&self, over: Instant, is_patient: bool) -> Option<Recovery> {
+    /// Waits until the load goes on, or until everything does; false, if that never happens.
+    async fn goes_on(&self, is_patient: bool) -> bool {
         let (acked, reads) = (self.load.acked(), self.load.reads());
-        let whole = async {
-            let works = !is_patient || self.probe.works().await;
-            works.then(|| is_patient.then(|| over.elapsed()))
-        };
-        let (write, read, whole) = tokio::join!(
-            since(over, || self.load.acked() > acked),
-            since(over, || self.load.reads() > reads),
-            whole
-        );
-        Some(Recovery { write: write?, read: read?, whole: whole? })
+        let load = eventually(async || self.load.acked() > acked && self.load.reads() > reads);
+        let all = async { !is_patient || self.probe.works().await };
+        let (load, all) = tokio::join!(load, all);
+        load.is_some() && all
     }
 
     /// Lets everything come to rest, and looks at what is there.
@@ -126,13 +120,14 @@ impl Run {
         let (acked, reads) = (self.load.acked(), self.load.reads());
         say(&format!("the load ends: {acked} writes and {reads} reads were answered with success"));
         let history = self.load.stop().await;
+        let recoveries = recoveries(&self.over, &history);
         let evidence = Evidence::gather(&self.victims.deployment, history).await;
         let logs = self.victims.deployment.log_path(Service::Projector, 0);
         Report {
             seed: options.seed,
             faults: self.faults,
             hits: hits(&self.victims.deployment),
-            recoveries: self.recoveries,
+            recoveries,
             surprises: self.victims.surprises,
             verdict: evidence.verdict(),
             logs: logs.parent().expect("a log is in a directory").to_owned(),
@@ -140,9 +135,13 @@ impl Run {
     }
 }
 
-/// How long after that time something has come true.
-async fn since(time: Instant, is_so: impl Fn() -> bool) -> Option<Duration> {
-    eventually(async || is_so()).await.map(|()| time.elapsed())
+/// What the clients saw after each fault, by its kind.
+fn recoveries(over: &[Over], history: &History) -> BTreeMap<String, Vec<Recovery>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for step in over {
+        all.entry(step.kind.clone()).or_default().push(step.recovery(history));
+    }
+    all
 }
 
 /// How often each window was hit, by what the processes printed before they died.
@@ -158,10 +157,4 @@ fn kind(step: &Step) -> String {
         [one] => one.kind(),
         _ => "two at once".to_owned(),
     }
-}
-
-fn shown(recovery: Option<Recovery>) -> String {
-    let Some(Recovery { write, read, whole }) = recovery else { return "nothing goes on".to_owned() };
-    let whole = whole.map(|time| format!("  all {:.2}", time.as_secs_f64())).unwrap_or_default();
-    format!("write {:.2}  read {:.2}{whole}", write.as_secs_f64(), read.as_secs_f64())
 }
