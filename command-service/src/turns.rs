@@ -19,15 +19,40 @@ pub(crate) struct Turns {
 #[derive(Default)]
 struct Queue {
     writers: usize,
-    lock: Arc<Lock<()>>,
+    lock: Arc<Lock<Contest>>,
 }
+
+/// What the last writers met: another instance that writes to this user too.
+#[derive(Default)]
+struct Contest {
+    /// For how many more turns it is taken to be there.
+    turns: u32,
+    /// How long the lost try took, from its append to its fate.
+    round: Duration,
+}
+
+/// After one that was lost.
+const TURNS_IN_CONTEST: u32 = 8;
 
 /// A writer's turn; the next one's begins when it is dropped.
 #[must_use]
 pub(crate) struct Turn {
     // In this order: the lock is free before the place is given up.
-    _lock: OwnedMutexGuard<()>,
+    contest: OwnedMutexGuard<Contest>,
     _place: Place,
+}
+
+impl Turn {
+    /// Another instance came first, in a try that took that long.
+    pub(crate) fn lost(&mut self, round: Duration) {
+        *self.contest = Contest { turns: TURNS_IN_CONTEST, round };
+    }
+
+    /// How long such a try took, if there was one in the last turns.
+    pub(crate) fn contested(&mut self) -> Option<Duration> {
+        self.contest.turns = self.contest.turns.checked_sub(1)?;
+        Some(self.contest.round)
+    }
 }
 
 impl Turns {
@@ -37,10 +62,10 @@ impl Turns {
         let (place, lock) = self.line_up(key);
         let held = tokio::time::timeout(patience, lock.lock_owned()).await;
         metrics::took_turn(began.elapsed());
-        held.ok().map(|lock| Turn { _lock: lock, _place: place })
+        held.ok().map(|contest| Turn { contest, _place: place })
     }
 
-    fn line_up(&self, key: &UserKey) -> (Place, Arc<Lock<()>>) {
+    fn line_up(&self, key: &UserKey) -> (Place, Arc<Lock<Contest>>) {
         let mut users = self.users();
         let queue = users.entry(key.clone()).or_default();
         queue.writers += 1;
@@ -117,6 +142,18 @@ mod tests {
         assert_eq!(turns.len(), 2);
         drop((ours, theirs));
         assert_eq!(turns.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_was_lost_is_remembered_for_a_while() {
+        let (turns, key) = (Turns::default(), key("acme"));
+        let mut first = turns.take(&key, LONG).await.unwrap();
+        assert_eq!(first.contested(), None);
+        first.lost(LONG);
+        let (second, ()) = tokio::join!(turns.take(&key, LONG), async { drop(first) });
+        let mut second = second.unwrap();
+        assert!((0..TURNS_IN_CONTEST).all(|_| second.contested() == Some(LONG)));
+        assert_eq!(second.contested(), None);
     }
 
     #[tokio::test]

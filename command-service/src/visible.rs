@@ -3,7 +3,7 @@
 use crate::{
     metrics,
     open_end::OpenEnd,
-    rejection::{NoAnswer, Rejection, Rejections},
+    rejection::{Rejection, Rejections},
     turns::Turn,
 };
 use service_kit::{
@@ -28,9 +28,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub(crate) enum Fate {
     /// It had its effect, and every read shows it.
     Accepted,
-    /// Another writer came first, or the user is deleted: it has none.
-    Superseded,
-    /// It is in the log; more is not known yet, or it waits there for the operator.
+    /// It has none, for whatever reason.
+    Rejected,
+    /// It is in the log; more is not known yet.
     Pending,
 }
 
@@ -76,19 +76,19 @@ impl Visible {
                 metrics::waited(began.elapsed());
                 Fate::Accepted
             }
-            Ok(Outcome::Rejected) => self.fate_of_rejected(position, deadline).await,
+            Ok(Outcome::Rejected) => Fate::Rejected,
             Err(WaitError::TimedOut | WaitError::NoSuchPartition | WaitError::AnotherLog) => Fate::Pending,
         }
     }
 
-    async fn fate_of_rejected(&self, position: LogPosition, deadline: Instant) -> Fate {
-        match self.rejections.reason(position, deadline).await {
-            Ok(Some(Rejection::Superseded | Rejection::Deleted)) => {
-                metrics::superseded();
-                Fate::Superseded
-            }
-            Ok(Some(Rejection::Parked) | None) | Err(NoAnswer) => Fate::Pending,
+    /// Whether a rejected event will never have an effect; else it may have it later: it waits for the operator, or just did.
+    pub(crate) async fn is_void(&self, position: LogPosition, deadline: Instant) -> bool {
+        let reason = self.rejections.reason(position, deadline).await;
+        let is_void = matches!(reason, Ok(Some(Rejection::Superseded | Rejection::Deleted)));
+        if is_void {
+            metrics::superseded();
         }
+        is_void
     }
 
     /// Follows up a write that was answered before its fate was known, and records its end if it failed. Until its effect is there the

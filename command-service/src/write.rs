@@ -15,7 +15,10 @@ use crate::{
 };
 use events_schema::{Envelope, UserKey, millis, user::UserEvent};
 use service_kit::{operation::Call, position::LogPosition, problem::Problem, progress::LiveLog};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -88,11 +91,7 @@ impl Writer {
     ) -> Result<Written, Failure> {
         let deadline = self.visible.deadline();
         let log = self.visible.log().await.ok_or_else(problems::no_read_model)?;
-        // Of a user that is not known to anyone there is no other writer.
-        let turn = match known {
-            Some(_) => None,
-            None => self.turns.take(&write.key, self.visible.patience()).await,
-        };
+        let mut turn = self.turn(write, known.as_ref()).await;
         let (mut known, mut position) = (known, None);
         for tried in 1..=TRIES {
             let user = match known.take() {
@@ -101,6 +100,7 @@ impl Writer {
             };
             let decision = decide(&write.command, &user, write.precondition.as_ref());
             let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
+            let began = Instant::now();
             let appended = self.append(call, &write.key, decision, log).await?;
             position = Some(appended.position);
             if write.is_async {
@@ -112,23 +112,38 @@ impl Writer {
                     return Ok(Written::Accepted(appended));
                 }
                 Fate::Pending => return Ok(Written::Pending(appended, turn)),
-                Fate::Superseded if write.precondition.is_some() => {
-                    return self.outrun_with_condition(write).await;
-                }
-                Fate::Superseded => give_way(tried).await,
+                Fate::Rejected => {}
             }
+            let round = began.elapsed();
+            turn.iter_mut().for_each(|turn| turn.lost(round));
+            if write.precondition.is_none() {
+                give_way(round, tried).await;
+            }
+            // Both at once: the sooner it is back, the sooner it wins.
+            let is_void = self.visible.is_void(appended.position, deadline);
+            let user = match tokio::join!(is_void, self.states.user(&write.key)) {
+                (true, user) => user?,
+                (false, _) => return Ok(Written::Pending(appended, turn)),
+            };
+            if write.precondition.is_some() {
+                return Err(outrun_with_condition(&user));
+            }
+            known = Some(user);
         }
         metrics::tried(TRIES);
         Err(problems::outrun().into())
     }
 
-    /// The version that the client named has passed; a user that is gone is told apart all the same.
-    async fn outrun_with_condition(&self, write: &Write) -> Result<Written, Failure> {
-        Err(match self.states.user(&write.key).await? {
-            User::Unknown | User::Deleted => Failure::Refused { refusal: Refusal::NotFound, position: None },
-            User::Parked => Failure::Refused { refusal: Refusal::Parked, position: None },
-            User::Present { .. } => problems::precondition_failed().into(),
-        })
+    /// The turn of a writer, if it comes in time. Of a user that is not known to anyone there is no other writer.
+    async fn turn(&self, write: &Write, known: Option<&User>) -> Option<Turn> {
+        if known.is_some() {
+            return None;
+        }
+        let mut turn = self.turns.take(&write.key, self.visible.patience()).await;
+        if let Some(round) = turn.as_mut().and_then(Turn::contested) {
+            give_way(round, 0).await;
+        }
+        turn
     }
 
     async fn append(
@@ -177,8 +192,19 @@ fn record(call: &Call, key: &UserKey, id: Uuid, sequence: u64, event: &UserEvent
     Record { key: key.clone(), headers: envelope.headers(), value: event.data() }
 }
 
-/// Lets the writers of one user fall out of step: after each round a little longer, and never the same for two.
-async fn give_way(tried: u32) {
-    let chance = Uuid::new_v4().as_u128() % u128::from(tried.min(8) * 1_000);
-    tokio::time::sleep(Duration::from_micros(chance.try_into().unwrap_or(0))).await;
+/// The version that the client named has passed; a user that is gone is told apart all the same.
+fn outrun_with_condition(user: &User) -> Failure {
+    match user {
+        User::Unknown | User::Deleted => Failure::Refused { refusal: Refusal::NotFound, position: None },
+        User::Parked => Failure::Refused { refusal: Refusal::Parked, position: None },
+        User::Present { .. } => problems::precondition_failed().into(),
+    }
+}
+
+/// Lets a writer of another instance go first, for a part of the time that a try takes, never the same for two. The more often a write
+/// has tried the shorter that is, so that the latest come last and nobody starves.
+async fn give_way(round: Duration, tried: u32) {
+    let most = 2 * round / 4_u32.pow(tried.min(8));
+    let chance = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+    tokio::time::sleep(most.mul_f64(chance)).await;
 }

@@ -13,6 +13,7 @@ mod api_search;
 mod api_users;
 mod architecture;
 mod crash;
+mod hot_user;
 mod instances;
 mod log_format;
 mod operator;
@@ -167,6 +168,11 @@ suite! {
             no_read_is_stale_whatever_happens_to_redis;
         crash:
             no_acknowledged_write_is_lost;
+        hot_user:
+            writers_of_one_instance_take_turns,
+            async_writers_take_turns_too,
+            a_repeated_key_at_once_costs_one_event,
+            writers_of_two_instances_all_get_through;
     }
     without {
         architecture:
