@@ -12,6 +12,9 @@ use tests::{Deployment, Model, Record, RedisServer, Service, Stack, fold, until}
 
 /// As the deployments of the tests have them.
 const PARTITIONS: i32 = 4;
+/// How many commits of frozen projectors are to be refused, and how often one is frozen at most.
+const REFUSED: u64 = 2;
+const ROUNDS: usize = 8;
 /// Longer than any write may take: the visibility timeout, and what a busy machine adds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,8 +42,11 @@ pub async fn a_frozen_projector_comes_back_to_a_closed_fence(stack: &'static Sta
     let watches = watches(&deployment).await;
     let faults = async {
         further(&watches, "all is well").await;
-        for victim in [0, 1, 0] {
-            freeze_and_thaw(&deployment, victim, &watches).await;
+        // A commit that was on its way before the freeze is no zombie's: another round is needed then.
+        let (mut refused, mut victims) = (0, [0, 1].into_iter().cycle().take(ROUNDS));
+        while refused < REFUSED {
+            let victim = victims.next().expect("frozen with a batch in hand now and then");
+            refused += freeze_and_thaw(&deployment, victim, &watches).await;
         }
         watches.iter().for_each(Watch::stop);
     };
@@ -48,8 +54,9 @@ pub async fn a_frozen_projector_comes_back_to_a_closed_fence(stack: &'static Sta
     check(&deployment, &watches).await;
 }
 
-/// Freezes a projector with a batch in hand, waits until the other one has all partitions, and lets it go on.
-async fn freeze_and_thaw(deployment: &Deployment, victim: usize, watches: &[Watch]) {
+/// Freezes a projector with a batch in hand, waits until the other one has all partitions, and lets it go on. Gives how many of its commits
+/// were refused.
+async fn freeze_and_thaw(deployment: &Deployment, victim: usize, watches: &[Watch]) -> u64 {
     let (theirs, fenced) = (owned(deployment, victim).await, fenced(deployment, victim).await);
     let before = epochs(deployment).await;
     let lock = batches_in_hand(deployment).await;
@@ -62,10 +69,9 @@ async fn freeze_and_thaw(deployment: &Deployment, victim: usize, watches: &[Watc
     .await;
     further(watches, "a projector is frozen").await;
     deployment.thaw(Service::Projector, victim);
-    until("its commit is refused", async || (self::fenced(deployment, victim).await > fenced).then_some(()))
-        .await;
-    shared_by(deployment, &[0, 1]).await;
     further(watches, "the frozen projector is back").await;
+    shared_by(deployment, &[0, 1]).await;
+    self::fenced(deployment, victim).await - fenced
 }
 
 /// Gives a lock under which both projectors wait for the states of a batch that they have read from the log.
