@@ -29,6 +29,8 @@ const QUEUE: usize = 1_024;
 const POLL: Duration = Duration::from_millis(100);
 /// How long the broker may take to answer a question.
 pub(crate) const ASK: Duration = Duration::from_secs(5);
+/// A broker that says nothing for so long, though it is asked all the time, is not there.
+const SILENCE: Duration = Duration::from_secs(4);
 /// How often Kafka is told how far the fold has come.
 const TELL: Duration = Duration::from_secs(5);
 
@@ -112,7 +114,11 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let up = statistics.brokers.values().any(|broker| broker.state == "UP" && broker.nodeid >= 0);
+        let lives = |broker: &rdkafka::statistics::Broker| {
+            // One that is frozen keeps its connections.
+            broker.state == "UP" && broker.nodeid >= 0 && broker.rxidle < SILENCE.as_micros() as i64
+        };
+        let up = statistics.brokers.values().any(lives);
         self.shared.is_up.store(up, Ordering::Relaxed);
         let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, topic) in &statistics.topics {
@@ -197,13 +203,16 @@ impl Consumer {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
-            .set("session.timeout.ms", "6000")
+            // Longer than a broker that was killed takes to be back: it finds us a member still, and nobody waits for a dead one.
+            .set("session.timeout.ms", "9000")
+            // Whoever is to give partitions up hears of it with its next heartbeat, and the others wait until then.
+            .set("heartbeat.interval.ms", "500")
             .set("fetch.wait.max.ms", "50")
             .set("fetch.min.bytes", "1")
             .set("queued.min.messages", "20000")
             .set("queued.max.messages.kbytes", "16384")
             .set("fetch.queue.backoff.ms", "10")
-            .set("statistics.interval.ms", "5000")
+            .set("statistics.interval.ms", "2000")
             .create_with_context(context)?;
         consumer.subscribe(&[&topics.users, &topics.credentials])?;
         let thread = Thread { consumer, topics, events: sender, partitions };
