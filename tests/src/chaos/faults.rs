@@ -30,27 +30,31 @@ pub(super) struct Victims {
 }
 
 impl Victims {
-    /// Begins a fault.
-    pub(super) async fn strike(&mut self, fault: Fault) {
-        match fault.target {
-            Target::Instance(service, n) => self.strike_instance(service, n, fault.blow).await,
-            Target::Server(server) => self.strike_server(server, fault.blow).await,
+    /// Begins faults, all at once: what is to stop in good order first, since that takes a while.
+    pub(super) async fn strike(&mut self, faults: &[Fault]) {
+        for fault in faults {
+            if let (Target::Instance(service, n), Blow::Restart | Blow::Abort(..)) =
+                (fault.target, fault.blow)
+            {
+                self.stop(service, n).await;
+            }
+        }
+        for fault in faults {
+            match fault.target {
+                Target::Instance(service, n) => self.strike_instance(service, n, fault.blow),
+                Target::Server(server) => self.strike_server(server, fault.blow).await,
+            }
         }
     }
 
-    async fn strike_instance(&mut self, service: Service, n: usize, blow: Blow) {
+    fn strike_instance(&mut self, service: Service, n: usize, blow: Blow) {
         match blow {
             Blow::Freeze(_) => self.deployment.freeze(service, n),
             Blow::Abort(window, passes) => {
-                self.stop(service, n).await;
                 self.deployment.launch_instance(service, n, &[("FAILPOINTS", &window.after(passes))]);
             }
-            Blow::Restart => {
-                self.stop(service, n).await;
-                self.deployment.launch_instance(service, n, &[]);
-            }
             // What still runs is killed by a launch in its place.
-            Blow::Kill | Blow::Flush | Blow::Disconnect => self.deployment.launch_instance(service, n, &[]),
+            _ => self.deployment.launch_instance(service, n, &[]),
         }
     }
 
@@ -59,7 +63,7 @@ impl Victims {
         insist(&mut self.surprises, &what, async || server.pid(self.stack).is_some()).await;
         match blow {
             Blow::Freeze(_) => server.freeze(self.stack),
-            Blow::Restart => self.stop_server(server),
+            Blow::Restart => self.stop_server(server).await,
             Blow::Flush => {
                 insist(&mut self.surprises, "a flush", async || flush(self.stack).await.is_ok()).await
             }
@@ -104,12 +108,15 @@ impl Victims {
         }
     }
 
-    /// In good order: the fast one of Postgres, whose other way waits for its clients.
-    fn stop_server(&self, server: Server) {
+    /// In good order, which takes Kafka seconds; the fast one of Postgres, whose other way waits for its clients.
+    async fn stop_server(&mut self, server: Server) {
         let signal = if server == Server::Postgres { Signal::SIGINT } else { Signal::SIGTERM };
-        if let Some(pid) = server.pid(self.stack) {
+        let before = server.pid(self.stack);
+        if let Some(pid) = before {
             let _ = kill(Pid::from_raw(i32::try_from(pid).expect("a pid is an i32")), signal);
         }
+        let is_gone = async || server.pid(self.stack) != before;
+        insist(&mut self.surprises, &format!("{server:?} stopped"), is_gone).await;
     }
 
     /// Waits until every instance says that it is ready.

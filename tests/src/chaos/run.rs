@@ -5,7 +5,7 @@ use super::{
     faults::{Victims, eventually, instances},
     history::History,
     load::{Load, Targets},
-    plan::{INSTANCES, Step, plan},
+    plan::{Fault, INSTANCES, Step, plan},
     probe::Probe,
     recovery::{Over, Recovery},
     report::Report,
@@ -86,14 +86,12 @@ impl Run {
 
     /// Does what a step says; gives the time at which it was over.
     async fn strike(&mut self, step: &Step) -> Instant {
-        let began = Instant::now();
-        for fault in &step.faults {
-            self.victims.strike(*fault).await;
-            for kind in fault.kinds() {
-                *self.faults.entry(kind).or_default() += 1;
-            }
+        self.victims.strike(&step.faults).await;
+        for kind in step.faults.iter().flat_map(Fault::kinds) {
+            *self.faults.entry(kind).or_default() += 1;
         }
-        let mut over = Instant::now();
+        let began = Instant::now();
+        let mut over = began;
         let mut lasting: Vec<_> = step.faults.iter().filter(|fault| fault.is_ended()).collect();
         // An abort may have to wait for the end of a freeze.
         lasting.sort_by_key(|fault| (fault.lasts().is_zero(), fault.lasts()));
