@@ -68,6 +68,10 @@ fn delivery_timeout(visibility: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::{kafka::Topics, settings::Settings};
+    use rdkafka::{
+        mocking::MockCluster,
+        producer::{BaseProducer, BaseRecord, Producer as _},
+    };
 
     fn settings(vars: &[(&str, &str)]) -> Settings {
         let brokers = ("KAFKA_BROKERS", "127.0.0.1:1");
@@ -88,6 +92,24 @@ mod tests {
     fn without_brokers_there_is_no_client() {
         let settings = Settings::from_vars([], "127.0.0.1:0").unwrap();
         assert_eq!(client_config(&settings).unwrap_err().name, "KAFKA_BROKERS");
+    }
+
+    /// The cluster makes topics for whoever lets it.
+    #[test]
+    fn no_topic_is_made_by_writing_to_it() {
+        let cluster = MockCluster::new(1).unwrap();
+        let made = |allow: &str| {
+            let mut config = producer_config(&settings(&[])).unwrap();
+            config.set("bootstrap.servers", cluster.bootstrap_servers()).set("message.timeout.ms", "2000");
+            if !allow.is_empty() {
+                config.set("allow.auto.create.topics", allow);
+            }
+            let producer: BaseProducer = config.create().unwrap();
+            producer.send(BaseRecord::to("a").key("k").payload("v")).unwrap();
+            producer.flush(Duration::from_secs(60)).unwrap();
+            producer.client().fetch_metadata(None, Duration::from_secs(60)).unwrap().topics().len()
+        };
+        assert_eq!((made(""), made("true")), (0, 1));
     }
 
     #[test]

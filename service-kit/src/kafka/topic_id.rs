@@ -134,3 +134,15 @@ unsafe fn id(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Op
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_brokers_there_is_no_answer() {
+        let vars = [("KAFKA_BROKERS".to_owned(), "127.0.0.1:1".to_owned())];
+        let settings = Settings::from_vars(vars, "127.0.0.1:0").unwrap();
+        assert!(TopicIds::new(&settings).unwrap().of(["a"]).await.is_err());
+    }
+}
