@@ -12,6 +12,7 @@ mod api_input;
 mod api_search;
 mod api_users;
 mod architecture;
+mod chaos;
 mod crash;
 mod hot_user;
 mod instances;
@@ -182,6 +183,8 @@ suite! {
             queries_only_read,
             a_main_is_small,
             no_log_line_names_a_person;
+        chaos:
+            every_window_is_hit_and_nothing_is_lost;
         supervision:
             children_come_back_and_die_with_their_parent;
     }
