@@ -22,7 +22,7 @@ pub(super) async fn promote(
     migrate::lock(&mut transaction).await?;
     let old = live(&mut transaction).await?.context("there is no live generation")?;
     if source.is_another {
-        lift_pause(&mut transaction).await?;
+        settle(&mut transaction).await?;
     } else {
         meet(&mut transaction, builder, source, old).await?;
     }
@@ -61,7 +61,8 @@ async fn wait_leases_out(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<(
     Ok(())
 }
 
-/// What the projectors were paused for is settled.
-async fn lift_pause(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM rollcall.pause WHERE by = 'log'").execute(connection).await.map(drop)
+/// What the projectors were paused for is settled, and what is still asked about dead letters of the old log is withdrawn.
+async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM rollcall.pause WHERE by = 'log'").execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM rollcall.requests WHERE outcome IS NULL").execute(connection).await.map(drop)
 }

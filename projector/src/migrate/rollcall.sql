@@ -18,8 +18,13 @@ CREATE TABLE IF NOT EXISTS rollcall.logs (
     since timestamptz NOT NULL DEFAULT now(),
     UNIQUE (users_topic_id, credentials_topic_id)
 );
--- Which of them a generation is folded from.
-ALTER TABLE rollcall.generations ADD COLUMN IF NOT EXISTS log_epoch int NOT NULL DEFAULT 1;
+-- Asked for first: even an ALTER without effect waits for everybody who reads.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.generations'::regclass AND attname = 'log_epoch') THEN
+        -- Which of them a generation is folded from.
+        ALTER TABLE rollcall.generations ADD COLUMN log_epoch int NOT NULL DEFAULT 1;
+    END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS rollcall.checkpoints (
     generation int NOT NULL REFERENCES rollcall.generations,
