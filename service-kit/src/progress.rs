@@ -242,6 +242,13 @@ impl Progress {
         known.map_or(0, |known| known.next)
     }
 
+    /// Whether an event past `position` was heard to have no effect.
+    pub fn has_rejected_since(&self, position: LogPosition) -> bool {
+        let live = self.live.borrow();
+        let known = live.partitions.get(&position.at.partition).filter(|_| live.epoch == position.epoch);
+        known.and_then(|known| known.rejected.back()).is_some_and(|last| *last > position.at.offset)
+    }
+
     /// Waits for the position; the outcome with it, where it was heard.
     async fn reached(&self, position: LogPosition, deadline: Instant) -> Result<Option<Outcome>, WaitError> {
         let (began, LogPosition { epoch, at: Position { partition, offset } }) = (Instant::now(), position);
@@ -348,7 +355,9 @@ async fn next(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>>
     loop {
         match tokio::time::timeout(SILENCE, listener.try_recv()).await {
             Ok(heard) => return heard,
-            Err(_) => drop(answered(ANSWER, sqlx::query("SELECT 1").execute(&mut *listener)).await?),
+            Err(_) => {
+                answered(ANSWER, sqlx::query("SELECT 1").execute(&mut *listener)).await?;
+            }
         }
     }
 }
