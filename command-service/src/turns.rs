@@ -2,6 +2,7 @@
 
 use crate::metrics;
 use events_schema::UserKey;
+use service_kit::position::LogPosition;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,16 +23,18 @@ struct Queue {
     lock: Arc<Lock<Contest>>,
 }
 
-/// What the last writers met: another instance that writes to this user too.
+/// What the last writers met.
 #[derive(Default)]
 struct Contest {
-    /// For how many more turns it is taken to be there.
+    /// For how many more turns another instance is taken to write to this user too.
     turns: u32,
-    /// How long the lost try took, from its append to its fate.
+    /// How long the last try took, from its append to its fate.
     round: Duration,
+    /// The last event of ours that had its effect.
+    accepted: Option<LogPosition>,
 }
 
-/// After one that was lost.
+/// After a sign of another instance.
 const TURNS_IN_CONTEST: u32 = 8;
 
 /// A writer's turn; the next one's begins when it is dropped.
@@ -43,13 +46,21 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Another instance came first, in a try that took that long.
-    pub(crate) fn lost(&mut self, round: Duration) {
-        *self.contest = Contest { turns: TURNS_IN_CONTEST, round };
+    /// A try ended that took that long, with that event if it was accepted.
+    pub(crate) fn tried(&mut self, round: Duration, accepted: Option<LogPosition>) {
+        self.contest.round = round;
+        self.contest.accepted = accepted.or(self.contest.accepted);
     }
 
-    /// How long such a try took, if there was one in the last turns.
-    pub(crate) fn contested(&mut self) -> Option<Duration> {
+    /// How long a try takes, if another instance writes too. An event without effect in the user's partition is taken for a sign of that:
+    /// it is either ours or lost against ours.
+    pub(crate) fn contested(
+        &mut self,
+        has_rejected_since: impl FnOnce(LogPosition) -> bool,
+    ) -> Option<Duration> {
+        if self.contest.accepted.is_some_and(has_rejected_since) {
+            self.contest.turns = TURNS_IN_CONTEST;
+        }
         self.contest.turns = self.contest.turns.checked_sub(1)?;
         Some(self.contest.round)
     }
@@ -98,6 +109,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
+    use service_kit::position::Position;
     use uuid::Uuid;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -145,15 +157,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_that_was_lost_is_remembered_for_a_while() {
+    async fn another_instance_is_remembered_for_a_while() {
         let (turns, key) = (Turns::default(), key("acme"));
         let mut first = turns.take(&key, LONG).await.unwrap();
-        assert_eq!(first.contested(), None);
-        first.lost(LONG);
+        assert_eq!(first.contested(|_| true), None, "nothing of ours to be contested");
+        first.tried(LONG, Some(LogPosition { epoch: 1, at: Position { partition: 0, offset: 7 } }));
         let (second, ()) = tokio::join!(turns.take(&key, LONG), async { drop(first) });
         let mut second = second.unwrap();
-        assert!((0..TURNS_IN_CONTEST).all(|_| second.contested() == Some(LONG)));
-        assert_eq!(second.contested(), None);
+        assert_eq!(second.contested(|_| false), None);
+        assert_eq!(second.contested(|position| position.at.offset == 7), Some(LONG));
+        assert!((1..TURNS_IN_CONTEST).all(|_| second.contested(|_| false) == Some(LONG)));
+        assert_eq!(second.contested(|_| false), None);
     }
 
     #[tokio::test]

@@ -63,6 +63,11 @@ impl Visible {
         self.progress.folded(log, partition)
     }
 
+    /// Whether an event past `position` had no effect, as far as was heard.
+    pub(crate) fn has_rejected_since(&self, position: LogPosition) -> bool {
+        self.progress.has_rejected_since(position)
+    }
+
     /// The log that is live; `None`: the read model can't say.
     pub(crate) async fn log(&self) -> Option<LiveLog> {
         self.progress.log(Instant::now() + ANSWER).await.ok()

@@ -106,7 +106,11 @@ impl Writer {
             if write.is_async {
                 return Ok(Written::Pending(appended, turn));
             }
-            match self.visible.fate(appended.position, deadline).await {
+            let fate = self.visible.fate(appended.position, deadline).await;
+            let round = began.elapsed();
+            let accepted = (fate == Fate::Accepted).then_some(appended.position);
+            turn.iter_mut().for_each(|turn| turn.tried(round, accepted));
+            match fate {
                 Fate::Accepted => {
                     metrics::tried(tried);
                     return Ok(Written::Accepted(appended));
@@ -114,8 +118,6 @@ impl Writer {
                 Fate::Pending => return Ok(Written::Pending(appended, turn)),
                 Fate::Rejected => {}
             }
-            let round = began.elapsed();
-            turn.iter_mut().for_each(|turn| turn.lost(round));
             if write.precondition.is_none() {
                 give_way(round, tried).await;
             }
@@ -140,7 +142,8 @@ impl Writer {
             return None;
         }
         let mut turn = self.turns.take(&write.key, self.visible.patience()).await;
-        if let Some(round) = turn.as_mut().and_then(Turn::contested) {
+        let has_rejected_since = |position| self.visible.has_rejected_since(position);
+        if let Some(round) = turn.as_mut().and_then(|turn| turn.contested(has_rejected_since)) {
             give_way(round, 0).await;
         }
         turn
@@ -202,9 +205,13 @@ fn outrun_with_condition(user: &User) -> Failure {
 }
 
 /// Lets a writer of another instance go first, for a part of the time that a try takes, never the same for two. The more often a write
-/// has tried the shorter that is, so that the latest come last and nobody starves.
+/// has tried the shorter that is, and soon nothing at all, so that the latest come last and nobody starves.
 async fn give_way(round: Duration, tried: u32) {
-    let most = 2 * round / 4_u32.pow(tried.min(8));
+    let most = match tried {
+        0 => 2 * round,
+        1 | 2 => round / (2 * tried),
+        _ => return,
+    };
     let chance = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
     tokio::time::sleep(most.mul_f64(chance)).await;
 }
