@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Shows that each check of the chaos run is able to fail: applies one small fault of the product after the other to a copy of the tree
+# (tests/mutants/NAME.patch; its first line names the check that must go red) and runs the load under faults until that check is red.
+#
+#   scripts/mutants.sh [NAME…]      SEEDS="1 2 3" and FAULTS=16 say how long to try
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+home=$PWD/target/mutants
+seeds=${SEEDS:-1 2 3}
+faults=${FAULTS:-16}
+export CARGO_TARGET_DIR=$home/target
+
+# Copies what has changed, and only that: an untouched file is not built again.
+copy_tree() {
+    rm -rf "$home/new"
+    mkdir -p "$home/new" "$home/src"
+    git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+        if [ -e "$file" ]; then printf '%s\0' "$file"; fi
+    done | tar --create --null --files-from=- | tar --extract --touch --directory "$home/new"
+    (cd "$home/src" && find . -type f) | while IFS= read -r file; do
+        if [ ! -e "$home/new/$file" ]; then rm "$home/src/$file"; fi
+    done
+    (cd "$home/new" && find . -type f) | while IFS= read -r file; do
+        if ! cmp --silent "$home/new/$file" "$home/src/$file"; then
+            mkdir -p "$(dirname "$home/src/$file")"
+            cp "$home/new/$file" "$home/src/$file"
+        fi
+    done
+    rm -rf "$home/new"
+}
+
+# Whether the check goes red with one of the seeds.
+goes_red() {
+    local check=$1 log=$2 seed
+    for seed in $seeds; do
+        (cd "$home/src" && "$CARGO_TARGET_DIR/debug/chaos" --seed "$seed" --faults "$faults") >"$log" 2>&1 || true
+        rm -rf "$CARGO_TARGET_DIR"/tmp/run-*
+        if grep --quiet --extended-regexp "^$check +[1-9]" "$log"; then
+            echo "PASS  $name: \"$check\" is red with seed $seed: $(grep --extended-regexp "^$check +[1-9]" "$log" | awk '{print $(NF-1)}') wrong"
+            return 0
+        fi
+    done
+    return 1
+}
+
+try() {
+    local name=$1 patch=$PWD/tests/mutants/$1.patch log=$home/$1.log check
+    check=$(sed -n '1s/^# red: //p' "$patch")
+    copy_tree
+    if ! patch --directory "$home/src" --strip 1 --silent --forward <"$patch" >"$log" 2>&1; then
+        echo "FAIL  $name: the patch does not apply, see $log"
+        return 1
+    fi
+    if ! (cd "$home/src" && cargo build --locked --quiet --workspace --bins --features failpoints) >"$log" 2>&1; then
+        echo "FAIL  $name: the mutant does not build, see $log"
+        return 1
+    fi
+    goes_red "$check" "$log" && return 0
+    echo "FAIL  $name: \"$check\" was never red, see $log"
+    return 1
+}
+
+names=("$@")
+if [ ${#names[@]} -eq 0 ]; then
+    for patch in tests/mutants/*.patch; do names+=("$(basename "$patch" .patch)"); done
+fi
+status=0
+for name in "${names[@]}"; do
+    try "$name" || status=1
+done
+exit $status
