@@ -49,12 +49,13 @@ pub async fn behind_nginx_they_are_one_service(stack: &'static Stack) {
     let deployment = Deployment::start_many(stack, &redis.url(), 2, &[]).await;
     let (_nginx, url) = nginx(&deployment).await;
     let front: &'static Stack = Box::leak(Box::new(stack.behind(&url)));
-    the_api_holds(front).await;
+    users_are_kept(front).await;
+    bad_requests_are_refused(front).await;
     what_nginx_reads_and_refuses(front).await;
 }
 
-/// Every test of the API that needs no more than its address and sends nothing that nginx can't read.
-async fn the_api_holds(front: &'static Stack) {
+/// Every test of the API that needs no more than its address: those of its users.
+async fn users_are_kept(front: &'static Stack) {
     pass! { front,
         api_users:
             a_created_user_reads_back,
@@ -99,6 +100,18 @@ async fn the_api_holds(front: &'static Stack) {
             a_long_link_is_found,
             found_users_come_in_pages,
             changes_are_found_and_what_was_before_is_not;
+        tenants:
+            their_user_is_404_to_us,
+            lists_and_searches_stay_at_home,
+            their_cursor_is_only_a_place_in_time,
+            their_position_shows_nothing_of_theirs,
+            a_bodys_id_does_not_reach_over;
+    }
+}
+
+/// And those of its refusals, where nothing is sent that nginx can't read.
+async fn bad_requests_are_refused(front: &'static Stack) {
+    pass! { front,
         api_errors:
             a_limit_is_a_plain_integer,
             a_cursor_must_decode_and_be_whole,
@@ -121,12 +134,6 @@ async fn the_api_holds(front: &'static Stack) {
             only_a_good_token_is_believed,
             other_schemes_are_not_bearer,
             a_scope_allows_its_own_operations_alone;
-        tenants:
-            their_user_is_404_to_us,
-            lists_and_searches_stay_at_home,
-            their_cursor_is_only_a_place_in_time,
-            their_position_shows_nothing_of_theirs,
-            a_bodys_id_does_not_reach_over;
     }
 }
 
