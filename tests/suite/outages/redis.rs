@@ -1,0 +1,51 @@
+//! Redis goes away: nothing but time is lost.
+
+use super::{all_read, bench::Bench};
+use std::time::Duration;
+use tests::{Stack, Way, until};
+
+pub async fn everything_goes_on_without_redis(stack: &'static Stack) {
+    let mut bench = Bench::start(stack).await;
+    let id = bench.probe().await;
+    is_used(&bench, &id).await;
+    for way in [Way::Refused, Way::Frozen, Way::Slow(Duration::from_millis(300)), Way::OldFrozen] {
+        bench.redis.set(way);
+        goes_on(&bench, &id).await;
+        bench.redis.set(Way::Open);
+        is_used(&bench, &id).await;
+    }
+    bench.redis_server.command("FLUSHALL").await;
+    goes_on(&bench, &id).await;
+    is_used(&bench, &id).await;
+    bench.redis_server.kill();
+    goes_on(&bench, &id).await;
+    bench.redis_server.restart().await;
+    is_used(&bench, &id).await;
+    bench.check().await;
+}
+
+/// All reads and writes, while the cache is in trouble. A write may wait for the last lease, so it is visible in time.
+async fn goes_on(bench: &Bench, id: &str) {
+    for _ in 0..5 {
+        all_read(&bench.api, id).await;
+        let status = bench.ledger.create(&bench.api).await;
+        assert!(matches!(status, 201 | 202), "writes need no cache: {status}");
+    }
+    bench.ledger.works(&bench.api).await;
+}
+
+/// The cache answers reads again, and is level with the read model.
+async fn is_used(bench: &Bench, id: &str) {
+    let before = bench.hits().await;
+    until("the cache answers reads", async || {
+        all_read(&bench.api, id).await;
+        (bench.hits().await > before).then_some(())
+    })
+    .await;
+    until("the cache is level", async || {
+        let lines = bench.deployment.cli.run(&["projection", "status", "--json"]).expect(0).json_lines();
+        let mut users = lines.iter().filter(|line| line["topic"] == "users");
+        users.all(|line| line["redisNext"] == line["nextOffset"]).then_some(())
+    })
+    .await;
+}
