@@ -8,7 +8,7 @@ use crate::{
     },
     record::{Fact, Partition, Poison, Record, Topic},
 };
-use events_schema::UserKey;
+use events_schema::{UserKey, credential::CredentialEvent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -16,9 +16,11 @@ use uuid::Uuid;
 const MAX_RECORDS: usize = 2_000;
 /// Bytes of keys and values in a batch, about at most.
 const MAX_BYTES: usize = 8 << 20;
+/// Dead letters of a partition of `users.credentials`, at most: anyone may write there, so only the newest are kept.
+pub const KEPT_CREDENTIALS: usize = 1_000;
 
 /// Records of any partitions, each partition's in order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Batch {
     records: Vec<Record>,
     bytes: usize,
@@ -33,8 +35,8 @@ pub struct States {
     pub users: HashMap<UserKey, State>,
     /// Those whose facts are set aside.
     pub parked: BTreeSet<UserKey>,
-    /// Credentials, as far as there are any.
-    pub credentials: HashMap<CredentialKey, credential::State>,
+    /// Credentials, as far as there are any, each with the offset of the last fact about it.
+    pub credentials: HashMap<CredentialKey, (credential::State, i64)>,
 }
 
 impl Batch {
@@ -45,6 +47,14 @@ impl Batch {
         span.next = record.offset + 1;
         span.time = record.time;
         self.records.push(record);
+    }
+
+    /// Its only record as one that can't be folded; `None` where it has none, or several, or that was tried.
+    pub fn poisoned(mut self, reason: &str) -> Option<Self> {
+        let record =
+            self.records.pop().filter(|record| self.records.is_empty() && !record.is_poisoned(reason))?;
+        self.records.push(record.poisoned(reason));
+        Some(self)
     }
 
     /// Whether it is large enough.
@@ -62,6 +72,11 @@ impl Batch {
         self.records.len()
     }
 
+    /// Where its records lie.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Topic, i64)> {
+        self.records.iter().map(|record| (record.partition.0, record.offset))
+    }
+
     /// The users whose state is needed.
     pub fn users(&self) -> BTreeSet<&UserKey> {
         self.records.iter().filter_map(|record| record.fact.owner()).collect()
@@ -71,7 +86,7 @@ impl Batch {
     pub fn credentials(&self) -> BTreeSet<(&UserKey, Uuid)> {
         let key = |record: &'_ Record| match &record.fact {
             Fact::Credential(fact) => Some(fact.event.id()),
-            Fact::User(_) | Fact::Unknown | Fact::Poison(_) => None,
+            Fact::User(_) | Fact::Unknown | Fact::Discarded | Fact::Poison(_) => None,
         };
         self.records.iter().filter_map(|record| Some((record.fact.owner()?, key(record)?))).collect()
     }
@@ -98,22 +113,31 @@ impl Batch {
     }
 }
 
-impl Fact {
-    fn owner(&self) -> Option<&UserKey> {
-        match self {
-            Self::User(fact) => Some(&fact.key),
-            Self::Credential(fact) => Some(&fact.key),
-            Self::Poison(poison) => poison.key.as_ref(),
-            Self::Unknown => None,
-        }
-    }
+/// The reason of what is sound in itself.
+pub const QUEUED: &str = "queued behind an earlier one";
+const LATE: &str =
+    "later facts about this credential are folded: `rollcall projection rebuild` folds it in its order";
+
+/// Keeps the newest dead letters of each partition of `users.credentials`; says how many went.
+fn keep_newest(rows: &mut Vec<DeadLetterRow>) -> usize {
+    let before = rows.len();
+    let mut left: BTreeMap<Partition, usize> = BTreeMap::new();
+    rows.reverse();
+    rows.retain(|row| {
+        let kept = left.entry(row.partition).or_default();
+        *kept += 1;
+        row.partition.0 == Topic::Users || *kept <= KEPT_CREDENTIALS
+    });
+    rows.reverse();
+    before - rows.len()
 }
 
 /// A batch half folded.
 struct Fold {
     users: HashMap<UserKey, (User, At)>,
     parked: BTreeSet<UserKey>,
-    credentials: HashMap<CredentialKey, (credential::State, Option<At>)>,
+    /// With the offset of the last fact, and where it lies if it is of this batch.
+    credentials: HashMap<CredentialKey, (credential::State, i64, Option<At>)>,
     effects: Effects,
 }
 
@@ -123,18 +147,23 @@ impl Fold {
         Self {
             users: states.users.into_iter().map(|(key, state)| (key, (User::new(state), nowhere))).collect(),
             parked: states.parked,
-            credentials: states.credentials.into_iter().map(|(key, state)| (key, (state, None))).collect(),
+            credentials: states
+                .credentials
+                .into_iter()
+                .map(|(key, (state, last))| (key, (state, last, None)))
+                .collect(),
             effects: Effects::default(),
         }
     }
 
     fn take(&mut self, record: Record) {
-        let Record { partition, offset, fact, raw, .. } = record;
-        let dead = DeadLetterRow { partition, offset, key: None, raw, reason: String::new() };
+        let Record { partition, offset, time, fact, raw } = record;
+        let dead = DeadLetterRow { partition, offset, time, key: None, raw, reason: String::new() };
         match fact {
             Fact::User(fact) => self.user(*fact, dead),
-            Fact::Credential(fact) => self.credential(*fact, (partition.1, offset)),
+            Fact::Credential(fact) => self.credential(*fact, dead),
             Fact::Unknown => self.effects.unknown += 1,
+            Fact::Discarded => self.reject(&dead, "discarded"),
             Fact::Poison(Poison { key, reason }) => self.park(key, reason, dead),
         }
     }
@@ -142,26 +171,35 @@ impl Fold {
     fn user(&mut self, fact: events_schema::UserRecord, dead: DeadLetterRow) {
         let at = (dead.partition.1, dead.offset);
         if self.parked.contains(&fact.key) {
-            return self.park(Some(fact.key), "queued behind an earlier one".to_owned(), dead);
+            return self.park(Some(fact.key), QUEUED.to_owned(), dead);
         }
         let (user, last) = self.users.entry(fact.key.clone()).or_default();
         match user.apply(fact.sequence, fact.time, fact.event) {
             Ok(()) => *last = at,
-            Err(Rejection::Superseded) => self.reject(at, "superseded"),
-            Err(Rejection::Deleted) => self.reject(at, "deleted"),
+            Err(Rejection::Superseded) => self.reject(&dead, "superseded"),
+            Err(Rejection::Deleted) => self.reject(&dead, "deleted"),
             Err(Rejection::Poison(reason)) => self.park(Some(fact.key), reason.to_owned(), dead),
         }
     }
 
-    fn credential(&mut self, fact: events_schema::CredentialRecord, at: At) {
+    fn credential(&mut self, fact: events_schema::CredentialRecord, dead: DeadLetterRow) {
         // Nothing is kept for a user that is gone; `finish` drops what came before the deletion.
         if self.is_gone(&fact.key) {
             return;
         }
         let key = (fact.key, fact.event.id());
-        let state = self.credentials.get(&key).map(|(state, _)| state);
-        if let Some(state) = credential::fold(state, fact.time, fact.event) {
-            self.credentials.insert(key, (state, Some(at)));
+        let known = self.credentials.get(&key);
+        // Only a dead letter that is tried again can come late. An issue on statuses alone gives the same in either order.
+        let is_late = known.is_some_and(|(state, last, _)| {
+            dead.offset < *last
+                && (state.issued.is_some() || matches!(fact.event, CredentialEvent::StatusChanged(_)))
+        });
+        if is_late {
+            return self.park(Some(key.0), LATE.to_owned(), dead);
+        }
+        let last = known.map_or(dead.offset, |(_, last, _)| dead.offset.max(*last));
+        if let Some(state) = credential::fold(known.map(|(state, ..)| state), fact.time, fact.event) {
+            self.credentials.insert(key, (state, last, Some((dead.partition.1, last))));
         }
     }
 
@@ -169,21 +207,21 @@ impl Fold {
     fn park(&mut self, key: Option<UserKey>, reason: String, dead: DeadLetterRow) {
         if key.as_ref().is_some_and(|key| self.is_gone(key)) {
             // Of a user that is gone nothing is kept, poison included.
-            if dead.partition.0 == Topic::Users {
-                self.reject((dead.partition.1, dead.offset), "deleted");
-            }
-            return;
+            return self.reject(&dead, "deleted");
         }
+        self.reject(&dead, "parked");
         if dead.partition.0 == Topic::Users {
-            self.reject((dead.partition.1, dead.offset), "parked");
-            let is_new = key.clone().is_some_and(|key| self.parked.insert(key));
+            let is_new = key.clone().is_none_or(|key| self.parked.insert(key));
             self.effects.newly_parked += usize::from(is_new);
         }
         self.effects.dead_letters.push(DeadLetterRow { key, reason, ..dead });
     }
 
-    fn reject(&mut self, at: At, reason: &'static str) {
-        self.effects.rejections.push(RejectionRow { at, reason });
+    /// Only facts about users have an outcome that somebody asks for.
+    fn reject(&mut self, dead: &DeadLetterRow, reason: &'static str) {
+        if dead.partition.0 == Topic::Users {
+            self.effects.rejections.push(RejectionRow { at: (dead.partition.1, dead.offset), reason });
+        }
     }
 
     fn is_gone(&self, key: &UserKey) -> bool {
@@ -191,7 +229,7 @@ impl Fold {
     }
 
     fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
-        for (key, (state, at)) in std::mem::take(&mut self.credentials) {
+        for (key, (state, _, at)) in std::mem::take(&mut self.credentials) {
             if let Some(at) = at.filter(|_| !self.is_gone(&key.0)) {
                 self.effects.credentials.push(CredentialRow { key, state, at });
             }
@@ -199,6 +237,7 @@ impl Fold {
         let mut dead_letters = std::mem::take(&mut self.effects.dead_letters);
         dead_letters.retain(|row| !row.key.as_ref().is_some_and(|key| self.is_gone(key)));
         self.effects.dead_letters = dead_letters;
+        self.effects.displaced = keep_newest(&mut self.effects.dead_letters);
         for (key, (user, at)) in self.users {
             self.effects.add_user(key, user, at);
         }

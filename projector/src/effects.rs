@@ -73,7 +73,7 @@ pub struct CredentialRow {
 pub struct RejectionRow {
     /// The fact.
     pub at: At,
-    /// `superseded`, `deleted` or `parked`.
+    /// `superseded`, `deleted`, `discarded` or `parked`.
     pub reason: &'static str,
 }
 
@@ -83,6 +83,8 @@ pub struct DeadLetterRow {
     pub partition: Partition,
     /// The record's place there.
     pub offset: i64,
+    /// Kafka's time of it.
+    pub time: Option<Timestamp>,
     /// Whose it is, where that is known.
     pub key: Option<UserKey>,
     /// The record.
@@ -106,8 +108,10 @@ pub struct Effects {
     pub rejections: Vec<RejectionRow>,
     /// Records set aside.
     pub dead_letters: Vec<DeadLetterRow>,
-    /// Users that were not parked before.
+    /// Users that were not parked before; a record of `users.events` that is nobody's counts as one.
     pub newly_parked: usize,
+    /// Dead letters of `users.credentials` that newer ones have displaced.
+    pub displaced: usize,
     /// Records of types that this build does not know.
     pub unknown: usize,
 }

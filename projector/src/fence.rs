@@ -19,6 +19,8 @@ pub struct Checkpoint {
     pub next_offset: i64,
     /// Its owner's epoch.
     pub epoch: i64,
+    /// How often rows were changed behind it.
+    pub turn: i64,
 }
 
 /// The epochs under which this process owns, or owned, partitions of one generation.
@@ -32,6 +34,17 @@ pub struct Taken {
     pub checkpoints: BTreeMap<Partition, Checkpoint>,
     /// Whether one of them had another owner, whose leases may still live.
     pub had_another_owner: bool,
+}
+
+/// What a look at the fence tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Whether the partitions are still ours.
+    pub are_ours: bool,
+    /// Whether nothing is to be folded.
+    pub is_paused: bool,
+    /// Whether something is to be done with dead letters, of whatever partition.
+    pub is_asked: bool,
 }
 
 /// What became of a commit whose answer was lost or which the fence refused.
@@ -89,7 +102,7 @@ impl Epochs {
         Ok(Taken { checkpoints, had_another_owner })
     }
 
-    /// Whether all of the partitions are still ours, in the live generation.
+    /// Whether all of the partitions are still ours, in the live generation, and what operators want.
     ///
     /// # Errors
     /// Postgres can't be asked.
@@ -98,11 +111,13 @@ impl Epochs {
         pool: &PgPool,
         generation: i32,
         partitions: impl IntoIterator<Item = &'p Partition>,
-    ) -> sqlx::Result<bool> {
+    ) -> sqlx::Result<Held> {
         let partitions: Vec<_> = partitions.into_iter().copied().collect();
         let (topics, numbers) = columns(&partitions);
-        sqlx::query_scalar(
-            "SELECT count(*) = cardinality($2::text[]) FROM unnest($2::text[], $3::int[], $4::bigint[]) o(topic, partition, epoch) \
+        let (are_ours, is_paused, is_asked) = sqlx::query_as(
+            "SELECT count(*) = cardinality($2::text[]), EXISTS (SELECT FROM rollcall.pause), \
+                 EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL) \
+             FROM unnest($2::text[], $3::int[], $4::bigint[]) o(topic, partition, epoch) \
              JOIN rollcall.checkpoints c ON c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch",
         )
         .bind(generation)
@@ -110,7 +125,8 @@ impl Epochs {
         .bind(numbers)
         .bind(partitions.iter().map(|partition| self.of(*partition)).collect::<Vec<_>>())
         .fetch_one(pool)
-        .await
+        .await?;
+        Ok(Held { are_ours, is_paused, is_asked })
     }
 
     /// What became of a commit. The rows are locked, so a commit that is still on its way on the server is waited for.
@@ -129,8 +145,9 @@ impl Epochs {
         transaction.rollback().await?;
         let all = |next: fn(&Span) -> i64| {
             spans.iter().all(|(partition, span)| {
-                checkpoints.get(partition)
-                    == Some(&Checkpoint { next_offset: next(span), epoch: self.of(*partition) })
+                checkpoints.get(partition).is_some_and(|checkpoint| {
+                    checkpoint.next_offset == next(span) && checkpoint.epoch == self.of(*partition)
+                })
             })
         };
         Ok(match (all(|span| span.next), all(|span| span.from)) {
@@ -148,8 +165,8 @@ pub(crate) async fn lock(
     partitions: &[Partition],
 ) -> sqlx::Result<BTreeMap<Partition, Checkpoint>> {
     let (topics, numbers) = columns(partitions);
-    let rows: Vec<(String, i32, i64, i64)> = sqlx::query_as(
-        "SELECT topic, partition, next_offset, epoch FROM rollcall.checkpoints \
+    let rows: Vec<(String, i32, i64, i64, i64)> = sqlx::query_as(
+        "SELECT topic, partition, next_offset, epoch, turn FROM rollcall.checkpoints \
          WHERE generation = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[])) \
          ORDER BY topic, partition FOR UPDATE",
     )
@@ -158,8 +175,8 @@ pub(crate) async fn lock(
     .bind(numbers)
     .fetch_all(connection)
     .await?;
-    let row = |(topic, partition, next_offset, epoch): (String, _, _, _)| {
-        Some(((Topic::named(&topic)?, partition), Checkpoint { next_offset, epoch }))
+    let row = |(topic, partition, next_offset, epoch, turn): (String, _, _, _, _)| {
+        Some(((Topic::named(&topic)?, partition), Checkpoint { next_offset, epoch, turn }))
     };
     Ok(rows.into_iter().filter_map(row).collect())
 }
@@ -178,6 +195,23 @@ pub(crate) async fn bump(
     .bind(generation)
     .bind(topics)
     .bind(numbers)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Counts a change of rows behind a checkpoint: a cache that has not seen it is not level.
+pub(crate) async fn turn(
+    connection: &mut PgConnection,
+    generation: i32,
+    (topic, partition): Partition,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE rollcall.checkpoints SET turn = turn + 1 WHERE generation = $1 AND topic = $2 AND partition = $3",
+    )
+    .bind(generation)
+    .bind(topic.as_str())
+    .bind(partition)
     .execute(connection)
     .await
     .map(drop)

@@ -4,12 +4,14 @@ pub mod analytics;
 mod ask;
 pub mod batch;
 mod body;
+mod control;
 pub mod effects;
 pub mod fence;
 pub mod fold;
 pub mod generation;
 pub mod lease;
 mod log;
+mod log_identity;
 mod metrics;
 mod migrate;
 mod park;
@@ -20,6 +22,11 @@ mod state;
 mod status;
 pub mod store;
 
+pub use control::{
+    letters::{DeadLetter, LetterId, UserFilter, WholeLetter, dead_letter, dead_letters},
+    pause::{Pause, pause, paused, resume},
+    requests::{Kind, Outcome, What, ask},
+};
 pub use generation::{Generation, Phase, RebuildProgress, RebuildReport, drop_retired, generations, rebuild};
 pub use migrate::migrate;
 pub use running::{Running, start};

@@ -3,26 +3,33 @@
 use crate::{
     ask,
     batch::Batch,
+    control::{
+        discarded::Discarded,
+        pause::{self, By},
+        requests::{self, Request},
+        settle::{self, Hands, REFUSED, Standing},
+    },
     effects::Effects,
     fence::{Epochs, FENCED, Fate},
     generation,
     log::{Consumer, Ends, Event, Shared},
+    log_identity::{self, LogIdentity},
     metrics, migrate,
     park::Parked,
     record::{Partition, Record, Topic},
     state::{End, Halt, State, Stop},
     store::{
         link::Link,
-        postgres::{Announce, Store},
-        redis::{Cache, Marks, user_key},
+        postgres::{self, Announce, Store},
+        redis::{Cache, Marks, keys},
     },
 };
 use anyhow::Context as _;
-use service_kit::{fault, settings::Settings};
+use service_kit::{database::answered, fault, settings::Settings};
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
-    sync::PoisonError,
+    sync::{PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 use time::OffsetDateTime;
@@ -30,8 +37,17 @@ use tokio::sync::{oneshot, watch};
 
 /// How often leases are renewed.
 const RENEW: Duration = Duration::from_millis(700);
+/// For one answer of the read model; what became of a commit without one is asked.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// For Kafka to say which log is there, where that is only asked so that another one is noticed soon.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// How often it is asked whether the work may go on.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the supervisor hands over.
+#[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) pool: PgPool,
@@ -47,31 +63,78 @@ struct Projector {
     stop: Stop,
     shared: Shared,
     consumer: Consumer,
+    identity: LogIdentity,
     cache: Cache,
     epochs: Epochs,
     /// The partitions that are ours, and the next offset of each.
     owned: BTreeMap<Partition, i64>,
     times: BTreeMap<Partition, OffsetDateTime>,
     parked: Parked,
+    /// The number of partitions of each topic.
+    partitions: u32,
+    /// Records to come that have no effect.
+    discarded: Discarded,
+    /// Up to where records are folded one by one, since a batch of them was refused.
+    one_by_one: BTreeMap<Partition, i64>,
 }
 
-/// Works until it is asked to stop; where a person is needed it waits for that, saying why.
+/// Works until it is asked to stop. Where a person is needed the projectors are paused, and go on once that is taken back.
 pub(crate) async fn supervise(parts: Parts) {
-    let (state, stop) = (parts.state.clone(), parts.stop.clone());
-    if let Err(End::Halt(halt)) = work(parts).await {
-        tracing::error!(reason = %halt, "the projector has stopped");
-        state.send_replace(State::Stopped(halt.0));
-        stop.wished().await;
+    loop {
+        let paused = match work(parts.clone()).await {
+            Ok(()) | Err(End::Stopping) => return,
+            Err(End::Broken) => {
+                tracing::error!("the log's consumer ended; making another one");
+                continue;
+            }
+            Err(End::Halt(halt)) => halted(&parts, By::Log, &format!("{halt}, {RESUME}")).await,
+            Err(End::TooManyParked) => halted(&parts, By::Limit, TOO_MANY).await,
+            Err(End::Paused) => wait_for_resume(&parts).await,
+        };
+        if paused.is_err() {
+            return;
+        }
     }
+}
+
+const RESUME: &str = "then `rollcall projection resume`";
+const TOO_MANY: &str = "too many users had to be parked in a short span: nothing more is folded. Look at `rollcall dead-letters list`, \
+    put right what is wrong, then `rollcall projection resume`";
+
+/// Pauses all projectors, so that no restart and no other instance goes on where a person is needed.
+async fn halted(parts: &Parts, by: By, reason: &str) -> Result<(), End> {
+    tracing::error!(reason, "the projector has stopped");
+    parts.state.send_replace(State::Stopped(reason.to_owned()));
+    parts.stop.retry("pausing the projectors", async || pause::write(&parts.pool, by, reason).await).await?;
+    wait_for_resume(parts).await
+}
+
+async fn wait_for_resume(parts: &Parts) -> Result<(), End> {
+    let Parts { pool, state, stop, .. } = parts;
+    while let Some(pause) = stop.retry("asking for a pause", async || pause::read(pool).await).await? {
+        let stopped = State::Stopped(format!("paused by {}: {}", pause.by, pause.reason));
+        if state.send_replace(stopped.clone()) != stopped {
+            tracing::warn!(reason = pause.reason, by = pause.by, "the projector is paused");
+        }
+        stop.unless(tokio::time::sleep(ASK_AGAIN)).await?;
+    }
+    state.send_replace(State::Starting);
+    tracing::info!("the projector goes on");
+    Ok(())
 }
 
 async fn work(parts: Parts) -> Result<(), End> {
     let Parts { settings, pool, link, shared, state, stop } = parts;
     stop.retry("preparing topics and read model", async || migrate::migrate(&settings).await).await?;
+    if stop.retry("asking for a pause", async || pause::read(&pool).await).await?.is_some() {
+        return Err(End::Paused);
+    }
     let partitions = stop.retry("asking for the topics", async || ask::partitions(&settings).await).await?;
     let live = stop.retry("asking for the live generation", async || live(&pool).await).await?;
-    let consumer = Consumer::start(&settings, partitions, shared.clone())
-        .map_err(|error| Halt(format!("the log's consumer can't be made: {error:#}")))?;
+    let started = stop
+        .retry("making the log's consumer", async || Consumer::start(&settings, partitions, shared.clone()));
+    let consumer = started.await?;
+    let identity = stop.retry("making a client of Kafka", async || LogIdentity::new(&settings)).await?;
     state.send_replace(State::Running);
     tracing::info!(generation = live, partitions, "the projector is at work");
     let mut projector = Projector {
@@ -79,11 +142,15 @@ async fn work(parts: Parts) -> Result<(), End> {
         stop,
         shared,
         consumer,
+        identity,
         cache: Cache::new(&settings.topic_prefix, live, link),
         epochs: Epochs::default(),
         owned: BTreeMap::new(),
         times: BTreeMap::new(),
         parked: Parked::default(),
+        partitions,
+        discarded: Discarded::default(),
+        one_by_one: BTreeMap::new(),
     };
     let ended = projector.run().await;
     projector.consumer.stop().await;
@@ -107,7 +174,7 @@ impl Projector {
                 _ = renew.tick() => self.renew().await?,
                 event = self.consumer.events.recv() => match event {
                     Some(event) => self.hear(event).await?,
-                    None => return Err(Halt("the log's consumer ended".to_owned()).into()),
+                    None => return Err(End::Broken),
                 },
                 () = std::future::ready(()), if self.cache.can_catch_up() => {}
             }
@@ -139,7 +206,7 @@ impl Projector {
     fn drain(&mut self, first: Record) -> (Batch, Option<Event>) {
         let mut batch = Batch::default();
         self.collect(&mut batch, first);
-        while !batch.is_full() {
+        while !batch.is_full() && !self.is_one_by_one() {
             match self.consumer.events.try_recv() {
                 Ok(Event::Record(record)) => self.collect(&mut batch, *record),
                 Ok(other) => return (batch, Some(other)),
@@ -154,8 +221,13 @@ impl Projector {
         let Some(next) = self.owned.get(&record.partition) else { return };
         let at = batch.spans.get(&record.partition).map_or(*next, |span| span.next);
         if record.offset >= at {
-            batch.push(record, *next);
+            batch.push(self.discarded.hide(record), *next);
         }
+    }
+
+    /// Whether records are folded one by one until a span is through that was refused.
+    fn is_one_by_one(&self) -> bool {
+        self.one_by_one.iter().any(|(partition, to)| self.owned.get(partition).is_some_and(|next| next < to))
     }
 
     async fn assigned(
@@ -163,6 +235,8 @@ impl Projector {
         partitions: BTreeMap<Partition, Ends>,
         reply: oneshot::Sender<BTreeMap<Partition, i64>>,
     ) -> Result<(), End> {
+        // It may have changed while nothing was ours.
+        self.follow_live().await?;
         let numbers: Vec<_> = partitions.keys().copied().collect();
         let (stop, store, epochs) = (&self.stop, &self.store, &mut self.epochs);
         let taken = stop
@@ -178,7 +252,17 @@ impl Projector {
             .iter()
             .map(|(partition, checkpoint)| (*partition, checkpoint.next_offset))
             .collect();
+        if !is_same_log(&self.stop, &mut self.identity, &self.store).await? {
+            return self.another_log().await;
+        }
         check_ends(&offsets, &partitions)?;
+        self.cache.taken_over(taken.checkpoints.iter().filter_map(|((topic, partition), checkpoint)| {
+            (*topic == Topic::Users).then_some((*partition, checkpoint.turn))
+        }));
+        let (pool, generation) = (&self.store.pool, self.store.generation);
+        self.discarded = stop
+            .retry("asking for discarded records", async || Discarded::load(pool, generation, &offsets).await)
+            .await?;
         let ends = partitions.iter().map(|(partition, ends)| (*partition, ends.high));
         self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
         tracing::info!(
@@ -205,19 +289,20 @@ impl Projector {
     async fn project(&mut self, batch: Batch) -> Result<(), End> {
         let started = Instant::now();
         let records = batch.len();
-        let marks: Marks =
-            batch.marks().into_iter().map(|(partition, users)| (partition, keys(users))).collect();
+        let spare = self.is_one_by_one().then(|| batch.clone());
+        let marks: Marks = keys(batch.marks());
         let load = self.stop.retry("loading states", async || self.store.load(&batch).await);
-        let (states, seen) = tokio::join!(load, self.cache.mark(&marks));
+        let is_same = is_same_log(&self.stop, &mut self.identity, &self.store);
+        let (states, seen, is_same) = tokio::join!(load, self.cache.mark(&marks), is_same);
         let states = states?;
+        if !is_same? {
+            return self.another_log().await;
+        }
         fault::point("fold.loaded");
         let effects = batch.fold(states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
         if !self.parked.admit(effects.newly_parked, started) {
-            return Err(Halt(
-                "too many users had to be parked in a short span: nothing more is folded".to_owned(),
-            )
-            .into());
+            return Err(End::TooManyParked);
         }
         let from = self.cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
         if from > Instant::now() {
@@ -233,8 +318,22 @@ impl Projector {
                 self.cache.write(effects, seen.as_ref());
                 Ok(())
             }
-            Fate::Open | Fate::Lost => self.lost().await,
+            Fate::Open => self.refused(effects, spare).await,
+            Fate::Lost => self.lost().await,
         }
+    }
+
+    /// Postgres refuses the data of a batch and will do so again. Its records are read again and folded one by one; the one that is
+    /// refused by itself is set aside.
+    async fn refused(&mut self, effects: Effects, spare: Option<Batch>) -> Result<(), End> {
+        if let Some(alone) = spare.and_then(|batch| batch.poisoned(REFUSED)) {
+            return Box::pin(self.project(alone)).await;
+        }
+        let spans = effects.spans.iter().map(|(partition, span)| (*partition, span.next));
+        self.one_by_one.extend(spans);
+        self.own(BTreeMap::new());
+        self.consumer.reassign();
+        Ok(())
     }
 
     /// Commits; where the answer is lost or an error, the checkpoints say what became of it.
@@ -242,22 +341,22 @@ impl Projector {
         let mut pause = Duration::from_millis(50);
         loop {
             fault::point_soon("fold.committing");
-            let Err(error) = self.store.commit(effects, &self.epochs).await else {
+            let Err(error) = answered(ANSWER, self.store.commit(effects, &self.epochs)).await else {
                 return Ok(Fate::Committed);
             };
             // Never the error's own text: it may repeat a row.
-            let code =
-                error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+            let code = postgres::code(&error);
             metrics::FENCED.inc_by(u64::from(code == FENCED));
             tracing::warn!(code, "a batch was not committed, or the answer was lost");
             let fate = self.stop.retry("asking what became of a commit", async || {
                 self.epochs.fate(&self.store.pool, self.store.generation, &effects.spans).await
             });
             match fate.await? {
+                Fate::Open if postgres::is_data_refused(&error) => return Ok(Fate::Open),
                 Fate::Open => self.stop.unless(tokio::time::sleep(pause)).await?,
                 fate @ (Fate::Committed | Fate::Lost) => return Ok(fate),
             }
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 
@@ -277,35 +376,98 @@ impl Projector {
     /// says which are ours.
     async fn lost(&mut self) -> Result<(), End> {
         self.own(BTreeMap::new());
+        if self.follow_live().await? {
+            self.consumer.reassign();
+        } else {
+            tracing::warn!("partitions were taken over by another instance; joining the group again");
+            self.consumer.rejoin();
+        }
+        Ok(())
+    }
+
+    /// The log is not that of our generation: another generation may be of it, else a person must say what is to become of it.
+    async fn another_log(&mut self) -> Result<(), End> {
+        self.own(BTreeMap::new());
+        if !self.follow_live().await? {
+            return Err(log_identity::is_another().into());
+        }
+        self.consumer.rejoin();
+        Ok(())
+    }
+
+    /// Goes on with the generation that is live; whether that is another one.
+    async fn follow_live(&mut self) -> Result<bool, End> {
         let (stop, pool) = (&self.stop, &self.store.pool);
         let live = stop.retry("asking for the live generation", async || live(pool).await).await?;
         if live == self.store.generation {
-            tracing::warn!("partitions were taken over by another instance; joining the group again");
-            self.consumer.rejoin();
-        } else {
-            tracing::info!(generation = live, "another generation is live");
-            self.store = Store::new(pool.clone(), live, Announce::Yes);
-            self.epochs.clear();
-            self.cache.switch(live);
-            self.consumer.reassign();
+            return Ok(false);
         }
-        Ok(())
+        tracing::info!(generation = live, "another generation is live");
+        self.store = Store::new(pool.clone(), live, Announce::Yes);
+        self.epochs.clear();
+        self.cache.switch(live);
+        Ok(true)
+    }
+
+    /// Another log is noticed here also while nothing comes from it. Where Kafka does not say at once, whoever folds will ask.
+    async fn look_at_log(&mut self) -> Result<(), End> {
+        if self.owned.is_empty() || !self.shared.is_up.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let asked = self.identity.is_log_of(&self.store.pool, self.store.generation);
+        match self.stop.unless(tokio::time::timeout(LOOK, asked)).await? {
+            Ok(Ok(false)) => self.another_log().await,
+            _ => Ok(()),
+        }
     }
 
     /// Proves that the partitions are still ours, and renews their leases on that ground.
     async fn renew(&mut self) -> Result<(), End> {
         self.show_lag();
-        if self.owned.is_empty() {
-            return Ok(());
-        }
+        self.look_at_log().await?;
         let seen = self.cache.mark(&Marks::new()).await;
         let hold = self.epochs.hold(&self.store.pool, self.store.generation, self.owned.keys());
-        match self.stop.unless(hold).await? {
-            Ok(true) => self.cache.renew(&self.positions(), seen.as_ref()).await,
-            Ok(false) => self.lost().await?,
+        match self.stop.unless(answered(ANSWER, hold)).await? {
+            Ok(held) if held.is_paused => return Err(End::Paused),
+            Ok(held) if held.are_ours => {
+                self.cache.renew(&self.positions(), seen.as_ref()).await;
+                if held.is_asked {
+                    self.settle_requests().await?;
+                }
+            }
+            Ok(_) => self.lost().await?,
             Err(error) => tracing::warn!(%error, "the fence can't be checked; leases are not renewed"),
         }
         Ok(())
+    }
+
+    /// Does what operators ask for with the dead letters of our partitions.
+    async fn settle_requests(&mut self) -> Result<(), End> {
+        let pool = &self.store.pool;
+        let open = self.stop.unless(answered(ANSWER, requests::open(pool, self.owned.keys()))).await?;
+        for request in open.unwrap_or_default() {
+            if !self.settle(&request).await? {
+                // It may have been committed all the same: the checkpoints say, and with them at which turn the cache stands.
+                self.own(BTreeMap::new());
+                self.consumer.reassign();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, request: &Request) -> Result<bool, End> {
+        let Some(at) = self.owned.get(&(Topic::Users, request.partition)).copied() else { return Ok(true) };
+        let standing = Standing { partition: request.partition, at, partitions: self.partitions };
+        let hands =
+            Hands { store: &self.store, epochs: &self.epochs, cache: &mut self.cache, stop: &self.stop };
+        match settle::settle(hands, request, standing).await? {
+            Ok(is_settled) => Ok(is_settled),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "a request about dead letters was not done yet");
+                Ok(false)
+            }
+        }
     }
 
     async fn catch_up(&mut self) -> Result<(), End> {
@@ -332,8 +494,10 @@ impl Projector {
     }
 }
 
-fn keys(users: BTreeMap<&events_schema::UserKey, u64>) -> Vec<(String, u64)> {
-    users.into_iter().map(|(key, version)| (user_key(key), version)).collect()
+/// Whether the log that is there is the one that was folded; until Kafka says, nothing that was read has an effect.
+async fn is_same_log(stop: &Stop, identity: &mut LogIdentity, store: &Store) -> Result<bool, End> {
+    stop.retry("asking which log is there", async || identity.is_log_of(&store.pool, store.generation).await)
+        .await
 }
 
 /// A log that does not reach to where it was folded, or begins after it, is another log.

@@ -1,16 +1,23 @@
 //! A record of the log, read once: what it says, and the bytes for the case that it says nothing.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::{
     CredentialRecord, DecodeError, Timestamp, UserKey, UserRecord, decode_credential, decode_user,
 };
 use rdkafka::{
     Message as _,
-    message::{BorrowedMessage, Headers as _},
+    message::{BorrowedHeaders, BorrowedMessage, Headers as _},
 };
-use std::fmt;
+use service_kit::{fault, json};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// Levels of JSON in a record's value: those of claims, and what an event puts around them.
 const MAX_DEPTH: usize = 40;
+/// Bytes of a user fact's value: the largest user as it is printed, and what an event puts around it.
+const MAX_VALUE: usize = 258 * 1024;
 
 /// The two topics that are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +56,7 @@ impl fmt::Display for Topic {
 pub type Partition = (Topic, i32);
 
 /// A record with its place in the log.
+#[derive(Clone)]
 pub struct Record {
     /// Where it lies.
     pub partition: Partition,
@@ -63,6 +71,7 @@ pub struct Record {
 }
 
 /// What a record says.
+#[derive(Clone)]
 pub enum Fact {
     /// Something about a user.
     User(Box<UserRecord>),
@@ -70,11 +79,14 @@ pub enum Fact {
     Credential(Box<CredentialRecord>),
     /// A type that this build does not know: skipped and counted.
     Unknown,
+    /// Something that an operator has taken the effect of.
+    Discarded,
     /// Nothing that can be folded.
     Poison(Poison),
 }
 
 /// Why a record can't be folded, and whose it is where that is known.
+#[derive(Clone)]
 pub struct Poison {
     /// The owner, where the key is sound and lies where it belongs.
     pub key: Option<UserKey>,
@@ -83,24 +95,31 @@ pub struct Poison {
 }
 
 /// The bytes of a record, for the dead letters.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Raw {
     /// The key.
     pub key: Option<Vec<u8>>,
     /// The value.
     pub value: Option<Vec<u8>>,
     /// Names and values in their order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
 }
+
+/// Names and values of headers in their order.
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// What a header is called whose name is not UTF-8. No name is like it: names hold no U+0000.
+const UNREADABLE: &str = "\0";
 
 impl Raw {
     /// About how much memory it takes.
     pub fn size(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        length(&self.key) + length(&self.value)
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        length(&self.key) + length(&self.value) + headers
     }
 
-    /// Headers as a JSON array of name and value, so that repeated ones survive.
+    /// Headers as a JSON array of name and value, so that repeated ones survive. For people: what is no text is lost.
     pub fn headers_json(&self) -> serde_json::Value {
         let pair = |(name, value): &(String, Vec<u8>)| {
             // Postgres takes no U+0000 in a text.
@@ -108,38 +127,89 @@ impl Raw {
         };
         self.headers.iter().map(pair).collect()
     }
+
+    /// The same without loss: each value as base64.
+    pub fn raw_headers(&self) -> serde_json::Value {
+        // The name of a header that has none that can be read is itself nothing that Postgres could keep.
+        let pair = |(name, value): &(String, Vec<u8>)| {
+            let name = if name == UNREADABLE { None } else { Some(name) };
+            serde_json::json!([name, STANDARD.encode(value)])
+        };
+        self.headers.iter().map(pair).collect()
+    }
+
+    /// Takes headers back from what [`Self::raw_headers`] gave, or, where `is_raw` is not so, [`Self::headers_json`].
+    pub fn read_headers(kept: serde_json::Value, is_raw: bool) -> Option<Headers> {
+        let pairs: Vec<(Option<String>, String)> = serde_json::from_value(kept).ok()?;
+        let value = |text: String| if is_raw { STANDARD.decode(text).ok() } else { Some(text.into_bytes()) };
+        let header = |(name, text): (Option<String>, _)| {
+            Some((name.unwrap_or_else(|| UNREADABLE.to_owned()), value(text)?))
+        };
+        pairs.into_iter().map(header).collect()
+    }
 }
 
 impl Record {
     /// Reads a message; `partitions` is the number of partitions of its topic.
     pub fn read(topic: Topic, message: &BorrowedMessage<'_>, partitions: u32) -> Self {
-        let raw = raw(message);
         let time = message.timestamp().to_millis().and_then(Timestamp::from_unix_millis);
-        let fact = owner(&raw, message.partition(), partitions)
-            .map_err(|error| Poison { key: None, reason: error.to_string() })
-            .and_then(|key| {
-                fact(topic, &key, &raw, time)
-                    .map_err(|error| Poison { key: Some(key), reason: error.to_string() })
-            });
-        Self {
-            partition: (topic, message.partition()),
-            offset: message.offset(),
-            time,
-            fact: fact.unwrap_or_else(Fact::Poison),
-            raw,
+        Self::of((topic, message.partition()), message.offset(), time, raw(message), partitions)
+    }
+
+    /// Reads a record that was kept.
+    pub fn of(partition: Partition, offset: i64, time: Option<Timestamp>, raw: Raw, partitions: u32) -> Self {
+        let poison = |key, error: DecodeError| Poison { key, reason: error.to_string() };
+        let fact = owner(&raw, partition.1, partitions)
+            .map_err(|error| poison(None, error))
+            .and_then(|key| fact(partition.0, &key, &raw, time).map_err(|error| poison(Some(key), error)));
+        Self { partition, offset, time, fact: fact.unwrap_or_else(Fact::Poison), raw }
+    }
+
+    /// The same record as one that can't be folded.
+    pub fn poisoned(mut self, reason: &str) -> Self {
+        let key = self.fact.owner().cloned();
+        self.fact = Fact::Poison(Poison { key, reason: reason.to_owned() });
+        self
+    }
+}
+
+impl Record {
+    /// Whether it is set aside for that reason.
+    pub fn is_poisoned(&self, reason: &str) -> bool {
+        matches!(&self.fact, Fact::Poison(poison) if poison.reason == reason)
+    }
+}
+
+impl Fact {
+    /// Whose fact it is.
+    pub fn owner(&self) -> Option<&UserKey> {
+        match self {
+            Self::User(fact) => Some(&fact.key),
+            Self::Credential(fact) => Some(&fact.key),
+            Self::Poison(poison) => poison.key.as_ref(),
+            Self::Unknown | Self::Discarded => None,
         }
     }
 }
 
 fn raw(message: &BorrowedMessage<'_>) -> Raw {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect()
-    });
     Raw {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
-        headers: headers.unwrap_or_default(),
+        headers: message.headers().map(headers).unwrap_or_default(),
     }
+}
+
+fn headers(headers: &BorrowedHeaders) -> Headers {
+    let read = |n| {
+        // The client panics at a name that is not UTF-8, and anyone may write one.
+        let header = catch_unwind(AssertUnwindSafe(|| headers.get(n)));
+        header.map_or_else(
+            |_| (UNREADABLE.to_owned(), Vec::new()),
+            |header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()),
+        )
+    };
+    (0..headers.count()).map(read).collect()
 }
 
 fn owner(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, DecodeError> {
@@ -152,11 +222,27 @@ fn owner(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, DecodeEr
 
 fn fact(topic: Topic, key: &UserKey, raw: &Raw, time: Option<Timestamp>) -> Result<Fact, DecodeError> {
     let headers: Vec<_> = raw.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    if headers.iter().any(|(name, _)| *name == UNREADABLE) {
+        return Err(DecodeError::Data("a header's name is not UTF-8".to_owned()));
+    }
+    let value = raw.value.as_deref().unwrap_or_default();
+    if topic == Topic::Users && value.len() > MAX_VALUE {
+        return Err(DecodeError::Data("larger than a user can be".to_owned()));
+    }
     // The place is left out: a claim's key is personal as well.
-    let value = service_kit::json::parse(raw.value.as_deref().unwrap_or_default(), MAX_DEPTH)
-        .map_err(|refusal| DecodeError::Data(refusal.msg.to_owned()))?;
+    let refused = |refusal: json::Refusal| DecodeError::Data(refusal.msg.to_owned());
+    let value = json::parse(value, MAX_DEPTH).map_err(refused)?;
     let fact = match topic {
-        Topic::Users => decode_user(key, &headers, value)?.map(|record| Fact::User(Box::new(record))),
+        Topic::Users => {
+            let claims = value.pointer("/personal/claims");
+            let limits = claims.map_or(Ok(()), |claims| json::check_claims_limits(claims, "claims"));
+            if headers.iter().any(|(name, _)| *name == "x-poison") && fault::is_on("record.poison") {
+                return Err(DecodeError::Data("this build can't read it".to_owned()));
+            }
+            let Some(record) = decode_user(key, &headers, value)? else { return Ok(Fact::Unknown) };
+            limits.map_err(refused)?;
+            Some(Fact::User(Box::new(record)))
+        }
         Topic::Credentials => {
             let time = time.ok_or(DecodeError::Header("time of the record"))?;
             decode_credential(key, &headers, value, time)?.map(|record| Fact::Credential(Box::new(record)))

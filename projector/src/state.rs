@@ -23,7 +23,7 @@ pub(crate) enum State {
     Stopped(String),
 }
 
-/// Something that only a person can put right.
+/// The log is not the one that was folded: something that only a person can put right.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Halt(pub(crate) String);
@@ -33,8 +33,14 @@ pub(crate) struct Halt(pub(crate) String);
 pub(crate) enum End {
     /// It was asked to.
     Stopping,
-    /// A person is needed.
+    /// A person is needed, because of the log.
     Halt(Halt),
+    /// A person is needed, because of what would have been parked.
+    TooManyParked,
+    /// Somebody has paused the projectors.
+    Paused,
+    /// The consumer's thread is gone: everything begins anew.
+    Broken,
 }
 
 impl From<Halt> for End {
@@ -42,6 +48,11 @@ impl From<Halt> for End {
         Self::Halt(halt)
     }
 }
+
+/// How long one attempt may take: nothing that is asked for is answered later than that, if ever.
+const ATTEMPT: Duration = Duration::from_secs(15);
+/// The longest pause between two attempts: who has come back is found within that time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The wish to stop. Cheap to clone.
 #[derive(Clone)]
@@ -80,15 +91,16 @@ impl Stop {
         what: &'static str,
         mut work: impl AsyncFnMut() -> Result<T, E>,
     ) -> Result<T, End> {
-        let mut pause = Duration::from_millis(100);
+        let mut pause = Duration::from_millis(50);
         loop {
-            match self.unless(work()).await? {
-                Ok(done) => return Ok(done),
+            match self.unless(tokio::time::timeout(ATTEMPT, work())).await? {
+                Ok(Ok(done)) => return Ok(done),
                 // The whole chain: `{:#}` of anyhow; other errors print the same either way.
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "{what}: trying again"),
+                Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "{what}: trying again"),
+                Err(_) => tracing::warn!(error = "no answer in time", "{what}: trying again"),
             }
             self.unless(tokio::time::sleep(pause)).await?;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

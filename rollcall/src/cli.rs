@@ -1,6 +1,6 @@
 //! The command line: verbs in, exit codes out (0 done, 1 failed or the answer is no, 2 wrong usage).
 
-use crate::verbs::{env, log, migrate, projection, run, token};
+use crate::verbs::{dead_letters, env, log, migrate, projection, run, token};
 use clap::{Parser, Subcommand};
 use std::{
     io::{Write, stderr},
@@ -25,6 +25,7 @@ enum Verb {
     Migrate(migrate::Args),
     Log(log::Args),
     Projection(projection::Args),
+    DeadLetters(dead_letters::Args),
 }
 
 impl Verb {
@@ -36,6 +37,7 @@ impl Verb {
             Self::Migrate(args) => migrate::migrate(&args).await,
             Self::Log(args) => log::log(&args).await,
             Self::Projection(args) => projection::projection(&args).await,
+            Self::DeadLetters(args) => dead_letters::dead_letters(&args).await,
         }
     }
 }

@@ -17,7 +17,9 @@ mod crash;
 mod hot_user;
 mod instances;
 mod log_format;
+mod log_identity;
 mod operator;
+mod outages;
 mod rebuild;
 mod redis_faults;
 mod supervision;
@@ -165,6 +167,15 @@ suite! {
         rebuild:
             a_lost_read_model_comes_back_from_the_log,
             a_rebuild_under_load_gives_the_same_rows;
+        log_identity:
+            a_log_made_anew_is_told_apart,
+            a_new_log_that_is_longer_is_told_apart;
+        outages:
+            everything_goes_on_without_redis,
+            nothing_hangs_whatever_happens_to_postgres,
+            a_full_pool_is_503,
+            a_lost_listener_comes_back,
+            services_may_start_before_their_servers;
         redis_faults:
             no_read_is_stale_whatever_happens_to_redis;
         crash:
@@ -183,6 +194,8 @@ suite! {
             queries_only_read,
             a_main_is_small,
             no_log_line_names_a_person;
+        outages:
+            a_stack_heals_by_itself;
         chaos:
             every_window_is_hit_and_nothing_is_lost;
         supervision:

@@ -109,6 +109,7 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
     let deployment = Deployment::start(stack, &redis.url()).await;
     let (api, busy) = (deployment.tenant(), deployment.tenant());
     populate(&deployment, &api, 24).await;
+    keys_are_remembered(&api, 201).await;
     let (stop, old) = (AtomicBool::new(false), generation(&deployment.database).await);
     let rebuild = async {
         let cli = deployment.cli.clone();
@@ -137,5 +138,18 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
     for api in [&api, &busy] {
         assert_eq!(api.all(100).await, model.page(&api.tenant));
     }
+    keys_are_remembered(&api, 200).await;
     api.create(json!({})).await.expect(201);
+}
+
+/// Answers to `Idempotency-Key` follow from the log alone. `first`: what a create of a living user gets.
+async fn keys_are_remembered(api: &Api, first: u16) {
+    let create = |key, n: u32| api.create(json!({ "claims": { "n": n } })).header("Idempotency-Key", key);
+    create("kept", 1).await.expect(first);
+    create("kept", 2).await.expect(422);
+    if first == 201 {
+        let id = create("gone", 1).await.expect(201).id();
+        api.delete(&id).await.expect(204);
+    }
+    create("gone", 1).await.expect(409);
 }

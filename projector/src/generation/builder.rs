@@ -3,9 +3,13 @@
 use super::replay::replay;
 use crate::{
     batch::Batch,
+    control::{
+        discarded::Discarded,
+        settle::{self, REFUSED, Standing},
+    },
     fence::{Checkpoint, Epochs},
-    record::{Partition, Record},
-    store::postgres::{Announce, Store},
+    record::{Partition, Record, Topic},
+    store::postgres::{self, Announce, Store},
 };
 use service_kit::settings::Settings;
 use sqlx::PgPool;
@@ -20,6 +24,9 @@ pub(super) struct Builder<'s> {
     partitions: u32,
     store: Store,
     epochs: Epochs,
+    discarded: Discarded,
+    /// Up to where records are folded one by one, since a batch of them was refused.
+    one_by_one: Vector,
     /// Where it stands.
     pub(super) at: Vector,
     /// Records folded so far.
@@ -36,9 +43,11 @@ impl<'s> Builder<'s> {
         let mut epochs = Epochs::default();
         let taken = epochs.take_over(&pool, generation, partitions).await?;
         let at = offsets(&taken.checkpoints);
-        let count = u32::try_from(partitions.len() / crate::record::Topic::ALL.len())?;
+        let count = u32::try_from(partitions.len() / Topic::ALL.len())?;
         let store = Store::new(pool, generation, Announce::No);
-        Ok(Self { settings, partitions: count, store, epochs, at, records: 0 })
+        let discarded = Discarded::load(&store.pool, generation, &at).await?;
+        let one_by_one = Vector::new();
+        Ok(Self { settings, partitions: count, store, epochs, discarded, one_by_one, at, records: 0 })
     }
 
     pub(super) fn generation(&self) -> i32 {
@@ -55,21 +64,8 @@ impl<'s> Builder<'s> {
     }
 
     /// Folds exactly up to `to`.
-    pub(super) async fn follow(&mut self, to: &Vector, mut folded: impl FnMut(u64)) -> anyhow::Result<()> {
-        let ranges: BTreeMap<_, _> = to
-            .iter()
-            .map(|(partition, end)| (*partition, self.next(*partition)..*end))
-            .filter(|(_, range)| !range.is_empty())
-            .collect();
-        if ranges.is_empty() {
-            return Ok(());
-        }
-        let mut records = replay(self.settings, self.partitions, ranges)?;
-        while let Some(first) = records.recv().await {
-            let batch = self.drain(first?, &mut records)?;
-            self.fold(batch).await?;
-            folded(self.records);
-        }
+    pub(super) async fn follow(&mut self, to: &Vector, folded: impl FnMut(u64)) -> anyhow::Result<()> {
+        self.read(to, folded).await?;
         anyhow::ensure!(
             self.behind(to) == 0,
             "the log ended before the offsets that the live generation has folded"
@@ -77,33 +73,94 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
+    /// Folds what there is up to `to`, where no record need lie.
+    pub(super) async fn read(&mut self, to: &Vector, mut folded: impl FnMut(u64)) -> anyhow::Result<()> {
+        while self.behind(to) > 0 {
+            let ranges: BTreeMap<_, _> = to
+                .iter()
+                .map(|(partition, end)| (*partition, self.next(*partition)..*end))
+                .filter(|(_, range)| !range.is_empty())
+                .collect();
+            let mut records = replay(self.settings, self.partitions, ranges)?;
+            let mut is_refused = false;
+            while let Some(first) = records.recv().await {
+                let batch = self.drain(first?, &mut records)?;
+                is_refused = !self.fold(batch).await?;
+                folded(self.records);
+                if is_refused {
+                    break;
+                }
+            }
+            if !is_refused {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the effect of what was discarded since it was folded here.
+    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+        let from_the_beginning = self.at.keys().map(|partition| (*partition, 0)).collect();
+        let all = Discarded::load(&self.store.pool, self.generation(), &from_the_beginning).await?;
+        for place in all.0.difference(&self.discarded.0) {
+            let ((_, partition), _) = *place;
+            let queue = self.store.load_queue(*place, self.partitions).await?;
+            let batch = settle::batch(queue, Some(*place), false);
+            let states = self.store.load(&batch).await?;
+            let standing =
+                Standing { partition, at: self.next((Topic::Users, partition)), partitions: self.partitions };
+            let settlement = settle::fold(batch, states, standing);
+            let settled =
+                self.store.settle(None, &settlement, &self.epochs).await.map_err(|error| refusal(&error))?;
+            anyhow::ensure!(settled, "another rebuild has taken the new generation over");
+        }
+        self.discarded = all;
+        Ok(())
+    }
+
     fn drain(&self, first: Record, records: &mut Receiver<anyhow::Result<Record>>) -> anyhow::Result<Batch> {
         let mut batch = Batch::default();
-        let from = self.next(first.partition);
-        batch.push(first, from);
-        while !batch.is_full() {
-            let Ok(record) = records.try_recv() else { break };
-            let record = record?;
+        let mut next = Some(first);
+        while let Some(record) = next {
             let from = self.next(record.partition);
-            batch.push(record, from);
+            batch.push(self.discarded.hide(record), from);
+            let is_more = !batch.is_full() && !self.is_one_by_one();
+            next = if is_more { records.try_recv().ok().transpose()? } else { None };
         }
         Ok(batch)
     }
 
-    async fn fold(&mut self, batch: Batch) -> anyhow::Result<()> {
+    fn is_one_by_one(&self) -> bool {
+        self.one_by_one.iter().any(|(partition, to)| self.next(*partition) < *to)
+    }
+
+    /// Folds a batch; `Ok(false)`: Postgres refuses its data, so it is to be read again and folded one by one.
+    async fn fold(&mut self, batch: Batch) -> anyhow::Result<bool> {
         let records = u64::try_from(batch.len())?;
+        let spare = self.is_one_by_one().then(|| batch.clone());
         let states = self.store.load(&batch).await?;
         let effects = batch.fold(states);
-        // Never the error's own text: it may repeat a row.
-        self.store.commit(&effects, &self.epochs).await.map_err(|error| {
-            let code =
-                error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
-            anyhow::anyhow!("a batch of the new generation was not committed (SQLSTATE {code})")
-        })?;
+        match self.store.commit(&effects, &self.epochs).await {
+            Ok(()) => {}
+            Err(error) if postgres::is_data_refused(&error) => {
+                if let Some(alone) = spare.and_then(|batch| batch.poisoned(REFUSED)) {
+                    return Box::pin(self.fold(alone)).await;
+                }
+                anyhow::ensure!(!self.is_one_by_one(), refusal(&error));
+                self.one_by_one.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
+                return Ok(false);
+            }
+            Err(error) => return Err(refusal(&error)),
+        }
         self.at.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
         self.records += records;
-        Ok(())
+        Ok(true)
     }
+}
+
+// Never the error's own text: it may repeat a row.
+fn refusal(error: &sqlx::Error) -> anyhow::Error {
+    anyhow::anyhow!("a batch of the new generation was not committed (SQLSTATE {})", postgres::code(error))
 }
 
 pub(super) fn offsets(checkpoints: &BTreeMap<Partition, Checkpoint>) -> Vector {

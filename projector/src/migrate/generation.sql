@@ -59,6 +59,8 @@ CREATE TABLE {g}.dead_letters (
     headers jsonb NOT NULL,
     reason text NOT NULL,
     parked_at timestamptz NOT NULL DEFAULT now(),
+    raw_headers jsonb,
+    record_time timestamptz,
     UNIQUE (topic, partition, log_offset)
 );
 CREATE INDEX dead_letters_owner ON {g}.dead_letters (tenant_id, user_id);

@@ -1,6 +1,10 @@
 //! Schema and topics, made where they are missing.
 
-use crate::{ask, generation, record::Topic};
+use crate::{
+    ask, generation,
+    log_identity::{self, Ids, LogIdentity},
+    record::Topic,
+};
 use service_kit::{
     database::{self, Role},
     kafka,
@@ -12,6 +16,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, raw_sql};
 pub(crate) const SCHEMA_LOCK: i64 = 0x726f_6c6c_6361_6c6c;
 
 const ROLLCALL: &str = include_str!("rollcall.sql");
+const CONTROL: &str = include_str!("control.sql");
 const READER: &str = include_str!("reader.sql");
 const GENERATION: &str = include_str!("generation.sql");
 const INDEXES: &str = include_str!("indexes.sql");
@@ -25,20 +30,27 @@ const VIEWS: &str = include_str!("views.sql");
 pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     kafka::ensure_topics(settings).await?;
     let partitions = ask::partitions(settings).await?;
+    let log = LogIdentity::new(settings)?.present().await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    let migrated = schema(&pool, partitions).await;
+    let migrated = schema(&pool, partitions, &log).await;
     pool.close().await;
     migrated
 }
 
-async fn schema(pool: &PgPool, partitions: u32) -> anyhow::Result<()> {
+async fn schema(pool: &PgPool, partitions: u32, log: &Ids) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     lock(&mut transaction).await?;
     raw_sql(ROLLCALL).execute(&mut *transaction).await?;
-    if generation::live(&mut transaction).await?.is_none() {
-        let first = generation::create(&mut transaction, partitions).await?;
-        create_indexes(&mut transaction, first).await?;
-        generation::set_live(&mut transaction, first).await?;
+    raw_sql(CONTROL).execute(&mut *transaction).await?;
+    log_identity::enter_first(&mut transaction, log).await?;
+    match generation::live(&mut transaction).await? {
+        Some(live) => renew_views(&mut transaction, live).await?,
+        None => {
+            let epoch = log_identity::enter(&mut transaction, log).await?;
+            let first = generation::create(&mut transaction, partitions, epoch).await?;
+            create_indexes(&mut transaction, first).await?;
+            generation::set_live(&mut transaction, first).await?;
+        }
     }
     generation::add_checkpoints(&mut transaction, partitions).await?;
     transaction.commit().await?;
@@ -77,6 +89,14 @@ pub(crate) async fn create_indexes(connection: &mut PgConnection, generation: i3
 /// Points the views at a generation.
 pub(crate) async fn set_views(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
     run(connection, VIEWS, generation).await
+}
+
+/// Renews the views that were made before one of their columns was thought of.
+async fn renew_views(connection: &mut PgConnection, live: i32) -> sqlx::Result<()> {
+    let is_old = sqlx::query_scalar(
+        "SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'live.checkpoints'::regclass AND attname = 'log_epoch')",
+    );
+    if is_old.fetch_one(&mut *connection).await? { set_views(connection, live).await } else { Ok(()) }
 }
 
 async fn run(connection: &mut PgConnection, template: &str, generation: i32) -> sqlx::Result<()> {

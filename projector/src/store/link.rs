@@ -25,6 +25,7 @@ pub struct Server {
 }
 
 /// The way to whatever server the URL leads to now.
+#[derive(Clone)]
 pub struct Link {
     client: Client,
     server: watch::Receiver<Option<Server>>,

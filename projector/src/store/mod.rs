@@ -2,5 +2,6 @@
 
 pub mod link;
 pub mod postgres;
+pub(crate) mod queue;
 pub mod redis;
 mod sql;

@@ -2,11 +2,11 @@
 
 use super::sql;
 use crate::{
-    batch::{Batch, States},
+    batch::{Batch, KEPT_CREDENTIALS, States},
     effects::Effects,
     fence::{Epochs, FENCED},
     fold::{credential, user::State},
-    generation,
+    generation, metrics,
     record::Topic,
 };
 use anyhow::Context as _;
@@ -15,7 +15,7 @@ use service_kit::{
     database::{self, Role},
     settings::Settings,
 };
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments, query::Query, types::Uuid};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row as _, postgres::PgArguments, query::Query, types::Uuid};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -58,14 +58,17 @@ pub struct Store {
     /// The generation.
     pub generation: i32,
     announce: Announce,
-    sql: Arc<Statements>,
+    pub(super) sql: Arc<Statements>,
 }
 
-struct Statements {
+pub(super) struct Statements {
     load_users: String,
     load_credentials: String,
     commit: String,
     load_bodies: String,
+    pub(super) load_queue: String,
+    pub(super) settle: String,
+    pub(super) reasons: String,
 }
 
 /// What the cache holds of a user, as it stands in the read model.
@@ -96,6 +99,9 @@ impl Store {
             load_credentials: on(sql::LOAD_CREDENTIALS),
             commit: on(sql::COMMIT),
             load_bodies: on(sql::LOAD_BODIES),
+            load_queue: on(sql::LOAD_QUEUE),
+            settle: on(sql::SETTLE),
+            reasons: on(sql::REASONS),
         });
         Self { pool, generation, announce, sql }
     }
@@ -143,14 +149,14 @@ impl Store {
         if keys.is_empty() {
             return Ok(());
         }
-        let rows: Vec<(i64, OffsetDateTime, Option<String>, Option<String>)> =
+        let rows: Vec<(i64, OffsetDateTime, Option<String>, Option<String>, i64)> =
             sqlx::query_as(AssertSqlSafe(self.sql.load_credentials.as_str()))
                 .bind(keys.iter().map(|(key, _)| key.tenant.as_str()).collect::<Vec<_>>())
                 .bind(keys.iter().map(|(key, _)| key.user).collect::<Vec<_>>())
                 .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
                 .fetch_all(&self.pool)
                 .await?;
-        for (n, created_at, status, body) in rows {
+        for (n, created_at, status, body, last) in rows {
             let issued = body.map(|body| serde_json::from_str::<Credential>(&body).map(Box::new)).transpose();
             let status = status.map(|status| serde_json::from_value(status.into())).transpose();
             let state = credential::State {
@@ -159,7 +165,7 @@ impl Store {
                 // serde's own words could repeat the body.
                 issued: issued.map_err(|_| anyhow::anyhow!("a credential's body can't be read"))?,
             };
-            states.credentials.insert(place(keys, n)?.clone(), state);
+            states.credentials.insert(place(keys, n)?.clone(), (state, last));
         }
         Ok(())
     }
@@ -169,17 +175,35 @@ impl Store {
     /// # Errors
     /// Where the answer was lost, it may have been committed all the same: ask the checkpoints.
     pub async fn commit(&self, effects: &Effects, epochs: &Epochs) -> sqlx::Result<()> {
+        self.commit_on(&self.pool, effects, epochs).await
+    }
+
+    /// The same as a part of a transaction.
+    ///
+    /// # Errors
+    /// The transaction has failed with it.
+    pub(crate) async fn commit_on(
+        &self,
+        executor: impl PgExecutor<'_>,
+        effects: &Effects,
+        epochs: &Epochs,
+    ) -> sqlx::Result<()> {
         let query = sqlx::query(AssertSqlSafe(self.sql.commit.as_str())).bind(self.generation);
         let query = bind_spans(query, effects, epochs);
         let query = bind_users(query, effects);
         let query = bind_credentials(query, effects);
-        let query = bind_dead_letters(query, effects).bind(self.announcements(effects));
-        query.execute(&self.pool).await.map(drop)
+        let query =
+            bind_dead_letters(query, effects).bind(i64::try_from(KEPT_CREDENTIALS).unwrap_or(i64::MAX));
+        let row = query.bind(self.announcements(effects)).fetch_one(executor).await?;
+        let displaced: i64 = row.try_get(0)?;
+        metrics::DISPLACED.inc_by(u64::try_from(displaced).unwrap_or_default());
+        Ok(())
     }
 
     fn announcements(&self, effects: &Effects) -> Vec<String> {
         let of_users = effects.spans.iter().filter(|((topic, _), _)| *topic == Topic::Users);
-        let of_users = of_users.filter(|_| self.announce == Announce::Yes);
+        // What happens behind a checkpoint is no progress.
+        let of_users = of_users.filter(|(_, span)| self.announce == Announce::Yes && span.from < span.next);
         of_users
             .map(|((_, p), span)| {
                 let start =
@@ -211,6 +235,17 @@ impl Store {
         let cached = |(tenant, user, version, body, offset)| Cached { tenant, user, version, body, offset };
         Ok(rows.into_iter().map(cached).collect())
     }
+}
+
+/// An error's SQLSTATE; empty where the server said none.
+pub(crate) fn code(error: &sqlx::Error) -> String {
+    error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
+}
+
+/// Whether the data was refused (class 22: they don't fit their type; 23: a constraint), so that another try is refused too.
+pub(crate) fn is_data_refused(error: &sqlx::Error) -> bool {
+    let code = code(error);
+    code.starts_with("22") || code.starts_with("23")
 }
 
 /// Whether it was the fence that refused.
@@ -304,5 +339,7 @@ fn bind_dead_letters<'q>(query: Statement<'q>, effects: &'q Effects) -> Statemen
         .bind(column(rows, |row| row.raw.key.as_deref()))
         .bind(column(rows, |row| row.raw.value.as_deref()))
         .bind(column(rows, |row| row.raw.headers_json().to_string()))
+        .bind(column(rows, |row| row.raw.raw_headers().to_string()))
         .bind(column(rows, |row| row.reason.as_str()))
+        .bind(column(rows, |row| row.time.map(events_schema::Timestamp::get)))
 }

@@ -55,6 +55,8 @@ pub struct Cache {
     behind: HashMap<i32, String>,
     /// The nonces under which the others' caches began.
     beginnings: HashMap<i32, String>,
+    /// How often rows were changed behind the checkpoint: a cache that has missed one such change begins anew.
+    turns: HashMap<i32, i64>,
     /// The last batch's scripts; nobody waits for them but the next one.
     sent: Option<JoinHandle<Written>>,
     seen: Option<Seen>,
@@ -70,6 +72,7 @@ impl Cache {
             leases: Leases::default(),
             behind: HashMap::new(),
             beginnings: HashMap::new(),
+            turns: HashMap::new(),
             sent: None,
             seen: None,
         }
@@ -80,6 +83,12 @@ impl Cache {
         self.generation = generation;
         self.behind.clear();
         self.beginnings.clear();
+        self.turns.clear();
+    }
+
+    /// Partitions were taken over at these turns.
+    pub fn taken_over(&mut self, turns: impl IntoIterator<Item = (i32, i64)>) {
+        self.turns.extend(turns);
     }
 
     /// Places marks and reads the server's clock; `None` where they can't be known to be placed.
@@ -146,6 +155,21 @@ impl Cache {
         self.send(writes.into_values().collect(), seen);
     }
 
+    /// Sends what was changed behind the checkpoint of a partition that stands at `at`, as the partition's next turn.
+    pub fn write_behind(&mut self, effects: Effects, partition: i32, at: i64, seen: Option<&Seen>) {
+        let start = self.empty(partition, Span { from: at, next: at, time: None }).start;
+        *self.turns.entry(partition).or_default() += 1;
+        if self.behind.contains_key(&partition) {
+            return;
+        }
+        let end = self.empty(partition, Span { from: at, next: at, time: None }).end;
+        let users =
+            effects.users.iter().map(|row| (user_key(&row.key), format!("{}\n{}", row.version, row.body)));
+        let gone = effects.tombstones.iter().map(|row| (user_key(&row.key), format!("{}\n", row.version)));
+        let entries = users.chain(gone).collect();
+        self.send(vec![Write { partition, start, end, entries }], seen);
+    }
+
     /// Renews the leases of partitions that stand at these offsets; finds out which are behind.
     pub async fn renew(&mut self, positions: &BTreeMap<i32, i64>, seen: Option<&Seen>) {
         self.settle().await;
@@ -158,7 +182,7 @@ impl Cache {
     fn empty(&self, partition: i32, span: Span) -> Write {
         // A partition that was just taken over has no beginning that we know: nothing fits, and the answer says what is there.
         let beginning = self.beginnings.get(&partition).map_or("unknown", String::as_str);
-        let at = |offset: i64| self.next(beginning, offset);
+        let at = |offset: i64| self.next(partition, beginning, offset);
         Write { partition, start: at(span.from), end: at(span.next), entries: Vec::new() }
     }
 
@@ -243,10 +267,11 @@ impl Cache {
         self.behind.retain(|partition, _| positions.contains_key(partition));
         let Some((&partition, found)) = self.behind.iter().next() else { return Ok(()) };
         let to = positions.get(&partition).copied().unwrap_or_default();
-        let Some((beginning, from)) = read_next(self.generation, found).filter(|(_, from)| *from <= to)
-        else {
+        let level =
+            |(beginning, from)| Some((self.of_this_turn(partition, beginning)?, from)).filter(|_| from <= to);
+        let Some((beginning, from)) = read_next(self.generation, found).and_then(level) else {
             let (start, nonce) = (found.clone(), Uuid::new_v4().simple().to_string());
-            let end = self.next(&nonce, 0);
+            let end = self.next(partition, &nonce, 0);
             self.write_again(Write { partition, start, end, entries: Vec::new() }).await;
             return Ok(());
         };
@@ -258,7 +283,7 @@ impl Cache {
         let rows = store.bodies(partition, from, to, CHUNK).await?;
         let is_last = i64::try_from(rows.len())? < CHUNK;
         let end = rows.last().filter(|_| !is_last).map_or(to, |row| row.offset + 1);
-        let (start, end) = (found.clone(), self.next(beginning, end));
+        let (start, end) = (found.clone(), self.next(partition, beginning, end));
         let entries = rows.into_iter().map(entry).collect();
         self.write_again(Write { partition, start, end, entries }).await;
         Ok(())
@@ -274,8 +299,18 @@ impl Cache {
         }
     }
 
-    fn next(&self, beginning: &str, offset: i64) -> String {
-        format!("{}/{beginning}/{offset}", self.generation)
+    fn next(&self, partition: i32, nonce: &str, offset: i64) -> String {
+        format!("{}/{nonce}.{}/{offset}", self.generation, self.turn(partition))
+    }
+
+    fn turn(&self, partition: i32) -> i64 {
+        self.turns.get(&partition).copied().unwrap_or_default()
+    }
+
+    /// The nonce of a beginning, if the cache has seen every turn.
+    fn of_this_turn<'b>(&self, partition: i32, beginning: &'b str) -> Option<&'b str> {
+        let (nonce, turn) = beginning.split_once('.')?;
+        (turn.parse() == Ok(self.turn(partition))).then_some(nonce)
     }
 }
 
@@ -284,6 +319,14 @@ pub(crate) fn read_next(generation: i32, next: &str) -> Option<(&str, i64)> {
     let mut parts = next.splitn(3, '/');
     (parts.next()?.parse() == Ok(generation)).then_some(())?;
     Some((parts.next()?, parts.next()?.parse().ok()?))
+}
+
+/// Marks as the cache takes them.
+pub(crate) fn keys(marks: BTreeMap<i32, BTreeMap<&UserKey, u64>>) -> Marks {
+    let of = |users: BTreeMap<&UserKey, u64>| {
+        users.into_iter().map(|(key, version)| (user_key(key), version)).collect()
+    };
+    marks.into_iter().map(|(partition, users)| (partition, of(users))).collect()
 }
 
 /// A user as the cache's keys name it.

@@ -10,7 +10,7 @@ LEFT JOIN {g}.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id";
 
 /// Credentials, likewise.
 pub(super) const LOAD_CREDENTIALS: &str = "\
-SELECT k.n, c.created_at, c.status, c.body FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, user_id, id, n) \
+SELECT k.n, c.created_at, c.status, c.body, c.log_offset FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, user_id, id, n) \
 JOIN {g}.credentials c ON c.tenant_id = k.tenant_id AND c.user_id = k.user_id AND c.id = k.id";
 
 /// A whole batch in one statement, so in one transaction and one round trip: fence, rows, announcement. It has all of its effects or, by
@@ -61,14 +61,43 @@ WITH moved AS (
         status = excluded.status, body = excluded.body, log_partition = excluded.log_partition, log_offset = excluded.log_offset
 ), rejected AS (
     INSERT INTO {g}.rejections (partition, log_offset, reason) SELECT * FROM unnest($34::int[], $35::bigint[], $36::text[])
+), letters AS (
+    SELECT * FROM unnest($37::text[], $38::int[], $39::bigint[], $40::text[], $41::uuid[], $42::bytea[], $43::bytea[], $44::text[],
+        $45::text[], $46::text[], $47::timestamptz[])
+        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time)
 ), parked AS (
-    INSERT INTO {g}.dead_letters (topic, partition, log_offset, tenant_id, user_id, key, value, headers, reason)
-    SELECT topic, partition, log_offset, tenant_id, user_id, key, value, headers::jsonb, reason
-    FROM unnest($37::text[], $38::int[], $39::bigint[], $40::text[], $41::uuid[], $42::bytea[], $43::bytea[], $44::text[], $45::text[])
-        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, reason)
+    INSERT INTO {g}.dead_letters (topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time)
+    SELECT topic, partition, log_offset, tenant_id, user_id, key, value, headers::jsonb, raw_headers::jsonb, reason, record_time
+    FROM letters
+), displaced AS (
+    DELETE FROM {g}.dead_letters d USING (SELECT partition, count(*) AS n FROM letters WHERE topic = 'credentials' GROUP BY partition) new
+    WHERE d.topic = 'credentials' AND d.partition = new.partition AND d.log_offset <= (
+        SELECT o.log_offset FROM {g}.dead_letters o WHERE o.topic = 'credentials' AND o.partition = new.partition
+        ORDER BY o.log_offset DESC OFFSET $48 - new.n LIMIT 1)
+    RETURNING 1
 )
-SELECT rollcall.fence((SELECT count(*) FROM moved), cardinality($2::text[])),
-    (SELECT count(pg_notify('rollcall_progress', payload)) FROM unnest($46::text[]) payload)";
+SELECT (SELECT count(*) FROM displaced), rollcall.fence((SELECT count(*) FROM moved), cardinality($2::text[])),
+    (SELECT count(pg_notify('rollcall_progress', payload)) FROM unnest($49::text[]) payload)";
+
+/// The dead letters of a user, or the one of nobody that lies there; in the order of the log, users' facts first.
+pub(super) const LOAD_QUEUE: &str = "\
+SELECT d.topic, d.partition, d.log_offset, d.key, d.value, coalesce(d.raw_headers, d.headers), d.raw_headers IS NOT NULL, d.record_time \
+FROM {g}.dead_letters named JOIN {g}.dead_letters d \
+    ON d.id = named.id OR (d.tenant_id = named.tenant_id AND d.user_id = named.user_id) \
+WHERE named.topic = $1 AND named.partition = $2 AND named.log_offset = $3 \
+ORDER BY d.topic DESC, d.log_offset LIMIT $4";
+
+/// The dead letters that were settled go, with what was said of them.
+pub(super) const SETTLE: &str = "\
+WITH settled AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS s(topic, log_offset)), \
+    letters AS (DELETE FROM {g}.dead_letters d USING settled s \
+        WHERE d.topic = s.topic AND d.partition = $3 AND d.log_offset = s.log_offset) \
+DELETE FROM {g}.rejections r USING settled s WHERE s.topic = 'users' AND r.partition = $3 AND r.log_offset = s.log_offset";
+
+/// What is said of those that stay.
+pub(super) const REASONS: &str = "\
+UPDATE {g}.dead_letters d SET reason = s.reason FROM unnest($1::text[], $2::bigint[], $4::text[]) AS s(topic, log_offset, reason) \
+WHERE d.topic = s.topic AND d.partition = $3 AND d.log_offset = s.log_offset AND d.reason <> s.reason";
 
 /// What a cache has to hold of one partition from an offset on: users with their bodies, deleted users and huge bodies as marks.
 pub(super) const LOAD_BODIES: &str = "\

@@ -1,6 +1,7 @@
 //! One file for each verb: its arguments, and the few calls that it is made of.
 
 mod bar;
+pub(crate) mod dead_letters;
 pub(crate) mod env;
 pub(crate) mod log;
 pub(crate) mod migrate;

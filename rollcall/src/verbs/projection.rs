@@ -2,10 +2,14 @@
 
 mod drop;
 mod list;
+mod pause;
 mod rebuild;
+mod resume;
 mod status;
 
 use clap::Subcommand;
+use events_schema::millis;
+use projector::Pause;
 
 /// Shows and rebuilds the read model
 #[derive(clap::Args)]
@@ -20,6 +24,8 @@ enum Verb {
     Status(status::Args),
     Rebuild(rebuild::Args),
     Drop(drop::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
 }
 
 pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
@@ -28,5 +34,12 @@ pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
         Verb::Status(args) => status::status(args).await,
         Verb::Rebuild(args) => rebuild::rebuild(args).await,
         Verb::Drop(args) => drop::drop(args).await,
+        Verb::Pause(args) => pause::pause(args).await,
+        Verb::Resume(args) => resume::resume(args).await,
     }
+}
+
+/// A pause in a line.
+fn in_words(pause: &Pause) -> String {
+    format!("paused since {} by {}: {}", millis(pause.since), pause.by, pause.reason)
 }

@@ -5,7 +5,7 @@ use super::super::{
     table::{Table, cell},
 };
 use crate::settings;
-use projector::PartitionStatus;
+use projector::{PartitionStatus, Pause};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -27,6 +27,8 @@ const SAMPLE: Duration = Duration::from_secs(1);
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
+    /// Why nothing is folded, if nothing is.
+    paused: Option<Pause>,
     generation: Option<i32>,
     /// Records that wait; missing where Kafka could not be asked.
     lag: Option<i64>,
@@ -50,10 +52,14 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     // The sample itself: a rate needs two looks.
     tokio::time::sleep(SAMPLE).await;
     let (second, took) = (projector::status(&settings).await?, begin.elapsed());
-    let status = Status::of(&first, second, took);
+    let mut status = Status::of(&first, second, took);
+    status.paused = projector::paused(&settings).await?;
     anyhow::ensure!(status.generation.is_some(), "there is no live generation: run `rollcall migrate` first");
     if args.json {
         return print(serde_json::to_string(&status)?);
+    }
+    if let Some(paused) = &status.paused {
+        print(format_args!("{}\n", super::in_words(paused)))?;
     }
     print(table(&status))?;
     print(format_args!(
@@ -77,7 +83,7 @@ impl Status {
             .collect();
         let lag = partitions.iter().map(|partition| partition.status.lag).sum();
         let rate = partitions.iter().map(|partition| partition.rate).sum();
-        Self { generation, lag, rate, partitions }
+        Self { paused: None, generation, lag, rate, partitions }
     }
 }
 

@@ -1,0 +1,184 @@
+//! The dead letters as operators see them.
+
+use crate::{
+    record::{Headers, Raw, Topic},
+    store::postgres,
+};
+use events_schema::TenantId;
+use serde_json::Value;
+use service_kit::settings::Settings;
+use sqlx::PgPool;
+use std::{fmt, str::FromStr};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A dead letter's name: `<topic>:<partition>:<offset>`, its place in the log, so it is the same in every generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LetterId {
+    pub(crate) topic: Topic,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.topic, self.partition, self.offset)
+    }
+}
+
+impl FromStr for LetterId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let mut parts = text.splitn(3, ':');
+            let topic = Topic::named(parts.next()?)?;
+            Some(Self { topic, partition: parts.next()?.parse().ok()?, offset: parts.next()?.parse().ok()? })
+        };
+        read().ok_or("is no id of a dead letter, which is like users:3:17")
+    }
+}
+
+impl LetterId {
+    pub(crate) async fn is_there(&self, pool: &PgPool) -> sqlx::Result<bool> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM live.dead_letters WHERE topic = $1 AND partition = $2 AND log_offset = $3)",
+        )
+        .bind(self.topic.as_str())
+        .bind(self.partition)
+        .bind(self.offset)
+        .fetch_one(pool)
+        .await
+    }
+}
+
+/// Whose dead letters are meant.
+#[derive(Debug, Clone)]
+pub struct UserFilter {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The user.
+    pub user: Uuid,
+}
+
+impl UserFilter {
+    pub(crate) async fn first(&self, pool: &PgPool) -> sqlx::Result<Option<LetterId>> {
+        let row: Option<(String, i32, i64)> = sqlx::query_as(
+            "SELECT topic, partition, log_offset FROM live.dead_letters WHERE tenant_id = $1 AND user_id = $2 \
+             ORDER BY topic DESC, log_offset LIMIT 1",
+        )
+        .bind(self.tenant.as_str())
+        .bind(self.user)
+        .fetch_optional(pool)
+        .await?;
+        Ok(row.and_then(|(topic, partition, offset)| {
+            Some(LetterId { topic: Topic::named(&topic)?, partition, offset })
+        }))
+    }
+}
+
+/// A dead letter without its bytes.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    /// Its name.
+    pub id: String,
+    /// `users` or `credentials`.
+    pub topic: String,
+    /// The record's partition.
+    pub partition: i32,
+    /// The record's offset there.
+    pub offset: i64,
+    /// Whose it is, where that is known.
+    pub tenant_id: Option<String>,
+    /// Whose it is, where that is known.
+    pub user_id: Option<Uuid>,
+    /// Why it is here.
+    pub reason: String,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub parked_at: OffsetDateTime,
+    /// Bytes of key and value.
+    pub size: i32,
+}
+
+/// A dead letter with all that is kept of it.
+pub struct WholeLetter {
+    /// What the list shows.
+    pub letter: DeadLetter,
+    /// Kafka's time of the record.
+    pub record_time: Option<OffsetDateTime>,
+    /// The headers.
+    pub headers: Headers,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+}
+
+const LIST: &str = "\
+SELECT topic, partition, log_offset, tenant_id, user_id, reason, parked_at, \
+    coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size \
+FROM live.dead_letters WHERE $1::text IS NULL OR (tenant_id = $1 AND user_id = $2) ORDER BY topic DESC, partition, log_offset";
+
+/// The dead letters, of everybody or of one user, in the order of the log.
+///
+/// # Errors
+/// Postgres can't be asked.
+pub async fn dead_letters(settings: &Settings, of: Option<&UserFilter>) -> anyhow::Result<Vec<DeadLetter>> {
+    let query = sqlx::query_as(LIST).bind(of.map(|of| of.tenant.as_str())).bind(of.map(|of| of.user));
+    let rows: Vec<Listed> = query.fetch_all(&postgres::pool(settings)?).await?;
+    Ok(rows.into_iter().map(DeadLetter::from).collect())
+}
+
+type Listed = (String, i32, i64, Option<String>, Option<Uuid>, String, OffsetDateTime, i32);
+
+impl From<Listed> for DeadLetter {
+    fn from((topic, partition, offset, tenant_id, user_id, reason, parked_at, size): Listed) -> Self {
+        let id = format!("{topic}:{partition}:{offset}");
+        Self { id, topic, partition, offset, tenant_id, user_id, reason, parked_at, size }
+    }
+}
+
+type Bytes = Option<Vec<u8>>;
+type Row = (Option<OffsetDateTime>, Value, bool, Bytes, Bytes);
+
+/// One dead letter, if it is there.
+///
+/// # Errors
+/// Postgres can't be asked.
+pub async fn dead_letter(settings: &Settings, id: &LetterId) -> anyhow::Result<Option<WholeLetter>> {
+    let name = id.to_string();
+    let found = dead_letters(settings, None).await?.into_iter().find(|letter| letter.id == name);
+    let Some(letter) = found else { return Ok(None) };
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT record_time, coalesce(raw_headers, headers), raw_headers IS NOT NULL, key, value FROM live.dead_letters \
+         WHERE topic = $1 AND partition = $2 AND log_offset = $3",
+    )
+    .bind(id.topic.as_str())
+    .bind(id.partition)
+    .bind(id.offset)
+    .fetch_optional(&postgres::pool(settings)?)
+    .await?;
+    Ok(row.map(|(record_time, headers, is_raw, key, value)| WholeLetter {
+        letter,
+        record_time,
+        headers: Raw::read_headers(headers, is_raw).unwrap_or_default(),
+        key,
+        value,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_place_in_the_log() {
+        let id: LetterId = "credentials:3:17".parse().unwrap();
+        assert_eq!(id.to_string(), "credentials:3:17");
+        for bad in ["", "users", "users:3", "users:3:x", "others:3:17", "users:3:17:1", "17"] {
+            assert!(bad.parse::<LetterId>().is_err(), "{bad}");
+        }
+    }
+}

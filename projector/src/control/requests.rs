@@ -1,0 +1,180 @@
+//! What is to be done with dead letters: asked here by the operator's program, done by the projector that owns the partition, since it
+//! alone may write the read model and knows which leases live.
+
+use super::{
+    letters::{LetterId, UserFilter},
+    pause,
+};
+use crate::{
+    record::{Partition, Topic},
+    store::postgres,
+};
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use service_kit::settings::Settings;
+use sqlx::{PgPool, types::Json};
+use std::time::{Duration, Instant};
+
+/// How long a projector may take before the request is withdrawn.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the answer is looked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// Requests that are done in one go, at most.
+const AT_ONCE: i64 = 16;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Fold the queue again.
+    Retry,
+    /// Take the effect of a record, then fold its queue again.
+    Discard,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Discard => "discard",
+        }
+    }
+}
+
+/// A request that is open. It names a dead letter, and by it the queue that the letter is in.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) id: i64,
+    pub(crate) kind: Kind,
+    pub(crate) topic: Topic,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+impl Request {
+    pub(crate) fn is_discard(&self) -> bool {
+        self.kind == Kind::Discard
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Dead letters that are none any more.
+    pub settled: usize,
+    /// Those of the same user that still are.
+    pub left: usize,
+    /// Why the first of them is.
+    pub reason: Option<String>,
+}
+
+/// The open requests for partitions that are ours, the oldest first.
+///
+/// # Errors
+/// Postgres can't be asked.
+pub(crate) async fn open<'p>(
+    pool: &PgPool,
+    owned: impl Iterator<Item = &'p Partition>,
+) -> sqlx::Result<Vec<Request>> {
+    let partitions: Vec<i32> = owned.filter(|(topic, _)| *topic == Topic::Users).map(|(_, p)| *p).collect();
+    let rows: Vec<(i64, String, String, i32, i64)> = sqlx::query_as(
+        "SELECT id, kind, topic, partition, log_offset FROM rollcall.requests \
+         WHERE outcome IS NULL AND partition = ANY($1) ORDER BY id LIMIT $2",
+    )
+    .bind(partitions)
+    .bind(AT_ONCE)
+    .fetch_all(pool)
+    .await?;
+    let request = |(id, kind, topic, partition, offset): (_, String, String, _, _)| {
+        let kind = if kind == Kind::Discard.as_str() { Kind::Discard } else { Kind::Retry };
+        Some(Request { id, kind, topic: Topic::named(&topic)?, partition, offset })
+    };
+    Ok(rows.into_iter().filter_map(request).collect())
+}
+
+/// Asks for a dead letter, or for the queue of a user, and waits for the outcome.
+///
+/// # Errors
+/// There is no such dead letter, the projectors are paused, none of them took the request in time (it is withdrawn then), or Postgres
+/// can't be asked.
+pub async fn ask(settings: &Settings, kind: Kind, what: &What) -> anyhow::Result<Outcome> {
+    let pool = postgres::pool(settings)?;
+    if let Some(pause) = pause::read(&pool).await? {
+        anyhow::bail!(
+            "the projectors are paused ({}): nothing can be done before `rollcall projection resume`",
+            pause.reason
+        );
+    }
+    let letter = what.letter(&pool).await?;
+    // Answers are read at once; what is old was read long ago.
+    sqlx::query("DELETE FROM rollcall.requests WHERE done_at < now() - interval '1 day'")
+        .execute(&pool)
+        .await?;
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO rollcall.requests (kind, topic, partition, log_offset) VALUES ($1, $2, $3, $4) RETURNING id",
+    )
+    .bind(kind.as_str())
+    .bind(letter.topic.as_str())
+    .bind(letter.partition)
+    .bind(letter.offset)
+    .fetch_one(&pool)
+    .await?;
+    let outcome = wait(&pool, id).await?;
+    anyhow::ensure!(outcome.settled + outcome.left > 0, "there is no dead letter {letter} any more");
+    Ok(outcome)
+}
+
+async fn wait(pool: &PgPool, id: i64) -> anyhow::Result<Outcome> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        if let Some(outcome) = outcome(pool, id).await? {
+            return Ok(outcome);
+        }
+        if Instant::now() > give_up {
+            let withdraw = "DELETE FROM rollcall.requests WHERE id = $1 AND outcome IS NULL";
+            let withdrawn = sqlx::query(withdraw).bind(id).execute(pool).await?.rows_affected();
+            anyhow::ensure!(
+                withdrawn == 0,
+                "no projector has taken the request within {} s, and it is withdrawn: see `rollcall projection status` and the \
+                 projectors' /health/ready",
+                PATIENCE.as_secs()
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn outcome(pool: &PgPool, id: i64) -> anyhow::Result<Option<Outcome>> {
+    let outcome: Option<Option<Json<Outcome>>> =
+        sqlx::query_scalar("SELECT outcome FROM rollcall.requests WHERE id = $1")
+            .bind(id)
+            .fetch_optional(pool)
+            .await?;
+    let outcome = outcome.context("the request is gone")?;
+    Ok(outcome.map(|Json(outcome)| outcome))
+}
+
+/// What a request is about.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// One dead letter.
+    Letter(LetterId),
+    /// The queue of a user.
+    User(UserFilter),
+}
+
+impl What {
+    /// The dead letter that stands for it.
+    async fn letter(&self, pool: &PgPool) -> anyhow::Result<LetterId> {
+        match self {
+            Self::Letter(letter) => {
+                let there = letter.is_there(pool).await?;
+                anyhow::ensure!(
+                    there,
+                    "there is no dead letter {letter}: `rollcall dead-letters list` shows those that there are"
+                );
+                Ok(*letter)
+            }
+            Self::User(user) => user.first(pool).await?.context("there is no dead letter of this user"),
+        }
+    }
+}

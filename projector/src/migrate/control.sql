@@ -1,0 +1,52 @@
+-- What operators tell the projectors. Outside generations: a rebuild keeps it. Run again and again, like rollcall.sql.
+
+-- While there is a row, no projector folds.
+CREATE TABLE IF NOT EXISTS rollcall.pause (
+    is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
+    reason text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    by text NOT NULL CHECK (by IN ('limit', 'operator', 'log'))
+);
+
+-- What is to be done with dead letters: asked for by the operator's program, done by the projector that owns the partition.
+CREATE TABLE IF NOT EXISTS rollcall.requests (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('retry', 'discard')),
+    topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
+    partition int NOT NULL,
+    log_offset bigint NOT NULL,
+    asked_by text NOT NULL DEFAULT session_user,
+    asked_at timestamptz NOT NULL DEFAULT now(),
+    outcome jsonb,
+    done_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS requests_open ON rollcall.requests (id) WHERE outcome IS NULL;
+
+-- Records that have no effect, now and in every generation of their log to come.
+CREATE TABLE IF NOT EXISTS rollcall.discarded (
+    log_epoch int NOT NULL,
+    topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
+    partition int NOT NULL,
+    log_offset bigint NOT NULL,
+    discarded_by text NOT NULL DEFAULT session_user,
+    discarded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (log_epoch, topic, partition, log_offset)
+);
+
+-- Columns that came later. Asked for first: even an ALTER without effect waits for everybody who reads.
+DO $$
+DECLARE g int;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'turn') THEN
+        -- How often rows of a partition were changed behind its checkpoint: a cache from before such a change is not level.
+        ALTER TABLE rollcall.checkpoints ADD COLUMN turn bigint NOT NULL DEFAULT 0;
+    END IF;
+    FOR g IN SELECT id FROM rollcall.generations LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_attribute
+            WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'record_time');
+        EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN raw_headers jsonb, ADD COLUMN record_time timestamptz', g);
+        IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
+            EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
+        END IF;
+    END LOOP;
+END $$;

@@ -1,0 +1,55 @@
+//! `rollcall dead-letters …`: records that could not be folded, and what waits behind them.
+
+mod list;
+mod settle;
+mod show;
+
+use clap::Subcommand;
+use events_schema::TenantId;
+use projector::UserFilter;
+use uuid::Uuid;
+
+/// Shows and settles records that could not be folded
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    List(list::Args),
+    Show(show::Args),
+    Retry(settle::Retry),
+    Discard(settle::Discard),
+}
+
+pub(crate) async fn dead_letters(args: &Args) -> anyhow::Result<()> {
+    match &args.verb {
+        Verb::List(args) => list::list(args).await,
+        Verb::Show(args) => show::show(args).await,
+        Verb::Retry(args) => settle::retry(args).await,
+        Verb::Discard(args) => settle::discard(args).await,
+    }
+}
+
+/// A user by name.
+#[derive(clap::Args)]
+struct User {
+    /// The user, together with --tenant
+    #[arg(long, requires = "tenant")]
+    user: Option<Uuid>,
+    /// The user's tenant
+    #[arg(long, requires = "user", value_parser = tenant)]
+    tenant: Option<TenantId>,
+}
+
+impl User {
+    fn filter(&self) -> Option<UserFilter> {
+        Some(UserFilter { tenant: self.tenant.clone()?, user: self.user? })
+    }
+}
+
+fn tenant(text: &str) -> Result<TenantId, events_schema::InvalidTenant> {
+    text.parse()
+}

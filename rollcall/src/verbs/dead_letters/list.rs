@@ -1,0 +1,42 @@
+//! `rollcall dead-letters list`
+
+use super::{
+    super::{
+        print,
+        table::{Table, cell},
+    },
+    User,
+};
+use crate::settings;
+use events_schema::millis;
+
+/// Lists the dead letters, in the order of the log
+///
+/// id: topic, partition and offset of the record. Of one user the first is the one that could not be folded; those behind it wait.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    user: User,
+    /// JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
+    let letters = projector::dead_letters(&settings::completed()?, args.user.filter().as_ref()).await?;
+    if args.json {
+        return letters.iter().try_for_each(|letter| print(serde_json::to_string(letter)?));
+    }
+    let mut table = Table::new(["id", "tenant", "user", "parked", "bytes", "reason"]);
+    for letter in letters {
+        table.row([
+            letter.id,
+            cell(letter.tenant_id),
+            cell(letter.user_id),
+            millis(letter.parked_at).to_string(),
+            letter.size.to_string(),
+            letter.reason,
+        ]);
+    }
+    print(table)
+}

@@ -1,0 +1,85 @@
+//! `rollcall dead-letters show`
+
+use super::super::{print, table::cell};
+use crate::settings;
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use events_schema::millis;
+use projector::{LetterId, WholeLetter};
+use serde_json::{Map, Value, json};
+use std::io::{Write as _, stderr};
+
+/// Shows a dead letter with its headers, key and value
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// As `dead-letters list` shows it
+    #[arg(value_name = "ID")]
+    id: LetterId,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn show(args: &Args) -> anyhow::Result<()> {
+    let found = projector::dead_letter(&settings::completed()?, &args.id).await?;
+    let letter = found.with_context(|| format!("there is no dead letter {}", args.id))?;
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(stderr(), "rollcall: this may hold personal data");
+    if args.json { print(object(&letter)?) } else { print(text(&letter)) }
+}
+
+/// Bytes as text where they are text, else as base64 under another name.
+fn bytes(object: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
+    let text = bytes.map(std::str::from_utf8);
+    match (bytes, text) {
+        (Some(bytes), Some(Err(_))) => object.insert(format!("{name}Base64"), STANDARD.encode(bytes).into()),
+        (_, Some(Ok(text))) => object.insert(name.to_owned(), text.into()),
+        _ => object.insert(name.to_owned(), Value::Null),
+    };
+}
+
+fn object(letter: &WholeLetter) -> anyhow::Result<Value> {
+    let mut object = serde_json::to_value(&letter.letter)?;
+    let members = object.as_object_mut().context("a letter is an object")?;
+    members.insert("recordTime".to_owned(), json!(letter.record_time.map(|time| millis(time).to_string())));
+    let header = |(name, value): &(String, Vec<u8>)| {
+        let mut header = Map::from_iter([("name".to_owned(), Value::from(name.as_str()))]);
+        bytes(&mut header, "value", Some(value));
+        Value::Object(header)
+    };
+    members.insert("headers".to_owned(), letter.headers.iter().map(header).collect());
+    bytes(members, "key", letter.key.as_deref());
+    match letter.value.as_deref().map(serde_json::from_slice::<Value>) {
+        Some(Ok(value)) => drop(members.insert("value".to_owned(), value)),
+        Some(Err(_)) => {
+            members
+                .insert("valueBase64".to_owned(), letter.value.as_deref().map(|v| STANDARD.encode(v)).into());
+        }
+        None => drop(members.insert("value".to_owned(), Value::Null)),
+    }
+    Ok(object)
+}
+
+fn text(letter: &WholeLetter) -> String {
+    let WholeLetter { letter: short, record_time, headers, key, value } = letter;
+    let plain = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => format!("base64 {}", STANDARD.encode(bytes)),
+    };
+    let mut lines = vec![
+        format!("id      {}", short.id),
+        format!("reason  {}", short.reason),
+        format!("tenant  {}", cell(short.tenant_id.as_ref())),
+        format!("user    {}", cell(short.user_id)),
+        format!("parked  {}", millis(short.parked_at)),
+        format!("record  {}", cell(record_time.map(millis))),
+        format!("key     {}", cell(key.as_deref().map(plain))),
+    ];
+    lines.extend(headers.iter().map(|(name, value)| format!("header  {name}: {}", plain(value))));
+    let json = |value: &[u8]| serde_json::from_slice::<Value>(value).ok().map(|value| format!("{value:#}"));
+    let value = value
+        .as_deref()
+        .map(|value| json(value).unwrap_or_else(|| format!("base64 {}", STANDARD.encode(value))));
+    lines.push(format!("value   {}", cell(value)));
+    lines.join("\n")
+}

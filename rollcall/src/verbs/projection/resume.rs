@@ -1,0 +1,22 @@
+//! `rollcall projection resume`
+
+use super::super::print;
+use crate::settings;
+use anyhow::Context as _;
+use serde_json::json;
+
+/// Has the projectors go on after `projection pause`, or after they stopped by themselves
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn resume(args: &Args) -> anyhow::Result<()> {
+    let was = projector::resume(&settings::completed()?).await?.context("nothing was paused")?;
+    if args.json {
+        return print(json!({"resumed": was}));
+    }
+    print(format_args!("the projectors go on; they were {}", super::in_words(&was)))
+}
