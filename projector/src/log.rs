@@ -196,13 +196,14 @@ impl Consumer {
         let (sender, events) = mpsc::channel(QUEUE);
         let topics = Topics::new(&settings.topic_prefix);
         let context = Context { topics: topics.clone(), events: sender.clone(), shared: shared.clone() };
-        let consumer: BaseConsumer<Context> = kafka::member_config(settings)?
+        let consumer: BaseConsumer<Context> = kafka::client_config(settings)?
             .set("group.id", format!("{}rollcall-projector", settings.topic_prefix))
             .set("partition.assignment.strategy", "range")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
+            // Longer than a broker that was killed takes to be back: it finds us a member still, and nobody waits for a dead one.
             .set("session.timeout.ms", "6000")
             // Whoever is to give partitions up hears of it with its next heartbeat, and the others wait until then.
             .set("heartbeat.interval.ms", "500")

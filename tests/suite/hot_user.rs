@@ -15,7 +15,7 @@ pub async fn writers_of_one_instance_take_turns(stack: &'static Stack) {
     let deployment = Deployment::start_with(stack, &redis.url(), &[PATIENT]).await;
     let api = deployment.tenant();
     let id = api.user(json!({})).await;
-    let versions = change(&[api.clone()], &id).await;
+    let versions = change(std::slice::from_ref(&api), &id).await;
     assert_eq!(versions, (2..2 + (WRITERS * WRITES) as u64).collect::<Vec<_>>());
     let log = facts(&deployment.topic("users.events").await, &api, &id);
     assert_eq!(log.len(), 1 + versions.len());

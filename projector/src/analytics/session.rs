@@ -64,7 +64,7 @@ pub(super) struct Configs {
 impl Configs {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let group = format!("{}rollcall-analytics", settings.topic_prefix);
-        let mut consumer = kafka::member_config(settings)?;
+        let mut consumer = kafka::client_config(settings)?;
         let free = CONSUMER.iter().filter(|(key, _)| !settings.kafka.contains_key(*key));
         consumer.extend(pairs(free.chain(CONSUMER_MUST)));
         consumer.set("group.id", &group);

@@ -90,6 +90,9 @@ impl Cached {
     }
 }
 
+/// Which of those asked for, creation, status, body, offset of the last fact.
+type CredentialColumns = (i64, OffsetDateTime, Option<String>, Option<String>, i64);
+
 impl Store {
     /// The statements on a generation.
     pub fn new(pool: PgPool, generation: i32, announce: Announce) -> Self {
@@ -149,13 +152,12 @@ impl Store {
         if keys.is_empty() {
             return Ok(());
         }
-        let rows: Vec<(i64, OffsetDateTime, Option<String>, Option<String>, i64)> =
-            sqlx::query_as(AssertSqlSafe(self.sql.load_credentials.as_str()))
-                .bind(keys.iter().map(|(key, _)| key.tenant.as_str()).collect::<Vec<_>>())
-                .bind(keys.iter().map(|(key, _)| key.user).collect::<Vec<_>>())
-                .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-                .fetch_all(&self.pool)
-                .await?;
+        let rows: Vec<CredentialColumns> = sqlx::query_as(AssertSqlSafe(self.sql.load_credentials.as_str()))
+            .bind(keys.iter().map(|(key, _)| key.tenant.as_str()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(key, _)| key.user).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await?;
         for (n, created_at, status, body, last) in rows {
             let issued = body.map(|body| serde_json::from_str::<Credential>(&body).map(Box::new)).transpose();
             let status = status.map(|status| serde_json::from_value(status.into())).transpose();

@@ -138,11 +138,11 @@ async fn discard(connection: &mut PgConnection, request: &Request) -> sqlx::Resu
     .map(drop)
 }
 
+/// A dead letter that stays, and why.
+pub(crate) type Left = (Topic, i64, String);
+
 /// Dead letters that are in the queue as they are sorted after a fold.
-pub(crate) fn sort(
-    queue: Vec<(Topic, i64)>,
-    effects: &mut Effects,
-) -> (Vec<(Topic, i64)>, Vec<(Topic, i64, String)>) {
+pub(crate) fn sort(queue: Vec<(Topic, i64)>, effects: &mut Effects) -> (Vec<(Topic, i64)>, Vec<Left>) {
     let stays: BTreeMap<(Topic, i64), String> = std::mem::take(&mut effects.dead_letters)
         .into_iter()
         .map(|row| ((row.partition.0, row.offset), row.reason))

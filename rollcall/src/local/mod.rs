@@ -42,11 +42,6 @@ impl Children {
             async { started(redis.map(redis::Redis::start)).await },
             async { started(postgres.map(postgres::Postgres::start)).await },
         )?;
-        if kafka.is_some() {
-            // There is one projector to this Kafka. By its name it takes its own place again, whichever of the two was killed, where
-            // it would have to wait until its former self is given up for dead.
-            settings.kafka.entry("group.instance.id".to_owned()).or_insert_with(|| "rollcall-run".to_owned());
-        }
         Ok(Self {
             kafka: named(kafka, &mut settings.kafka_brokers),
             redis: named(redis, &mut settings.redis_url),

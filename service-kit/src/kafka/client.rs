@@ -4,9 +4,6 @@ use crate::settings::{Settings, SettingsError};
 use rdkafka::ClientConfig;
 use std::time::Duration;
 
-/// The name that a member of a group keeps over its restarts; of no use to any other client.
-const MEMBER: &str = "group.instance.id";
-
 /// Of every client.
 const CLIENT: &[(&str, &str)] = &[
     ("client.id", "rollcall"),
@@ -40,16 +37,6 @@ pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError>
     config(settings, CLIENT.iter().map(|(key, value)| (*key, (*value).to_owned())))
 }
 
-/// What a member of a consumer group starts from: the same, and the name that it keeps over its restarts, where it has one.
-///
-/// # Errors
-/// `KAFKA_BROKERS` is not set.
-pub fn member_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
-    let mut config = client_config(settings)?;
-    config.extend(settings.kafka.get_key_value(MEMBER).map(|(key, name)| (key.clone(), name.clone())));
-    Ok(config)
-}
-
 /// What a producer of domain events starts from: idempotent, `acks=all`, `partitioner=murmur2_random`, low linger,
 /// `message.timeout.ms` below the visibility timeout (within 1 s to 4 s).
 ///
@@ -69,7 +56,7 @@ fn config<'a>(
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", settings.kafka_brokers()?);
     config.extend(ours.map(|(key, value)| (key.to_owned(), value)));
-    config.extend(settings.kafka.clone().into_iter().filter(|(key, _)| key != MEMBER));
+    config.extend(settings.kafka.clone());
     Ok(config)
 }
 
@@ -99,14 +86,6 @@ mod tests {
         assert_eq!(config.get("bootstrap.servers"), Some("127.0.0.1:1"));
         assert_eq!(config.get("message.timeout.ms"), Some("4000"));
         assert!(config.create_native_config().is_ok());
-    }
-
-    #[test]
-    fn only_members_of_groups_have_names() {
-        let settings = settings(&[("ROLLCALL_KAFKA__GROUP_INSTANCE_ID", "one")]);
-        assert_eq!(member_config(&settings).unwrap().get(MEMBER), Some("one"));
-        assert_eq!(client_config(&settings).unwrap().get(MEMBER), None);
-        assert_eq!(producer_config(&settings).unwrap().get(MEMBER), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod client;
 mod ensure;
 mod topic_id;
 
-pub use client::{client_config, member_config, producer_config};
+pub use client::{client_config, producer_config};
 pub use ensure::ensure_topics;
 pub use topic_id::TopicIds;
 

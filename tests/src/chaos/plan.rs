@@ -167,8 +167,11 @@ fn by_chance(random: &mut Random) -> Step {
     Step { faults, is_patient: !random.one_in(4) }
 }
 
+/// How one kind of fault is made.
+type Made = fn(&mut Random) -> Fault;
+
 fn fault(random: &mut Random) -> Fault {
-    let kinds: [(u64, fn(&mut Random) -> Fault); 5] = [
+    let kinds: [(u64, Made); 5] = [
         (54, instance),
         (14, |random| {
             let (window, n) = (random.one_of(&WINDOWS), random.one_of(&NUMBERS));
