@@ -22,8 +22,8 @@ use std::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// How often a write begins again before it gives way.
-const TRIES: u32 = 16;
+/// How often a write tries before it gives up. A write that loses costs a few milliseconds, so many fit into the time that it waits anyway.
+const TRIES: u32 = 64;
 
 /// Does writes.
 pub(crate) struct Writer {

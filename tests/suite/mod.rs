@@ -30,14 +30,15 @@ use libtest_mimic::Trial;
 use tests::Stack;
 
 /// Lists the tests, by `module::name`: after `with`, those that take the shared stack; after `without`, those that
-/// take nothing.
+/// take nothing; after `long`, those that are run only when asked for (`--ignored`).
 macro_rules! suite {
-    (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ }) => {
+    (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ } long { $($long:ident: $($slow:ident),+;)+ }) => {
         /// Every test.
         pub fn trials() -> Vec<Trial> {
             vec![
                 $($(trial(name!($module, $test), async || $module::$test(Stack::shared()).await),)+)+
                 $($(trial(name!($alone, $own), $alone::$own),)+)+
+                $($(trial(name!($long, $slow), $long::$slow).with_ignored_flag(true),)+)+
             ]
         }
     };
@@ -194,12 +195,14 @@ suite! {
             queries_only_read,
             a_main_is_small,
             no_log_line_names_a_person;
+        supervision:
+            children_come_back_and_die_with_their_parent;
+    }
+    long {
         outages:
             a_stack_heals_by_itself;
         chaos:
             every_window_is_hit_and_nothing_is_lost;
-        supervision:
-            children_come_back_and_die_with_their_parent;
     }
 }
 
