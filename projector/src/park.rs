@@ -23,14 +23,22 @@ impl Parked {
         if self.since.is_none_or(|since| now.duration_since(since) > SPAN) {
             *self = Self { since: Some(now), count: 0 };
         }
-        self.count += more;
-        self.count <= LIMIT
+        let is_admitted = self.count + more <= LIMIT;
+        self.count += if is_admitted { more } else { 0 };
+        is_admitted
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_counts_for_nothing() {
+        let (mut parked, now) = (Parked::default(), Instant::now());
+        assert!(!parked.admit(LIMIT + 1, now));
+        assert!(parked.admit(LIMIT, now));
+    }
 
     #[test]
     fn too_many_in_a_short_span_are_refused() {

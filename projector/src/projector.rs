@@ -74,7 +74,7 @@ struct Projector {
     partitions: u32,
     /// Records to come that have no effect.
     discarded: Discarded,
-    /// Up to where records are folded one by one, since a batch of them was refused.
+    /// Up to where records are folded one by one, since a batch of them was refused, or would have parked too many.
     one_by_one: BTreeMap<Partition, i64>,
 }
 
@@ -302,7 +302,7 @@ impl Projector {
         let effects = batch.fold(states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
         if !self.parked.admit(effects.newly_parked, started) {
-            return Err(End::TooManyParked);
+            return self.too_many(&effects);
         }
         let from = self.cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
         if from > Instant::now() {
@@ -329,11 +329,26 @@ impl Projector {
         if let Some(alone) = spare.and_then(|batch| batch.poisoned(REFUSED)) {
             return Box::pin(self.project(alone)).await;
         }
+        self.read_one_by_one(&effects);
+        Ok(())
+    }
+
+    /// A batch would park more users than may be. As many as may be are parked all the same, one by one: so each resume gets on, however many
+    /// there are in a batch.
+    fn too_many(&mut self, effects: &Effects) -> Result<(), End> {
+        if self.is_one_by_one() {
+            return Err(End::TooManyParked);
+        }
+        self.read_one_by_one(effects);
+        Ok(())
+    }
+
+    /// Reads the records of a batch again, to fold each by itself.
+    fn read_one_by_one(&mut self, effects: &Effects) {
         let spans = effects.spans.iter().map(|(partition, span)| (*partition, span.next));
         self.one_by_one.extend(spans);
         self.own(BTreeMap::new());
         self.consumer.reassign();
-        Ok(())
     }
 
     /// Commits; where the answer is lost or an error, the checkpoints say what became of it.
