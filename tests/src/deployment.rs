@@ -248,9 +248,14 @@ impl Deployment {
         self.instances[&(service, n)].process.as_ref().expect("it runs")
     }
 
+    /// Where its Kafka is.
+    pub fn brokers(&self) -> &str {
+        self.stack.var("KAFKA_BROKERS")
+    }
+
     /// Everything in one of its topics.
     pub async fn topic(&self, name: &str) -> Vec<Record> {
-        read_topic(self.stack.var("KAFKA_BROKERS"), &format!("{}{name}", self.prefix)).await
+        read_topic(self.brokers(), &format!("{}{name}", self.prefix)).await
     }
 }
 

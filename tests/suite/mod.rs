@@ -20,6 +20,7 @@ mod log_format;
 mod log_identity;
 mod operator;
 mod outages;
+mod poison;
 mod rebuild;
 mod redis_faults;
 mod supervision;
@@ -177,6 +178,12 @@ suite! {
             a_full_pool_is_503,
             a_lost_listener_comes_back,
             services_may_start_before_their_servers;
+        poison:
+            every_kind_of_poison_parks_its_user_alone,
+            a_fixed_build_folds_what_waits_in_its_order,
+            poison_about_credentials_harms_nobody,
+            too_many_parked_stop_the_projectors,
+            an_operator_pauses_and_resumes;
         redis_faults:
             no_read_is_stale_whatever_happens_to_redis;
         crash:

@@ -1,0 +1,118 @@
+//! Records as anybody may write them: sound, or not.
+
+use crate::Deployment;
+use rdkafka::{
+    ClientConfig,
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
+use std::collections::BTreeMap;
+
+/// A record that nobody of ours has made.
+#[derive(Debug, Clone, Default)]
+pub struct Foreign {
+    key: Option<String>,
+    headers: BTreeMap<String, String>,
+    value: Vec<u8>,
+    partition: Option<i32>,
+}
+
+impl Foreign {
+    /// An event about the user `key` (`<tenant>/<id>`) as a sound writer makes it, but for its data.
+    pub fn event(key: &str, ce_type: &str, value: impl Into<Vec<u8>>) -> Self {
+        let (tenant, user) = key.split_once('/').expect("a key is <tenant>/<id>");
+        let event = Self { key: Some(key.to_owned()), value: value.into(), ..Self::default() };
+        let id = uuid::Uuid::new_v4().to_string();
+        [
+            ("ce_specversion", "1.0"),
+            ("ce_id", &id),
+            ("ce_source", "/elsewhere"),
+            ("ce_type", ce_type),
+            ("ce_time", "2024-01-01T00:00:00.000Z"),
+            ("ce_subject", user),
+            ("ce_tenantid", tenant),
+            ("content-type", "application/json"),
+        ]
+        .into_iter()
+        .fold(event, |event, (name, value)| event.header(name, value))
+    }
+
+    /// A deletion that gives the user the version `sequence`: it holds nothing personal, so anybody can make a sound one.
+    pub fn deletion(key: &str, sequence: u64) -> Self {
+        Self::event(key, "user.deleted.v1", "{}").header("ce_sequence", &sequence.to_string())
+    }
+
+    /// With a header, or another value of it.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With that key, or none, whatever the headers say.
+    #[must_use]
+    pub fn keyed(self, key: Option<&str>) -> Self {
+        Self { key: key.map(str::to_owned), ..self }
+    }
+
+    /// Into a partition of the writer's own choice.
+    #[must_use]
+    pub fn into_partition(self, partition: i32) -> Self {
+        Self { partition: Some(partition), ..self }
+    }
+
+    /// Its key, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// Its headers.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Its value.
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    fn record<'a>(&'a self, topic: &'a str) -> FutureRecord<'a, str, [u8]> {
+        let headers = self.headers().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        let record = FutureRecord::to(topic).payload(self.value.as_slice()).headers(headers);
+        FutureRecord { key: self.key(), partition: self.partition, ..record }
+    }
+}
+
+impl Deployment {
+    /// Appends records, in their order, to a topic of the deployment; gives partition and offset of each.
+    ///
+    /// # Panics
+    /// The broker refuses one.
+    pub async fn append(&self, topic: &str, records: &[Foreign]) -> Vec<(i32, i64)> {
+        let topic = format!("{}{topic}", self.prefix);
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.brokers())
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .create()
+            .expect("a producer");
+        // All are queued before the first is waited for, so that they come in few batches.
+        let sent: Vec<_> = records
+            .iter()
+            .map(|record| {
+                producer
+                    .send_result(record.record(&topic))
+                    .unwrap_or_else(|(error, _)| panic!("{topic}: {error}"))
+            })
+            .collect();
+        let mut places = Vec::new();
+        for delivery in sent {
+            let delivery = delivery.await.expect("the producer lives");
+            let delivery = delivery.unwrap_or_else(|(error, _)| panic!("{topic}: {error}"));
+            places.push((delivery.partition, delivery.offset));
+        }
+        places
+    }
+}

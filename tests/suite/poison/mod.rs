@@ -1,0 +1,13 @@
+//! Records that can't be folded: they park their user and nobody else, an operator settles them while the projector runs, and too many of
+//! them stop the projectors.
+
+mod bench;
+mod credentials;
+mod kinds;
+mod limit;
+mod queue;
+
+pub use credentials::poison_about_credentials_harms_nobody;
+pub use kinds::every_kind_of_poison_parks_its_user_alone;
+pub use limit::{an_operator_pauses_and_resumes, too_many_parked_stop_the_projectors};
+pub use queue::a_fixed_build_folds_what_waits_in_its_order;
