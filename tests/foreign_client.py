@@ -1,7 +1,7 @@
 """Reads Rollcall's topics by their documentation alone and folds them: a consumer that shares no code with the service.
 
-Prints one JSON object: `users` by key with version and user (null once deleted), `credentials` by key (ids), and every broken
-promise under `violations`.
+Prints one JSON object: `users` by key with version and whether there is a user whose personal part is sealed (false once deleted),
+`credentials` by key (ids), and every broken promise under `violations`. It has no keys, so what is personal stays closed to it.
 """
 
 import argparse
@@ -16,6 +16,7 @@ TYPES = {
     "users.events": {"user.created.v1", "user.updated.v1", "user.deleted.v1"},
     "users.credentials": {"credential.issued.v1", "credential.status-changed.v1"},
 }
+SEALED = {"user.created.v1", "user.updated.v1"}
 REQUIRED = ["ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "ce_specversion", "ce_dataschema", "content-type", "ce_tenantid"]
 
 
@@ -88,6 +89,8 @@ class Reader:
             yield "headers name another user than the key"
         if (topic == "users.events") != ("ce_sequence" in headers):
             yield "user facts have a sequence, credential facts have none"
+        if (headers.get("ce_type") in SEALED) != ("ce_keyid" in headers):
+            yield "what is sealed names its key, and nothing else does"
         if str(uuid.UUID(user)) != user:
             yield "the key's uuid is not in its plain form"
         data = json.loads(message.value())
@@ -101,12 +104,11 @@ class Reader:
 
     def fold_user(self, key: str, headers: dict, data: dict):
         """Accepted if and only if the sequence is the version + 1; deleted is for ever."""
-        before = self.users.get(key, {"version": 0, "user": {}})
-        if int(headers["ce_sequence"]) != before["version"] + 1 or before["user"] is None:
+        before = self.users.get(key, {"version": 0, "sealed": True})
+        if int(headers["ce_sequence"]) != before["version"] + 1 or not before["sealed"]:
             return
-        deleted = headers["ce_type"] == "user.deleted.v1"
-        user = None if deleted else {"id": headers["ce_subject"], **data["personal"]}
-        self.users[key] = {"version": before["version"] + 1, "user": user}
+        sealed = headers["ce_type"] != "user.deleted.v1"
+        self.users[key] = {"version": before["version"] + 1, "sealed": sealed}
 
     def fold_credential(self, key: str, headers: dict, data: dict):
         if headers["ce_type"] == "credential.issued.v1" and data["id"] not in self.credentials.setdefault(key, []):

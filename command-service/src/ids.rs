@@ -1,6 +1,8 @@
-//! Ids that follow from something.
+//! Ids that follow from something: by way of a secret, since an id is readable for ever and must not let anybody find out by guessing
+//! what it was made of.
 
-use events_schema::{TenantId, Timestamp, creation_digest, personal::Personal};
+use events_schema::{TenantId, Timestamp, canonical_text, personal::Personal};
+use service_kit::keys::DataKey;
 use uuid::Uuid;
 
 /// Of users made under an `Idempotency-Key`.
@@ -9,15 +11,20 @@ const BY_KEY: Uuid = Uuid::from_u128(0x5c1f_9d0e_37a4_4b8e_9f62_0d7a_c1e8_5b13);
 const BY_CONTENT: Uuid = Uuid::from_u128(0xb0d4_6e2a_91c7_4f05_8e3d_27f9_64a1_c8f6);
 
 /// The id that a tenant's `Idempotency-Key` stands for. A tenant's name has no slash, so no two pairs read the same.
-pub(crate) fn of_key(tenant: &TenantId, key: &str) -> Uuid {
-    Uuid::new_v5(&BY_KEY, format!("{tenant}/{key}").as_bytes())
+pub(crate) fn of_key(secret: &DataKey, tenant: &TenantId, key: &str) -> Uuid {
+    Uuid::new_v5(&BY_KEY, &secret.digest(format!("{tenant}/{key}").as_bytes()))
 }
 
 /// The id of a user that is known by its content alone.
-pub(crate) fn of_content(tenant: &TenantId, created_at: Option<Timestamp>, personal: &Personal) -> Uuid {
+pub(crate) fn of_content(
+    secret: &DataKey,
+    tenant: &TenantId,
+    created_at: Option<Timestamp>,
+    personal: &Personal,
+) -> Uuid {
     let created_at = created_at.map(|at| at.to_string()).unwrap_or_default();
-    let name = [format!("{tenant}/{created_at}/").as_bytes(), &creation_digest(personal)].concat();
-    Uuid::new_v5(&BY_CONTENT, &name)
+    let name = format!("{tenant}/{created_at}/{}", canonical_text(personal));
+    Uuid::new_v5(&BY_CONTENT, &secret.digest(name.as_bytes()))
 }
 
 #[cfg(test)]
@@ -30,13 +37,16 @@ mod tests {
 
     #[test]
     fn ids_follow_from_tenant_and_content() {
-        let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
-        assert_eq!(of_key(&a, "k"), of_key(&a, "k"));
-        assert_ne!(of_key(&a, "k"), of_key(&b, "k"));
+        let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let (secret, other) = (DataKey::random().unwrap(), DataKey::random().unwrap());
+        assert_eq!(of_key(&secret, &a, "k"), of_key(&secret, &a, "k"));
+        assert_ne!(of_key(&secret, &a, "k"), of_key(&secret, &b, "k"));
+        assert_ne!(of_key(&secret, &a, "k"), of_key(&other, &a, "k"));
         let (one, same) = (personal(r#"{"claims":{"x":1,"y":2}}"#), personal(r#"{"claims":{"y":2,"x":1}}"#));
-        assert_eq!(of_content(&a, None, &one), of_content(&a, None, &same));
-        assert_ne!(of_content(&a, None, &one), of_content(&b, None, &one));
-        let at = "2020-08-25T06:46:09.510Z".parse().ok();
-        assert_ne!(of_content(&a, None, &one), of_content(&a, at, &one));
+        let id = |tenant, at, personal| of_content(&secret, tenant, at, personal);
+        assert_eq!(id(&a, None, &one), id(&a, None, &same));
+        assert_ne!(id(&a, None, &one), id(&b, None, &one));
+        assert_ne!(id(&a, None, &one), id(&a, "2020-08-25T06:46:09.510Z".parse().ok(), &one));
+        assert_ne!(id(&a, None, &one), of_content(&other, &a, None, &one));
     }
 }

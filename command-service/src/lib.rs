@@ -15,6 +15,7 @@ mod problems;
 mod reader;
 mod rejection;
 mod routes;
+mod sealing;
 mod shape;
 mod shown;
 mod state;
@@ -36,6 +37,7 @@ use service_kit::{
     auth::Authenticator,
     database::{self, Role},
     health::Health,
+    keys::Keys,
     operation::Frame,
     progress::Progress,
     settings::Settings,
@@ -77,7 +79,10 @@ pub async fn start(
     let rejections = Rejections::new(pool.clone());
     let visible = Visible::new(Progress::start(pool.clone()), rejections, settings.visibility_timeout);
     let inquiries = Inquiries::start(log.clone(), visible.clone(), Reader::new(settings)?);
-    let writer = Writer { log, states: States::new(pool), visible, turns: Turns::default(), inquiries };
+    let keys = Keys::start(settings).await?;
+    keys.watch(health);
+    let (states, turns) = (States::new(pool), Turns::default());
+    let writer = Writer { log, states, keys, visible, turns, inquiries };
     let frame = Frame { authenticator, recorder };
     let service = Service { frame, writer: Arc::new(writer), runtime: Handle::current() };
     Ok(App { service: Data::new(service) })
@@ -93,6 +98,7 @@ impl App {
     pub async fn stop(&self) {
         self.service.writer.log.clone().flush(FLUSH).await;
         self.service.writer.inquiries.stop().await;
+        self.service.writer.keys.stop().await;
     }
 }
 

@@ -82,6 +82,14 @@ pub(crate) fn no_read_model() -> Problem {
     Problem::unavailable("The read model can't be reached: nothing was changed, send it again", SOON)
 }
 
+/// 409: the operator must act first.
+pub(crate) fn key_is_missing() -> Problem {
+    Problem::new(
+        Code::Conflict,
+        "This user's key is missing, so the operator must act first: nothing was written. The user can still be deleted",
+    )
+}
+
 /// An event that was answered 202 and then found to be one of those that wait: only its end says so.
 pub(crate) fn queued() -> Problem {
     Problem::new(

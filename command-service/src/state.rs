@@ -12,7 +12,7 @@ const ANSWER: Duration = Duration::from_secs(4);
 
 /// Every user has one row here, known or not.
 const USER: &str = "\
-SELECT u.version, u.provider_id, u.provider_url, u.subject_id, t.id IS NOT NULL AS is_deleted, \
+SELECT u.version, u.key_id, u.provider_id, u.provider_url, u.subject_id, t.id IS NOT NULL AS is_deleted, \
     EXISTS (SELECT FROM live.dead_letters d WHERE d.topic = 'users' AND d.tenant_id = $1 AND d.user_id = $2) AS is_parked \
 FROM (VALUES (1)) one \
 LEFT JOIN live.users u ON u.tenant_id = $1 AND u.id = $2 \
@@ -30,6 +30,18 @@ pub(crate) struct Made {
     pub(crate) digest: Vec<u8>,
 }
 
+/// The steps of an erasure that could not be done at once.
+const ERASED: &str =
+    "SELECT NOT EXISTS (SELECT FROM rollcall.erasures WHERE tenant_id = $1 AND user_id = $2)";
+
+/// What is known of a user before a write.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) user: User,
+    /// The key under which its last event is sealed; none where it is older than keys.
+    pub(crate) key_id: Option<Uuid>,
+}
+
 /// Asks the read model.
 pub(crate) struct States {
     pool: PgPool,
@@ -41,9 +53,15 @@ impl States {
     }
 
     /// What a decision must know of a user.
-    pub(crate) async fn user(&self, key: &UserKey) -> Result<User, Problem> {
+    pub(crate) async fn user(&self, key: &UserKey) -> Result<Known, Problem> {
         let query = sqlx::query(USER).bind(key.tenant.as_str()).bind(key.user);
-        answered(async { user(&query.fetch_one(&self.pool).await?) }).await
+        answered(async { known(&query.fetch_one(&self.pool).await?) }).await
+    }
+
+    /// Whether nothing is left to be done for the erasure of a user that is deleted.
+    pub(crate) async fn is_erased(&self, key: &UserKey) -> Result<bool, Problem> {
+        let query = sqlx::query_scalar(ERASED).bind(key.tenant.as_str()).bind(key.user);
+        answered(query.fetch_one(&self.pool)).await
     }
 
     /// The user as it is now, if it is there.
@@ -61,6 +79,10 @@ async fn answered<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<
     };
     tracing::warn!(error, "the read model can't be asked about a user");
     Err(problems::no_read_model())
+}
+
+fn known(row: &PgRow) -> sqlx::Result<Known> {
+    Ok(Known { user: user(row)?, key_id: row.try_get("key_id")? })
 }
 
 fn user(row: &PgRow) -> sqlx::Result<User> {

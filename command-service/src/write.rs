@@ -7,14 +7,22 @@ use crate::{
         precondition::Precondition,
         user::{Command, User},
     },
-    metrics, problems, shown,
-    state::States,
+    metrics, problems,
+    sealing::{owner, seal},
+    shown,
+    state::{Known, States},
     turns::{Turn, Turns},
     uncertain::{Inquiries, Uncertain},
     visible::{Fate, Visible},
 };
 use events_schema::{Envelope, UserKey, millis, user::UserEvent};
-use service_kit::{operation::Call, position::LogPosition, problem::Problem, progress::LiveLog};
+use service_kit::{
+    keys::{DataKey, Keys},
+    operation::Call,
+    position::LogPosition,
+    problem::Problem,
+    progress::LiveLog,
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -29,6 +37,7 @@ const TRIES: u32 = 64;
 pub(crate) struct Writer {
     pub(crate) log: Arc<Log>,
     pub(crate) states: States,
+    pub(crate) keys: Keys,
     pub(crate) visible: Visible,
     pub(crate) turns: Turns,
     pub(crate) inquiries: Inquiries,
@@ -92,16 +101,18 @@ impl Writer {
         let deadline = self.visible.deadline();
         let log = self.visible.log().await.ok_or_else(problems::no_read_model)?;
         let mut turn = self.turn(write, known.as_ref()).await;
+        let known = known.map(|user| Known { user, key_id: None });
         let (mut known, mut position) = (known, None);
         for tried in 1..=TRIES {
-            let user = match known.take() {
-                Some(user) => user,
+            let Known { user, key_id } = match known.take() {
+                Some(known) => known,
                 None => self.states.user(&write.key).await?,
             };
             let decision = decide(&write.command, &user, write.precondition.as_ref());
             let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
+            let data_key = self.data_key(write, key_id).await?;
             let began = Instant::now();
-            let appended = self.append(call, &write.key, decision, log).await?;
+            let appended = self.append(call, &write.key, decision, data_key.as_deref(), log).await?;
             position = Some(appended.position);
             if write.is_async {
                 return Ok(Written::Pending(appended, turn));
@@ -113,7 +124,7 @@ impl Writer {
             match fate {
                 Fate::Accepted => {
                     metrics::tried(tried);
-                    return Ok(Written::Accepted(appended));
+                    return Ok(self.done(write, appended, turn, deadline).await);
                 }
                 Fate::Pending => return Ok(Written::Pending(appended, turn)),
                 Fate::Rejected => {}
@@ -128,7 +139,7 @@ impl Writer {
                 (false, _) => return Ok(Written::Pending(appended, turn)),
             };
             if write.precondition.is_some() {
-                return Err(outrun_with_condition(&user));
+                return Err(outrun_with_condition(&user.user));
             }
             known = Some(user);
         }
@@ -149,18 +160,60 @@ impl Writer {
         turn
     }
 
+    /// The key under which the event is to be sealed. That of a create is in the key store before its event can be in the log. Where a
+    /// user's own is missing none is made in its place: what was sealed under the first would be lost without a word.
+    async fn data_key(&self, write: &Write, key_id: Option<Uuid>) -> Result<Option<Arc<DataKey>>, Problem> {
+        let owner = owner(&write.key);
+        let is_new = match &write.command {
+            Command::Delete => return Ok(None),
+            Command::Create { .. } => true,
+            Command::Update { .. } => key_id.is_none(),
+        };
+        if is_new {
+            return Ok(self.keys.made_for(std::slice::from_ref(&owner)).await?.remove(&owner));
+        }
+        match self.keys.of(&owner).await?.filter(|key| Some(key.id()) == key_id) {
+            Some(key) => Ok(Some(key)),
+            None => Err(problems::key_is_missing()),
+        }
+    }
+
+    /// A delete is done once the user's key is destroyed and nothing is kept of the user anywhere; until then it is pending.
+    async fn done(
+        &self,
+        write: &Write,
+        appended: Appended,
+        turn: Option<Turn>,
+        deadline: Instant,
+    ) -> Written {
+        let is_done = match &write.command {
+            Command::Create { .. } | Command::Update { .. } => true,
+            Command::Delete => {
+                let is_erased = matches!(self.states.is_erased(&write.key).await, Ok(true));
+                is_erased && self.keys.is_destroyed(&owner(&write.key), deadline).await
+            }
+        };
+        if is_done { Written::Accepted(appended) } else { Written::Pending(appended, turn) }
+    }
+
     async fn append(
         &self,
         call: &Call,
         key: &UserKey,
         decision: Decision,
+        data_key: Option<&DataKey>,
         log: LiveLog,
     ) -> Result<Appended, Failure> {
         let Decision { sequence: version, change } = decision;
         let print = |personal| shown::print(key.user, personal).map_err(|_| problems::too_long());
         let body = change.personal().map(print).transpose()?;
         let id = Uuid::now_v7();
-        let record = record(call, key, id, version, &change.into());
+        let event = seal(key, version, change, data_key).map_err(|error| {
+            tracing::error!(%error, "an event could not be sealed");
+            Problem::internal()
+        })?;
+        let key_id = data_key.map(DataKey::id).filter(|_| event.is_sealed());
+        let record = record(call, key, id, version, key_id, &event);
         let partition = key.partition(log.partitions);
         let from = self.visible.folded(log, partition);
         match self.log.append(&record, log.partitions).await {
@@ -180,7 +233,14 @@ impl Writer {
     }
 }
 
-fn record(call: &Call, key: &UserKey, id: Uuid, sequence: u64, event: &UserEvent) -> Record {
+fn record(
+    call: &Call,
+    key: &UserKey,
+    id: Uuid,
+    sequence: u64,
+    key_id: Option<Uuid>,
+    event: &UserEvent,
+) -> Record {
     let envelope = Envelope {
         id,
         event_type: event.event_type(),
@@ -188,6 +248,7 @@ fn record(call: &Call, key: &UserKey, id: Uuid, sequence: u64, event: &UserEvent
         user: key.user,
         tenant: key.tenant.clone(),
         sequence: Some(sequence),
+        key_id,
         request_id: Some(call.context.request_id.clone()),
         client_id: call.context.client_id.clone(),
         traceparent: call.traceparent.clone(),

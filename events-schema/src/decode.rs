@@ -45,6 +45,8 @@ pub struct UserRecord {
     pub sequence: u64,
     /// When the event was made.
     pub time: Timestamp,
+    /// The data key under which the personal part is sealed; there whenever it is.
+    pub key_id: Option<Uuid>,
     /// The request that asked for it, if one did.
     pub request_id: Option<String>,
     /// The client that asked for it.
@@ -107,6 +109,7 @@ pub fn decode_user(
             return Err(DecodeError::Data("a credential fact does not belong here".to_owned()));
         }
     };
+    let key_id = key_id(&attributes, &event)?;
     let sequence = attributes.required("ce_sequence")?;
     let sequence = sequence.parse().ok().filter(|n| (1..=i64::MAX as u64).contains(n));
     Ok(Some(UserRecord {
@@ -114,6 +117,7 @@ pub fn decode_user(
         key: key.clone(),
         sequence: sequence.ok_or(DecodeError::Header("ce_sequence"))?,
         time: attributes.required("ce_time")?.parse().map_err(|_| DecodeError::Header("ce_time"))?,
+        key_id,
         request_id: attributes.optional("ce_requestid")?.map(str::to_owned),
         client_id: attributes.optional("ce_clientid")?.map(str::to_owned),
         event,
@@ -148,6 +152,14 @@ pub fn decode_credential(
         None => record_time,
     };
     Ok(Some(CredentialRecord { key: key.clone(), time, event }))
+}
+
+/// A sealed part without the name of its key is nothing that anybody could ever read.
+fn key_id(attributes: &Attributes<'_>, event: &UserEvent) -> Result<Option<Uuid>, DecodeError> {
+    const NAME: &str = "ce_keyid";
+    let key_id =
+        attributes.optional(NAME)?.map(str::parse).transpose().map_err(|_| DecodeError::Header(NAME))?;
+    if key_id.is_none() && event.is_sealed() { Err(DecodeError::Header(NAME)) } else { Ok(key_id) }
 }
 
 fn check_owner(key: &UserKey, attributes: &Attributes<'_>) -> Result<(), DecodeError> {

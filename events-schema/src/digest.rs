@@ -1,14 +1,18 @@
-//! The digest by which two bodies of a create are compared without keeping the body.
+//! What two bodies of a create are compared by, without keeping the body.
 
 use crate::personal::Personal;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of the personal part as JSON with sorted keys. Two bodies that are equal as JSON have the same digest: the order of keys
-/// does not matter, and a number counts by its value, so `1` is `1.0`.
-pub fn creation_digest(personal: &Personal) -> [u8; 32] {
-    let value = serde_json::to_value(personal).unwrap_or_default();
-    Sha256::digest(canonical(value).to_string()).into()
+/// The personal part as JSON with sorted keys. Two bodies that are equal as JSON give the same text: the order of keys does not matter, and a
+/// number counts by its value, so `1` is `1.0`. What is kept of it must be a digest under a key that is destroyed with the user.
+pub fn canonical_text(personal: &Personal) -> String {
+    canonical(serde_json::to_value(personal).unwrap_or_default()).to_string()
+}
+
+/// SHA-256 of the canonical text: of users whose creation is not sealed, so that there is no key and nothing to keep from a reader of the log.
+pub fn plain_digest(personal: &Personal) -> [u8; 32] {
+    Sha256::digest(canonical_text(personal)).into()
 }
 
 fn canonical(value: Value) -> Value {
@@ -47,7 +51,7 @@ mod tests {
     use super::*;
 
     fn digest(json: &str) -> [u8; 32] {
-        creation_digest(&serde_json::from_str(json).unwrap())
+        plain_digest(&serde_json::from_str(json).unwrap())
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Envelope {
     pub tenant: TenantId,
     /// `ce_sequence`: the user's version once this event is accepted. Credential facts have none.
     pub sequence: Option<u64>,
+    /// `ce_keyid`: the id of the data key under which the personal part is sealed, where there is one.
+    pub key_id: Option<Uuid>,
     /// `ce_requestid`: the HTTP request that asked for it; an import has none.
     pub request_id: Option<String>,
     /// `ce_clientid`: the OAuth client that asked for it.
@@ -90,6 +92,7 @@ impl Envelope {
         ];
         let optional = [
             ("ce_sequence", self.sequence.map(|n| n.to_string())),
+            ("ce_keyid", self.key_id.map(|id| id.to_string())),
             ("ce_requestid", self.request_id.clone()),
             ("ce_clientid", self.client_id.clone()),
             ("traceparent", self.traceparent.clone()),

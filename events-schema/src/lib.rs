@@ -15,7 +15,7 @@ mod upcast;
 pub mod user;
 
 pub use decode::{CredentialRecord, DecodeError, UserRecord, decode_credential, decode_user};
-pub use digest::creation_digest;
+pub use digest::{canonical_text, plain_digest};
 pub use envelope::{CONTENT_TYPE, Envelope, EventType, Headers, SOURCE};
 pub use key::{InvalidTenant, TenantId, UserKey};
 pub use timestamp::{InvalidTimestamp, Timestamp, millis};

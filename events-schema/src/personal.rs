@@ -1,10 +1,13 @@
 //! The personal part of an event: the one place that puts it in and takes it out.
 //!
-//! Everything that identifies a person goes through [`encode`] and [`decode`], so that sealing it under a key of
-//! the user's own is a change of this file alone.
+//! What identifies a person stands in an event only sealed: AES-256-GCM under a data key that belongs to that user alone, whose id is in
+//! the header `ce_keyid`. Once that key is destroyed nobody can read the event any more, wherever a copy of it is. This file says what
+//! is sealed and what it is bound to; the key and the cipher come from outside, as functions.
 
+use crate::{EventType, UserKey};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 use std::fmt;
 use uuid::Uuid;
@@ -13,7 +16,7 @@ use uuid::Uuid;
 pub type Claims = Map<String, Value>;
 
 /// The link to an identity provider.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthenticationProvider {
     /// The identity provider's id.
@@ -27,7 +30,7 @@ pub struct AuthenticationProvider {
 }
 
 /// What is known of the person: the user's whole state after the event, not a difference.
-#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Personal {
     /// The claims, as a whole.
@@ -37,19 +40,72 @@ pub struct Personal {
     pub authentication_provider: Option<AuthenticationProvider>,
 }
 
-/// The personal part as it stands in an event's data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct EncodedPersonal(Personal);
-
-/// Puts the personal part into the form in which it stands in an event.
-pub fn encode(personal: Personal) -> EncodedPersonal {
-    EncodedPersonal(personal)
+/// The personal part under AES-256-GCM. The plaintext is JSON, `{"claims": {…}, "authenticationProvider"?: {…}}`, with spaces behind it up to
+/// a step of length. The associated data is the text `<tenantId>/<userId>`, a line feed, `ce_type`, a line feed, `ce_sequence`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sealed {
+    /// 96 bits, random for each event, as base64.
+    pub nonce: Base64,
+    /// The ciphertext and then the tag of 128 bits, as base64.
+    pub ciphertext: Base64,
 }
 
-/// Takes the personal part out of an event.
-pub fn decode(encoded: EncodedPersonal) -> Personal {
-    encoded.0
+/// The personal part as it stands in an event's data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EncodedPersonal {
+    /// As it is written.
+    Sealed(Sealed),
+    /// As it was written before there were keys: still read, never written, and beyond the reach of an erasure.
+    Plain(Personal),
+}
+
+/// Bytes that stand in JSON as base64 with padding.
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", inline, extend("contentEncoding" = "base64"))]
+pub struct Base64(pub Vec<u8>);
+
+/// What a sealed part is bound to: moved to another event it can't be opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// Whose event it is.
+    pub key: &'a UserKey,
+    /// The type under which it is written.
+    pub event_type: EventType,
+    /// Its sequence.
+    pub sequence: u64,
+}
+
+impl Binding<'_> {
+    /// The associated data. No part of it can hold a line feed, so no two events have the same.
+    pub fn associated_data(&self) -> String {
+        format!("{}\n{}\n{}", self.key, self.event_type.as_str(), self.sequence)
+    }
+}
+
+/// The shortest plaintext, in bytes.
+const SHORTEST: usize = 256;
+/// From there on a length is rounded up by an eighth at most.
+const EIGHTH: usize = 8;
+
+impl Personal {
+    /// The plaintext: JSON, padded so that its length tells only a step.
+    pub fn plaintext(&self) -> Vec<u8> {
+        // Maps with string keys and finite numbers: nothing in these types can fail to print.
+        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        text.resize(padded(text.len()), b' ');
+        text
+    }
+
+    /// Reads a plaintext; `None`: it is none.
+    pub fn of_plaintext(plaintext: &[u8]) -> Option<Self> {
+        serde_json::from_slice(plaintext).ok()
+    }
+}
+
+fn padded(length: usize) -> usize {
+    let step = (length.next_power_of_two() / EIGHTH).max(SHORTEST);
+    length.max(1).next_multiple_of(step)
 }
 
 #[derive(Serialize)]
@@ -65,6 +121,25 @@ pub fn show(id: Uuid, personal: &Personal) -> String {
     serde_json::to_string(&Shown { id, personal }).unwrap_or_default()
 }
 
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Self).map_err(|_| D::Error::custom("not base64"))
+    }
+}
+
+impl fmt::Debug for Base64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Base64({} bytes)", self.0.len())
+    }
+}
+
 // Personal data must not reach a log line by way of `{:?}`.
 impl fmt::Debug for Personal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,5 +150,30 @@ impl fmt::Debug for Personal {
 impl fmt::Debug for AuthenticationProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthenticationProvider(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_come_in_steps() {
+        assert_eq!([0, 1, 255, 256].map(padded), [SHORTEST; 4]);
+        assert_eq!([257, 512, 513].map(padded), [512, 512, 768]);
+        for length in (1..300_000).step_by(97) {
+            let padded = padded(length);
+            assert!(padded >= length && padded <= length + length / 4 + SHORTEST, "{length} → {padded}");
+        }
+    }
+
+    #[test]
+    fn the_padding_is_no_part_of_what_is_read() {
+        let personal: Personal =
+            serde_json::from_str(r#"{"claims":{"a":1.5},"authenticationProvider":{"subjectId":"s"}}"#)
+                .unwrap();
+        assert_eq!(personal.plaintext().len(), SHORTEST);
+        assert_eq!(Personal::of_plaintext(&personal.plaintext()), Some(personal));
+        assert_eq!(Personal::of_plaintext(b"{}"), None);
     }
 }

@@ -1,6 +1,9 @@
 //! Facts about users: the data of `users.events`.
 
-use crate::{Timestamp, personal::EncodedPersonal};
+use crate::{
+    Timestamp,
+    personal::{EncodedPersonal, Sealed},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct UserCreated {
     /// When the user was created: the order of pages. Milliseconds.
     pub created_at: Timestamp,
-    /// Claims and link.
+    /// Claims and link, sealed.
+    #[schemars(with = "Sealed")]
     pub personal: EncodedPersonal,
 }
 
@@ -20,7 +24,8 @@ pub struct UserCreated {
 #[serde(rename_all = "camelCase")]
 #[schemars(title = "user.updated.v1")]
 pub struct UserUpdated {
-    /// Claims and link after the update.
+    /// Claims and link after the update, sealed.
+    #[schemars(with = "Sealed")]
     pub personal: EncodedPersonal,
 }
 
@@ -48,6 +53,20 @@ impl UserEvent {
             Self::Updated(_) => crate::EventType::UserUpdated,
             Self::Deleted(_) => crate::EventType::UserDeleted,
         }
+    }
+
+    /// The personal part, where the type has one.
+    pub fn personal(&self) -> Option<&EncodedPersonal> {
+        match self {
+            Self::Created(data) => Some(&data.personal),
+            Self::Updated(data) => Some(&data.personal),
+            Self::Deleted(_) => None,
+        }
+    }
+
+    /// Whether it has a personal part that is sealed.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.personal(), Some(EncodedPersonal::Sealed(_)))
     }
 
     /// The record's value: JSON.

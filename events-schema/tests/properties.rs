@@ -6,7 +6,7 @@ use events_schema::{
     CredentialRecord, Envelope, EventType, Headers, TenantId, Timestamp, UserKey, UserRecord,
     credential::{CredentialEvent, CredentialIssued, CredentialStatusChanged, Status},
     decode_credential, decode_user,
-    personal::{self, Claims, EncodedPersonal},
+    personal::{Base64, Claims, EncodedPersonal, Sealed},
     user::{UserCreated, UserDeleted, UserEvent, UserUpdated},
 };
 use proptest::prelude::*;
@@ -41,6 +41,15 @@ fn object(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Claims> 
 }
 
 fn personal() -> impl Strategy<Value = EncodedPersonal> {
+    prop_oneof![sealed(), plain()]
+}
+
+fn sealed() -> impl Strategy<Value = EncodedPersonal> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..80).prop_map(Base64);
+    (bytes(), bytes()).prop_map(|(nonce, ciphertext)| EncodedPersonal::Sealed(Sealed { nonce, ciphertext }))
+}
+
+fn plain() -> impl Strategy<Value = EncodedPersonal> {
     let link =
         prop::option::of((prop::option::of(uuid()), prop::option::of(any::<String>()), any::<String>()));
     (object(json_value()), link).prop_map(|(claims, link)| {
@@ -49,7 +58,7 @@ fn personal() -> impl Strategy<Value = EncodedPersonal> {
             personal["authenticationProvider"] =
                 json!({ "providerId": provider, "url": url, "subjectId": subject });
         }
-        personal::encode(serde_json::from_value(personal).unwrap())
+        EncodedPersonal::Plain(serde_json::from_value(personal).unwrap())
     })
 }
 
@@ -78,12 +87,13 @@ fn user_event() -> impl Strategy<Value = UserEvent> {
 
 fn user_record() -> impl Strategy<Value = UserRecord> {
     let id = || prop::option::of("[A-Za-z0-9._-]{1,128}");
-    (uuid(), key(), 1..=i64::MAX as u64, time(), id(), id(), user_event()).prop_map(
-        |(id, key, sequence, time, request_id, client_id, event)| UserRecord {
+    (uuid(), key(), 1..=i64::MAX as u64, time(), id(), id(), (user_event(), uuid())).prop_map(
+        |(id, key, sequence, time, request_id, client_id, (event, key_id))| UserRecord {
             id,
             key,
             sequence,
             time,
+            key_id: event.is_sealed().then_some(key_id),
             request_id,
             client_id,
             event,
@@ -125,6 +135,7 @@ fn envelope(record: &UserRecord) -> Envelope {
         user: record.key.user,
         tenant: record.key.tenant.clone(),
         sequence: Some(record.sequence),
+        key_id: record.key_id,
         request_id: record.request_id.clone(),
         client_id: record.client_id.clone(),
         traceparent: None,
@@ -191,7 +202,7 @@ proptest! {
     fn a_credential_fact_is_read_back(id in uuid(), key in key(), time in time(), event in credential_event()) {
         let (tenant, user, event_type) = (key.tenant.clone(), key.user, event.event_type());
         let envelope = Envelope {
-            id, event_type, time, user, tenant, sequence: None, request_id: None, client_id: None, traceparent: None,
+            id, event_type, time, user, tenant, sequence: None, key_id: None, request_id: None, client_id: None, traceparent: None,
         };
         let value = serde_json::from_slice(&event.data()).unwrap();
         let other_time = Timestamp::from_unix_millis(0).unwrap();

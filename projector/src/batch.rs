@@ -6,9 +6,12 @@ use crate::{
         credential,
         user::{Change, Rejection, State, User},
     },
+    opening::{NO_KEY, open, owner},
+    queue::Queue,
     record::{Fact, Partition, Poison, Record, Topic},
 };
-use events_schema::{UserKey, credential::CredentialEvent};
+use events_schema::{EventType, UserKey, UserRecord, credential::CredentialEvent};
+use service_kit::keys::{KeyRing, Owner};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -34,7 +37,9 @@ pub struct States {
     /// Users, as far as there is anything about them.
     pub users: HashMap<UserKey, State>,
     /// Those whose facts are set aside.
-    pub parked: BTreeSet<UserKey>,
+    pub parked: BTreeMap<UserKey, Queue>,
+    /// The keys that there are.
+    pub keys: KeyRing,
     /// Credentials, as far as there are any, each with the offset of the last fact about it.
     pub credentials: HashMap<CredentialKey, (credential::State, i64)>,
 }
@@ -80,6 +85,16 @@ impl Batch {
     /// The users whose state is needed.
     pub fn users(&self) -> BTreeSet<&UserKey> {
         self.records.iter().filter_map(|record| record.fact.owner()).collect()
+    }
+
+    /// The users whose keys are needed.
+    pub fn owners(&self) -> Vec<Owner> {
+        let sealed = |record: &Record| match &record.fact {
+            Fact::User(fact) if fact.event.is_sealed() => Some(owner(&fact.key)),
+            Fact::User(_) | Fact::Credential(_) | Fact::Unknown | Fact::Discarded | Fact::Poison(_) => None,
+        };
+        let owners: BTreeSet<Owner> = self.records.iter().filter_map(sealed).collect();
+        owners.into_iter().collect()
     }
 
     /// The credentials whose state is needed.
@@ -135,7 +150,8 @@ fn keep_newest(rows: &mut Vec<DeadLetterRow>) -> usize {
 /// A batch half folded.
 struct Fold {
     users: HashMap<UserKey, (User, At)>,
-    parked: BTreeSet<UserKey>,
+    parked: BTreeMap<UserKey, Queue>,
+    keys: KeyRing,
     /// With the offset of the last fact, and where it lies if it is of this batch.
     credentials: HashMap<CredentialKey, (credential::State, i64, Option<At>)>,
     effects: Effects,
@@ -147,6 +163,7 @@ impl Fold {
         Self {
             users: states.users.into_iter().map(|(key, state)| (key, (User::new(state), nowhere))).collect(),
             parked: states.parked,
+            keys: states.keys,
             credentials: states
                 .credentials
                 .into_iter()
@@ -158,7 +175,8 @@ impl Fold {
 
     fn take(&mut self, record: Record) {
         let Record { partition, offset, time, fact, raw } = record;
-        let dead = DeadLetterRow { partition, offset, time, key: None, raw, reason: String::new() };
+        let dead =
+            DeadLetterRow { partition, offset, time, sequence: None, key: None, raw, reason: String::new() };
         match fact {
             Fact::User(fact) => self.user(*fact, dead),
             Fact::Credential(fact) => self.credential(*fact, dead),
@@ -168,18 +186,43 @@ impl Fold {
         }
     }
 
-    fn user(&mut self, fact: events_schema::UserRecord, dead: DeadLetterRow) {
-        let at = (dead.partition.1, dead.offset);
-        if self.parked.contains(&fact.key) {
+    fn user(&mut self, fact: UserRecord, dead: DeadLetterRow) {
+        let dead = DeadLetterRow { sequence: Some(fact.sequence), ..dead };
+        if self.waits(&fact) {
             return self.park(Some(fact.key), QUEUED.to_owned(), dead);
         }
-        let (user, last) = self.users.entry(fact.key.clone()).or_default();
-        match user.apply(fact.sequence, fact.time, fact.event) {
-            Ok(()) => *last = at,
+        let (key, sequence, time) = (fact.key.clone(), fact.sequence, fact.time);
+        let (user, last) = self.users.entry(key.clone()).or_default();
+        let applied = user.admit(sequence, fact.event.event_type()).and_then(|()| {
+            let fact = open(fact, &self.keys).map_err(Rejection::Poison)?;
+            user.apply(sequence, time, fact)
+        });
+        match applied {
+            Ok(()) => *last = (dead.partition.1, dead.offset),
             Err(Rejection::Superseded) => self.reject(&dead, "superseded"),
-            Err(Rejection::Deleted) => self.reject(&dead, "deleted"),
-            Err(Rejection::Poison(reason)) => self.park(Some(fact.key), reason.to_owned(), dead),
+            Err(Rejection::Deleted) => self.late(key, &dead),
+            Err(Rejection::Poison(reason)) => self.park(Some(key), reason.to_owned(), dead),
         }
+    }
+
+    /// Whether a fact has to wait behind others of its user. The deletion of a user whose facts wait for nothing but a key that is
+    /// missing does not: it is why the key is missing, and ends the wait.
+    fn waits(&mut self, fact: &UserRecord) -> bool {
+        let Some(queue) = self.parked.get(&fact.key) else { return false };
+        let is_deleted = fact.event.event_type() == EventType::UserDeleted;
+        let Some(ended) = queue.ended_by(fact.sequence).filter(|_| is_deleted) else { return true };
+        self.parked.remove(&fact.key);
+        self.effects.rejections.retain(|row| !ended.accepted.contains(&row.at));
+        self.effects.restored.extend(ended.accepted);
+        let (user, _) = self.users.entry(fact.key.clone()).or_default();
+        user.state = State::Present(ended.version);
+        false
+    }
+
+    /// A fact about a user that is gone.
+    fn late(&mut self, key: UserKey, dead: &DeadLetterRow) {
+        self.reject(dead, "deleted");
+        self.effects.late.push(key);
     }
 
     fn credential(&mut self, fact: events_schema::CredentialRecord, dead: DeadLetterRow) {
@@ -211,10 +254,20 @@ impl Fold {
         }
         self.reject(&dead, "parked");
         if dead.partition.0 == Topic::Users {
-            let is_new = key.clone().is_none_or(|key| self.parked.insert(key));
+            let is_new = key.as_ref().is_none_or(|key| self.queue(key, &reason, &dead));
             self.effects.newly_parked += usize::from(is_new);
         }
         self.effects.dead_letters.push(DeadLetterRow { key, reason, ..dead });
+    }
+
+    /// Puts a record into its user's queue; whether it is the first there.
+    fn queue(&mut self, key: &UserKey, reason: &str, dead: &DeadLetterRow) -> bool {
+        let version = self.users.get(key).map_or(0, |(user, _)| user.state.version());
+        let at = (dead.partition.1, dead.offset);
+        let is_new = !self.parked.contains_key(key);
+        let queue = self.parked.entry(key.clone()).or_insert_with(|| Queue::new(version, reason == NO_KEY));
+        queue.push(at, dead.sequence);
+        is_new
     }
 
     /// Only facts about users have an outcome that somebody asks for.
@@ -253,8 +306,8 @@ impl Effects {
     fn add_user(&mut self, key: UserKey, user: User, at: At) {
         let (State::Present(version) | State::Deleted(version)) = user.state else { return };
         match user.change {
-            Some(Change::Write { created, personal }) => {
-                self.users.push(crate::body::user_row(key, version, created, personal, at));
+            Some(Change::Write { created, written }) => {
+                self.users.push(crate::body::user_row(key, version, created, written, at));
             }
             Some(Change::Delete { at: deleted_at }) => {
                 self.tombstones.push(TombstoneRow { key, version, deleted_at, at });

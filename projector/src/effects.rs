@@ -5,7 +5,7 @@ use crate::{
     record::{Partition, Raw},
 };
 use events_schema::{Timestamp, UserKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// A credential's place in the read model.
@@ -43,6 +43,8 @@ pub struct UserRow {
     pub subject_id: Option<String>,
     /// The ready response body.
     pub body: String,
+    /// The key under which the last fact is sealed.
+    pub key_id: Option<Uuid>,
     /// The last fact.
     pub at: At,
 }
@@ -85,6 +87,8 @@ pub struct DeadLetterRow {
     pub offset: i64,
     /// Kafka's time of it.
     pub time: Option<Timestamp>,
+    /// The version that it would give its user, where it says one.
+    pub sequence: Option<u64>,
     /// Whose it is, where that is known.
     pub key: Option<UserKey>,
     /// The record.
@@ -108,6 +112,10 @@ pub struct Effects {
     pub rejections: Vec<RejectionRow>,
     /// Records set aside.
     pub dead_letters: Vec<DeadLetterRow>,
+    /// Users that are gone and for whom something came late: a writer who did not know may have made them another key.
+    pub late: Vec<UserKey>,
+    /// Facts that waited for a key, and whose user was deleted meanwhile: they had their effect, as did those after them.
+    pub restored: Vec<At>,
     /// Users that were not parked before; a record of `users.events` that is nobody's counts as one.
     pub newly_parked: usize,
     /// Dead letters of `users.credentials` that newer ones have displaced.
@@ -117,6 +125,35 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// The users of whom something personal may be in it.
+    pub fn touched(&self) -> BTreeSet<&UserKey> {
+        let users = self.users.iter().map(|row| &row.key);
+        let credentials = self.credentials.iter().map(|row| &row.key.0);
+        users.chain(credentials).chain(self.dead_letters.iter().filter_map(|row| row.key.as_ref())).collect()
+    }
+
+    /// Takes out what is personal of users that are erased elsewhere already. Their versions stay.
+    pub fn forget(&mut self, gone: &BTreeSet<UserKey>) {
+        for row in self.users.iter_mut().filter(|row| gone.contains(&row.key)) {
+            "{}".clone_into(&mut row.claims);
+            (row.provider_id, row.provider_url, row.subject_id) = (None, None, None);
+            row.body.clear();
+            if let Some(created) = &mut row.created {
+                created.digest = [0; 32];
+            }
+        }
+        self.credentials.retain(|row| !gone.contains(&row.key.0));
+        let is_gone = |row: &DeadLetterRow| row.key.as_ref().is_some_and(|key| gone.contains(key));
+        for row in self.dead_letters.iter_mut().filter(|row| is_gone(row)) {
+            row.raw = Raw::default();
+        }
+    }
+
+    /// The users that are erased.
+    pub fn erased(&self) -> impl Iterator<Item = &UserKey> {
+        self.tombstones.iter().map(|row| &row.key)
+    }
+
     /// The offsets of one partition of `users.events` that had no effect.
     pub fn rejected(&self, partition: i32) -> impl Iterator<Item = i64> {
         self.rejections.iter().filter(move |row| row.at.0 == partition).map(|row| row.at.1)

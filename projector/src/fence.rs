@@ -45,6 +45,8 @@ pub struct Held {
     pub is_paused: bool,
     /// Whether something is to be done with dead letters, of whatever partition.
     pub is_asked: bool,
+    /// Whether something is left of erasures, of whatever partition.
+    pub is_erasing: bool,
 }
 
 /// What became of a commit whose answer was lost or which the fence refused.
@@ -114,9 +116,9 @@ impl Epochs {
     ) -> sqlx::Result<Held> {
         let partitions: Vec<_> = partitions.into_iter().copied().collect();
         let (topics, numbers) = columns(&partitions);
-        let (are_ours, is_paused, is_asked) = sqlx::query_as(
+        let (are_ours, is_paused, is_asked, is_erasing) = sqlx::query_as(
             "SELECT count(*) = cardinality($2::text[]), EXISTS (SELECT FROM rollcall.pause), \
-                 EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL) \
+                 EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL), EXISTS (SELECT FROM rollcall.erasures) \
              FROM unnest($2::text[], $3::int[], $4::bigint[]) o(topic, partition, epoch) \
              JOIN rollcall.checkpoints c ON c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch",
         )
@@ -126,7 +128,7 @@ impl Epochs {
         .bind(partitions.iter().map(|partition| self.of(*partition)).collect::<Vec<_>>())
         .fetch_one(pool)
         .await?;
-        Ok(Held { are_ours, is_paused, is_asked })
+        Ok(Held { are_ours, is_paused, is_asked, is_erasing })
     }
 
     /// What became of a commit. The rows are locked, so a commit that is still on its way on the server is waited for.

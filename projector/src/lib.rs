@@ -6,6 +6,7 @@ pub mod batch;
 mod body;
 mod control;
 pub mod effects;
+mod erasures;
 pub mod fence;
 pub mod fold;
 pub mod generation;
@@ -14,13 +15,17 @@ mod log;
 mod log_identity;
 mod metrics;
 mod migrate;
+pub mod opening;
 mod park;
 mod projector;
+mod queue;
 pub mod record;
 mod running;
 mod state;
 mod status;
 pub mod store;
+mod sweep;
+mod vacuum;
 
 pub use control::{
     letters::{DeadLetter, LetterId, UserFilter, WholeLetter, dead_letter, dead_letters},
@@ -31,3 +36,4 @@ pub use generation::{Generation, Phase, RebuildProgress, RebuildReport, drop_ret
 pub use migrate::migrate;
 pub use running::{Running, start};
 pub use status::{PartitionStatus, status};
+pub use sweep::{ORPHAN_AFTER, Swept, sweep};

@@ -1,9 +1,9 @@
 //! What the projector counts, in the process' registry.
 
-use crate::{effects::Effects, record::Partition};
+use crate::{effects::Effects, opening::NO_KEY, record::Partition};
 use prometheus::{
-    GaugeVec, Histogram, IntCounter, IntGaugeVec, register_gauge_vec, register_histogram,
-    register_int_counter, register_int_gauge_vec,
+    GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge_vec, register_histogram,
+    register_int_counter, register_int_gauge, register_int_gauge_vec,
 };
 use std::sync::LazyLock;
 use time::OffsetDateTime;
@@ -43,6 +43,10 @@ metric! {
     PARKED: IntCounter = register_int_counter!("rollcall_projector_dead_letters_total", "Records set aside");
     /// Dead letters that went.
     DISPLACED: IntCounter = register_int_counter!("rollcall_projector_dead_letters_displaced_total", "Dead letters of users.credentials that newer ones displaced");
+    /// Facts without their key.
+    KEYLESS: IntCounter = register_int_counter!("rollcall_projector_missing_keys_total", "Facts that can't be read: their key is missing, and nothing says that their user was deleted");
+    /// Steps of erasures.
+    ERASURES_PENDING: IntGauge = register_int_gauge!("rollcall_erasures_pending", "Steps of erasures that are not done yet: a key in another database, a body in a cache that does not answer");
     /// Superseded events.
     SUPERSEDED: IntCounter = register_int_counter!("rollcall_projector_superseded_total", "Events that another one came before");
     /// Refused commits.
@@ -59,6 +63,7 @@ pub(crate) fn count(effects: &Effects, records: usize) {
     UNKNOWN_TYPES.inc_by(amount(effects.unknown));
     PARKED.inc_by(amount(effects.dead_letters.len() + effects.displaced));
     DISPLACED.inc_by(amount(effects.displaced));
+    KEYLESS.inc_by(amount(effects.dead_letters.iter().filter(|row| row.reason == NO_KEY).count()));
     SUPERSEDED.inc_by(amount(effects.rejections.iter().filter(|row| row.reason == "superseded").count()));
 }
 

@@ -10,6 +10,7 @@ use crate::{
         settle::{self, Hands, REFUSED, Standing},
     },
     effects::Effects,
+    erasures,
     fence::{Epochs, FENCED, Fate},
     generation,
     log::{Consumer, Ends, Event, Shared},
@@ -19,13 +20,15 @@ use crate::{
     record::{Partition, Record, Topic},
     state::{End, Halt, State, Stop},
     store::{
+        erase::Cached,
         link::Link,
         postgres::{self, Announce, Store},
         redis::{Cache, Marks, keys},
     },
+    vacuum::Vacuum,
 };
 use anyhow::Context as _;
-use service_kit::{database::answered, fault, settings::Settings};
+use service_kit::{database::answered, fault, keys::Keys, settings::Settings};
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
@@ -51,6 +54,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) pool: PgPool,
+    pub(crate) keys: Keys,
     pub(crate) link: Link,
     pub(crate) shared: Shared,
     pub(crate) state: watch::Sender<State>,
@@ -74,6 +78,7 @@ struct Projector {
     partitions: u32,
     /// Records to come that have no effect.
     discarded: Discarded,
+    vacuum: Vacuum,
     /// Up to where records are folded one by one, since a batch of them was refused, or would have parked too many.
     one_by_one: BTreeMap<Partition, i64>,
 }
@@ -124,7 +129,7 @@ async fn wait_for_resume(parts: &Parts) -> Result<(), End> {
 }
 
 async fn work(parts: Parts) -> Result<(), End> {
-    let Parts { settings, pool, link, shared, state, stop } = parts;
+    let Parts { settings, pool, keys, link, shared, state, stop } = parts;
     stop.retry("preparing topics and read model", async || migrate::migrate(&settings).await).await?;
     if stop.retry("asking for a pause", async || pause::read(&pool).await).await?.is_some() {
         return Err(End::Paused);
@@ -138,7 +143,7 @@ async fn work(parts: Parts) -> Result<(), End> {
     state.send_replace(State::Running);
     tracing::info!(generation = live, partitions, "the projector is at work");
     let mut projector = Projector {
-        store: Store::new(pool, live, Announce::Yes),
+        store: Store::new(pool, live, Announce::Yes, keys),
         stop,
         shared,
         consumer,
@@ -150,6 +155,7 @@ async fn work(parts: Parts) -> Result<(), End> {
         parked: Parked::default(),
         partitions,
         discarded: Discarded::default(),
+        vacuum: Vacuum::default(),
         one_by_one: BTreeMap::new(),
     };
     let ended = projector.run().await;
@@ -299,7 +305,7 @@ impl Projector {
             return self.another_log().await;
         }
         fault::point("fold.loaded");
-        let effects = batch.fold(states);
+        let mut effects = batch.fold(states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
         if !self.parked.admit(effects.newly_parked, started) {
             return self.too_many(&effects);
@@ -310,13 +316,15 @@ impl Projector {
         }
         fault::point("fold.marked");
         let committing = Instant::now();
-        match self.commit(&effects).await? {
+        let cached = if seen.is_some() { Cached::Marked } else { Cached::Unknown };
+        match self.commit(&mut effects, cached).await? {
             Fate::Committed => {
                 fault::point("fold.committed");
                 metrics::COMMIT_SECONDS.observe(committing.elapsed().as_secs_f64());
                 self.committed(&effects, records);
+                let is_left = self.vacuum.erased(&effects) && self.store.keys.is_apart();
                 self.cache.write(effects, seen.as_ref());
-                Ok(())
+                if is_left { self.work_off().await } else { Ok(()) }
             }
             Fate::Open => self.refused(effects, spare).await,
             Fate::Lost => self.lost().await,
@@ -352,11 +360,11 @@ impl Projector {
     }
 
     /// Commits; where the answer is lost or an error, the checkpoints say what became of it.
-    async fn commit(&mut self, effects: &Effects) -> Result<Fate, End> {
+    async fn commit(&mut self, effects: &mut Effects, cached: Cached) -> Result<Fate, End> {
         let mut pause = Duration::from_millis(50);
         loop {
             fault::point_soon("fold.committing");
-            let Err(error) = answered(ANSWER, self.store.commit(effects, &self.epochs)).await else {
+            let Err(error) = answered(ANSWER, self.store.commit(effects, &self.epochs, cached)).await else {
                 return Ok(Fate::Committed);
             };
             // Never the error's own text: it may repeat a row.
@@ -418,7 +426,7 @@ impl Projector {
             return Ok(false);
         }
         tracing::info!(generation = live, "another generation is live");
-        self.store = Store::new(pool.clone(), live, Announce::Yes);
+        self.store = Store::new(pool.clone(), live, Announce::Yes, self.store.keys.clone());
         self.epochs.clear();
         self.cache.switch(live);
         Ok(true)
@@ -449,9 +457,24 @@ impl Projector {
                 if held.is_asked {
                     self.settle_requests().await?;
                 }
+                if held.is_erasing {
+                    self.work_off().await?;
+                }
+                self.vacuum.when_due(&self.store.pool);
             }
             Ok(_) => self.lost().await?,
             Err(error) => tracing::warn!(%error, "the fence can't be checked; leases are not renewed"),
+        }
+        Ok(())
+    }
+
+    /// Does what is left of erasures. Where it can't be done now it is tried again with the next renewal.
+    async fn work_off(&mut self) -> Result<(), End> {
+        let owned = self.positions().into_keys().collect();
+        let work = erasures::work_off(&self.store, &mut self.cache, &owned, self.partitions);
+        match self.stop.unless(work).await? {
+            Ok(left) => metrics::ERASURES_PENDING.set(left),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "an erasure is not done yet"),
         }
         Ok(())
     }

@@ -16,8 +16,8 @@ use std::{
 
 /// Levels of JSON in a record's value: those of claims, and what an event puts around them.
 const MAX_DEPTH: usize = 40;
-/// Bytes of a user fact's value: the largest user as it is printed, and what an event puts around it.
-const MAX_VALUE: usize = 258 * 1024;
+/// Bytes of a user fact's value: the largest user as it is printed, padded, as base64, and what an event puts around it.
+const MAX_VALUE: usize = 448 * 1024;
 
 /// The two topics that are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,10 +6,12 @@ use crate::{
     projector::{Parts, supervise},
     state::{self, State, Stop},
     store::{link::Link, postgres},
+    sweep,
 };
 use service_kit::{
     database::{self, Role},
     health::Health,
+    keys::Keys,
     settings::Settings,
 };
 use std::sync::{Arc, atomic::AtomicBool};
@@ -27,7 +29,6 @@ pub struct Running {
 ///
 /// # Errors
 /// A setting is missing or bad.
-#[allow(clippy::unused_async)] // Its parts spawn, so it wants a runtime.
 pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
     settings.kafka_brokers()?;
     let client = Link::client(settings.redis_url()?)?;
@@ -37,13 +38,19 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     let (sender, stop) = Stop::new();
     let asked = database::pool(settings.database_url()?, Role::Projector, 1)?;
     state::mount(health, asked, redis.clone(), shared.is_up.clone(), watched);
+    let keys = Keys::open(settings)?;
+    keys.try_out().await?;
+    keys.watch(health);
     let settings = settings.clone();
     let analytics = analytics::start(&settings)?;
     let ended = on_own_thread(async move |over| {
         // Both spawn, so they are made inside the runtime that they are used in.
         let pool = postgres::pool(&settings)?;
+        let keys = Keys::start(&settings).await?;
+        tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));
         let link = Link::start(client, redis);
-        supervise(Parts { settings, pool, link, shared, state, stop }).await;
+        supervise(Parts { settings, pool, keys: keys.clone(), link, shared, state, stop }).await;
+        keys.stop().await;
         let _ = over.send(());
         anyhow::Ok(())
     })?;

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use sqlx::{
-    Connection as _, Executor as _, PgConnection, PgPool,
+    Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{io, str::FromStr as _, time::Duration};
@@ -23,6 +23,8 @@ pub enum Role {
     Projector,
     /// The services: `default_transaction_read_only=on`, and `SET ROLE rollcall_reader` where that role exists and may be taken.
     Reader,
+    /// Who makes, finds and destroys data keys: `SET ROLE rollcall_keys` where that role exists and may be taken.
+    Keys,
 }
 
 /// So that a server that went away without a word is noticed on both sides.
@@ -30,8 +32,8 @@ const KEEPALIVE: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3")];
 
 /// `SET ROLE`, as a query that does nothing where the role does not exist or may not be taken.
-const TAKE_READER_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles \
-     WHERE rolname = 'rollcall_reader' AND pg_has_role(current_user, oid, 'member')";
+const TAKE_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles \
+     WHERE rolname = $1 AND pg_has_role(current_user, oid, 'member')";
 
 /// A lazy pool (it connects when first used, so start order does not matter), at most `connections`, with a bounded acquire (3 s),
 /// a statement timeout (10 s for readers, 60 s for the projector), `application_name` and TCP keepalive.
@@ -49,10 +51,10 @@ pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
         .application_name(role.application_name())
         .options(KEEPALIVE)
         .options(role.options().iter().copied());
-    let pool = match role {
-        Role::Projector => bounded(connections),
-        Role::Reader => bounded(connections).after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(TAKE_READER_ROLE).await.map(drop) })
+    let pool = match role.taken() {
+        None => bounded(connections),
+        Some(taken) => bounded(connections).after_connect(move |connection, _| {
+            Box::pin(async move { sqlx::query(TAKE_ROLE).bind(taken).execute(connection).await.map(drop) })
         }),
     };
     Ok(pool.connect_lazy_with(options))
@@ -93,12 +95,23 @@ impl Role {
         match self {
             Self::Projector => "rollcall projector",
             Self::Reader => "rollcall reader",
+            Self::Keys => "rollcall keys",
+        }
+    }
+
+    /// The database's role that is taken at each connect.
+    fn taken(self) -> Option<&'static str> {
+        match self {
+            Self::Projector => None,
+            Self::Reader => Some("rollcall_reader"),
+            Self::Keys => Some("rollcall_keys"),
         }
     }
 
     fn options(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Projector => &[("statement_timeout", "60s")],
+            Self::Keys => &[("statement_timeout", "10s")],
             Self::Reader => &[("statement_timeout", "10s"), ("default_transaction_read_only", "on")],
         }
     }

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod health;
 pub mod json;
 pub mod kafka;
+pub mod keys;
 pub mod metrics;
 pub mod operation;
 pub mod path;

@@ -1,7 +1,8 @@
 //! The three services started apart, one or more instances of each, on a topic prefix and a database of their own: something to break.
 
 use crate::{
-    Api, Cli, Process, Record, Stack, cli::command, free_port, read_topic, scratch, stack::new_tenant, until,
+    Api, Cli, Keyring, Process, Record, Stack, cli::command, free_port, read_topic, scratch,
+    stack::new_tenant, until,
 };
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -75,6 +76,7 @@ impl Deployment {
         deployment.settings.extend(owned(settings));
         deployment.cli = Cli::with(deployment.settings.clone());
         deployment.cli.run(&["migrate"]).expect(0);
+        Keyring::back_up(&deployment.database).await;
         let all =
             || Service::ALL.into_iter().flat_map(|service| (0..instances_of_each).map(move |n| (service, n)));
         for (service, n) in all() {
@@ -251,6 +253,12 @@ impl Deployment {
     /// Where its Kafka is.
     pub fn brokers(&self) -> &str {
         self.stack.var("KAFKA_BROKERS")
+    }
+
+    /// Everything in `users.events`, as somebody reads it who has the keys, those of deleted users too.
+    pub async fn log(&self) -> Vec<Record> {
+        let records = self.topic("users.events").await;
+        Keyring::read(&self.dir, &self.database).await.opened(records)
     }
 
     /// Everything in one of its topics.

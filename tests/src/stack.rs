@@ -1,6 +1,10 @@
 //! The whole service as `rollcall run` starts it, once for all tests.
 
-use crate::{Api, Cli, Process, Signer, cli::command, free_port, processes_of, programs::profile_dir};
+use crate::{
+    Api, Cli, Keyring, Process, Record, Signer, cli::command, free_port, processes_of, programs::profile_dir,
+    read_topic,
+};
+use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
     fs,
@@ -94,6 +98,18 @@ impl Stack {
     /// The operator's program beside it.
     pub fn cli(&self) -> Cli {
         Cli::beside(&self.home)
+    }
+
+    /// Everything in `users.events`, as somebody reads it who has the keys.
+    ///
+    /// # Panics
+    /// It can't be read.
+    pub async fn log(&self) -> Vec<Record> {
+        let records = read_topic(self.var("KAFKA_BROKERS"), "users.events").await;
+        let database = PgPool::connect(self.var("DATABASE_URL")).await.expect("the stack's Postgres");
+        let keyring = Keyring::read(&self.home, &database).await;
+        database.close().await;
+        keyring.opened(records)
     }
 
     /// Signs tokens with its local key.

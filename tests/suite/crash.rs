@@ -111,7 +111,7 @@ pub async fn no_acknowledged_write_is_lost(stack: &'static Stack) {
     let clients = futures_util::future::join_all((0..CLIENTS).map(|_| run.client()));
     futures_util::future::join(clients, run.chaos(&mut deployment)).await;
 
-    let log = deployment.topic("users.events").await;
+    let log = deployment.log().await;
     let model = fold(&log);
     let acknowledged = run.acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() as u64 > WRITES / 2, "most writes succeed: {}", acknowledged.len());

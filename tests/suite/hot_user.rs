@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tests::{Api, Deployment, Record, RedisServer, Service, Stack, fold, read_topic};
+use tests::{Api, Deployment, Record, RedisServer, Service, Stack, fold};
 
 /// Writers at a time, and writes of each.
 const WRITERS: usize = 64;
@@ -17,7 +17,7 @@ pub async fn writers_of_one_instance_take_turns(stack: &'static Stack) {
     let id = api.user(json!({})).await;
     let versions = change(std::slice::from_ref(&api), &id).await;
     assert_eq!(versions, (2..2 + (WRITERS * WRITES) as u64).collect::<Vec<_>>());
-    let log = facts(&deployment.topic("users.events").await, &api, &id);
+    let log = facts(&deployment.log().await, &api, &id);
     assert_eq!(log.len(), 1 + versions.len());
     assert!(fold(&log).rejected.is_empty(), "within one instance nobody writes in vain");
 }
@@ -42,7 +42,7 @@ pub async fn a_repeated_key_at_once_costs_one_event(stack: &'static Stack) {
     let id = answers[0].id();
     assert!(answers.iter().all(|answer| answer.id() == id));
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
-    let log = facts(&read_topic(stack.var("KAFKA_BROKERS"), "users.events").await, &api, &id);
+    let log = facts(&stack.log().await, &api, &id);
     assert_eq!(log.len(), 1);
 }
 
@@ -57,7 +57,7 @@ pub async fn writers_of_two_instances_all_get_through(stack: &'static Stack) {
     let id = one.user(json!({})).await;
     let versions = change(&[one.clone(), other], &id).await;
     assert_eq!(versions, (2..2 + (WRITERS * WRITES) as u64).collect::<Vec<_>>());
-    let log = facts(&deployment.topic("users.events").await, &one, &id);
+    let log = facts(&deployment.log().await, &one, &id);
     let superseded = fold(&log).rejected.len();
     assert!(superseded < 4 * versions.len(), "{superseded} events without effect for {}", versions.len());
 }

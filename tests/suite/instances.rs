@@ -209,7 +209,7 @@ async fn epochs(deployment: &Deployment) -> BTreeMap<Partition, i64> {
 
 /// What was answered is in the log, and what is shown is what the log says.
 async fn check(deployment: &Deployment, watches: &[Watch]) {
-    let log = deployment.topic("users.events").await;
+    let log = deployment.log().await;
     let model = fold(&log);
     for watch in watches {
         watch.written().iter().for_each(|written| check_written(&watch.key(), written, &log, &model));

@@ -139,7 +139,7 @@ pub async fn a_new_log_that_is_longer_is_told_apart(stack: &'static Stack) {
     let lines: Vec<_> = users.iter().map(Value::to_string).collect();
     let import = ["log", "import", "-", "--no-wait", "--tenant", &api.tenant];
     deployment.cli.run_with(&import, &lines.join("\n")).expect(0);
-    let log = deployment.topic("users.events").await;
+    let log = deployment.log().await;
     for partition in 0..4 {
         let length = log.iter().filter(|record| record.partition == partition).count();
         assert!(length > 1, "partition {partition} is longer than the old one was: {length}");

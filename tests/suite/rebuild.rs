@@ -134,7 +134,7 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
     for (table, _) in TABLES {
         assert_eq!(old[table], new[table], "{table} of the old generation, and of the new one");
     }
-    let model = fold(&deployment.topic("users.events").await);
+    let model = fold(&deployment.log().await);
     for api in [&api, &busy] {
         assert_eq!(api.all(100).await, model.page(&api.tenant));
     }

@@ -2,8 +2,7 @@
 
 use events_schema::{
     Timestamp,
-    personal::{AuthenticationProvider, Claims, Personal, encode},
-    user::{UserCreated, UserDeleted, UserEvent, UserUpdated},
+    personal::{AuthenticationProvider, Claims, Personal},
 };
 
 /// A user as the read model shows it.
@@ -62,18 +61,6 @@ impl Change {
         match self {
             Self::Created(_, personal) | Self::Updated(personal) => Some(personal),
             Self::Deleted => None,
-        }
-    }
-}
-
-impl From<Change> for UserEvent {
-    fn from(change: Change) -> Self {
-        match change {
-            Change::Created(created_at, personal) => {
-                Self::Created(UserCreated { created_at, personal: encode(personal) })
-            }
-            Change::Updated(personal) => Self::Updated(UserUpdated { personal: encode(personal) }),
-            Change::Deleted => Self::Deleted(UserDeleted {}),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A line of a credentials file.
 
-use super::{Fact, record, users::created_at};
+use super::{Content, Fact, users::created_at};
 use crate::shape::Object;
 use events_schema::{
-    EventType, TenantId, UserKey,
+    TenantId, UserKey,
     credential::{CredentialEvent, CredentialIssued},
 };
 use serde_json::Value;
@@ -38,8 +38,7 @@ pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<Fact, 
     let issued = CredentialIssued { created_at, ..issued(item)? };
     let (key, identity) = (UserKey { tenant: tenant.clone(), user }, (user, issued.credential.id));
     let event = CredentialEvent::Issued(Box::new(issued));
-    let record = record(key, EventType::CredentialIssued, None, event.data());
-    Ok(Fact { line: number, identity, record })
+    Ok(Fact { line: number, identity, key, content: Content::Credential(event.data()) })
 }
 
 fn issued(item: Value) -> Result<CredentialIssued, Refusal> {

@@ -1,8 +1,7 @@
 //! Many records on their way to the log at once, but not too many.
 
-use super::Fact;
 use crate::{
-    append::{AppendError, Log},
+    append::{AppendError, Log, Record},
     delivery::Delivery,
 };
 use anyhow::anyhow;
@@ -38,12 +37,12 @@ impl Feed {
     }
 
     /// Sends a record off; waits only while too many are on their way.
-    pub(super) async fn append(&mut self, fact: Fact) -> anyhow::Result<()> {
-        let (line, bytes) = (fact.line, fact.record.value.len());
+    pub(super) async fn append(&mut self, line: u64, record: Record) -> anyhow::Result<()> {
+        let bytes = record.value.len();
         while self.on_their_way.len() >= RECORDS || self.bytes > BYTES {
             self.settle_first().await?;
         }
-        let delivery = self.log.send(&fact.record, self.partitions).map_err(|error| failed(line, error))?;
+        let delivery = self.log.send(&record, self.partitions).map_err(|error| failed(line, error))?;
         self.bytes += bytes;
         self.on_their_way.push_back(Sent { line, bytes, delivery });
         Ok(())

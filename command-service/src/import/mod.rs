@@ -12,9 +12,13 @@ mod wait;
 
 pub use report::{BadLine, Progress, Report};
 
-use crate::append::{Log, Record};
+use crate::{
+    append::{Log, Record},
+    domain::user::Change,
+    sealing::{owner, seal},
+};
 use anyhow::Context as _;
-use events_schema::{Envelope, EventType, TenantId, UserKey, millis};
+use events_schema::{Envelope, EventType, TenantId, Timestamp, UserKey, millis, personal::Personal};
 use feed::Feed;
 use known::{Known, Recent};
 use lines::{Line, Lines};
@@ -22,9 +26,10 @@ use service_kit::{
     database::{self, Role},
     json::Refusal,
     kafka::{Topics, producer_config},
+    keys::{DataKey, Keys, Owner, SealError},
     settings::Settings,
 };
-use std::io::BufRead;
+use std::{collections::HashMap, io::BufRead, sync::Arc};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -51,7 +56,16 @@ struct Fact {
     line: u64,
     /// What tells it from every other: the user's id, and the credential's (of a user once more its own).
     identity: Identity,
-    record: Record,
+    key: UserKey,
+    content: Content,
+}
+
+/// What a fact says.
+enum Content {
+    /// A user comes into being.
+    User(Timestamp, Personal),
+    /// A credential was issued: the record's value.
+    Credential(Vec<u8>),
 }
 
 type Identity = (Uuid, Uuid);
@@ -78,18 +92,20 @@ pub async fn run(
     let mut lines = Lines::new(input, LONGEST);
     let (mut progress, mut recent) = (Progress::default(), Recent::default());
     let known = Known { pool: &pool, tenant, kind };
+    let keys = Keys::open(settings)?;
+    let id_secret = keys.id_secret().await?;
     loop {
         let mut bad = Vec::new();
-        let read =
-            facts(&mut lines, tenant, kind, &mut progress, &mut bad).context("the input can't be read")?;
+        let read = facts(&mut lines, tenant, kind, &id_secret, &mut progress, &mut bad)
+            .context("the input can't be read")?;
         let there = known.of(&read.facts).await.context("the read model can't be asked what it knows")?;
-        for fact in read.facts {
-            if there.contains(&fact.identity) || !recent.is_new(fact.identity) {
-                progress.already_there += 1;
-            } else {
-                feed.append(fact).await?;
-                progress.appended += 1;
-            }
+        let all = read.facts.len();
+        let is_new = |fact: &Fact| !there.contains(&fact.identity) && recent.is_new(fact.identity);
+        let new: Vec<Fact> = read.facts.into_iter().filter(is_new).collect();
+        progress.already_there += u64::try_from(all - new.len())?;
+        for (line, record) in records(&keys, new).await? {
+            feed.append(line, record).await?;
+            progress.appended += 1;
         }
         on_progress(&progress, &bad);
         if read.is_end {
@@ -130,6 +146,7 @@ fn facts(
     lines: &mut Lines<impl BufRead>,
     tenant: &TenantId,
     kind: Kind,
+    id_secret: &DataKey,
     progress: &mut Progress,
     bad: &mut Vec<BadLine>,
 ) -> std::io::Result<Batch> {
@@ -143,7 +160,7 @@ fn facts(
             continue;
         }
         progress.read += 1;
-        match fact(line, tenant, kind, number) {
+        match fact(line, tenant, kind, id_secret, number) {
             Ok(fact) => batch.facts.push(fact),
             Err(refusal) => progress.refuse(bad, number, reason(refusal)),
         }
@@ -152,10 +169,16 @@ fn facts(
     Ok(batch)
 }
 
-fn fact(line: Line<'_>, tenant: &TenantId, kind: Kind, number: u64) -> Result<Fact, Refusal> {
+fn fact(
+    line: Line<'_>,
+    tenant: &TenantId,
+    kind: Kind,
+    id_secret: &DataKey,
+    number: u64,
+) -> Result<Fact, Refusal> {
     match (line, kind) {
         (Line::TooLong, _) => Err(Refusal { path: String::new(), msg: "Longer than 256 KiB" }),
-        (Line::Text(text), Kind::Users) => users::fact(text, tenant, number),
+        (Line::Text(text), Kind::Users) => users::fact(text, tenant, id_secret, number),
         (Line::Text(text), Kind::Credentials) => credentials::fact(text, tenant, number),
     }
 }
@@ -168,8 +191,36 @@ fn reason(refusal: Refusal) -> String {
     }
 }
 
+/// The facts with the numbers of their lines, ready for the log. Keys of users are in the key store before.
+async fn records(keys: &Keys, facts: Vec<Fact>) -> anyhow::Result<Vec<(u64, Record)>> {
+    let is_user = |fact: &&Fact| matches!(fact.content, Content::User(..));
+    let owners: Vec<Owner> = facts.iter().filter(is_user).map(|fact| owner(&fact.key)).collect();
+    let ring = if owners.is_empty() { HashMap::new() } else { keys.made_for(&owners).await? };
+    let record = |Fact { line, key, content, .. }| {
+        let data_key = ring.get(&owner(&key)).map(Arc::as_ref);
+        sealed(key, content, data_key).map(|record| (line, record))
+    };
+    Ok(facts.into_iter().map(record).collect::<Result<_, SealError>>()?)
+}
+
+fn sealed(key: UserKey, content: Content, data_key: Option<&DataKey>) -> Result<Record, SealError> {
+    match content {
+        Content::Credential(value) => Ok(record(key, EventType::CredentialIssued, None, None, value)),
+        Content::User(created_at, personal) => {
+            let event = seal(&key, 1, Change::Created(created_at, personal), data_key)?;
+            Ok(record(key, event.event_type(), Some(1), data_key.map(DataKey::id), event.data()))
+        }
+    }
+}
+
 /// A record that no request asked for.
-fn record(key: UserKey, event_type: EventType, sequence: Option<u64>, value: Vec<u8>) -> Record {
+fn record(
+    key: UserKey,
+    event_type: EventType,
+    sequence: Option<u64>,
+    key_id: Option<Uuid>,
+    value: Vec<u8>,
+) -> Record {
     let envelope = Envelope {
         id: Uuid::now_v7(),
         event_type,
@@ -177,6 +228,7 @@ fn record(key: UserKey, event_type: EventType, sequence: Option<u64>, value: Vec
         user: key.user,
         tenant: key.tenant.clone(),
         sequence,
+        key_id,
         request_id: None,
         client_id: None,
         traceparent: None,

@@ -1,11 +1,16 @@
 use super::*;
+use events_schema::personal::{Binding, EncodedPersonal};
+use std::sync::LazyLock;
+
+/// Ids follow from it.
+static SECRET: LazyLock<DataKey> = LazyLock::new(|| DataKey::random().unwrap());
 
 const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
 
 fn read(kind: Kind, text: &str) -> (Vec<Fact>, Vec<BadLine>, Progress) {
     let (mut progress, mut bad, tenant) = (Progress::default(), Vec::new(), "acme".parse().unwrap());
-    let mut lines = Lines::new(text.as_bytes(), LONGEST);
-    let batch = facts(&mut lines, &tenant, kind, &mut progress, &mut bad).unwrap();
+    let (mut lines, secret) = (Lines::new(text.as_bytes(), LONGEST), &SECRET);
+    let batch = facts(&mut lines, &tenant, kind, secret, &mut progress, &mut bad).unwrap();
     assert!(batch.is_end);
     (batch.facts, bad, progress)
 }
@@ -24,8 +29,8 @@ fn taken(kind: Kind, line: &str) -> Fact {
     facts.remove(0)
 }
 
-fn header<'f>(fact: &'f Fact, name: &str) -> Option<&'f str> {
-    fact.record.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+fn header<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
+    record.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
 }
 
 #[test]
@@ -35,14 +40,29 @@ fn a_users_line_is_a_created_event() {
         USER.to_uppercase()
     );
     let fact = taken(Kind::Users, &line);
-    assert_eq!(fact.record.key.to_string(), format!("acme/{USER}"));
-    let value = String::from_utf8(fact.record.value.clone()).unwrap();
-    assert_eq!(value, r#"{"createdAt":"2020-08-25T06:46:09.510Z","personal":{"claims":{"a":1}}}"#);
-    assert_eq!(
-        (header(&fact, "ce_type"), header(&fact, "ce_sequence")),
-        (Some("user.created.v1"), Some("1"))
-    );
-    assert_eq!(header(&fact, "ce_requestid"), None);
+    let key = DataKey::random().unwrap();
+    let record = sealed(fact.key, fact.content, Some(&key)).unwrap();
+    assert_eq!(record.key.to_string(), format!("acme/{USER}"));
+    let value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+    assert_eq!(value["createdAt"], "2020-08-25T06:46:09.510Z");
+    assert_eq!(opened(&record, &key, &value), r#"{"claims":{"a":1}}"#);
+    let said = ["ce_type", "ce_sequence", "ce_keyid", "ce_requestid"].map(|name| header(&record, name));
+    assert_eq!(said, [Some("user.created.v1"), Some("1"), Some(key.id().to_string().as_str()), None]);
+}
+
+fn opened(record: &Record, key: &DataKey, value: &serde_json::Value) -> String {
+    let EncodedPersonal::Sealed(part) = serde_json::from_value(value["personal"].clone()).unwrap() else {
+        panic!("it is sealed")
+    };
+    let binding = Binding { key: &record.key, event_type: EventType::UserCreated, sequence: 1 };
+    let text = key.open(binding.associated_data().as_bytes(), &part.nonce.0, &part.ciphertext.0).unwrap();
+    String::from_utf8(text.to_vec()).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn without_a_key_nothing_is_written() {
+    let fact = taken(Kind::Users, "{}");
+    assert!(sealed(fact.key, fact.content, None).is_err());
 }
 
 #[test]
@@ -83,11 +103,12 @@ fn a_credentials_line_is_an_item_of_the_list() {
     let fact =
         taken(Kind::Credentials, &line(r#","createdAt":"2020-08-25T06:46:09Z","namespaces":{"a":["b"]}"#));
     assert_eq!(fact.identity, (USER.parse().unwrap(), id.parse().unwrap()));
+    let record = sealed(fact.key, fact.content, None).unwrap();
     assert_eq!(
-        (header(&fact, "ce_type"), header(&fact, "ce_sequence")),
+        (header(&record, "ce_type"), header(&record, "ce_sequence")),
         (Some("credential.issued.v1"), None)
     );
-    let value = String::from_utf8(fact.record.value).unwrap();
+    let value = String::from_utf8(record.value).unwrap();
     assert!(
         value.contains(r#""createdAt":"2020-08-25T06:46:09.000Z""#) && !value.contains("userId"),
         "{value}"

@@ -1,26 +1,29 @@
 //! A line of a users file.
 
-use super::{Fact, record};
-use crate::{domain::user::Change, ids, shape::Object, shown};
-use events_schema::{EventType, TenantId, Timestamp, UserKey, millis, personal::Personal, user::UserEvent};
-use service_kit::json::Refusal;
+use super::{Content, Fact};
+use crate::{ids, shape::Object, shown};
+use events_schema::{TenantId, Timestamp, UserKey, millis, personal::Personal};
+use service_kit::{json::Refusal, keys::DataKey};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Reads a line: `{id?, createdAt?, claims?, authenticationProvider?}`.
-pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<Fact, Refusal> {
+pub(super) fn fact(
+    line: &[u8],
+    tenant: &TenantId,
+    id_secret: &DataKey,
+    number: u64,
+) -> Result<Fact, Refusal> {
     let mut object = Object::parse(line, &["id", "createdAt", "claims", "authenticationProvider"])?;
     let (given, created_at) = (object.id("id")?, created_at(&mut object)?);
     let claims = object.claims()?.unwrap_or_default();
     let personal = Personal { claims, authentication_provider: object.link()? };
-    let user = given.unwrap_or_else(|| ids::of_content(tenant, created_at, &personal));
+    let user = given.unwrap_or_else(|| ids::of_content(id_secret, tenant, created_at, &personal));
     let too_long =
         |_| Refusal { path: String::new(), msg: "The user is larger than 257 KiB as it is printed" };
     shown::print(user, &personal).map_err(too_long)?;
     let key = UserKey { tenant: tenant.clone(), user };
     let created_at = created_at.unwrap_or_else(|| millis(OffsetDateTime::now_utc()));
-    let event = UserEvent::from(Change::Created(created_at, personal));
-    let record = record(key, EventType::UserCreated, Some(1), event.data());
-    Ok(Fact { line: number, identity: (user, user), record })
+    Ok(Fact { line: number, identity: (user, user), key, content: Content::User(created_at, personal) })
 }
 
 /// `createdAt`, if it is given, cut to milliseconds.

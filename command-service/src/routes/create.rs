@@ -8,7 +8,7 @@ use crate::{
     },
     headers, ids,
     open_end::OpenEnd,
-    problems,
+    problems, sealing,
     shape::Object,
     write::{Failure, Write, Writer, Written},
 };
@@ -17,7 +17,7 @@ use actix_web::{
     http::StatusCode,
     web::{Bytes, Data, Payload},
 };
-use events_schema::{UserKey, analytics::Operation, creation_digest, millis, personal::Personal};
+use events_schema::{UserKey, analytics::Operation, millis, personal::Personal};
 use service_kit::{
     analytics,
     auth::Scope,
@@ -77,7 +77,7 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
     let tenant = call.context.tenant.clone();
     // Of a random id nothing can be known.
     let (user, known) = match &idempotency_key {
-        Some(key) => (ids::of_key(&tenant, key), None),
+        Some(key) => (ids::of_key(&*writer.keys.id_secret().await?, &tenant, key), None),
         None => (Uuid::new_v4(), Some(User::Unknown)),
     };
     let key = UserKey { tenant, user };
@@ -123,7 +123,7 @@ async fn refused(
         Refusal::PreconditionFailed => return Err(Problem::internal()),
     }
     let made = writer.states.made(&write.key).await?.ok_or_else(problems::deleted_since)?;
-    if !is_of(&write.command, &made.digest) {
+    if !is_of(writer, write, &made.digest).await? {
         return Err(problems::another_body());
     }
     let found = Answer::found(made.version, made.body);
@@ -135,6 +135,8 @@ async fn refused(
 }
 
 /// Whether a create is of the body that has that digest.
-fn is_of(command: &Command, digest: &[u8]) -> bool {
-    matches!(command, Command::Create { personal, .. } if creation_digest(personal) == *digest)
+async fn is_of(writer: &Writer, write: &Write, digest: &[u8]) -> Result<bool, Problem> {
+    let key = writer.keys.of(&sealing::owner(&write.key)).await?;
+    let Command::Create { personal, .. } = &write.command else { return Ok(false) };
+    Ok(sealing::is_of(personal, digest, key.as_deref()))
 }

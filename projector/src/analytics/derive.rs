@@ -1,12 +1,14 @@
 //! From an accepted domain event to the SUCCESS of the request that asked for it. Pure.
 
+use crate::{fold::user::Fact, opening::open};
 use events_schema::{
-    UserRecord,
+    EventType, UserRecord,
     analytics::{AnalyticEvent, CATEGORY, Level, Operation, Phase, VERSION},
-    personal::{self, EncodedPersonal},
+    personal::Personal,
     user::UserEvent,
 };
 use serde_json::{Map, Value, json};
+use service_kit::keys::KeyRing;
 use uuid::{Uuid, uuid};
 
 /// Fixed for ever: a domain event has one SUCCESS with one id, whoever derives it and how often.
@@ -15,9 +17,9 @@ const NAMESPACE: Uuid = uuid!("5b1f3c9e-0c43-4b5c-9a54-7d0f6f2f1d6a");
 /// The SUCCESS of a change; none where no request asked for it, as in an import.
 ///
 /// `timestamp` is the domain event's own time, when the change was made: the time of deriving would put a change that was made
-/// during an outage hours off. It is never before that of the START.
-pub(super) fn success(record: UserRecord, level: Level) -> Option<AnalyticEvent> {
-    let request_id = record.request_id?;
+/// during an outage hours off. It is never before that of the START. `keys` are needed for the full level alone.
+pub(super) fn success(record: UserRecord, level: Level, keys: &KeyRing) -> Option<AnalyticEvent> {
+    let request_id = record.request_id.clone()?;
     let operation = match &record.event {
         UserEvent::Created(_) => Operation::Create,
         UserEvent::Updated(_) => Operation::Update,
@@ -29,36 +31,33 @@ pub(super) fn success(record: UserRecord, level: Level) -> Option<AnalyticEvent>
         category: CATEGORY.to_owned(),
         request_id,
         request_ip: None,
-        tenant_id: record.key.tenant,
-        client_id: record.client_id,
+        tenant_id: record.key.tenant.clone(),
+        client_id: record.client_id.clone(),
         timestamp: record.time,
         version: VERSION.to_owned(),
-        data: data(record.key.user, record.event, level),
+        data: data(record, level, keys),
     })
 }
 
-fn data(user: Uuid, event: UserEvent, level: Level) -> Option<Map<String, Value>> {
+fn data(record: UserRecord, level: Level, keys: &KeyRing) -> Option<Map<String, Value>> {
     if level == Level::Metadata {
         return None;
     }
+    let user = record.key.user;
     let mut data = Map::from_iter([("id".to_owned(), json!(user))]);
-    let encoded = match event {
-        UserEvent::Created(created) => created.personal,
-        UserEvent::Updated(updated) => updated.personal,
-        UserEvent::Deleted(_) => {
-            data.insert("deleted".to_owned(), true.into());
-            return Some(data);
-        }
-    };
-    if level == Level::Full {
-        data.insert("user".to_owned(), body(user, encoded));
+    if record.event.event_type() == EventType::UserDeleted {
+        data.insert("deleted".to_owned(), true.into());
+    } else if level == Level::Full
+        // Of a user that was deleted meanwhile no more is said than that it was.
+        && let Ok(Fact::Created(_, written) | Fact::Updated(written)) = open(record, keys)
+    {
+        data.insert("user".to_owned(), body(user, written.personal));
     }
     Some(data)
 }
 
 /// The user as the API shows it.
-fn body(user: Uuid, encoded: EncodedPersonal) -> Value {
-    let personal = personal::decode(encoded);
+fn body(user: Uuid, personal: Personal) -> Value {
     let mut body =
         Map::from_iter([("id".to_owned(), json!(user)), ("claims".to_owned(), personal.claims.into())]);
     if let Some(link) = personal.authentication_provider {
@@ -72,18 +71,15 @@ mod tests {
     use super::*;
     use events_schema::{
         UserKey,
-        personal::Personal,
+        personal::EncodedPersonal,
         user::{UserCreated, UserDeleted, UserUpdated},
     };
 
     const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
 
     fn personal() -> EncodedPersonal {
-        let personal: Personal = serde_json::from_value(
-            json!({"claims": {"b": 1, "a": 2}, "authenticationProvider": {"subjectId": "s"}}),
-        )
-        .unwrap();
-        personal::encode(personal)
+        let personal = json!({"claims": {"b": 1, "a": 2}, "authenticationProvider": {"subjectId": "s"}});
+        EncodedPersonal::Plain(serde_json::from_value(personal).unwrap())
     }
 
     fn record(event: UserEvent) -> UserRecord {
@@ -91,6 +87,7 @@ mod tests {
             id: Uuid::from_u128(7),
             key: format!("acme/{USER}").parse::<UserKey>().unwrap(),
             sequence: 1,
+            key_id: None,
             time: "2026-01-02T03:04:05.678Z".parse().unwrap(),
             request_id: Some("r-1".to_owned()),
             client_id: Some("c-1".to_owned()),
@@ -113,21 +110,21 @@ mod tests {
 
     #[track_caller]
     fn says(record: UserRecord, level: Level, event_type: &str, data: Value) {
-        let event = success(record, level).unwrap();
+        let event = success(record, level, &KeyRing::new()).unwrap();
         assert_eq!(event.event_type, event_type);
         assert_eq!(json!(event.data), data);
     }
 
     #[test]
     fn the_envelope_is_that_of_the_request() {
-        let event = success(updated(), Level::NonSensitive).unwrap();
+        let event = success(updated(), Level::NonSensitive, &KeyRing::new()).unwrap();
         let wanted = json!({
             "id": Uuid::new_v5(&NAMESPACE, Uuid::from_u128(7).as_bytes()), "type": "USER_UPDATE_SUCCESS", "category": "user",
             "requestId": "r-1", "tenantId": "acme", "clientId": "c-1", "timestamp": "2026-01-02T03:04:05.678Z",
             "version": "1", "data": {"id": USER},
         });
         assert_eq!(json!(event), wanted);
-        assert_eq!(event, success(updated(), Level::NonSensitive).unwrap());
+        assert_eq!(event, success(updated(), Level::NonSensitive, &KeyRing::new()).unwrap());
     }
 
     #[test]
@@ -149,6 +146,6 @@ mod tests {
 
     #[test]
     fn an_import_gives_none() {
-        assert_eq!(success(UserRecord { request_id: None, ..created() }, Level::Full), None);
+        assert_eq!(success(UserRecord { request_id: None, ..created() }, Level::Full, &KeyRing::new()), None);
     }
 }

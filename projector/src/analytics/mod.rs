@@ -19,6 +19,7 @@ use self::{
 use anyhow::Context as _;
 use service_kit::{
     database::{self, Role},
+    keys::Keys,
     progress::Progress,
     settings::Settings,
 };
@@ -61,7 +62,8 @@ pub fn start(settings: &Settings) -> anyhow::Result<Running> {
     let pool = database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?;
     let configs = Configs::new(settings)?;
     metrics::show();
-    let outcomes = Outcomes::new(pool.clone(), Progress::start(pool), Handle::current());
+    let keys = Keys::open(settings)?;
+    let outcomes = Outcomes::new(pool.clone(), Progress::start(pool), keys, Handle::current());
     let (stop, stopped) = channel();
     let (end, ended) = oneshot::channel();
     let run = move || {

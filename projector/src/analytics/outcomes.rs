@@ -1,6 +1,13 @@
 //! What became of the events: asked of the live generation, once it has folded them.
 
-use service_kit::{database::answered, position::Position, progress::Progress};
+use crate::opening::owner;
+use events_schema::UserKey;
+use service_kit::{
+    database::answered,
+    keys::{KeyRing, Keys, KeysError},
+    position::Position,
+    progress::Progress,
+};
 use sqlx::PgPool;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -33,12 +40,18 @@ const ASK: &str = "SELECT span.partition, \
 pub(super) struct Outcomes {
     pool: PgPool,
     progress: Progress,
+    keys: Keys,
     runtime: Handle,
 }
 
 impl Outcomes {
-    pub(super) fn new(pool: PgPool, progress: Progress, runtime: Handle) -> Self {
-        Self { pool, progress, runtime }
+    pub(super) fn new(pool: PgPool, progress: Progress, keys: Keys, runtime: Handle) -> Self {
+        Self { pool, progress, keys, runtime }
+    }
+
+    /// The key of a user, if it is still there.
+    pub(super) fn keys_of(&self, key: &UserKey) -> Result<KeyRing, KeysError> {
+        self.runtime.block_on(self.keys.of_all(&[owner(key)]))
     }
 
     /// The offsets without effect, for each partition whose span is folded by now or within half a second.

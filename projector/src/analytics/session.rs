@@ -9,7 +9,7 @@ use super::{
     transaction::Transactions,
 };
 use anyhow::Context as _;
-use events_schema::{analytics::Level, decode_user};
+use events_schema::{UserRecord, analytics::Level, decode_user};
 use rdkafka::{
     ClientConfig, Message, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -19,6 +19,7 @@ use rdkafka::{
 };
 use service_kit::{
     kafka::{self, Topics},
+    keys::KeyRing,
     settings::Settings,
 };
 use std::{
@@ -118,7 +119,7 @@ impl<'a> Session<'a> {
         let mut is_idle = self.pending.is_empty();
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             let candidate = match self.consumer.poll(left) {
-                Some(Ok(message)) => Some((message.partition(), candidate(&message, self.configs.level))),
+                Some(Ok(message)) => Some((message.partition(), self.candidate(&message)?)),
                 Some(Err(error)) => passing(error).map(|()| None)?,
                 None => None,
             };
@@ -147,6 +148,21 @@ impl<'a> Session<'a> {
             self.transactions = Some(Transactions::start(producer, group, *first, source, target)?);
         }
         Ok(())
+    }
+
+    /// A record that is no fact has no SUCCESS: the projector parks or skips it.
+    fn candidate(&self, message: &BorrowedMessage<'_>) -> anyhow::Result<Candidate> {
+        let level = self.configs.level;
+        let derive = |record: UserRecord| {
+            let keys = match level {
+                Level::Full => self.outcomes.keys_of(&record.key)?,
+                Level::Metadata | Level::NonSensitive => KeyRing::new(),
+            };
+            anyhow::Ok(derive::success(record, level, &keys))
+        };
+        let success = decode(message).map(derive).transpose()?.flatten();
+        let data = if level == Level::Full { message.payload_len() } else { 0 };
+        Ok(Candidate { offset: message.offset(), success, bytes: SMALL + data })
     }
 
     /// Commits what is ripe and folded.
@@ -199,14 +215,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// A record that is no fact has no SUCCESS: the projector parks or skips it.
-fn candidate(message: &BorrowedMessage<'_>, level: Level) -> Candidate {
-    let success = decode(message).and_then(|record| derive::success(record, level));
-    let data = if level == Level::Full { message.payload_len() } else { 0 };
-    Candidate { offset: message.offset(), success, bytes: SMALL + data }
-}
-
-fn decode(message: &BorrowedMessage<'_>) -> Option<events_schema::UserRecord> {
+fn decode(message: &BorrowedMessage<'_>) -> Option<UserRecord> {
     let headers: Vec<(&str, &[u8])> =
         message.headers()?.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect();
     // Imports are many and large: they need not be read to be passed over.

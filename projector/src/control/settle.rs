@@ -11,6 +11,7 @@ use crate::{
     record::{Fact, Record, Topic},
     state::{End, Stop},
     store::{
+        erase::Cached,
         postgres::{self, Store},
         queue::{Settlement, sort},
         redis::{Cache, keys},
@@ -91,7 +92,8 @@ pub(crate) async fn settle(
         let settlement = fold(batch, states, standing);
         let from = cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
         stop.unless(tokio::time::sleep_until(from.into())).await?;
-        match answered(ANSWER, store.settle(Some(request), &settlement, epochs)).await {
+        let cached = if seen.is_some() { Cached::Marked } else { Cached::Unknown };
+        match answered(ANSWER, store.settle(Some(request), &settlement, epochs, cached)).await {
             Ok(true) => {
                 cache.write_behind(settlement.effects, standing.partition, standing.at, seen.as_ref());
                 return Ok(Ok(true));

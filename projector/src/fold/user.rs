@@ -1,10 +1,7 @@
 //! A user's facts: the one rule by which the log decides.
 
-use events_schema::{
-    Timestamp, creation_digest,
-    personal::{self, Personal},
-    user::UserEvent,
-};
+use events_schema::{EventType, Timestamp, personal::Personal};
+use uuid::Uuid;
 
 /// What the fold knows of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +15,16 @@ pub enum State {
     Deleted(u64),
 }
 
+impl State {
+    /// The version; 0 where there is none.
+    pub fn version(self) -> u64 {
+        match self {
+            Self::Unknown => 0,
+            Self::Present(version) | Self::Deleted(version) => version,
+        }
+    }
+}
+
 /// Why a fact has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
@@ -29,6 +36,26 @@ pub enum Rejection {
     Poison(&'static str),
 }
 
+/// A fact whose personal part is opened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// The user came into being.
+    Created(Creation, Written),
+    /// Claims and link were replaced.
+    Updated(Written),
+    /// The user was deleted.
+    Deleted,
+}
+
+/// What a fact says of the person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// Claims and link.
+    pub personal: Personal,
+    /// The key under which the fact is sealed; none where it is older than keys.
+    pub key_id: Option<Uuid>,
+}
+
 /// What the facts of a batch change about one user.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -36,8 +63,8 @@ pub enum Change {
     Write {
         /// Set where the user came into being in this batch.
         created: Option<Creation>,
-        /// Claims and link.
-        personal: Personal,
+        /// Claims and link, with the key of the last fact.
+        written: Written,
     },
     /// The user goes, with everything known about them.
     Delete {
@@ -51,7 +78,7 @@ pub enum Change {
 pub struct Creation {
     /// The place in the order of pages.
     pub at: Timestamp,
-    /// By which a repeated create is told from another one.
+    /// By which a repeated create is told from another one; it says nothing to who has not got the user's key.
     pub digest: [u8; 32],
 }
 
@@ -74,28 +101,30 @@ impl User {
     ///
     /// # Errors
     /// Why the fact has no effect; nothing has changed then.
-    pub fn apply(&mut self, sequence: u64, time: Timestamp, event: UserEvent) -> Result<(), Rejection> {
-        self.admit(sequence, &event)?;
-        (self.state, self.change) = match event {
-            UserEvent::Created(data) => {
-                let personal = personal::decode(data.personal);
-                let created = Some(Creation { at: data.created_at, digest: creation_digest(&personal) });
-                (State::Present(sequence), Some(Change::Write { created, personal }))
+    pub fn apply(&mut self, sequence: u64, time: Timestamp, fact: Fact) -> Result<(), Rejection> {
+        self.admit(sequence, fact.event_type())?;
+        (self.state, self.change) = match fact {
+            Fact::Created(creation, written) => {
+                (State::Present(sequence), Some(Change::Write { created: Some(creation), written }))
             }
-            UserEvent::Updated(data) => {
+            Fact::Updated(written) => {
                 let created = match self.change.take() {
                     Some(Change::Write { created, .. }) => created,
                     Some(Change::Delete { .. }) | None => None,
                 };
-                let personal = personal::decode(data.personal);
-                (State::Present(sequence), Some(Change::Write { created, personal }))
+                (State::Present(sequence), Some(Change::Write { created, written }))
             }
-            UserEvent::Deleted(_) => (State::Deleted(sequence), Some(Change::Delete { at: time })),
+            Fact::Deleted => (State::Deleted(sequence), Some(Change::Delete { at: time })),
         };
         Ok(())
     }
 
-    fn admit(&self, sequence: u64, event: &UserEvent) -> Result<(), Rejection> {
+    /// Whether a fact of that type would be accepted: asked before its personal part is opened, since that of a fact without effect need
+    /// not be one that anybody can open.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn admit(&self, sequence: u64, event_type: EventType) -> Result<(), Rejection> {
         let version = match self.state {
             State::Deleted(_) => return Err(Rejection::Deleted),
             State::Unknown => 0,
@@ -107,13 +136,22 @@ impl User {
         if sequence != version + 1 {
             return Err(Rejection::Poison("gap: an event before it is missing"));
         }
-        match (event, version) {
-            (UserEvent::Created(_), 0) => Ok(()),
-            (UserEvent::Created(_), _) => Err(Rejection::Poison("created, but the user is there")),
-            (UserEvent::Updated(_) | UserEvent::Deleted(_), 0) => {
-                Err(Rejection::Poison("the first event is not the user's creation"))
-            }
-            (UserEvent::Updated(_) | UserEvent::Deleted(_), _) => Ok(()),
+        match (event_type == EventType::UserCreated, version) {
+            (true, 0) => Ok(()),
+            (true, _) => Err(Rejection::Poison("created, but the user is there")),
+            (false, 0) => Err(Rejection::Poison("the first event is not the user's creation")),
+            (false, _) => Ok(()),
+        }
+    }
+}
+
+impl Fact {
+    /// The type under which it was written.
+    pub fn event_type(&self) -> EventType {
+        match self {
+            Self::Created(..) => EventType::UserCreated,
+            Self::Updated(_) => EventType::UserUpdated,
+            Self::Deleted => EventType::UserDeleted,
         }
     }
 }
@@ -121,23 +159,22 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use events_schema::user::{UserCreated, UserDeleted, UserUpdated};
     use proptest::prelude::*;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_unix_millis(ms).unwrap()
     }
 
-    fn personal(n: u8) -> personal::EncodedPersonal {
+    fn written(n: u8) -> Written {
         let claims = serde_json::json!({ "n": n }).as_object().cloned().unwrap();
-        personal::encode(Personal { claims, authentication_provider: None })
+        Written { personal: Personal { claims, authentication_provider: None }, key_id: None }
     }
 
-    fn event(kind: u8, n: u8) -> UserEvent {
+    fn fact(kind: u8, n: u8) -> Fact {
         match kind {
-            0 => UserEvent::Created(UserCreated { created_at: at(i64::from(n)), personal: personal(n) }),
-            1 => UserEvent::Deleted(UserDeleted {}),
-            _ => UserEvent::Updated(UserUpdated { personal: personal(n) }),
+            0 => Fact::Created(Creation { at: at(i64::from(n)), digest: [n; 32] }, written(n)),
+            1 => Fact::Deleted,
+            _ => Fact::Updated(written(n)),
         }
     }
 
@@ -146,18 +183,18 @@ mod tests {
     struct Row {
         state: State,
         created: Option<Creation>,
-        personal: Option<Personal>,
+        written: Option<Written>,
     }
 
     impl Row {
         fn write(&mut self, user: User) {
             self.state = user.state;
             match user.change {
-                Some(Change::Write { created, personal }) => {
+                Some(Change::Write { created, written }) => {
                     self.created = created.or(self.created.take());
-                    self.personal = Some(personal);
+                    self.written = Some(written);
                 }
-                Some(Change::Delete { .. }) => (self.created, self.personal) = (None, None),
+                Some(Change::Delete { .. }) => (self.created, self.written) = (None, None),
                 None => {}
             }
         }
@@ -170,7 +207,7 @@ mod tests {
         for events in log.chunks(batch) {
             let mut user = User::new(row.state);
             for (sequence, kind, n) in events {
-                verdicts.push(user.apply(*sequence, at(0), event(*kind, *n)));
+                verdicts.push(user.apply(*sequence, at(0), fact(*kind, *n)));
             }
             row.write(user);
         }

@@ -9,9 +9,12 @@ use crate::{
     },
     fence::{Checkpoint, Epochs},
     record::{Partition, Record, Topic},
-    store::postgres::{self, Announce, Store},
+    store::{
+        erase::Cached,
+        postgres::{self, Announce, Store},
+    },
 };
-use service_kit::settings::Settings;
+use service_kit::{keys::Keys, settings::Settings};
 use sqlx::PgPool;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::Receiver;
@@ -39,12 +42,13 @@ impl<'s> Builder<'s> {
         pool: PgPool,
         generation: i32,
         partitions: &[Partition],
+        keys: Keys,
     ) -> anyhow::Result<Self> {
         let mut epochs = Epochs::default();
         let taken = epochs.take_over(&pool, generation, partitions).await?;
         let at = offsets(&taken.checkpoints);
         let count = u32::try_from(partitions.len() / Topic::ALL.len())?;
-        let store = Store::new(pool, generation, Announce::No);
+        let store = Store::new(pool, generation, Announce::No, keys);
         let discarded = Discarded::load(&store.pool, generation, &at).await?;
         let one_by_one = Vector::new();
         Ok(Self { settings, partitions: count, store, epochs, discarded, one_by_one, at, records: 0 })
@@ -110,8 +114,11 @@ impl<'s> Builder<'s> {
             let standing =
                 Standing { partition, at: self.next((Topic::Users, partition)), partitions: self.partitions };
             let settlement = settle::fold(batch, states, standing);
-            let settled =
-                self.store.settle(None, &settlement, &self.epochs).await.map_err(|error| refusal(&error))?;
+            let settled = self
+                .store
+                .settle(None, &settlement, &self.epochs, Cached::Marked)
+                .await
+                .map_err(|error| refusal(&error))?;
             anyhow::ensure!(settled, "another rebuild has taken the new generation over");
         }
         self.discarded = all;
@@ -139,8 +146,8 @@ impl<'s> Builder<'s> {
         let records = u64::try_from(batch.len())?;
         let spare = self.is_one_by_one().then(|| batch.clone());
         let states = self.store.load(&batch).await?;
-        let effects = batch.fold(states);
-        match self.store.commit(&effects, &self.epochs).await {
+        let mut effects = batch.fold(states);
+        match self.store.commit(&mut effects, &self.epochs, Cached::Marked).await {
             Ok(()) => {}
             Err(error) if postgres::is_data_refused(&error) => {
                 if let Some(alone) = spare.and_then(|batch| batch.poisoned(REFUSED)) {

@@ -9,9 +9,9 @@ use super::{
     schema,
     source::Source,
 };
-use crate::{fence, log_identity, migrate, record::Topic, store::postgres};
+use crate::{fence, log_identity, migrate, opening::NO_KEY, record::Topic, store::postgres};
 use anyhow::Context as _;
-use service_kit::settings::Settings;
+use service_kit::{keys::Keys, settings::Settings};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool};
 use std::time::Instant;
 
@@ -58,6 +58,8 @@ pub struct RebuildReport {
     pub retired: i32,
     /// Records folded.
     pub records: u64,
+    /// Users that are parked there because their key is missing though nothing says that they were deleted.
+    pub keyless: i64,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -85,15 +87,24 @@ pub async fn rebuild(
         check_end(&pool, &source).await?;
     }
     let generation = begin(&pool, &source).await?;
-    let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions).await?;
+    let keys = Keys::open(settings)?;
+    let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions, keys).await?;
     let retired = build(&pool, &mut builder, &source, &mut progress).await?;
     drop_older(&pool, retired).await;
     if let Err(error) = forget(settings, retired).await {
         tracing::warn!(error = format!("{error:#}"), "bodies of the retired generation are left in Redis");
     }
     guard.close().await?;
-    let records = builder.records;
-    Ok(RebuildReport { generation, retired, records, seconds: started.elapsed().as_secs_f64() })
+    let (records, keyless) = (builder.records, keyless(&pool).await?);
+    Ok(RebuildReport { generation, retired, records, keyless, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// How many users of the live generation can't be read for want of their key.
+async fn keyless(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(DISTINCT (tenant_id, user_id)) FROM live.dead_letters WHERE reason = $1")
+        .bind(NO_KEY)
+        .fetch_one(pool)
+        .await
 }
 
 /// The live generation must not be ahead of the log: what it has folded could never be folded again.

@@ -33,6 +33,16 @@ CREATE TABLE IF NOT EXISTS rollcall.discarded (
     PRIMARY KEY (log_epoch, topic, partition, log_offset)
 );
 
+-- Steps of erasures that no transaction of the read model reaches: a key in another database, a body in a cache that did not answer. Worked
+-- off by the projectors; a delete is answered 204 once there is none of its user.
+CREATE TABLE IF NOT EXISTS rollcall.erasures (
+    tenant_id text COLLATE "C" NOT NULL,
+    user_id uuid NOT NULL,
+    step text NOT NULL CHECK (step IN ('key', 'cache')),
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, user_id, step)
+);
+
 -- Columns that came later. Asked for first: even an ALTER without effect waits for everybody who reads.
 DO $$
 DECLARE g int;
@@ -46,6 +56,17 @@ BEGIN
             WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'record_time');
         EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN raw_headers jsonb, ADD COLUMN record_time timestamptz', g);
         IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
+            EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
+        END IF;
+    END LOOP;
+    FOR g IN SELECT id FROM rollcall.generations LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.users', g)) AND attname = 'key_id');
+        EXECUTE format('ALTER TABLE generation_%s.users ADD COLUMN key_id uuid', g);
+        EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN sequence bigint', g);
+        EXECUTE format('ALTER TABLE generation_%s.users ALTER COLUMN claims SET STATISTICS 0, ALTER COLUMN body SET STATISTICS 0, '
+            'ALTER COLUMN subject_id SET STATISTICS 0, ALTER COLUMN provider_url SET STATISTICS 0', g);
+        IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
+            EXECUTE format('CREATE OR REPLACE VIEW live.users AS SELECT * FROM generation_%s.users', g);
             EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
         END IF;
     END LOOP;

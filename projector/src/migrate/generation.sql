@@ -14,8 +14,13 @@ CREATE TABLE {g}.users (
     creation_digest bytea NOT NULL,
     log_partition int NOT NULL,
     log_offset bigint NOT NULL,
+    -- The key under which the last event is sealed.
+    key_id uuid,
     PRIMARY KEY (tenant_id, id)
 );
+-- Samples of these would be copies of what people say of themselves, in a table that no delete reaches.
+ALTER TABLE {g}.users ALTER COLUMN claims SET STATISTICS 0, ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN subject_id SET STATISTICS 0,
+    ALTER COLUMN provider_url SET STATISTICS 0, ALTER COLUMN creation_digest SET STATISTICS 0;
 
 CREATE TABLE {g}.tombstones (
     tenant_id text COLLATE "C" NOT NULL,
@@ -61,6 +66,10 @@ CREATE TABLE {g}.dead_letters (
     parked_at timestamptz NOT NULL DEFAULT now(),
     raw_headers jsonb,
     record_time timestamptz,
+    -- The version that a fact would give its user.
+    sequence bigint,
     UNIQUE (topic, partition, log_offset)
 );
+ALTER TABLE {g}.dead_letters ALTER COLUMN key SET STATISTICS 0, ALTER COLUMN value SET STATISTICS 0, ALTER COLUMN headers SET STATISTICS 0,
+    ALTER COLUMN raw_headers SET STATISTICS 0;
 CREATE INDEX dead_letters_owner ON {g}.dead_letters (tenant_id, user_id);

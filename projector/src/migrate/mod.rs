@@ -8,6 +8,7 @@ use crate::{
 use service_kit::{
     database::{self, Role},
     kafka,
+    keys::Keys,
     settings::Settings,
 };
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, raw_sql};
@@ -34,7 +35,8 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     let migrated = schema(&pool, partitions, &log).await;
     pool.close().await;
-    migrated
+    migrated?;
+    Keys::open(settings)?.migrate().await
 }
 
 async fn schema(pool: &PgPool, partitions: u32, log: &Ids) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! The two stores that the projector writes.
 
+pub(crate) mod erase;
 pub mod link;
 pub mod postgres;
 pub(crate) mod queue;

@@ -7,12 +7,15 @@ use crate::{
     fence::{Epochs, FENCED},
     fold::{credential, user::State},
     generation, metrics,
+    opening::NO_KEY,
+    queue::Queue,
     record::Topic,
 };
 use anyhow::Context as _;
 use events_schema::{UserKey, credential::Credential, millis};
 use service_kit::{
     database::{self, Role},
+    keys::Keys,
     settings::Settings,
 };
 use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row as _, postgres::PgArguments, query::Query, types::Uuid};
@@ -57,18 +60,22 @@ pub struct Store {
     pub pool: PgPool,
     /// The generation.
     pub generation: i32,
-    announce: Announce,
+    pub(super) announce: Announce,
+    /// Under which what is personal in events is sealed.
+    pub keys: Keys,
     pub(super) sql: Arc<Statements>,
 }
 
 pub(super) struct Statements {
     load_users: String,
+    load_queues: String,
     load_credentials: String,
     commit: String,
     load_bodies: String,
     pub(super) load_queue: String,
     pub(super) settle: String,
     pub(super) reasons: String,
+    pub(super) restore: String,
 }
 
 /// What the cache holds of a user, as it stands in the read model.
@@ -90,23 +97,28 @@ impl Cached {
     }
 }
 
+/// Whose, where, which version it would give, whether it waits for a key.
+type QueueColumns = (String, Uuid, i32, i64, Option<i64>, bool);
+
 /// Which of those asked for, creation, status, body, offset of the last fact.
 type CredentialColumns = (i64, OffsetDateTime, Option<String>, Option<String>, i64);
 
 impl Store {
     /// The statements on a generation.
-    pub fn new(pool: PgPool, generation: i32, announce: Announce) -> Self {
+    pub fn new(pool: PgPool, generation: i32, announce: Announce, keys: Keys) -> Self {
         let on = |sql: &str| sql.replace("{g}", &generation::schema(generation));
         let sql = Arc::new(Statements {
             load_users: on(sql::LOAD_USERS),
+            load_queues: on(sql::LOAD_QUEUES),
             load_credentials: on(sql::LOAD_CREDENTIALS),
             commit: on(sql::COMMIT),
             load_bodies: on(sql::LOAD_BODIES),
             load_queue: on(sql::LOAD_QUEUE),
             settle: on(sql::SETTLE),
             reasons: on(sql::REASONS),
+            restore: on(sql::RESTORE),
         });
-        Self { pool, generation, announce, sql }
+        Self { pool, generation, announce, keys, sql }
     }
 
     /// The states that a batch folds on.
@@ -114,18 +126,29 @@ impl Store {
     /// # Errors
     /// Postgres can't be asked.
     pub async fn load(&self, batch: &Batch) -> anyhow::Result<States> {
+        let owners = batch.owners();
+        let keys = async { self.keys.of_all(&owners).await.map_err(anyhow::Error::from) };
+        let (mut states, keys) = tokio::try_join!(self.load_rows(batch), keys)?;
+        states.keys = keys;
+        Ok(states)
+    }
+
+    async fn load_rows(&self, batch: &Batch) -> anyhow::Result<States> {
         let mut states = States::default();
         let users: Vec<_> = batch.users().into_iter().cloned().collect();
         let credentials: Vec<_> =
             batch.credentials().into_iter().map(|(key, id)| (key.clone(), id)).collect();
         self.load_credentials(&credentials, &mut states).await?;
-        self.load_users(&users, &mut states).await?;
+        let parked = self.load_users(&users, &mut states).await?;
+        self.load_queues(&parked, &mut states).await?;
         Ok(states)
     }
 
-    async fn load_users(&self, keys: &[UserKey], states: &mut States) -> anyhow::Result<()> {
+    /// Says which of the users are parked.
+    async fn load_users(&self, keys: &[UserKey], states: &mut States) -> anyhow::Result<Vec<UserKey>> {
+        let mut all_parked = Vec::new();
         if keys.is_empty() {
-            return Ok(());
+            return Ok(all_parked);
         }
         let rows: Vec<(i64, Option<i64>, Option<i64>, bool)> =
             sqlx::query_as(AssertSqlSafe(self.sql.load_users.as_str()))
@@ -141,9 +164,26 @@ impl Store {
                 (None, None) => State::Unknown,
             };
             states.users.insert(key.clone(), state);
-            if parked {
-                states.parked.insert(key.clone());
-            }
+            all_parked.extend(parked.then(|| key.clone()));
+        }
+        Ok(all_parked)
+    }
+
+    async fn load_queues(&self, parked: &[UserKey], states: &mut States) -> anyhow::Result<()> {
+        if parked.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<QueueColumns> = sqlx::query_as(AssertSqlSafe(self.sql.load_queues.as_str()))
+            .bind(parked.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
+            .bind(parked.iter().map(|key| key.user).collect::<Vec<_>>())
+            .bind(NO_KEY)
+            .fetch_all(&self.pool)
+            .await?;
+        for (tenant, user, partition, offset, sequence, is_for_key) in rows {
+            let key = UserKey { tenant: tenant.parse()?, user };
+            let version = states.users.get(&key).map_or(0, |state| state.version());
+            let queue = states.parked.entry(key).or_insert_with(|| Queue::new(version, is_for_key));
+            queue.push((partition, offset), sequence.map(u64::try_from).transpose()?);
         }
         Ok(())
     }
@@ -172,14 +212,6 @@ impl Store {
         Ok(())
     }
 
-    /// Commits a batch: everything or nothing.
-    ///
-    /// # Errors
-    /// Where the answer was lost, it may have been committed all the same: ask the checkpoints.
-    pub async fn commit(&self, effects: &Effects, epochs: &Epochs) -> sqlx::Result<()> {
-        self.commit_on(&self.pool, effects, epochs).await
-    }
-
     /// The same as a part of a transaction.
     ///
     /// # Errors
@@ -196,7 +228,10 @@ impl Store {
         let query = bind_credentials(query, effects);
         let query =
             bind_dead_letters(query, effects).bind(i64::try_from(KEPT_CREDENTIALS).unwrap_or(i64::MAX));
-        let row = query.bind(self.announcements(effects)).fetch_one(executor).await?;
+        let query = query.bind(self.announcements(effects));
+        let query = query.bind(column(&effects.users, |row| row.key_id));
+        let query = query.bind(column(&effects.dead_letters, |row| row.sequence.map(version)));
+        let row = query.fetch_one(executor).await?;
         let displaced: i64 = row.try_get(0)?;
         metrics::DISPLACED.inc_by(u64::try_from(displaced).unwrap_or_default());
         Ok(())

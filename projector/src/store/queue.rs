@@ -1,6 +1,9 @@
 //! The dead letters of a user, as a queue: loaded to be folded again, and what came of that.
 
-use super::postgres::Store;
+use super::{
+    erase::Cached,
+    postgres::{Announce, Store},
+};
 use crate::{
     control::{
         discarded::Place,
@@ -61,6 +64,7 @@ impl Store {
         request: Option<&Request>,
         settlement: &Settlement,
         epochs: &Epochs,
+        cached: Cached,
     ) -> sqlx::Result<bool> {
         let mut transaction = self.pool.begin().await?;
         let users = (Topic::Users, settlement.partition);
@@ -80,6 +84,9 @@ impl Store {
             }
         }
         self.settle_letters(&mut transaction, settlement).await?;
+        if self.announce == Announce::Yes {
+            self.erase_on(&mut transaction, &settlement.effects, cached).await?;
+        }
         self.commit_on(&mut *transaction, &settlement.effects, epochs).await?;
         fence::turn(&mut transaction, self.generation, users).await?;
         transaction.commit().await?;

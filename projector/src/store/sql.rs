@@ -8,6 +8,12 @@ FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY k(tenant_id, id, n) \
 LEFT JOIN {g}.users u ON u.tenant_id = k.tenant_id AND u.id = k.id \
 LEFT JOIN {g}.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id";
 
+/// What waits of those of them that are parked, in its order, and whether it waits for a key.
+pub(super) const LOAD_QUEUES: &str = "\
+SELECT d.tenant_id, d.user_id, d.partition, d.log_offset, d.sequence, d.reason = $3 \
+FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
+JOIN {g}.dead_letters d ON d.topic = 'users' AND d.tenant_id = k.tenant_id AND d.user_id = k.id ORDER BY d.partition, d.log_offset";
+
 /// Credentials, likewise.
 pub(super) const LOAD_CREDENTIALS: &str = "\
 SELECT k.n, c.created_at, c.status, c.body, c.log_offset FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, user_id, id, n) \
@@ -25,20 +31,20 @@ WITH moved AS (
     RETURNING 1
 ), created AS (
     INSERT INTO {g}.users (tenant_id, id, version, created_at, claims, provider_id, provider_url, subject_id, body, creation_digest,
-        log_partition, log_offset)
+        log_partition, log_offset, key_id)
     SELECT tenant_id, id, version, created_at, claims::jsonb, provider_id, provider_url, subject_id, body, creation_digest,
-        log_partition, log_offset
+        log_partition, log_offset, key_id
     FROM unnest($8::text[], $9::uuid[], $10::bigint[], $11::text[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::int[],
-        $17::bigint[], $18::timestamptz[], $19::bytea[])
+        $17::bigint[], $18::timestamptz[], $19::bytea[], $50::uuid[])
         AS r(tenant_id, id, version, claims, provider_id, provider_url, subject_id, body, log_partition, log_offset, created_at,
-            creation_digest)
+            creation_digest, key_id)
     WHERE created_at IS NOT NULL
 ), updated AS (
     UPDATE {g}.users u SET version = r.version, claims = r.claims::jsonb, provider_id = r.provider_id, provider_url = r.provider_url,
-        subject_id = r.subject_id, body = r.body, log_partition = r.log_partition, log_offset = r.log_offset
+        subject_id = r.subject_id, body = r.body, log_partition = r.log_partition, log_offset = r.log_offset, key_id = r.key_id
     FROM unnest($8::text[], $9::uuid[], $10::bigint[], $11::text[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::int[],
-        $17::bigint[], $18::timestamptz[])
-        AS r(tenant_id, id, version, claims, provider_id, provider_url, subject_id, body, log_partition, log_offset, created_at)
+        $17::bigint[], $18::timestamptz[], $50::uuid[])
+        AS r(tenant_id, id, version, claims, provider_id, provider_url, subject_id, body, log_partition, log_offset, created_at, key_id)
     WHERE r.created_at IS NULL AND u.tenant_id = r.tenant_id AND u.id = r.id
 ), gone AS (
     SELECT * FROM unnest($20::text[], $21::uuid[], $22::bigint[], $23::timestamptz[], $24::int[], $25::bigint[])
@@ -63,11 +69,12 @@ WITH moved AS (
     INSERT INTO {g}.rejections (partition, log_offset, reason) SELECT * FROM unnest($34::int[], $35::bigint[], $36::text[])
 ), letters AS (
     SELECT * FROM unnest($37::text[], $38::int[], $39::bigint[], $40::text[], $41::uuid[], $42::bytea[], $43::bytea[], $44::text[],
-        $45::text[], $46::text[], $47::timestamptz[])
-        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time)
+        $45::text[], $46::text[], $47::timestamptz[], $51::bigint[])
+        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time, sequence)
 ), parked AS (
-    INSERT INTO {g}.dead_letters (topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time)
-    SELECT topic, partition, log_offset, tenant_id, user_id, key, value, headers::jsonb, raw_headers::jsonb, reason, record_time
+    INSERT INTO {g}.dead_letters (topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time,
+        sequence)
+    SELECT topic, partition, log_offset, tenant_id, user_id, key, value, headers::jsonb, raw_headers::jsonb, reason, record_time, sequence
     FROM letters
 ), displaced AS (
     DELETE FROM {g}.dead_letters d USING (SELECT partition, count(*) AS n FROM letters WHERE topic = 'credentials' GROUP BY partition) new
@@ -108,3 +115,18 @@ SELECT * FROM (
     (SELECT tenant_id, id, version, NULL, log_offset FROM {g}.tombstones
      WHERE log_partition = $1 AND log_offset >= $2 AND log_offset < $3 ORDER BY log_offset LIMIT $4)
 ) r ORDER BY log_offset LIMIT $4";
+
+/// Takes everything personal of users out of a generation that is not the live one. Their rows stay, with their versions: a generation that is
+/// being built has yet to come to their deletion.
+pub(super) const BLANK: &str = "\
+WITH gone AS (SELECT * FROM unnest($1::text[], $2::uuid[]) AS r(tenant_id, id)), \
+    credentials AS (DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = gone.tenant_id AND c.user_id = gone.id), \
+    letters AS (UPDATE {g}.dead_letters d SET key = NULL, value = NULL, headers = '[]', raw_headers = '[]' FROM gone \
+        WHERE d.tenant_id = gone.tenant_id AND d.user_id = gone.id) \
+UPDATE {g}.users u SET claims = '{}', provider_id = NULL, provider_url = NULL, subject_id = NULL, body = '', creation_digest = '' \
+FROM gone WHERE u.tenant_id = gone.tenant_id AND u.id = gone.id";
+
+/// Facts that were without effect as long as their key was missed, and had it all the same.
+pub(super) const RESTORE: &str = "\
+DELETE FROM {g}.rejections r USING unnest($1::int[], $2::bigint[]) AS f(partition, log_offset) \
+WHERE r.partition = f.partition AND r.log_offset = f.log_offset";

@@ -7,8 +7,10 @@ mod parse;
 mod source;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 pub use jwt::{Jwks, JwtSettings};
+pub use vault::VaultSettings;
 
 use events_schema::analytics::Level;
 use source::Source;
@@ -41,6 +43,10 @@ pub struct Settings {
     pub jwt: JwtSettings,
     /// `ROLLCALL_MASTER_KEY_FILE`; `None`: `$ROLLCALL_HOME/master.key`
     pub master_key_file: Option<PathBuf>,
+    /// `ROLLCALL_VAULT_*`; `None`: the master key is in the file.
+    pub vault: Option<VaultSettings>,
+    /// `ROLLCALL_KEYS_DATABASE_URL` (or `ROLLCALL_KEYS_DATABASE_URL_FILE`); `None`: the key store is in the read model's database
+    pub keys_database_url: Option<String>,
     /// `ROLLCALL_VISIBILITY_TIMEOUT`
     pub visibility_timeout: Duration,
     /// `ROLLCALL_ANALYTICS_LEVEL`
@@ -117,6 +123,12 @@ impl Settings {
             master_key_file: source
                 .optional("ROLLCALL_MASTER_KEY_FILE", "a path", parse::word)?
                 .map(PathBuf::from),
+            vault: VaultSettings::read(&source)?,
+            keys_database_url: source.optional(
+                "ROLLCALL_KEYS_DATABASE_URL",
+                "a postgres:// URL",
+                |text| parse::url(text, &["postgres", "postgresql"]),
+            )?,
             visibility_timeout: source.parsed(
                 "ROLLCALL_VISIBILITY_TIMEOUT",
                 "a duration such as 500ms, 5s or 2m, at most an hour",
@@ -138,6 +150,11 @@ impl Settings {
     /// It is not set.
     pub fn database_url(&self) -> Result<&str, SettingsError> {
         required("DATABASE_URL", self.database_url.as_deref())
+    }
+
+    /// `ROLLCALL_MASTER_KEY_FILE`, or its default.
+    pub fn master_key_file(&self) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| self.home.join("master.key"))
     }
 
     /// `REDIS_URL`, which must be there.

@@ -52,6 +52,12 @@ pub(super) fn topic_prefix(text: &str) -> Option<String> {
     (text.len() <= 200 && text.bytes().all(is_legal)).then(|| text.to_owned())
 }
 
+/// A path in a URL that needs no escaping, without slashes at its ends.
+pub(super) fn path(text: &str) -> Option<String> {
+    let is_plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    text.split('/').all(|part| !part.is_empty() && part.bytes().all(is_plain)).then(|| text.to_owned())
+}
+
 /// 1, 2 or 3.
 pub(super) fn level(text: &str) -> Option<Level> {
     match text {

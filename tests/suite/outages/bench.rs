@@ -99,7 +99,7 @@ impl Bench {
 
     /// The log held against what was answered.
     pub async fn check(&self) {
-        self.ledger.check(&self.api, &self.deployment.topic("users.events").await).await;
+        self.ledger.check(&self.api, &self.deployment.log().await).await;
     }
 }
 

@@ -5,7 +5,7 @@ use super::{all_read, bench::down, bounded, ledger::Ledger};
 use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tests::{Api, Server, Stack, read_topic, scratch, until};
+use tests::{Api, Server, Stack, scratch, until};
 
 /// How long a server is frozen where only the way back is looked at.
 const FROZEN: Duration = Duration::from_secs(3);
@@ -42,7 +42,7 @@ pub async fn a_stack_heals_by_itself() {
     for server in Server::ALL {
         table.push(bench.frozen(server).await);
     }
-    let log = read_topic(bench.stack.var("KAFKA_BROKERS"), "users.events").await;
+    let log = bench.stack.log().await;
     bench.ledger.check(&bench.api, &log).await;
     bench.stack.stop().unwrap();
     show(&table);

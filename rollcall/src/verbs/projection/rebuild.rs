@@ -8,6 +8,7 @@ use crate::settings;
 use indicatif::ProgressBar;
 use projector::{Phase, RebuildProgress, RebuildReport};
 use serde_json::json;
+use std::io::{Write as _, stderr};
 
 /// Folds the whole log into a new generation and makes it the live one; reads go on throughout
 #[derive(clap::Args)]
@@ -62,7 +63,14 @@ fn tell(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     if args.json {
         return print(json!({"summary": report}));
     }
-    let RebuildReport { generation, retired, records, seconds } = report;
+    let RebuildReport { generation, retired, records, seconds, keyless } = report;
+    if *keyless > 0 {
+        // Nobody is left to tell when stderr is gone.
+        let _ = writeln!(
+            stderr(),
+            "rollcall: {keyless} users can't be read, since their keys are missing: `rollcall dead-letters list` names them"
+        );
+    }
     print(format_args!(
         "generation {generation} is live: {records} records in {seconds:.1} s; generation {retired} is retired"
     ))

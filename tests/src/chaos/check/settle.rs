@@ -33,9 +33,9 @@ async fn at_rest<T>(mut look: impl AsyncFnMut() -> (T, bool)) -> T {
 /// The log, once it is folded to its end and has not grown meanwhile.
 pub(super) async fn log_at_rest(deployment: &Deployment) -> Vec<Record> {
     at_rest(async || {
-        let before = deployment.topic("users.events").await.len();
+        let before = deployment.log().await.len();
         let folded = folded(deployment).await;
-        let log = deployment.topic("users.events").await;
+        let log = deployment.log().await;
         let ends: BTreeMap<i32, i64> =
             log.iter().map(|record| (record.partition, record.offset + 1)).collect();
         let is_folded = ends.iter().all(|(partition, end)| folded.get(partition) >= Some(end));

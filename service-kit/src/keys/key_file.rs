@@ -1,0 +1,226 @@
+//! Master keys in a file: a line for each, its id and its bytes as base64. The first line's wraps; the others are there until a rotation is
+//! through.
+
+use super::{
+    KeysError,
+    data_key::{KEY_LEN, Secret},
+    wrapper::{Answer, Bare, Bound, Wrapped, Wrapper},
+};
+use aws_lc_rs::aead::NONCE_LEN;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::FutureExt as _;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+const NAME: &str = "ROLLCALL_MASTER_KEY_FILE";
+/// Bits of the mode by which others than the owner get in.
+const OTHERS: u32 = 0o077;
+
+/// A master key.
+struct Master {
+    id: String,
+    secret: Secret,
+}
+
+/// The keys of a file, the current one first.
+type Masters = Vec<Master>;
+
+/// Tells one state of the file from another: inode, size, modification time.
+type Stamp = (u64, u64, i64, i64);
+
+/// The file. It is looked at before each use, which costs no more than a `stat`: so a rotation reaches every process at once.
+pub(super) struct KeyFile {
+    path: PathBuf,
+    read: Mutex<Option<(Stamp, Arc<Masters>)>>,
+}
+
+impl KeyFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, read: Mutex::default() }
+    }
+
+    /// The keys as they are in the file now; `None`: there is no file.
+    fn masters(&self) -> Result<Option<Arc<Masters>>, KeysError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.refused(&format!("can't be read: {}", error.kind()))),
+        };
+        let stamp = self.stamp(&file)?;
+        if let Some((seen, masters)) = &*read
+            && *seen == stamp
+        {
+            return Ok(Some(masters.clone()));
+        }
+        let masters = Arc::new(self.parse(file)?);
+        *read = Some((stamp, masters.clone()));
+        Ok(Some(masters))
+    }
+
+    fn stamp(&self, file: &File) -> Result<Stamp, KeysError> {
+        let meta =
+            file.metadata().map_err(|error| self.refused(&format!("can't be read: {}", error.kind())))?;
+        if meta.mode() & OTHERS != 0 {
+            return Err(self.refused(&format!(
+                "its mode is {:o}, so that others than its owner get at the master key: chmod 600, and think about whom it was open to",
+                meta.mode() & 0o777
+            )));
+        }
+        Ok((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
+    }
+
+    fn parse(&self, mut file: File) -> Result<Masters, KeysError> {
+        let mut text = Zeroizing::new(String::new());
+        file.read_to_string(&mut text).map_err(|_| self.refused("is no text"))?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let masters: Option<Masters> = lines.map(master).collect();
+        match masters.filter(|masters| !masters.is_empty()) {
+            Some(masters) => Ok(masters),
+            None => Err(self.refused("must hold lines of an id, a space and 32 bytes as base64")),
+        }
+    }
+
+    fn there(&self) -> Result<Arc<Masters>, KeysError> {
+        self.masters()?.ok_or_else(|| {
+            self.refused("is not there, but data keys are wrapped under a master key of it: restore it, for without it nothing can be read")
+        })
+    }
+
+    fn refused(&self, what: &str) -> KeysError {
+        KeysError::Refused(format!("{NAME}: {} {what}", self.path.display()))
+    }
+
+    /// Writes the file as a whole, or not at all; one that must not be there yet is left alone where it is.
+    fn write(&self, masters: &[(String, Secret)], is_first: bool) -> Result<(), KeysError> {
+        let line = |(id, secret): &(String, Secret)| {
+            format!("{id} {}\n", *Zeroizing::new(STANDARD.encode(secret.bytes())))
+        };
+        let text = Zeroizing::new(HEADING.to_owned() + &masters.iter().map(line).collect::<String>());
+        let new = self.path.with_extension(format!("new-{}", Uuid::new_v4().simple()));
+        let written = write_private(&new, text.as_bytes()).and_then(|()| {
+            if is_first { fs::hard_link(&new, &self.path) } else { fs::rename(&new, &self.path) }
+        });
+        // After a rename there is none.
+        let _ = fs::remove_file(&new);
+        match written {
+            // Another process was first.
+            Err(error) if is_first && error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            written => written.map_err(|error| self.refused(&format!("can't be written: {}", error.kind()))),
+        }
+    }
+}
+
+const HEADING: &str = "# Master keys of Rollcall. Whoever has this file and the key store can read every user; without it nobody can.\n";
+
+fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn master(line: &str) -> Option<Master> {
+    let (id, key) = line.split_once(' ')?;
+    let is_plain = (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+    let bytes = Zeroizing::new(STANDARD.decode(key.trim()).ok()?);
+    let secret = Secret::of_bytes(&bytes).filter(|_| is_plain)?;
+    Some(Master { id: id.to_owned(), secret })
+}
+
+fn random() -> Result<(String, Secret), KeysError> {
+    let secret =
+        Secret::random().map_err(|_| KeysError::Refused("the system has no randomness".to_owned()))?;
+    Ok((format!("file-{}", &Uuid::new_v4().simple().to_string()[..12]), secret))
+}
+
+fn wrap(master: &Master, key: &Bare) -> Result<Wrapped, KeysError> {
+    let sealed = master.secret.seal(key.bound_to.as_bytes(), key.secret.bytes());
+    let sealed = sealed.map_err(|_| KeysError::Refused("a data key can't be wrapped".to_owned()))?;
+    Ok(Wrapped { master: master.id.clone(), bytes: [sealed.nonce, sealed.ciphertext].concat() })
+}
+
+fn unwrap(masters: &Masters, key: &Bound) -> Option<Secret> {
+    let master = masters.iter().find(|master| master.id == key.wrapped.master)?;
+    let (nonce, ciphertext) = key.wrapped.bytes.split_at_checked(NONCE_LEN)?;
+    let opened = master.secret.open(key.bound_to.as_bytes(), nonce, ciphertext).ok()?;
+    Secret::of_bytes(&opened).filter(|_| opened.len() == KEY_LEN)
+}
+
+impl Wrapper for KeyFile {
+    fn look(&self) -> Result<(), KeysError> {
+        self.masters().map(drop)
+    }
+
+    fn make(&self) -> Answer<'_, ()> {
+        let make = || match self.masters()? {
+            Some(_) => Ok(()),
+            None => self.write(&[random()?], true),
+        };
+        std::future::ready(make()).boxed()
+    }
+
+    fn current(&self) -> Answer<'_, String> {
+        let current = self.there().and_then(|masters| {
+            masters.first().map(|master| master.id.clone()).ok_or_else(|| self.refused("is empty"))
+        });
+        std::future::ready(current).boxed()
+    }
+
+    fn has(&self, wanted: Vec<String>) -> Answer<'_, ()> {
+        let has = || {
+            let masters = self.there()?;
+            match wanted.iter().find(|wanted| !masters.iter().any(|master| master.id == **wanted)) {
+                None => Ok(()),
+                Some(missing) => Err(self.refused(&format!(
+                    "does not hold the master key {missing}, under which data keys are wrapped: it is another deployment's, or from before a \
+                     rotation. Restore the right one, for without it nothing can be read"
+                ))),
+            }
+        };
+        std::future::ready(has()).boxed()
+    }
+
+    fn wrap(&self, keys: Vec<Bare>) -> Answer<'_, Vec<Wrapped>> {
+        let wrapped = self.there().and_then(|masters| {
+            let master = masters.first().ok_or_else(|| self.refused("is empty"))?;
+            keys.iter().map(|key| wrap(master, key)).collect()
+        });
+        std::future::ready(wrapped).boxed()
+    }
+
+    fn unwrap(&self, keys: Vec<Bound>) -> Answer<'_, Vec<Option<Secret>>> {
+        let unwrapped = self.there().map(|masters| keys.iter().map(|key| unwrap(&masters, key)).collect());
+        std::future::ready(unwrapped).boxed()
+    }
+
+    fn rotate(&self) -> Answer<'_, String> {
+        let rotate = || {
+            let new = random()?;
+            let id = new.0.clone();
+            let old = self.there()?;
+            let old = old.iter().map(|master| (master.id.clone(), master.secret.clone()));
+            let masters: Vec<_> = std::iter::once(new).chain(old).collect();
+            self.write(&masters, false).map(|()| id)
+        };
+        std::future::ready(rotate()).boxed()
+    }
+
+    fn retire(&self) -> Answer<'_, ()> {
+        let retire = || {
+            let masters = self.there()?;
+            let current = masters.first().map(|master| (master.id.clone(), master.secret.clone()));
+            self.write(&Vec::from_iter(current), false)
+        };
+        std::future::ready(retire()).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;

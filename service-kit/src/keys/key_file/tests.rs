@@ -1,0 +1,106 @@
+use super::*;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+
+/// A key file in a directory of its own.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        let place = std::env::temp_dir().join(format!("rollcall-keys-{}", Uuid::new_v4().simple()));
+        fs::create_dir(&place).unwrap();
+        Self(place)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("master.key")
+    }
+
+    fn open(&self) -> KeyFile {
+        KeyFile::new(self.path())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn now<T>(answer: Answer<'_, T>) -> Result<T, KeysError> {
+    answer.now_or_never().expect("a file does not keep anybody waiting")
+}
+
+fn bare(bound_to: &str) -> Bare {
+    Bare { bound_to: bound_to.to_owned(), secret: Secret::random().unwrap() }
+}
+
+fn bound(bound_to: &str, wrapped: &Wrapped) -> Vec<Bound> {
+    vec![Bound { bound_to: bound_to.to_owned(), wrapped: wrapped.clone() }]
+}
+
+#[track_caller]
+fn words<T>(answer: Result<T, KeysError>) -> String {
+    answer.err().map(|error| error.to_string()).expect("a refusal")
+}
+
+#[test]
+fn a_wrapped_key_comes_back_where_it_belongs_and_nowhere_else() {
+    let place = Place::new();
+    let file = place.open();
+    now(file.make()).unwrap();
+    let key = bare("a");
+    let bytes = key.secret.bytes().to_vec();
+    let wrapped = now(file.wrap(vec![key])).unwrap().remove(0);
+    let again = place.open();
+    assert_eq!(now(again.unwrap(bound("a", &wrapped))).unwrap()[0].as_ref().unwrap().bytes(), bytes);
+    assert!(now(again.unwrap(bound("b", &wrapped))).unwrap()[0].is_none());
+    let cut = Wrapped { bytes: wrapped.bytes[..5].to_vec(), ..wrapped };
+    assert!(now(again.unwrap(bound("a", &cut))).unwrap()[0].is_none());
+}
+
+#[test]
+fn it_is_made_once_and_for_its_owner_alone() {
+    let place = Place::new();
+    now(place.open().make()).unwrap();
+    let first = fs::read_to_string(place.path()).unwrap();
+    assert_eq!(fs::metadata(place.path()).unwrap().mode() & 0o777, 0o600);
+    now(place.open().make()).unwrap();
+    assert_eq!(fs::read_to_string(place.path()).unwrap(), first);
+    assert_eq!(fs::read_dir(&place.0).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn what_is_wrong_with_it_is_said_in_words() {
+    let place = Place::new();
+    let file = place.open();
+    assert!(words(now(file.current())).contains("is not there"));
+    now(file.make()).unwrap();
+    assert!(
+        words(now(file.has(vec!["file-other".to_owned()])))
+            .contains("does not hold the master key file-other")
+    );
+    fs::set_permissions(place.path(), Permissions::from_mode(0o640)).unwrap();
+    assert!(words(file.look()).contains("its mode is 640"));
+    fs::set_permissions(place.path(), Permissions::from_mode(0o600)).unwrap();
+    for bad in ["", "# nothing\n", "id", "id c2hvcnQ=", "a/b AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] {
+        fs::write(place.path(), bad).unwrap();
+        let said = words(file.look());
+        assert!(said.contains("must hold lines") && !said.contains("AAAA"), "{said}");
+    }
+}
+
+#[test]
+fn a_rotation_reaches_who_had_read_the_file_before() {
+    let place = Place::new();
+    let (file, service) = (place.open(), place.open());
+    now(file.make()).unwrap();
+    let before = now(service.current()).unwrap();
+    let old = now(service.wrap(vec![bare("a")])).unwrap().remove(0);
+    let new = now(file.rotate()).unwrap();
+    assert_ne!(before, new);
+    assert_eq!(now(service.current()).unwrap(), new);
+    assert!(now(service.unwrap(bound("a", &old))).unwrap()[0].is_some(), "the old one still unwraps");
+    now(file.retire()).unwrap();
+    assert!(now(service.unwrap(bound("a", &old))).unwrap()[0].is_none(), "and then it is gone");
+    now(service.has(vec![new])).unwrap();
+}

@@ -1,0 +1,140 @@
+//! How a process with keys in memory hears of those that are destroyed, and says that it has dropped them.
+//!
+//! It is entered in `caches` before it keeps its first key, so whoever destroys one finds it there. Who destroys a key waits until each of
+//! them has struck itself off `dropping`, or has not renewed its entry for a whole lease; a process that could not renew in that time
+//! has stopped to use what it kept, by its own clock.
+
+use super::{Owner, cache::Cache};
+use crate::database::answered;
+use sqlx::{
+    PgConnection, PgPool,
+    postgres::{PgListener, PgPoolOptions},
+};
+use std::{
+    sync::Weak,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// The channel on which destroyed keys are named.
+const CHANNEL: &str = "rollcall_keys";
+/// How long an entry counts after it was renewed.
+pub(super) const LEASE: Duration = Duration::from_secs(3);
+/// How much earlier a process stops to believe in its own: clocks need not agree on how long a second is.
+const MARGIN: Duration = Duration::from_millis(500);
+/// How often it is renewed.
+const RENEW: Duration = Duration::from_millis(800);
+/// For one answer of the key store.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long to leave a database alone that just refused.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Entries of processes that are gone are kept that long.
+const GONE: &str = "1 hour";
+
+/// Keeps a cache entered as long as it is there and not told to stop.
+pub(super) async fn keep(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Receiver<bool>) {
+    let me = Uuid::new_v4();
+    while cache.strong_count() > 0 {
+        let stopped = async { stop.wait_for(|stop| *stop).await.map(drop) };
+        let kept = tokio::select! {
+            biased;
+            _ = stopped => {
+                let _ = answered(ANSWER, leave(&pool, me)).await;
+                return;
+            }
+            kept = keep_once(&cache, &pool, me) => kept,
+        };
+        if let Err(error) = kept {
+            tracing::debug!(%error, "data keys are not kept in memory: the key store does not answer");
+        }
+        if let Some(cache) = cache.upgrade() {
+            cache.forget();
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn keep_once(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
+    // Of its own, so that it is not one of those that requests wait for.
+    let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
+    let alone = alone.connect_lazy_with((*pool.connect_options()).clone());
+    let mut listener = answered(ANSWER, PgListener::connect_with(&alone)).await?;
+    answered(ANSWER, listener.listen(CHANNEL)).await?;
+    let entered = Instant::now();
+    answered(ANSWER, enter(pool, me)).await?;
+    let Some(there) = cache.upgrade() else { return Ok(()) };
+    there.told_until(entered + LEASE - MARGIN);
+    drop(there);
+    let mut renew = tokio::time::interval(RENEW);
+    loop {
+        tokio::select! {
+            heard = listener.try_recv() => {
+                let (Some(first), Some(cache)) = (heard?, cache.upgrade()) else { return Ok(()) };
+                let mut named = vec![first];
+                while let Some(more) = listener.next_buffered() {
+                    named.push(more);
+                }
+                let owners: Vec<Owner> = named.iter().filter_map(|named| owner(named.payload())).collect();
+                cache.drop_keys(&owners);
+                answered(ANSWER, strike_off(pool, me, &owners)).await?;
+            }
+            _ = renew.tick() => {
+                let began = Instant::now();
+                let is_there = answered(ANSWER, renewed(pool, me)).await?;
+                let Some(cache) = cache.upgrade() else { return Ok(()) };
+                if !is_there {
+                    return Ok(());
+                }
+                cache.told_until(began + LEASE - MARGIN);
+            }
+        }
+    }
+}
+
+fn owner(payload: &str) -> Option<Owner> {
+    let (tenant, id) = payload.split_once('/')?;
+    Some(Owner { tenant: tenant.parse().ok()?, id: id.parse().ok()? })
+}
+
+/// Enters a cache that holds nothing. The lock waits for everybody who is destroying keys without having seen the entry: what they
+/// destroy can't be found in the store any more.
+async fn enter(pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query("LOCK TABLE rollcall_keys.caches IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await?;
+    let gone = format!("DELETE FROM rollcall_keys.caches WHERE renewed_at < now() - interval '{GONE}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(gone)).execute(&mut *transaction).await?;
+    delete_dropping(&mut transaction, me).await?;
+    sqlx::query(
+        "INSERT INTO rollcall_keys.caches (id, renewed_at) VALUES ($1, clock_timestamp()) \
+         ON CONFLICT (id) DO UPDATE SET renewed_at = clock_timestamp()",
+    )
+    .bind(me)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+async fn delete_dropping(connection: &mut PgConnection, me: Uuid) -> sqlx::Result<()> {
+    let delete = "DELETE FROM rollcall_keys.dropping WHERE cache_id = $1";
+    sqlx::query(delete).bind(me).execute(connection).await.map(drop)
+}
+
+async fn strike_off(pool: &PgPool, me: Uuid, owners: &[Owner]) -> sqlx::Result<()> {
+    let (tenants, ids): (Vec<_>, Vec<_>) =
+        owners.iter().map(|owner| (owner.tenant.as_str(), owner.id)).unzip();
+    let delete = "DELETE FROM rollcall_keys.dropping d USING unnest($2::text[], $3::uuid[]) o(tenant_id, owner_id) \
+         WHERE d.cache_id = $1 AND d.tenant_id = o.tenant_id AND d.owner_id = o.owner_id";
+    sqlx::query(delete).bind(me).bind(tenants).bind(ids).execute(pool).await.map(drop)
+}
+
+async fn renewed(pool: &PgPool, me: Uuid) -> sqlx::Result<bool> {
+    let update = "UPDATE rollcall_keys.caches SET renewed_at = clock_timestamp() WHERE id = $1";
+    sqlx::query(update).bind(me).execute(pool).await.map(|done| done.rows_affected() == 1)
+}
+
+async fn leave(pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM rollcall_keys.caches WHERE id = $1").bind(me).execute(pool).await.map(drop)
+}

@@ -1,0 +1,408 @@
+//! Data keys, one for each owner of something that is sealed: made, found, kept in memory for a moment, and destroyed.
+//!
+//! They are stored wrapped by a master key that is elsewhere. Once an owner's key is destroyed, nothing that was sealed under it can be
+//! read by anybody, whoever has copies of it.
+
+mod cache;
+mod data_key;
+mod key_file;
+mod lease;
+mod rotate;
+mod store;
+mod vault;
+mod walk;
+mod wrapper;
+
+pub use data_key::{DataKey, SealError, SealedBytes};
+pub use rotate::Rotation;
+pub use walk::{Held, MasterCount};
+
+use crate::{
+    database::{self, Role, answered},
+    health::Health,
+    problem::Problem,
+    settings::Settings,
+};
+use ::time::OffsetDateTime;
+use cache::Cache;
+use data_key::Secret;
+use events_schema::TenantId;
+use futures_util::FutureExt as _;
+use key_file::KeyFile;
+use sqlx::{PgExecutor, PgPool};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{Stored, bound_to};
+use tokio::sync::{OnceCell, watch};
+use uuid::Uuid;
+use vault::Vault;
+use wrapper::{Bare, Bound, Wrapper};
+
+/// Connections to the key store.
+const CONNECTIONS: u32 = 6;
+/// For one answer of the key store.
+const ANSWER: Duration = Duration::from_secs(4);
+/// For a first look at the start.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+/// The longest pause between two looks whether a key is destroyed.
+const LOOK: Duration = Duration::from_millis(40);
+/// What ids are derived under.
+const ID_SECRET: &str = "ids";
+
+/// Whose key it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The owner among the tenant's.
+    pub id: Uuid,
+}
+
+/// Why there are no keys to be had. The texts hold no key and no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeysError {
+    /// A person must put something right: the master key is lost, wrong, or open to others.
+    #[error("{0}")]
+    Refused(String),
+    /// The key store, or who keeps the master key, does not answer now.
+    #[error("the key store can't be reached: {0}")]
+    Away(String),
+}
+
+impl From<sqlx::Error> for KeysError {
+    fn from(error: sqlx::Error) -> Self {
+        // A server's own words might repeat a row.
+        let said =
+            error.as_database_error().and_then(|error| error.code()).map(|code| format!("SQLSTATE {code}"));
+        Self::Away(said.unwrap_or_else(|| "no connection, or no answer in time".to_owned()))
+    }
+}
+
+impl From<KeysError> for Problem {
+    fn from(error: KeysError) -> Self {
+        tracing::warn!(%error, "there are no keys to be had");
+        Self::unavailable("The key store can't be reached: nothing was changed, send it again", RETRY_AFTER)
+    }
+}
+
+/// Seconds after which a client may well try again.
+const RETRY_AFTER: u64 = 1;
+
+/// SQLSTATE of a reference to something that is not there: of a key under a master key that a rotation has just removed.
+const NO_SUCH_MASTER: &str = "23503";
+
+/// The keys of owners, by owner.
+pub type KeyRing = HashMap<Owner, Arc<DataKey>>;
+
+/// The way to all keys. Cheap to clone.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    url: String,
+    pool: PgPool,
+    wrapper: Box<dyn Wrapper>,
+    cache: Arc<Cache>,
+    /// Set once the master key is known to be the right one.
+    id_secret: OnceCell<Arc<DataKey>>,
+    is_apart: bool,
+    stop: watch::Sender<bool>,
+}
+
+impl Keys {
+    /// Opens them for one who asks seldom, or for many keys at once: none is kept in memory. Nothing need be up yet.
+    ///
+    /// # Errors
+    /// A setting is missing or bad, or the master key's file is open to others.
+    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let apart = settings.keys_database_url.as_deref();
+        let url = apart.map_or_else(|| settings.database_url(), Ok)?.to_owned();
+        let pool = database::pool(&url, Role::Keys, CONNECTIONS)?;
+        let wrapper: Box<dyn Wrapper> = match &settings.vault {
+            Some(vault) => Box::new(Vault::new(vault)?),
+            None => Box::new(KeyFile::new(settings.master_key_file())),
+        };
+        wrapper.look()?;
+        let (cache, id_secret, stop) = (Arc::default(), OnceCell::new(), watch::Sender::new(false));
+        Ok(Self(Arc::new(Inner { is_apart: apart.is_some(), url, pool, wrapper, cache, id_secret, stop })))
+    }
+
+    /// Opens them for a service, which keeps a few in memory for a moment. Where the stores answer, the master key is tried at once.
+    ///
+    /// # Errors
+    /// A setting is missing or bad, or the master key is lost, wrong, or open to others.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let keys = Self::open(settings)?;
+        keys.try_out().await?;
+        tokio::spawn(lease::keep(
+            Arc::downgrade(&keys.0.cache),
+            keys.0.pool.clone(),
+            keys.0.stop.subscribe(),
+        ));
+        Ok(keys)
+    }
+
+    /// Tries the master key, where the stores answer.
+    ///
+    /// # Errors
+    /// It is lost, wrong, or open to others.
+    pub async fn try_out(&self) -> Result<(), KeysError> {
+        match tokio::time::timeout(FIRST_LOOK, self.check()).await {
+            Ok(Err(refused @ KeysError::Refused(_))) => Err(refused),
+            // Start order does not matter: it is tried again by whoever needs a key first.
+            Ok(Err(KeysError::Away(_)) | Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Makes the key store as far as it is missing, with a master key where there has never been one. Idempotent.
+    ///
+    /// # Errors
+    /// A store can't be reached, or the master key is lost, wrong, or open to others.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        // Not by the role that uses it: that can't make it.
+        let pool = database::pool(&self.0.url, Role::Projector, 1)?;
+        let made = self.make(&pool).await;
+        pool.close().await;
+        made?;
+        Ok(self.check().await?)
+    }
+
+    async fn make(&self, pool: &PgPool) -> Result<(), KeysError> {
+        let mut transaction = pool.begin().await?;
+        store::make_schema(&mut transaction).await?;
+        if store::masters(&mut *transaction).await?.is_empty() {
+            self.0.wrapper.make().await?;
+            store::enter_master(&mut *transaction, &self.0.wrapper.current().await?).await?;
+        }
+        if store::secret(&mut *transaction, ID_SECRET).await?.is_none() {
+            let (id, secret) = (Uuid::new_v4(), random()?);
+            let wrapped = self.0.wrapper.wrap(vec![Bare { bound_to: secret_bound_to(id), secret }]).await?;
+            for wrapped in wrapped {
+                store::put_secret(&mut *transaction, ID_SECRET, id, &wrapped).await?;
+            }
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Whether the key store answers and the master key is the one under which it is wrapped.
+    ///
+    /// # Errors
+    /// It does not, or is not.
+    pub async fn check(&self) -> Result<(), KeysError> {
+        self.id_secret().await.map(drop)
+    }
+
+    /// Adds the key store to what a process needs.
+    pub fn watch(&self, health: &Health) {
+        let keys = self.clone();
+        health.add("keys", move || {
+            let keys = keys.clone();
+            async move { keys.ping().await.map_err(|error| error.to_string()) }.boxed()
+        });
+    }
+
+    async fn ping(&self) -> Result<(), KeysError> {
+        self.check().await?;
+        answered(ANSWER, sqlx::query("SELECT 1").execute(&self.0.pool)).await?;
+        Ok(())
+    }
+
+    /// Whether the key store is in another database than the read model, so that no transaction reaches both.
+    pub fn is_apart(&self) -> bool {
+        self.0.is_apart
+    }
+
+    /// What ids are derived under, so that they say nothing of what they are derived from.
+    ///
+    /// # Errors
+    /// A store can't be reached, or the master key is lost or wrong.
+    pub async fn id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
+        self.0.id_secret.get_or_try_init(|| self.read_id_secret()).await.cloned()
+    }
+
+    async fn read_id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
+        let masters = answered(ANSWER, store::masters(&self.0.pool)).await?;
+        let found = answered(ANSWER, store::secret(&self.0.pool, ID_SECRET)).await?;
+        let Some((id, wrapped)) = found else { return Err(KeysError::Away("it is not made yet".to_owned())) };
+        self.0.wrapper.has(masters).await?;
+        let master = wrapped.master.clone();
+        let bound = Bound { bound_to: secret_bound_to(id), wrapped };
+        match self.0.wrapper.unwrap(vec![bound]).await?.pop().flatten() {
+            Some(secret) => Ok(Arc::new(DataKey::new(id, secret))),
+            None => Err(wrong_master(&master)),
+        }
+    }
+
+    /// The key of an owner, if there is one.
+    ///
+    /// # Errors
+    /// A store can't be reached, or the master key is lost or wrong.
+    pub async fn of(&self, owner: &Owner) -> Result<Option<Arc<DataKey>>, KeysError> {
+        Ok(self.of_all(std::slice::from_ref(owner)).await?.remove(owner))
+    }
+
+    /// The keys that there are of these owners.
+    ///
+    /// # Errors
+    /// A store can't be reached, or the master key is lost or wrong.
+    pub async fn of_all(&self, owners: &[Owner]) -> Result<KeyRing, KeysError> {
+        let now = Instant::now();
+        let cached = |owner: &Owner| Some((owner.clone(), self.0.cache.get(owner, now)?));
+        let mut ring: KeyRing = owners.iter().filter_map(cached).collect();
+        let missing: Vec<Owner> = owners.iter().filter(|owner| !ring.contains_key(owner)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(ring);
+        }
+        let moment = self.0.cache.moment();
+        let stored = answered(ANSWER, store::find(&self.0.pool, &missing)).await?;
+        let found = self.unwrap(stored).await?;
+        self.0.cache.put(
+            found.iter().map(|(owner, key)| (owner.clone(), key.clone())),
+            moment,
+            Instant::now(),
+        );
+        ring.extend(found);
+        Ok(ring)
+    }
+
+    /// The keys of these owners, made where there are none. They are in the store for good before anything is sealed under them.
+    ///
+    /// # Errors
+    /// A store can't be reached, or the master key is lost or wrong.
+    pub async fn made_for(&self, owners: &[Owner]) -> Result<KeyRing, KeysError> {
+        self.check().await?;
+        let moment = self.0.cache.moment();
+        let mut made = HashMap::new();
+        for owner in owners {
+            made.insert(owner, Arc::new(DataKey::new(Uuid::new_v4(), random()?)));
+        }
+        let mut ring = KeyRing::new();
+        let mut theirs = Vec::new();
+        for row in self.added(&made).await? {
+            match made.get(&row.owner).filter(|key| key.id() == row.id) {
+                Some(key) => drop(ring.insert(row.owner, key.clone())),
+                None => theirs.push(row),
+            }
+        }
+        ring.extend(self.unwrap(theirs).await?);
+        self.0.cache.put(
+            ring.iter().map(|(owner, key)| (owner.clone(), key.clone())),
+            moment,
+            Instant::now(),
+        );
+        Ok(ring)
+    }
+
+    /// Stores keys of owners that have none. While a rotation goes on, the master key may be another one a moment later.
+    async fn added(&self, keys: &HashMap<&Owner, Arc<DataKey>>) -> Result<Vec<Stored>, KeysError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match answered(ANSWER, store::add(&self.0.pool, self.wrapped(keys).await?)).await {
+                Err(error) if tries < TRIES && is_of_no_master(&error) => tokio::time::sleep(LOOK).await,
+                added => return Ok(added?),
+            }
+        }
+    }
+
+    async fn wrapped(&self, keys: &HashMap<&Owner, Arc<DataKey>>) -> Result<Vec<Stored>, KeysError> {
+        let (owners, keys): (Vec<&Owner>, Vec<_>) = keys.iter().map(|(owner, key)| (*owner, key)).unzip();
+        let bare = owners
+            .iter()
+            .zip(&keys)
+            .map(|(owner, key)| Bare { bound_to: bound_to(owner, key.id()), secret: key.secret().clone() });
+        let wrapped = self.0.wrapper.wrap(bare.collect()).await?;
+        let asked_at = OffsetDateTime::now_utc();
+        let stored = owners.into_iter().zip(keys).zip(wrapped);
+        let stored = stored.map(|((owner, key), wrapped)| Stored {
+            owner: owner.clone(),
+            id: key.id(),
+            wrapped,
+            asked_at,
+        });
+        Ok(stored.collect())
+    }
+
+    /// Unwraps what is stored. A key that its master key does not open is an error: it is not simply not there.
+    async fn unwrap(&self, stored: Vec<Stored>) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
+        if stored.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bound = stored.iter().map(|key| Bound { bound_to: key.bound_to(), wrapped: key.wrapped.clone() });
+        let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
+        let key = |(stored, secret): (Stored, Option<Secret>)| match secret {
+            Some(secret) => Ok((stored.owner, Arc::new(DataKey::new(stored.id, secret)))),
+            None => Err(wrong_master(&stored.wrapped.master)),
+        };
+        stored.into_iter().zip(secrets).map(key).collect()
+    }
+
+    /// Destroys the keys of owners as a part of a transaction in the key store's database; every process is told with its commit.
+    ///
+    /// # Errors
+    /// The store can't be reached.
+    pub async fn destroy_in(executor: impl PgExecutor<'_>, owners: &[Owner]) -> sqlx::Result<()> {
+        store::destroy(executor, owners).await.map(drop)
+    }
+
+    /// Destroys the keys of owners; every process is told.
+    ///
+    /// # Errors
+    /// The store can't be reached.
+    pub async fn destroy(&self, owners: &[Owner]) -> Result<(), KeysError> {
+        answered(ANSWER, store::destroy(&self.0.pool, owners)).await?;
+        Ok(())
+    }
+
+    /// Waits until an owner's key is destroyed and no process holds it in memory any more; whether that came in time.
+    pub async fn is_destroyed(&self, owner: &Owner, deadline: Instant) -> bool {
+        let destroyed = async {
+            let mut pause = Duration::from_millis(1);
+            loop {
+                let asked = store::is_destroyed(&self.0.pool, owner, lease::LEASE.as_secs_f64());
+                match answered(ANSWER, asked).await {
+                    Ok(true) => return,
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(error = %KeysError::from(error), "it can't be asked whether a key is destroyed")
+                    }
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK);
+            }
+        };
+        tokio::time::timeout_at(deadline.into(), destroyed).await.is_ok()
+    }
+
+    /// Drops what is kept in memory, and has nobody wait for this process any more.
+    pub async fn stop(&self) {
+        self.0.cache.forget();
+        self.0.stop.send_replace(true);
+        // Bounded by the store's answers; a process that is gone is not waited for longer than a lease.
+        let _ = tokio::time::timeout(ANSWER, self.0.stop.closed()).await;
+    }
+}
+
+/// Tries of storing a key while a rotation goes on.
+const TRIES: u32 = 10;
+
+fn is_of_no_master(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == NO_SUCH_MASTER)
+}
+
+fn random() -> Result<Secret, KeysError> {
+    Secret::random().map_err(|_| KeysError::Refused("the system has no randomness".to_owned()))
+}
+
+fn secret_bound_to(id: Uuid) -> String {
+    format!("{ID_SECRET}/{id}")
+}
+
+fn wrong_master(id: &str) -> KeysError {
+    KeysError::Refused(format!(
+        "the master key {id} does not open what is wrapped under it: it is not the one that it was. Restore the right one, for without it nothing can be read"
+    ))
+}

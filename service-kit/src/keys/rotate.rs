@@ -1,0 +1,98 @@
+//! A rotation: another master key wraps, what was wrapped before is wrapped anew, and the old master keys are destroyed. Everybody goes on
+//! meanwhile. With the old master keys every older backup of the key store becomes useless.
+
+use super::{
+    ANSWER, ID_SECRET, Keys, KeysError, is_of_no_master, secret_bound_to, store,
+    store::Stored,
+    wrapper::{Bare, Bound, Wrapped},
+    wrong_master,
+};
+use crate::database::answered;
+use uuid::Uuid;
+
+/// Keys that are wrapped anew at once.
+const STEP: i64 = 500;
+/// How often the end is tried: a service may have wrapped a key under the old master key in the last moment.
+const TRIES: u32 = 20;
+
+/// How far a rotation is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// The master key that wraps now.
+    pub master: String,
+    /// Keys that were wrapped anew.
+    pub rewrapped: u64,
+    /// Keys that there were under others when it began.
+    pub total: u64,
+}
+
+impl Keys {
+    /// Rotates the master key.
+    ///
+    /// # Errors
+    /// A store can't be reached, or a key can't be unwrapped: what is done stays done, and another rotation goes on from there.
+    pub async fn rotate(&self, mut progress: impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
+        self.check().await?;
+        let master = self.0.wrapper.rotate().await?;
+        answered(ANSWER, store::enter_master(&self.0.pool, &master)).await?;
+        let counts = store::count(&self.0.pool).await?;
+        let total = counts.iter().filter(|(id, ..)| *id != master).map(|(.., count)| count).sum::<i64>();
+        let mut rotation = Rotation { master, rewrapped: 0, total: total.try_into().unwrap_or_default() };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            self.rewrap_all(&mut rotation, &mut progress).await?;
+            match store::remove_other_masters(&self.0.pool, &rotation.master).await {
+                Ok(()) => break,
+                Err(error) if tries < TRIES && is_of_no_master(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.0.wrapper.retire().await?;
+        Ok(rotation)
+    }
+
+    async fn rewrap_all(
+        &self,
+        rotation: &mut Rotation,
+        progress: &mut impl FnMut(&Rotation),
+    ) -> Result<(), KeysError> {
+        self.rewrap_secret(rotation).await?;
+        loop {
+            progress(rotation);
+            let page = store::wrapped_otherwise(&self.0.pool, &rotation.master, STEP).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let bound = page.iter().map(|key| (key.bound_to(), key.wrapped.clone())).collect();
+            let wrapped = self.wrapped_anew(bound).await?;
+            let keys: Vec<(Stored, Wrapped)> = page.into_iter().zip(wrapped).collect();
+            rotation.rewrapped += store::rewrap(&self.0.pool, &keys).await?;
+        }
+    }
+
+    async fn rewrap_secret(&self, rotation: &mut Rotation) -> Result<(), KeysError> {
+        let found: Option<(Uuid, Wrapped)> = store::secret(&self.0.pool, ID_SECRET).await?;
+        let Some((id, wrapped)) = found.filter(|(_, wrapped)| wrapped.master != rotation.master) else {
+            return Ok(());
+        };
+        for wrapped in self.wrapped_anew(vec![(secret_bound_to(id), wrapped)]).await? {
+            store::put_secret(&self.0.pool, ID_SECRET, id, &wrapped).await?;
+            rotation.rewrapped += 1;
+        }
+        Ok(())
+    }
+
+    async fn wrapped_anew(&self, keys: Vec<(String, Wrapped)>) -> Result<Vec<Wrapped>, KeysError> {
+        let bound = keys
+            .iter()
+            .map(|(bound_to, wrapped)| Bound { bound_to: bound_to.clone(), wrapped: wrapped.clone() });
+        let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
+        let bare = keys.into_iter().zip(secrets).map(|((bound_to, wrapped), secret)| match secret {
+            Some(secret) => Ok(Bare { bound_to, secret }),
+            None => Err(wrong_master(&wrapped.master)),
+        });
+        self.0.wrapper.wrap(bare.collect::<Result<_, _>>()?).await
+    }
+}

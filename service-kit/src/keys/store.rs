@@ -1,0 +1,227 @@
+//! The key store's statements.
+
+use super::{Owner, wrapper::Wrapped};
+use sqlx::{PgConnection, PgExecutor, PgPool, raw_sql};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+const SCHEMA: &str = include_str!("keys.sql");
+/// Key of the advisory lock under which the schema is made.
+const SCHEMA_LOCK: i64 = 0x726f_6c6c_6b65_7973;
+
+/// A stored key.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) owner: Owner,
+    pub(super) id: Uuid,
+    pub(super) wrapped: Wrapped,
+    /// When it was last asked for by who had nothing sealed under it yet.
+    pub(super) asked_at: OffsetDateTime,
+}
+
+type Row = (String, Uuid, Uuid, Vec<u8>, String, OffsetDateTime);
+
+const COLUMNS: &str = "k.tenant_id, k.owner_id, k.id, k.wrapped, k.master_id, k.asked_at";
+
+impl Stored {
+    /// What its wrapping is bound to.
+    pub(super) fn bound_to(&self) -> String {
+        bound_to(&self.owner, self.id)
+    }
+}
+
+/// What the wrapping of a key is bound to.
+pub(super) fn bound_to(owner: &Owner, id: Uuid) -> String {
+    format!("{}/{}/{id}", owner.tenant, owner.id)
+}
+
+fn stored((tenant, owner, id, bytes, master, asked_at): Row) -> Option<Stored> {
+    let owner = Owner { tenant: tenant.parse().ok()?, id: owner };
+    Some(Stored { owner, id, wrapped: Wrapped { master, bytes }, asked_at })
+}
+
+fn columns(owners: &[Owner]) -> (Vec<&str>, Vec<Uuid>) {
+    owners.iter().map(|owner| (owner.tenant.as_str(), owner.id)).unzip()
+}
+
+/// Makes the schema, as far as it is missing.
+pub(super) async fn make_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(&mut *connection).await?;
+    raw_sql(SCHEMA).execute(connection).await.map(drop)
+}
+
+/// The keys that there are of these owners.
+pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {
+    let (tenants, ids) = columns(owners);
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM unnest($1::text[], $2::uuid[]) o(tenant_id, owner_id) \
+         JOIN rollcall_keys.data_keys k ON k.tenant_id = o.tenant_id AND k.owner_id = o.owner_id"
+    )))
+    .bind(tenants)
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().filter_map(stored).collect())
+}
+
+/// Stores keys of owners that have none; gives those that there are then. Sorted, so that two who do it never wait in a circle.
+pub(super) async fn add(pool: &PgPool, mut keys: Vec<Stored>) -> sqlx::Result<Vec<Stored>> {
+    keys.sort_unstable_by(|a, b| a.owner.cmp(&b.owner));
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "INSERT INTO rollcall_keys.data_keys AS k (tenant_id, owner_id, id, wrapped, master_id) \
+         SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[]) \
+         ON CONFLICT (tenant_id, owner_id) DO UPDATE SET asked_at = now() RETURNING {COLUMNS}"
+    )))
+    .bind(keys.iter().map(|key| key.owner.tenant.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.owner.id).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.id).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.wrapped.bytes.as_slice()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.wrapped.master.as_str()).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().filter_map(stored).collect())
+}
+
+/// A page of all keys, in the order of their owners.
+pub(super) async fn page(pool: &PgPool, after: Option<&Owner>, limit: i64) -> sqlx::Result<Vec<Stored>> {
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM rollcall_keys.data_keys k WHERE (tenant_id, owner_id) > ($1, $2) \
+         ORDER BY tenant_id, owner_id LIMIT $3"
+    )))
+    .bind(after.map_or("", |owner| owner.tenant.as_str()))
+    .bind(after.map_or(Uuid::nil(), |owner| owner.id))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().filter_map(stored).collect())
+}
+
+/// How many keys there are, by the master key that wraps them.
+pub(super) async fn count(pool: &PgPool) -> sqlx::Result<Vec<(String, OffsetDateTime, i64)>> {
+    sqlx::query_as(
+        "SELECT m.id, m.since, (SELECT count(*) FROM rollcall_keys.data_keys k WHERE k.master_id = m.id) \
+             + (SELECT count(*) FROM rollcall_keys.secrets s WHERE s.master_id = m.id) \
+         FROM rollcall_keys.masters m ORDER BY m.since, m.id",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// The ids of the master keys under which something is, or may be, wrapped.
+pub(super) async fn masters(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT id FROM rollcall_keys.masters ORDER BY since, id").fetch_all(executor).await
+}
+
+/// Enters a master key, so that something may be wrapped under it.
+pub(super) async fn enter_master(executor: impl PgExecutor<'_>, id: &str) -> sqlx::Result<()> {
+    let insert = "INSERT INTO rollcall_keys.masters (id) VALUES ($1) ON CONFLICT DO NOTHING";
+    sqlx::query(insert).bind(id).execute(executor).await.map(drop)
+}
+
+/// Removes every master key but one; refused by the references while anything is wrapped under another.
+pub(super) async fn remove_other_masters(pool: &PgPool, current: &str) -> sqlx::Result<()> {
+    let delete = "DELETE FROM rollcall_keys.masters WHERE id <> $1";
+    sqlx::query(delete).bind(current).execute(pool).await.map(drop)
+}
+
+/// Keys that are wrapped under other master keys than the current one, some of them.
+pub(super) async fn wrapped_otherwise(pool: &PgPool, current: &str, limit: i64) -> sqlx::Result<Vec<Stored>> {
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM rollcall_keys.data_keys k WHERE master_id <> $1 LIMIT $2"
+    )))
+    .bind(current)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().filter_map(stored).collect())
+}
+
+/// Puts another wrapping of the same keys in the place of theirs; one that is destroyed meanwhile stays so.
+pub(super) async fn rewrap(pool: &PgPool, keys: &[(Stored, Wrapped)]) -> sqlx::Result<u64> {
+    let (tenants, owners): (Vec<_>, Vec<_>) =
+        keys.iter().map(|(key, _)| (key.owner.tenant.as_str(), key.owner.id)).unzip();
+    let done = sqlx::query(
+        "UPDATE rollcall_keys.data_keys k SET wrapped = n.wrapped, master_id = n.master_id \
+         FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[]) n(tenant_id, owner_id, id, wrapped, master_id) \
+         WHERE k.tenant_id = n.tenant_id AND k.owner_id = n.owner_id AND k.id = n.id",
+    )
+    .bind(tenants)
+    .bind(owners)
+    .bind(keys.iter().map(|(key, _)| key.id).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, wrapped)| wrapped.bytes.as_slice()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, wrapped)| wrapped.master.as_str()).collect::<Vec<_>>())
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A secret by its name.
+pub(super) async fn secret(
+    executor: impl PgExecutor<'_>,
+    name: &str,
+) -> sqlx::Result<Option<(Uuid, Wrapped)>> {
+    let row: Option<(Uuid, Vec<u8>, String)> =
+        sqlx::query_as("SELECT id, wrapped, master_id FROM rollcall_keys.secrets WHERE name = $1")
+            .bind(name)
+            .fetch_optional(executor)
+            .await?;
+    Ok(row.map(|(id, bytes, master)| (id, Wrapped { master, bytes })))
+}
+
+/// Stores a secret, or another wrapping of it.
+pub(super) async fn put_secret(
+    executor: impl PgExecutor<'_>,
+    name: &str,
+    id: Uuid,
+    wrapped: &Wrapped,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO rollcall_keys.secrets (name, id, wrapped, master_id) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (name) DO UPDATE SET wrapped = excluded.wrapped, master_id = excluded.master_id WHERE secrets.id = excluded.id",
+    )
+    .bind(name)
+    .bind(id)
+    .bind(&wrapped.bytes)
+    .bind(&wrapped.master)
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Destroys keys; see `keys.sql`.
+pub(super) async fn destroy(executor: impl PgExecutor<'_>, owners: &[Owner]) -> sqlx::Result<i64> {
+    let (tenants, ids) = columns(owners);
+    sqlx::query_scalar("SELECT rollcall_keys.destroy($1, $2)")
+        .bind(tenants)
+        .bind(ids)
+        .fetch_one(executor)
+        .await
+}
+
+/// Destroys keys that nobody has asked for since; says how many.
+pub(super) async fn destroy_orphans(
+    pool: &PgPool,
+    owners: &[Owner],
+    asked_before: OffsetDateTime,
+) -> sqlx::Result<u64> {
+    let (tenants, ids) = columns(owners);
+    let done = sqlx::query(
+        "DELETE FROM rollcall_keys.data_keys k USING unnest($1::text[], $2::uuid[]) o(tenant_id, owner_id) \
+         WHERE k.tenant_id = o.tenant_id AND k.owner_id = o.owner_id AND k.asked_at < $3",
+    );
+    done.bind(tenants).bind(ids).bind(asked_before).execute(pool).await.map(|done| done.rows_affected())
+}
+
+/// Whether a key is destroyed and no process that lives holds it.
+pub(super) async fn is_destroyed(pool: &PgPool, owner: &Owner, lease: f64) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT NOT EXISTS (SELECT FROM rollcall_keys.data_keys WHERE tenant_id = $1 AND owner_id = $2) \
+             AND NOT EXISTS (SELECT FROM rollcall_keys.dropping d JOIN rollcall_keys.caches c ON c.id = d.cache_id \
+                 WHERE d.tenant_id = $1 AND d.owner_id = $2 AND c.renewed_at > clock_timestamp() - make_interval(secs => $3))",
+    )
+    .bind(owner.tenant.as_str())
+    .bind(owner.id)
+    .bind(lease)
+    .fetch_one(pool)
+    .await
+}

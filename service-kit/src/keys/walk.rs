@@ -1,0 +1,84 @@
+//! Through all keys, page by page: for who looks after them.
+
+use super::{ANSWER, DataKey, Keys, KeysError, Owner, store};
+use crate::database::answered;
+use std::sync::Arc;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Keys in a page.
+const PAGE: i64 = 2_000;
+
+/// A key that is stored, without the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its id.
+    pub id: Uuid,
+    /// When it was last asked for by who had nothing sealed under it yet.
+    pub asked_at: OffsetDateTime,
+}
+
+/// A master key, and what is wrapped under it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MasterCount {
+    /// Its id.
+    pub id: String,
+    /// Since when it is used.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// Whether it wraps what is new.
+    pub is_current: bool,
+    /// Keys that are wrapped under it.
+    pub keys: i64,
+}
+
+impl Keys {
+    /// The next page of stored keys, in the order of their owners; none: that was all.
+    ///
+    /// # Errors
+    /// The store can't be reached.
+    pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<Held>, KeysError> {
+        let page = answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?;
+        Ok(page
+            .into_iter()
+            .map(|key| Held { owner: key.owner, id: key.id, asked_at: key.asked_at })
+            .collect())
+    }
+
+    /// The same with the keys themselves.
+    ///
+    /// # Errors
+    /// A store can't be reached, or the master key is lost or wrong.
+    pub async fn page_of_keys(&self, after: Option<&Owner>) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
+        let page = answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?;
+        self.unwrap(page).await
+    }
+
+    /// Destroys keys that nobody has asked for since that time, so that nothing is sealed under them; says how many.
+    ///
+    /// # Errors
+    /// The store can't be reached.
+    pub async fn destroy_orphans(
+        &self,
+        owners: &[Owner],
+        asked_before: OffsetDateTime,
+    ) -> Result<u64, KeysError> {
+        Ok(answered(ANSWER, store::destroy_orphans(&self.0.pool, owners, asked_before)).await?)
+    }
+
+    /// The master keys with the number of keys under each.
+    ///
+    /// # Errors
+    /// A store can't be reached, or the master key is lost or wrong.
+    pub async fn count(&self) -> Result<Vec<MasterCount>, KeysError> {
+        self.check().await?;
+        let current = self.0.wrapper.current().await?;
+        let counts = store::count(&self.0.pool).await?;
+        let count =
+            |(id, since, keys): (String, _, _)| MasterCount { is_current: id == current, id, since, keys };
+        Ok(counts.into_iter().map(count).collect())
+    }
+}

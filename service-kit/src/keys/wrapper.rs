@@ -1,0 +1,53 @@
+//! What wraps data keys: a master key, wherever that is.
+
+use super::{KeysError, data_key::Secret};
+use futures_util::future::BoxFuture;
+
+/// A data key as it may be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrapped {
+    /// The id of the master key under which it is wrapped.
+    pub(super) master: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// A data key with what its wrapping is bound to, so that no stored key can be put in another's place.
+pub(super) struct Bare {
+    pub(super) bound_to: String,
+    pub(super) secret: Secret,
+}
+
+/// A stored data key with what its wrapping is bound to.
+pub(super) struct Bound {
+    pub(super) bound_to: String,
+    pub(super) wrapped: Wrapped,
+}
+
+pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, KeysError>>;
+
+/// A keeper of master keys.
+pub(super) trait Wrapper: Send + Sync {
+    /// What can be said of it without asking anybody.
+    fn look(&self) -> Result<(), KeysError>;
+
+    /// Makes the first master key, if there is none.
+    fn make(&self) -> Answer<'_, ()>;
+
+    /// The id of the master key that wraps now.
+    fn current(&self) -> Answer<'_, String>;
+
+    /// Whether it has all of these master keys; else it says which is missing, in words for the operator.
+    fn has(&self, masters: Vec<String>) -> Answer<'_, ()>;
+
+    /// Wraps under the current master key, in the order given.
+    fn wrap(&self, keys: Vec<Bare>) -> Answer<'_, Vec<Wrapped>>;
+
+    /// Unwraps, in the order given; `None` is one that the master key of that id does not open.
+    fn unwrap(&self, keys: Vec<Bound>) -> Answer<'_, Vec<Option<Secret>>>;
+
+    /// Makes another master key the current one, and gives its id; those before it go on to unwrap.
+    fn rotate(&self) -> Answer<'_, String>;
+
+    /// Destroys every master key but the current one, as far as that is in its power.
+    fn retire(&self) -> Answer<'_, ()>;
+}

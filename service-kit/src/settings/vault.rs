@@ -1,0 +1,41 @@
+//! `ROLLCALL_VAULT_*`: a master key that is in Vault.
+
+use super::{SettingsError, parse, source::Source};
+
+/// Where the master key is. No `Debug`: it holds a token.
+#[derive(Clone)]
+pub struct VaultSettings {
+    /// `ROLLCALL_VAULT_ADDR`
+    pub addr: String,
+    /// `ROLLCALL_VAULT_TOKEN`
+    pub token: String,
+    /// `ROLLCALL_VAULT_MOUNT`: of the transit engine
+    pub mount: String,
+    /// `ROLLCALL_VAULT_KEY`
+    pub key: String,
+}
+
+impl VaultSettings {
+    /// `None`: no address is given.
+    pub(super) fn read(source: &Source) -> Result<Option<Self>, SettingsError> {
+        const TOKEN: &str = "ROLLCALL_VAULT_TOKEN";
+        let Some(addr) = source.optional("ROLLCALL_VAULT_ADDR", "an http or https URL", parse::base_url)?
+        else {
+            return Ok(None);
+        };
+        if source.given("ROLLCALL_MASTER_KEY_FILE")?.is_some() {
+            return Err(SettingsError::new(
+                "ROLLCALL_VAULT_ADDR",
+                "give it or ROLLCALL_MASTER_KEY_FILE, not both",
+            ));
+        }
+        let token = source
+            .given(TOKEN)?
+            .ok_or_else(|| SettingsError::new(TOKEN, "is not set, but ROLLCALL_VAULT_ADDR is"))?;
+        let mount = source.parsed("ROLLCALL_VAULT_MOUNT", "letters, digits, - _ . and /", parse::path)?;
+        let key = source.parsed("ROLLCALL_VAULT_KEY", "letters, digits, - _ and .", |text| {
+            parse::path(text).filter(|key| !key.contains('/'))
+        })?;
+        Ok(Some(Self { addr, token, mount, key }))
+    }
+}

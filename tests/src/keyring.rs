@@ -1,0 +1,100 @@
+//! The key store as somebody reads it who has the master key, by its documentation and without a line of the service's: so that tests can
+//! look into events.
+
+use crate::Record;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Value;
+use sqlx::{PgPool, raw_sql};
+use std::{collections::HashMap, fs, path::Path};
+use uuid::Uuid;
+
+/// A backup of the key store that goes on and on: what no operator should have.
+const BACKUP: &str = "\
+CREATE TABLE public.destroyed_keys (LIKE rollcall_keys.data_keys);
+CREATE FUNCTION public.keep_destroyed_key() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO public.destroyed_keys SELECT OLD.*;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER keep_destroyed_key BEFORE DELETE ON rollcall_keys.data_keys FOR EACH ROW EXECUTE FUNCTION public.keep_destroyed_key();";
+
+/// Data keys by their ids.
+#[derive(Debug, Default)]
+pub struct Keyring(HashMap<String, Vec<u8>>);
+
+type Row = (String, Uuid, Uuid, Vec<u8>, String);
+
+impl Keyring {
+    /// From now on every key that is destroyed is kept all the same, for [`Self::read`].
+    ///
+    /// # Panics
+    /// The database refuses.
+    pub async fn back_up(database: &PgPool) {
+        raw_sql(BACKUP).execute(database).await.expect("a backup of the keys");
+    }
+
+    /// All keys that there are, and those that were backed up.
+    ///
+    /// # Panics
+    /// They can't be read.
+    pub async fn read(home: &Path, database: &PgPool) -> Self {
+        let is_backed_up: bool =
+            sqlx::query_scalar("SELECT to_regclass('public.destroyed_keys') IS NOT NULL")
+                .fetch_one(database)
+                .await
+                .expect("an answer");
+        let columns = "SELECT tenant_id, owner_id, id, wrapped, master_id FROM";
+        let mut rows: Vec<Row> = rows(database, &format!("{columns} rollcall_keys.data_keys")).await;
+        if is_backed_up {
+            rows.extend(self::rows(database, &format!("{columns} public.destroyed_keys")).await);
+        }
+        let masters = masters(&home.join("master.key"));
+        let key = |(tenant, owner, id, wrapped, master): Row| {
+            let (nonce, ciphertext) = wrapped.split_at(NONCE_LEN);
+            let key = open(&masters[&master], &format!("{tenant}/{owner}/{id}"), nonce, ciphertext);
+            (id.to_string(), key.expect("a key that its master key opens"))
+        };
+        Self(rows.into_iter().map(key).collect())
+    }
+
+    /// The records with their personal parts opened, where there is a key.
+    #[must_use]
+    pub fn opened(&self, records: Vec<Record>) -> Vec<Record> {
+        records.into_iter().map(|record| self.opened_one(&record).unwrap_or(record)).collect()
+    }
+
+    fn opened_one(&self, record: &Record) -> Option<Record> {
+        let mut data: Value = serde_json::from_slice(&record.value).ok()?;
+        let bytes = |name: &str| STANDARD.decode(data["personal"][name].as_str()?).ok();
+        let (nonce, ciphertext) = (bytes("nonce")?, bytes("ciphertext")?);
+        let key = self.0.get(record.find("ce_keyid")?)?;
+        let bound = format!("{}\n{}\n{}", record.key, record.header("ce_type"), record.header("ce_sequence"));
+        let text = open(key, &bound, &nonce, &ciphertext)?;
+        data["personal"] = serde_json::from_slice(&text).ok()?;
+        Some(Record { value: data.to_string().into_bytes(), ..record.clone() })
+    }
+}
+
+async fn rows(database: &PgPool, sql: &str) -> Vec<Row> {
+    sqlx::query_as(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(database).await.expect("the keys")
+}
+
+fn masters(path: &Path) -> HashMap<String, Vec<u8>> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let master = |line: &str| {
+        let (id, key) = line.split_once(' ').expect("a line is an id and a key");
+        (id.to_owned(), STANDARD.decode(key).expect("a key is base64"))
+    };
+    lines.map(master).collect()
+}
+
+fn open(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?);
+    let mut text = ciphertext.to_vec();
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let length = key.open_in_place(nonce, Aad::from(bound), &mut text).ok()?.len();
+    text.truncate(length);
+    Some(text)
+}
