@@ -1,50 +1,27 @@
 //! The limit on parking: a bad deploy must not empty the log into dead letters.
 
-use std::time::{Duration, Instant};
+use sqlx::PgPool;
 
-/// Users that may be parked in a span, at most.
-const LIMIT: usize = 100;
-/// The span.
-const SPAN: Duration = Duration::from_secs(600);
+/// Users that may be parked in ten minutes, at most.
+const LIMIT: i64 = 100;
 
-/// Counts the users that were parked lately.
-#[derive(Debug, Default)]
-pub(crate) struct Parked {
-    since: Option<Instant>,
-    count: usize,
-}
+/// Counted in the database, so that neither a restart nor another instance begins anew; only an operator's resume does. A generation that was
+/// built parks again what was parked before, which is no news.
+const LATELY: &str = "\
+SELECT count(*) FROM ( \
+    SELECT FROM live.dead_letters WHERE topic = 'users' \
+    GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL THEN id END \
+    HAVING min(parked_at) > greatest(now() - interval '10 minutes', (SELECT at FROM rollcall.resumed), \
+        (SELECT promoted_at FROM rollcall.generations WHERE state = 'live'))) parked";
 
-impl Parked {
-    /// Whether so many more may be parked; counts them if so.
-    pub(crate) fn admit(&mut self, more: usize, now: Instant) -> bool {
-        if more == 0 {
-            return true;
-        }
-        if self.since.is_none_or(|since| now.duration_since(since) > SPAN) {
-            *self = Self { since: Some(now), count: 0 };
-        }
-        let is_admitted = self.count + more <= LIMIT;
-        self.count += if is_admitted { more } else { 0 };
-        is_admitted
+/// Whether so many more users may be parked.
+///
+/// # Errors
+/// Postgres can't be asked.
+pub(crate) async fn may_be_parked(pool: &PgPool, more: usize) -> sqlx::Result<bool> {
+    if more == 0 {
+        return Ok(true);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_refused_counts_for_nothing() {
-        let (mut parked, now) = (Parked::default(), Instant::now());
-        assert!(!parked.admit(LIMIT + 1, now));
-        assert!(parked.admit(LIMIT, now));
-    }
-
-    #[test]
-    fn too_many_in_a_short_span_are_refused() {
-        let (mut parked, now) = (Parked::default(), Instant::now());
-        assert!(parked.admit(LIMIT, now) && parked.admit(0, now));
-        assert!(!parked.admit(1, now));
-        assert!(parked.admit(1, now + 2 * SPAN));
-    }
+    let lately: i64 = sqlx::query_scalar(LATELY).fetch_one(pool).await?;
+    Ok(i64::try_from(more).is_ok_and(|more| lately + more <= LIMIT))
 }

@@ -15,8 +15,7 @@ use crate::{
     generation,
     log::{Consumer, Ends, Event, Shared},
     log_identity::{self, LogIdentity},
-    metrics, migrate,
-    park::Parked,
+    metrics, migrate, park,
     record::{Partition, Record, Topic},
     state::{End, Halt, State, Stop},
     store::{
@@ -73,7 +72,6 @@ struct Projector {
     /// The partitions that are ours, and the next offset of each.
     owned: BTreeMap<Partition, i64>,
     times: BTreeMap<Partition, OffsetDateTime>,
-    parked: Parked,
     /// The number of partitions of each topic.
     partitions: u32,
     /// Records to come that have no effect.
@@ -152,7 +150,6 @@ async fn work(parts: Parts) -> Result<(), End> {
         epochs: Epochs::default(),
         owned: BTreeMap::new(),
         times: BTreeMap::new(),
-        parked: Parked::default(),
         partitions,
         discarded: Discarded::default(),
         vacuum: Vacuum::default(),
@@ -307,7 +304,7 @@ impl Projector {
         fault::point("fold.loaded");
         let mut effects = batch.fold(states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
-        if !self.parked.admit(effects.newly_parked, started) {
+        if !self.may_be_parked(effects.newly_parked).await? {
             return self.too_many(&effects);
         }
         let from = self.cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
@@ -339,6 +336,11 @@ impl Projector {
         }
         self.read_one_by_one(&effects);
         Ok(())
+    }
+
+    async fn may_be_parked(&self, more: usize) -> Result<bool, End> {
+        let pool = &self.store.pool;
+        self.stop.retry("asking how many were parked", async || park::may_be_parked(pool, more).await).await
     }
 
     /// A batch would park more users than may be. As many as may be are parked all the same, one by one: so each resume gets on, however many

@@ -71,8 +71,11 @@ pub async fn pause(settings: &Settings, reason: &str) -> anyhow::Result<Option<P
 /// # Errors
 /// Postgres can't be asked.
 pub async fn resume(settings: &Settings) -> anyhow::Result<Option<Pause>> {
-    let delete = "DELETE FROM rollcall.pause RETURNING reason, since, by";
-    let row = sqlx::query_as(delete).fetch_optional(&postgres::pool(settings)?).await?;
+    // From here on the parked are counted anew.
+    let resume = "WITH pause AS (DELETE FROM rollcall.pause RETURNING reason, since, by), \
+        resumed AS (INSERT INTO rollcall.resumed (at) SELECT now() FROM pause ON CONFLICT (is_one) DO UPDATE SET at = excluded.at) \
+        SELECT reason, since, by FROM pause";
+    let row = sqlx::query_as(resume).fetch_optional(&postgres::pool(settings)?).await?;
     Ok(row.map(|(reason, since, by)| Pause { reason, since, by }))
 }
 

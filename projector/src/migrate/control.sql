@@ -8,6 +8,12 @@ CREATE TABLE IF NOT EXISTS rollcall.pause (
     by text NOT NULL CHECK (by IN ('limit', 'operator', 'log'))
 );
 
+-- When an operator last let the projectors go on: from then on the parked are counted.
+CREATE TABLE IF NOT EXISTS rollcall.resumed (
+    is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
+    at timestamptz NOT NULL
+);
+
 -- What is to be done with dead letters: asked for by the operator's program, done by the projector that owns the partition.
 CREATE TABLE IF NOT EXISTS rollcall.requests (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

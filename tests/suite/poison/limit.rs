@@ -8,26 +8,38 @@ use uuid::Uuid;
 
 /// Users that may be parked in ten minutes.
 const LIMIT: usize = 100;
-/// More than that, but less than twice as many.
-const TOO_MANY: usize = 150;
+/// Fewer than that, and too many with those before.
+const FIRST: usize = 60;
+const MORE: usize = 90;
 const WHY: &str = "too many users had to be parked";
 
 pub async fn too_many_parked_stop_the_projectors(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
-    // All of it is there at once, as after a bad deploy.
+    poison(&bench, FIRST).await;
+    parked(&bench, FIRST).await;
+    // The rest is there at once, as after a bad deploy, and a restart does not begin the count anew.
     bench.deployment.stop(Service::Projector);
-    let gap = |_| Foreign::deletion(&format!("{}/{}", bench.api.tenant, Uuid::new_v4()), 5);
-    bench.deployment.append("users.events", &(0..TOO_MANY).map(gap).collect::<Vec<_>>()).await;
+    poison(&bench, MORE).await;
     bench.deployment.launch(Service::Projector);
     bench.is_stopped(WHY).await;
-    assert!(bench.letters().len() <= LIMIT, "no more than may be: {}", bench.letters().len());
+    assert_eq!(bench.letters().len(), LIMIT, "as many as may be, and no more");
     says_why(&bench, "limit", WHY);
     nothing_is_folded(&mut bench, WHY).await;
 
     bench.cli().run(&["projection", "resume"]).expect(0);
     bench.deployment.ready(Service::Projector).await;
-    until("all are parked now", async || (bench.letters().len() == TOO_MANY).then_some(())).await;
+    parked(&bench, FIRST + MORE).await;
     goes_on(&bench).await;
+}
+
+/// Gaps, each of another user.
+async fn poison(bench: &Bench, count: usize) {
+    let gap = |_| Foreign::deletion(&format!("{}/{}", bench.api.tenant, Uuid::new_v4()), 5);
+    bench.deployment.append("users.events", &(0..count).map(gap).collect::<Vec<_>>()).await;
+}
+
+async fn parked(bench: &Bench, count: usize) {
+    until("so many are parked", async || (bench.letters().len() == count).then_some(())).await;
 }
 
 pub async fn an_operator_pauses_and_resumes(stack: &'static Stack) {
