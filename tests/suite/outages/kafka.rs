@@ -10,6 +10,10 @@ use tests::{Api, Server, Stack, scratch, until};
 /// How long a server is frozen where only the way back is looked at.
 const FROZEN: Duration = Duration::from_secs(3);
 
+/// Of a slow server: how long it does nothing, again and again, and how long something in between.
+const STALLED: Duration = Duration::from_millis(300);
+const AT_WORK: Duration = Duration::from_millis(50);
+
 /// A stack of one's own with a user to be read.
 struct Bench {
     stack: Stack,
@@ -33,6 +37,7 @@ pub async fn a_stack_heals_by_itself() {
     let bench = Bench { stack, api, id, ledger: Ledger::default() };
 
     bench.kafka_frozen().await;
+    bench.kafka_slow().await;
     bench.kafka_dies_again_and_again().await;
     let mut table = Vec::new();
     for server in Server::ALL {
@@ -56,6 +61,29 @@ impl Bench {
         for _ in 0..4 {
             let (status, ()) = tokio::join!(self.ledger.create(&self.api), self.read_much());
             assert_eq!(status, 503, "nothing can be written");
+        }
+        Server::Kafka.thaw(&self.stack);
+        self.heals().await;
+    }
+
+    /// Reads don't notice, writes take their time or are told to come back.
+    async fn kafka_slow(&self) {
+        let work = async {
+            for _ in 0..10 {
+                tokio::join!(self.ledger.create(&self.api), self.read_much());
+            }
+        };
+        let stalls = async {
+            loop {
+                Server::Kafka.freeze(&self.stack);
+                tokio::time::sleep(STALLED).await;
+                Server::Kafka.thaw(&self.stack);
+                tokio::time::sleep(AT_WORK).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = stalls => {}
         }
         Server::Kafka.thaw(&self.stack);
         self.heals().await;
