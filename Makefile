@@ -7,7 +7,7 @@ BINARIES := rollcall command-service query-service projector
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos bench clean
+.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos mutants bench clean
 
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -45,14 +45,19 @@ doc: ## Build the documentation, where a warning is an error
 deny: ## Check the dependencies' licences, origins and known vulnerabilities
 	@scripts/deny.sh
 
+# The long ones take down what they run on, and want the machine for themselves: alone, after the others.
 suite: ## Integration tests, on a stack of their own
 	@$(CARGO) build $(TEST_BUILD) --bins
 	@$(CARGO) test --locked -p tests
+	@$(CARGO) test --locked -p tests --test suite -- --ignored --test-threads 1
 
 # SEED repeats a run; without one it is taken from the time.
 chaos: ## Kill, freeze and restart every part under load, then check: [SEED=n] [FAULTS=100]
 	@$(CARGO) build $(TEST_BUILD) --bins
 	@$(CARGO) run --quiet --locked --features failpoints --bin chaos -- $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
+
+mutants: ## Show that each check of the chaos run can fail, by small faults of the product: [NAMES="stale lost"]
+	@scripts/mutants.sh $(NAMES)
 
 bench: ## Measure against the twins
 	@echo "The benchmark comes with a later change." >&2; exit 1

@@ -31,7 +31,7 @@ use libtest_mimic::Trial;
 use tests::Stack;
 
 /// Lists the tests, by `module::name`: after `with`, those that take the shared stack; after `without`, those that
-/// take nothing; after `long`, those that are run only when asked for (`--ignored`).
+/// take nothing; after `long`, those that want the machine for themselves (`--ignored`: `make suite` runs them after the others).
 macro_rules! suite {
     (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ } long { $($long:ident: $($slow:ident),+;)+ }) => {
         /// Every test.
