@@ -90,6 +90,10 @@ impl Task {
         (ask.user, ask.n) = (Some(user.id.clone()), Some(n));
         let ask = self.guarded(ask, &user);
         self.send(ask).await;
+        // If ever a read is stale, it is so right after a write.
+        if self.hits(50) {
+            self.read(user).await;
+        }
     }
 
     async fn delete(&mut self) {
@@ -108,6 +112,10 @@ impl Task {
 
     async fn get(&mut self) {
         let Some(user) = self.shared.world.to_read(&mut self.random) else { return };
+        self.read(user).await;
+    }
+
+    async fn read(&mut self, user: Known) {
         let ask = Ask { user: Some(user.id.clone()), ..Ask::new(Kind::Get, format!("/{}", user.id)) };
         let ask =
             if self.hits(15) { ask.header("If-None-Match", format!("\"{}\"", user.version)) } else { ask };
