@@ -11,6 +11,12 @@ seeds=${SEEDS:-1 2 3}
 faults=${FAULTS:-16}
 export CARGO_TARGET_DIR=$home/target
 
+# What is built here of other people's crates need not be built again.
+if [ ! -d "$CARGO_TARGET_DIR" ] && [ -d target/debug ]; then
+    mkdir -p "$CARGO_TARGET_DIR"
+    cp --archive target/debug "$CARGO_TARGET_DIR/"
+fi
+
 # Copies what has changed, and only that: an untouched file is not built again.
 copy_tree() {
     rm -rf "$home/new"
