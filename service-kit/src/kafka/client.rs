@@ -21,6 +21,9 @@ const PRODUCER: &[(&str, &str)] = &[
     // As the Java clients have it, so that anyone's producer reaches the user's own partition.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "1"),
+    // One request at a time. With several, the client gives those that were open when the broker went a new epoch if a later one is
+    // refused for its sequence; then what was in the log of them already comes there once more, and the broker can't tell.
+    ("max.in.flight.requests.per.connection", "1"),
     // How long an append that nobody waits for any more may still be on its way, at most.
     ("socket.timeout.ms", "10000"),
     ("request.timeout.ms", "10000"),
