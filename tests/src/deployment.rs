@@ -261,6 +261,11 @@ impl Deployment {
         Keyring::read(&self.dir, &self.database).await.opened(records)
     }
 
+    /// What its Kafka prints, where the stack has started it.
+    pub fn kafka_log(&self) -> PathBuf {
+        self.stack.home.join("logs/kafka.log")
+    }
+
     /// Everything in one of its topics.
     pub async fn topic(&self, name: &str) -> Vec<Record> {
         read_topic(self.brokers(), &format!("{}{name}", self.prefix)).await

@@ -45,6 +45,8 @@ pub struct ReadModel {
 /// An analytic event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analytic {
+    /// Its id.
+    pub id: String,
     /// The request.
     pub request: String,
     /// Its type, e.g. `USER_UPDATE_SUCCESS`.
@@ -68,6 +70,8 @@ pub struct Evidence {
     pub ended: Vec<Option<crate::chaos::history::Identity>>,
     /// How many analytic events the services say they have lost.
     pub dropped: u64,
+    /// Whether Kafka says that it has ended a transaction of the analytic pipeline without the markers that make it one.
+    pub markers_skipped: bool,
 }
 
 impl Evidence {
@@ -81,7 +85,8 @@ impl Evidence {
         let analytics = settle::analytics_at_rest(deployment, &model).await;
         let read_model = settle::read_model(deployment, &history.targets, &model).await;
         let (ended, dropped) = (history.identities().await, settle::dropped(&history.targets).await);
-        Self { history, log: by_position(&records), model, read_model, analytics, ended, dropped }
+        let (log, markers_skipped) = (by_position(&records), settle::markers_skipped(deployment));
+        Self { history, log, model, read_model, analytics, ended, dropped, markers_skipped }
     }
 
     /// The key of a user.

@@ -104,6 +104,7 @@ pub(super) fn evidence(operations: Vec<Operation>, records: &[Record]) -> Eviden
         history: History { targets: targets(), operations, began: process.clone() },
         ended: process,
         dropped: 0,
+        markers_skipped: false,
     }
 }
 
@@ -135,7 +136,8 @@ fn analytics(operations: &[Operation], model: &Model) -> Vec<Analytic> {
     let mut events = Vec::new();
     for operation in operations {
         let mut event = |name: &str| {
-            events.push(Analytic { request: operation.request.clone(), name: format!("USER_X_{name}") });
+            let (request, name) = (operation.request.clone(), format!("USER_X_{name}"));
+            events.push(Analytic { id: format!("{request} {name}"), request, name });
         };
         event("START");
         let is_accepted = model.accepted.iter().any(|fact| fact.request.as_ref() == Some(&operation.request));
