@@ -53,6 +53,8 @@ use write::Writer;
 
 /// Reads before a write are short, so few connections serve many writers.
 const CONNECTIONS: u32 = 12;
+/// Most keys are in memory already, or made by a statement of their own.
+const KEY_CONNECTIONS: u32 = 4;
 /// How long what is on its way to the log may take at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -79,7 +81,7 @@ pub async fn start(
     let rejections = Rejections::new(pool.clone());
     let visible = Visible::new(Progress::start(pool.clone()), rejections, settings.visibility_timeout);
     let inquiries = Inquiries::start(log.clone(), visible.clone(), Reader::new(settings)?);
-    let keys = Keys::start(settings).await?;
+    let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
     keys.watch(health);
     let (states, turns) = (States::new(pool), Turns::default());
     let writer = Writer { log, states, keys, visible, turns, inquiries };

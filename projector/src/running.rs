@@ -17,6 +17,9 @@ use service_kit::{
 use std::sync::{Arc, atomic::AtomicBool};
 use tokio::sync::{oneshot, watch};
 
+/// One for the batch's keys, one for what goes on beside it.
+const KEY_CONNECTIONS: u32 = 2;
+
 /// The projector at work. Dropped, it ends by itself.
 pub struct Running {
     stop: watch::Sender<bool>,
@@ -46,7 +49,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     let ended = on_own_thread(async move |over| {
         // Both spawn, so they are made inside the runtime that they are used in.
         let pool = postgres::pool(&settings)?;
-        let keys = Keys::start(&settings).await?;
+        let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
         tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));
         let link = Link::start(client, redis);
         supervise(Parts { settings, pool, keys: keys.clone(), link, shared, state, stop }).await;

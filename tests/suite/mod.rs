@@ -14,6 +14,7 @@ mod api_users;
 mod architecture;
 mod chaos;
 mod crash;
+mod erasure;
 mod hot_user;
 mod instances;
 mod log_format;
@@ -188,6 +189,10 @@ suite! {
             no_read_is_stale_whatever_happens_to_redis;
         crash:
             no_acknowledged_write_is_lost;
+        erasure:
+            a_missing_key_is_loud,
+            a_restored_key_brings_nobody_back,
+            a_delete_is_whole_wherever_the_projector_dies;
         hot_user:
             writers_of_one_instance_take_turns,
             async_writers_take_turns_too,
@@ -202,6 +207,8 @@ suite! {
             queries_only_read,
             a_main_is_small,
             no_log_line_names_a_person;
+        erasure:
+            a_marker_is_found_nowhere_after_a_delete;
         supervision:
             children_come_back_and_die_with_their_parent;
     }

@@ -22,7 +22,7 @@ use tokio::process::Command;
 const NAME: &str = "rollcall";
 
 /// On the command line, so that a newer release of this program may change them.
-const CONFIGURATION: [&str; 8] = [
+const CONFIGURATION: [&str; 11] = [
     "listen_addresses=127.0.0.1",
     // Over TCP alone: the path of a socket has a length that a home may exceed.
     "unix_socket_directories=",
@@ -33,6 +33,11 @@ const CONFIGURATION: [&str; 8] = [
     "max_wal_size=4GB",
     // Statements take a few milliseconds; to compile one takes more.
     "jit=off",
+    // What was written ahead is gone with its file, and not kept in one that waits to be used again: it holds what users say of themselves.
+    "wal_recycle=off",
+    // For the same reason no statement and no detail of an error comes into the log.
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
 ];
 
 /// What the server needs, before it is started.

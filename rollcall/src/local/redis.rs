@@ -63,8 +63,11 @@ impl Redis {
     }
 
     fn configuration(&self) -> String {
-        let (port, password) = (self.port.number, &self.password);
-        format!("bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\n")
+        let (port, password, home) = (self.port.number, &self.password, self.home.path().display());
+        // Nor does it remember slow commands: they hold bodies.
+        format!(
+            "bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\ndir \"{home}\"\nslowlog-log-slower-than -1\n"
+        )
     }
 }
 

@@ -41,8 +41,8 @@ use uuid::Uuid;
 use vault::Vault;
 use wrapper::{Bare, Bound, Wrapper};
 
-/// Connections to the key store.
-const CONNECTIONS: u32 = 6;
+/// Connections to the key store, of who asks seldom, or for many keys at once.
+const CONNECTIONS: u32 = 2;
 /// For one answer of the key store.
 const ANSWER: Duration = Duration::from_secs(4);
 /// For a first look at the start.
@@ -118,9 +118,13 @@ impl Keys {
     /// # Errors
     /// A setting is missing or bad, or the master key's file is open to others.
     pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+        Self::with_connections(settings, CONNECTIONS)
+    }
+
+    fn with_connections(settings: &Settings, connections: u32) -> anyhow::Result<Self> {
         let apart = settings.keys_database_url.as_deref();
         let url = apart.map_or_else(|| settings.database_url(), Ok)?.to_owned();
-        let pool = database::pool(&url, Role::Keys, CONNECTIONS)?;
+        let pool = database::pool(&url, Role::Keys, connections)?;
         let wrapper: Box<dyn Wrapper> = match &settings.vault {
             Some(vault) => Box::new(Vault::new(vault)?),
             None => Box::new(KeyFile::new(settings.master_key_file())),
@@ -130,12 +134,12 @@ impl Keys {
         Ok(Self(Arc::new(Inner { is_apart: apart.is_some(), url, pool, wrapper, cache, id_secret, stop })))
     }
 
-    /// Opens them for a service, which keeps a few in memory for a moment. Where the stores answer, the master key is tried at once.
+    /// Opens them for a service, which keeps a few in memory for a moment and asks by so many `connections`. Where the stores answer, the master key is tried at once.
     ///
     /// # Errors
     /// A setting is missing or bad, or the master key is lost, wrong, or open to others.
-    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let keys = Self::open(settings)?;
+    pub async fn start(settings: &Settings, connections: u32) -> anyhow::Result<Self> {
+        let keys = Self::with_connections(settings, connections)?;
         keys.try_out().await?;
         tokio::spawn(lease::keep(
             Arc::downgrade(&keys.0.cache),

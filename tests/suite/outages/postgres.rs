@@ -16,8 +16,8 @@ pub async fn nothing_hangs_whatever_happens_to_postgres(stack: &'static Stack) {
         crowd(&bench, &id).await;
         if matches!(way, Way::Refused | Way::Frozen) {
             bench.lacks(Service::Query, &["postgres"], &["redis"]).await;
-            bench.lacks(Service::Command, &["postgres"], &[]).await;
-            bench.lacks(Service::Projector, &["postgres"], &[]).await;
+            bench.lacks(Service::Command, &["postgres"], &["keys"]).await;
+            bench.lacks(Service::Projector, &["postgres"], &["keys"]).await;
             bench.postgres.set(Way::Open);
         }
         heals(&mut bench, &id).await;

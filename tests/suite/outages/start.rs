@@ -15,23 +15,23 @@ async fn without_servers(stack: &'static Stack) -> Bench {
         proxy.set(Way::Refused);
     }
     Service::ALL.into_iter().for_each(|service| bench.launch(service));
-    bench.lacks(Service::Command, &["kafka", "postgres"], &[]).await;
+    bench.lacks(Service::Command, &["kafka", "keys", "postgres"], &[]).await;
     bench.lacks(Service::Query, &["postgres", "redis"], &[]).await;
-    bench.lacks(Service::Projector, &["kafka", "postgres", "projector", "redis"], &[]).await;
+    bench.lacks(Service::Projector, &["kafka", "keys", "postgres", "projector", "redis"], &[]).await;
     bench
 }
 
 async fn kafka_last(bench: &mut Bench) {
     bench.postgres.set(Way::Open);
     bench.redis.set(Way::Open);
-    bench.lacks(Service::Projector, &["kafka", "projector"], &["redis"]).await;
+    bench.lacks(Service::Projector, &["kafka", "projector"], &["keys", "redis"]).await;
     bench.kafka.set(Way::Open);
     works(bench).await;
 }
 
 async fn postgres_last(bench: &mut Bench) {
     bench.kafka.set(Way::Open);
-    bench.lacks(Service::Projector, &["postgres", "projector"], &["kafka", "redis"]).await;
+    bench.lacks(Service::Projector, &["postgres", "projector"], &["kafka", "keys", "redis"]).await;
     bench.redis.set(Way::Open);
     bench.postgres.set(Way::Open);
     works(bench).await;

@@ -1,0 +1,33 @@
+//! The forms in which a text can stand in a file.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use uuid::Uuid;
+
+/// A text that stands nowhere yet.
+pub fn marker() -> String {
+    format!("mk{}", Uuid::new_v4().simple())
+}
+
+/// A text as UTF-8, UTF-16, base64 at each of its three offsets, and percent-encoded throughout.
+pub fn forms(text: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let utf16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let mut forms = vec![
+        ("utf-8", text.as_bytes().to_vec()),
+        ("utf-16le", utf16(u16::to_le_bytes)),
+        ("utf-16be", utf16(u16::to_be_bytes)),
+        ("percent", text.bytes().flat_map(|byte| format!("%{byte:02x}").into_bytes()).collect()),
+        ("Percent", text.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).collect()),
+        ("hex", text.bytes().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()),
+    ];
+    forms.extend((0..3).map(|offset| ("base64", base64(text, offset))));
+    forms
+}
+
+/// What of a text in base64 does not depend on what stands before and behind it.
+fn base64(text: &str, offset: usize) -> Vec<u8> {
+    let shifted = [vec![0; offset], text.as_bytes().to_vec()].concat();
+    let whole = shifted.len() / 3 * 3;
+    let encoded = STANDARD_NO_PAD.encode(&shifted[..whole]).into_bytes();
+    // The first group holds bits of what stands before.
+    encoded[if offset == 0 { 0 } else { 4 }..].to_vec()
+}

@@ -1,0 +1,11 @@
+//! A delete erases: what nobody may find any more, whatever fails on the way and whatever is put back.
+
+mod brought_back;
+mod crashes;
+mod markers;
+mod missing_key;
+
+pub use brought_back::a_restored_key_brings_nobody_back;
+pub use crashes::a_delete_is_whole_wherever_the_projector_dies;
+pub use markers::a_marker_is_found_nowhere_after_a_delete;
+pub use missing_key::a_missing_key_is_loud;
