@@ -1,4 +1,5 @@
-//! What deleted rows leave behind in PostgreSQL is given free soon after, not when enough has come together.
+//! What deleted rows leave behind in PostgreSQL is given free soon after, not when enough has come together; and so are the samples that its
+//! planner took of them.
 
 use crate::{effects::Effects, generation};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
@@ -55,7 +56,11 @@ async fn vacuum(pool: &PgPool) -> sqlx::Result<()> {
     for schema in all.into_iter().map(generation::schema) {
         let tables =
             ["users", "credentials", "dead_letters"].map(|table| format!("{schema}.{table}")).join(", ");
-        sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {tables}"))).execute(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("VACUUM (ANALYZE) {tables}"))).execute(&mut connection).await?;
+    }
+    // The samples of before are dead rows now. Only the database's owner may do this; without it they stay until PostgreSQL's own vacuum.
+    if let Err(error) = sqlx::raw_sql("VACUUM pg_catalog.pg_statistic").execute(&mut connection).await {
+        tracing::debug!(%error, "dead samples are left to PostgreSQL's own vacuum");
     }
     connection.close().await
 }

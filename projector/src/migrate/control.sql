@@ -69,8 +69,7 @@ BEGIN
         CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.users', g)) AND attname = 'key_id');
         EXECUTE format('ALTER TABLE generation_%s.users ADD COLUMN key_id uuid', g);
         EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN sequence bigint', g);
-        EXECUTE format('ALTER TABLE generation_%s.users ALTER COLUMN claims SET STATISTICS 0, ALTER COLUMN body SET STATISTICS 0, '
-            'ALTER COLUMN subject_id SET STATISTICS 0, ALTER COLUMN provider_url SET STATISTICS 0', g);
+        EXECUTE format('ALTER TABLE generation_%s.users ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN creation_digest SET STATISTICS 0', g);
         IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
             EXECUTE format('CREATE OR REPLACE VIEW live.users AS SELECT * FROM generation_%s.users', g);
             EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
