@@ -13,7 +13,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl libssl3 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/rollcall --create-home rollcall \
-    && chmod 0700 /var/lib/rollcall
+    && chmod 0700 /var/lib/rollcall \
+    && install --directory --owner=rollcall --mode=0700 /var/lib/rollcall-keys
 COPY --from=build \
     /src/target/release/command-service \
     /src/target/release/query-service \

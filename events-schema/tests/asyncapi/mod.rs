@@ -42,7 +42,14 @@ fn headers() -> Map<String, Value> {
     let client = text("The OAuth client that asked for it.");
     let sequence = json!({"type": "string", "pattern": "^[1-9][0-9]*$",
         "description": "The user's version once the event is accepted; 1 for a created one."});
-    let user = with(json!({"ce_sequence": sequence, "ce_requestid": request, "ce_clientid": client}));
+    let key_id = of(
+        "uuid",
+        "The user's own data key, under which the personal part is sealed; there whenever there is such a part. Once the user is deleted the \
+         key is destroyed, and nobody can open the part any more.",
+    );
+    let user = with(
+        json!({"ce_sequence": sequence, "ce_keyid": key_id, "ce_requestid": request, "ce_clientid": client}),
+    );
     let mut analytic = with(json!({"ce_requestid": text("The request; the record's key.")}));
     // A request is about no user before its path has been read, and is traced by its id.
     for name in ["ce_subject", "traceparent"] {
