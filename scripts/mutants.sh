@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Shows that each check of the chaos run is able to fail: applies one small fault of the product after the other to a copy of the tree
-# (tests/mutants/NAME.patch; its first line names the check that must go red) and runs the load under faults until that check is red.
+# Shows that each check of the chaos run, and the search for what is left of an erased user, is able to fail: applies one small fault of the
+# product after the other to a copy of the tree (tests/mutants/NAME.patch) and runs what must go red. Its first line says what that is: a check of
+# the chaos run, for which the load under faults is run until it is red, or `test` and a test's name, with `with` and words that it must say.
 #
 #   scripts/mutants.sh [NAME…]      SEEDS="1 2 3" and FAULTS=16 say how long to try
 set -euo pipefail
@@ -36,6 +37,18 @@ copy_tree() {
     rm -rf "$home/new"
 }
 
+# Whether a test fails, and says why in these words.
+fails() {
+    local test=${1%% with *} words=${1#* with } log=$2
+    (cd "$home/src" && cargo test --locked --quiet -p tests --test suite -- "$test") >"$log" 2>&1 || true
+    rm -rf "$CARGO_TARGET_DIR"/tmp/run-*
+    if grep --quiet "FAILED" "$log" && grep --quiet --fixed-strings -- "$words" "$log"; then
+        echo "PASS  $name: $test fails: $words"
+        return 0
+    fi
+    return 1
+}
+
 # Whether the check goes red with one of the seeds.
 goes_red() {
     local check=$1 log=$2 seed
@@ -62,7 +75,10 @@ try() {
         echo "FAIL  $name: the mutant does not build, see $log"
         return 1
     fi
-    goes_red "$check" "$log" && return 0
+    case $check in
+        "test "*) fails "${check#test }" "$log" && return 0 ;;
+        *) goes_red "$check" "$log" && return 0 ;;
+    esac
     echo "FAIL  $name: \"$check\" was never red, see $log"
     return 1
 }

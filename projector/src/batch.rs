@@ -212,6 +212,7 @@ impl Fold {
         let is_deleted = fact.event.event_type() == EventType::UserDeleted;
         let Some(ended) = queue.ended_by(fact.sequence).filter(|_| is_deleted) else { return true };
         self.parked.remove(&fact.key);
+        self.effects.keyless.remove(&fact.key);
         self.effects.rejections.retain(|row| !ended.accepted.contains(&row.at));
         self.effects.restored.extend(ended.accepted);
         let (user, _) = self.users.entry(fact.key.clone()).or_default();
@@ -255,7 +256,12 @@ impl Fold {
         self.reject(&dead, "parked");
         if dead.partition.0 == Topic::Users {
             let is_new = key.as_ref().is_none_or(|key| self.queue(key, &reason, &dead));
-            self.effects.newly_parked += usize::from(is_new);
+            match &key {
+                Some(key) if is_new && reason == NO_KEY => {
+                    drop(self.effects.keyless.insert(key.clone(), dead.time))
+                }
+                _ => self.effects.newly_parked += usize::from(is_new),
+            }
         }
         self.effects.dead_letters.push(DeadLetterRow { key, reason, ..dead });
     }

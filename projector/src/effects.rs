@@ -116,7 +116,9 @@ pub struct Effects {
     pub late: Vec<UserKey>,
     /// Facts that waited for a key, and whose user was deleted meanwhile: they had their effect, as did those after them.
     pub restored: Vec<At>,
-    /// Users that were not parked before; a record of `users.events` that is nobody's counts as one.
+    /// Users that were not parked before and wait for their key, with Kafka's time of the first fact that does.
+    pub keyless: BTreeMap<UserKey, Option<Timestamp>>,
+    /// Users that were not parked before, for another reason; a record of `users.events` that is nobody's counts as one.
     pub newly_parked: usize,
     /// Dead letters of `users.credentials` that newer ones have displaced.
     pub displaced: usize,

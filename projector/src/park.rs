@@ -1,9 +1,15 @@
-//! The limit on parking: a bad deploy must not empty the log into dead letters.
+//! The limit on parking: a bad deploy, or a key store that is not the right one, must not empty the log into dead letters.
 
+use crate::{effects::Effects, opening::NO_KEY};
 use sqlx::PgPool;
+use std::time::Duration;
+use time::OffsetDateTime;
 
 /// Users that may be parked in ten minutes, at most.
 const LIMIT: i64 = 100;
+/// The span. A fact that is older than that and misses its key is no sign of anything yet: when a log is folded anew, the events of erased users
+/// are met long before their deletions.
+const SPAN: Duration = Duration::from_secs(600);
 
 /// Counted in the database, so that neither a restart nor another instance begins anew; only an operator's resume does. A generation that was
 /// built parks again what was parked before, which is no news.
@@ -11,17 +17,22 @@ const LATELY: &str = "\
 SELECT count(*) FROM ( \
     SELECT FROM live.dead_letters WHERE topic = 'users' \
     GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL THEN id END \
-    HAVING min(parked_at) > greatest(now() - interval '10 minutes', (SELECT at FROM rollcall.resumed), \
+    HAVING NOT ((array_agg(reason ORDER BY log_offset))[1] = $1 AND min(record_time) < now() - interval '10 minutes') \
+        AND min(parked_at) > greatest(now() - interval '10 minutes', (SELECT at FROM rollcall.resumed), \
         (SELECT promoted_at FROM rollcall.generations WHERE state = 'live'))) parked";
 
-/// Whether so many more users may be parked.
+/// Whether a batch may park the users that it would park.
 ///
 /// # Errors
 /// Postgres can't be asked.
-pub(crate) async fn may_be_parked(pool: &PgPool, more: usize) -> sqlx::Result<bool> {
+pub(crate) async fn may_be_parked(pool: &PgPool, effects: &Effects) -> sqlx::Result<bool> {
+    let recent = OffsetDateTime::now_utc() - SPAN;
+    let keyless =
+        effects.keyless.values().filter(|time| time.is_none_or(|time| time.get() >= recent)).count();
+    let more = effects.newly_parked + keyless;
     if more == 0 {
         return Ok(true);
     }
-    let lately: i64 = sqlx::query_scalar(LATELY).fetch_one(pool).await?;
+    let lately: i64 = sqlx::query_scalar(LATELY).bind(NO_KEY).fetch_one(pool).await?;
     Ok(i64::try_from(more).is_ok_and(|more| lately + more <= LIMIT))
 }

@@ -304,7 +304,7 @@ impl Projector {
         fault::point("fold.loaded");
         let mut effects = batch.fold(states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
-        if !self.may_be_parked(effects.newly_parked).await? {
+        if !self.may_be_parked(&effects).await? {
             return self.too_many(&effects);
         }
         let from = self.cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
@@ -338,9 +338,11 @@ impl Projector {
         Ok(())
     }
 
-    async fn may_be_parked(&self, more: usize) -> Result<bool, End> {
+    async fn may_be_parked(&self, effects: &Effects) -> Result<bool, End> {
         let pool = &self.store.pool;
-        self.stop.retry("asking how many were parked", async || park::may_be_parked(pool, more).await).await
+        self.stop
+            .retry("asking how many were parked", async || park::may_be_parked(pool, effects).await)
+            .await
     }
 
     /// A batch would park more users than may be. As many as may be are parked all the same, one by one: so each resume gets on, however many

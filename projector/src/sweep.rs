@@ -3,6 +3,7 @@
 
 use crate::{
     ask,
+    generation::{self, forget::forget_all_but},
     record::{Partition, Topic},
     store::postgres,
 };
@@ -105,6 +106,15 @@ async fn sweep_with(
         let Some(last) = page.last() else { break };
         after = Some(last.owner.clone());
         sweeper.page(&mut guard, page, &mut swept).await?;
+    }
+    // A rebuild does it too, but Redis may have been away then.
+    if let Some(live) = generation::live(&mut guard).await?
+        && let Err(error) = forget_all_but(settings, live).await
+    {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "bodies of generations that are not live may be left in Redis"
+        );
     }
     pool.close().await;
     Ok(Some(swept))

@@ -1,7 +1,7 @@
 //! Generations of the read model: each is the log, folded by one version of the code.
 
 mod builder;
-mod forget;
+pub(crate) mod forget;
 mod list;
 mod promote;
 mod rebuild;

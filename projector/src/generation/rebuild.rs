@@ -3,7 +3,7 @@
 use super::{
     builder::{Builder, Vector, offsets},
     create, drop_generation,
-    forget::forget,
+    forget::forget_all_but,
     live,
     promote::promote,
     schema,
@@ -91,7 +91,7 @@ pub async fn rebuild(
     let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions, keys).await?;
     let retired = build(&pool, &mut builder, &source, &mut progress).await?;
     drop_older(&pool, retired).await;
-    if let Err(error) = forget(settings, retired).await {
+    if let Err(error) = forget_all_but(settings, generation).await {
         tracing::warn!(error = format!("{error:#}"), "bodies of the retired generation are left in Redis");
     }
     guard.close().await?;

@@ -1,0 +1,90 @@
+//! The rows: who calls what, how many at once, and for how long.
+
+use crate::{client::Client, stack::Stack};
+use futures_util::future::try_join_all;
+use std::time::{Duration, Instant};
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Row {
+    /// GET by id, 64 connections.
+    Get,
+    /// PUT until visible, one writer.
+    Put,
+    /// PUT until visible, 64 writers on different users.
+    PutMany,
+}
+
+impl Row {
+    pub(crate) const ALL: [Self; 3] = [Self::Get, Self::Put, Self::PutMany];
+
+    /// As it stands in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "R1 GET by id, 64 connections",
+            Self::Put => "R4 PUT until visible, sequential",
+            Self::PutMany => "R5 PUT until visible, 64 writers",
+        }
+    }
+
+    fn connections(self) -> usize {
+        match self {
+            Self::Get | Self::PutMany => 64,
+            Self::Put => 1,
+        }
+    }
+}
+
+/// What one measurement gave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    /// Answers per second.
+    pub(crate) rate: f64,
+    /// Milliseconds.
+    pub(crate) p50: f64,
+    /// Milliseconds.
+    pub(crate) p99: f64,
+}
+
+/// Measures for so long.
+pub(crate) async fn measure(row: Row, stack: &Stack, length: Duration) -> anyhow::Result<Figures> {
+    let mut clients = Vec::new();
+    for _ in 0..row.connections() {
+        clients.push(Client::connect(&stack.authority, &stack.token).await?);
+    }
+    let began = Instant::now();
+    let calls =
+        clients.into_iter().enumerate().map(|(n, client)| call(row, stack, client, n, began + length));
+    let mut took: Vec<f64> = try_join_all(calls).await?.concat();
+    let rate = took.len() as f64 / began.elapsed().as_secs_f64();
+    took.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    Ok(Figures { rate, p50: at(0.5), p99: at(0.99) })
+}
+
+/// One connection's calls, each on the next of its own users; how long each took, in milliseconds.
+async fn call(
+    row: Row,
+    stack: &Stack,
+    mut client: Client,
+    n: usize,
+    until: Instant,
+) -> anyhow::Result<Vec<f64>> {
+    let own: Vec<&String> = stack.users.iter().skip(n).step_by(row.connections()).collect();
+    let mut took = Vec::new();
+    for (turn, id) in own.iter().cycle().enumerate() {
+        let began = Instant::now();
+        if began >= until {
+            break;
+        }
+        let path = format!("/core/v1/users/{id}");
+        let (method, body) = match row {
+            Row::Get => ("GET", String::new()),
+            Row::Put | Row::PutMany => ("PUT", crate::stack::user(turn as u64, Some(n))),
+        };
+        let (status, _) = client.call(method, &path, &body).await?;
+        anyhow::ensure!(status == 200, "{method} was answered {status}");
+        took.push(began.elapsed().as_secs_f64() * 1_000.0);
+    }
+    Ok(took)
+}

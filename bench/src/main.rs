@@ -1,0 +1,79 @@
+//! `make bench`: figures of this machine in one run, as ratios between builds of the service that stand side by side.
+//!
+//! So far the rows for GET by id and for PUT until visible, between this tree and another revision of it. The twins come later.
+
+mod client;
+mod load;
+mod stack;
+mod table;
+
+use anyhow::Context as _;
+use clap::Parser;
+use load::{Figures, Row};
+use stack::Stack;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// Measures builds of the service against each other, in turns
+#[derive(Parser)]
+struct Args {
+    /// A build: its name and its directory of programs. The first is what the others are held against
+    #[arg(long = "build", value_name = "NAME=DIR", value_parser = build, required = true)]
+    builds: Vec<(String, PathBuf)>,
+    /// Users in each stack
+    #[arg(long, default_value_t = 20_000)]
+    users: u32,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Measurements of each row and build, taken in turns
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Where the figures are kept
+    #[arg(long)]
+    results: Option<PathBuf>,
+}
+
+fn build(text: &str) -> Result<(String, PathBuf), &'static str> {
+    let (name, dir) = text.split_once('=').ok_or("must be NAME=DIR")?;
+    Ok((name.to_owned(), dir.into()))
+}
+
+/// Every measurement, by row and by build.
+pub(crate) type All = BTreeMap<Row, BTreeMap<String, Vec<Figures>>>;
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let all = runtime.block_on(measure(&args))?;
+    let first = &args.builds.first().context("a build")?.0;
+    table::print(&all, first)?;
+    if let Some(dir) = &args.results {
+        table::keep(&all, first, args.users, dir)?;
+    }
+    Ok(())
+}
+
+/// One stack at a time would be measured in other weather than the next, so all are up and take turns.
+async fn measure(args: &Args) -> anyhow::Result<All> {
+    let mut stacks = Vec::new();
+    for (name, dir) in &args.builds {
+        stacks.push(Stack::start(name, dir, args.users)?);
+    }
+    let mut all = All::new();
+    let length = Duration::from_secs(args.seconds);
+    for round in 0..=args.rounds {
+        for row in Row::ALL {
+            for n in 0..stacks.len() {
+                // Whoever is first in one round is last in the next.
+                let stack = &stacks[if round % 2 == 0 { n } else { stacks.len() - 1 - n }];
+                let figures = load::measure(row, stack, length).await?;
+                // The first round only warms up.
+                if round > 0 {
+                    all.entry(row).or_default().entry(stack.name.clone()).or_default().push(figures);
+                }
+            }
+        }
+    }
+    stacks.into_iter().try_for_each(Stack::stop)?;
+    Ok(all)
+}
