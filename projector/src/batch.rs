@@ -258,7 +258,7 @@ impl Fold {
             let is_new = key.as_ref().is_none_or(|key| self.queue(key, &reason, &dead));
             match &key {
                 Some(key) if is_new && reason == NO_KEY => {
-                    drop(self.effects.keyless.insert(key.clone(), dead.time))
+                    self.effects.keyless.insert(key.clone(), dead.time);
                 }
                 _ => self.effects.newly_parked += usize::from(is_new),
             }
