@@ -18,7 +18,7 @@ mod migrate;
 pub mod opening;
 mod park;
 mod projector;
-mod queue;
+pub mod queue;
 pub mod record;
 mod running;
 mod state;
