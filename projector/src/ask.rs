@@ -54,3 +54,23 @@ pub(crate) async fn ends(
     })
     .await?
 }
+
+/// The ends of every partition of a topic.
+///
+/// # Errors
+/// Kafka can't be asked, or the topic is not there.
+pub(crate) async fn topic_ends(settings: &Settings, name: &str) -> anyhow::Result<BTreeMap<i32, Ends>> {
+    let (config, name) = (kafka::client_config(settings)?, name.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let metadata = consumer.fetch_metadata(Some(&name), ASK)?;
+        let topic = metadata.topics().first().context("no such topic")?;
+        anyhow::ensure!(topic.error().is_none() && !topic.partitions().is_empty(), "{name} is not there");
+        let ends = |partition: i32| -> anyhow::Result<(i32, Ends)> {
+            let (low, high) = consumer.fetch_watermarks(&name, partition, ASK)?;
+            Ok((partition, Ends { low, high }))
+        };
+        topic.partitions().iter().map(|partition| ends(partition.id())).collect()
+    })
+    .await?
+}

@@ -6,7 +6,9 @@ pub mod batch;
 mod body;
 mod control;
 pub mod effects;
+pub mod erasure;
 mod erasures;
+mod export;
 pub mod fence;
 pub mod fold;
 pub mod generation;
@@ -32,6 +34,7 @@ pub use control::{
     pause::{Pause, pause, paused, resume},
     requests::{Kind, Outcome, What, ask},
 };
+pub use export::{Analytic, Credential, CredentialFact, Current, Event, Export, KeyId, Letter, export};
 pub use generation::{Generation, Phase, RebuildProgress, RebuildReport, drop_retired, generations, rebuild};
 pub use migrate::migrate;
 pub use running::{Running, start};

@@ -1,6 +1,6 @@
 //! The command line: verbs in, exit codes out (0 done, 1 failed or the answer is no, 2 wrong usage).
 
-use crate::verbs::{dead_letters, env, log, migrate, projection, run, token};
+use crate::verbs::{dead_letters, env, erasure, log, migrate, projection, run, token, users};
 use clap::{Parser, Subcommand};
 use std::{
     io::{Write, stderr},
@@ -26,6 +26,8 @@ enum Verb {
     Log(log::Args),
     Projection(projection::Args),
     DeadLetters(dead_letters::Args),
+    Erasure(erasure::Args),
+    Users(users::Args),
 }
 
 impl Verb {
@@ -38,6 +40,8 @@ impl Verb {
             Self::Log(args) => log::log(&args).await,
             Self::Projection(args) => projection::projection(&args).await,
             Self::DeadLetters(args) => dead_letters::dead_letters(&args).await,
+            Self::Erasure(args) => erasure::erasure(&args).await,
+            Self::Users(args) => users::users(&args).await,
         }
     }
 }

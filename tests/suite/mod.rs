@@ -15,6 +15,7 @@ mod architecture;
 mod chaos;
 mod crash;
 mod erasure;
+mod erasure_verbs;
 mod hot_user;
 mod instances;
 mod log_format;
@@ -185,6 +186,11 @@ suite! {
             poison_about_credentials_harms_nobody,
             too_many_parked_stop_the_projectors,
             an_operator_pauses_and_resumes;
+        erasure_verbs:
+            a_life_is_proved_at_each_of_its_ends,
+            whatever_is_left_is_found,
+            what_level_3_says_is_left,
+            all_that_is_kept_is_exported;
         redis_faults:
             no_read_is_stale_whatever_happens_to_redis;
         crash:

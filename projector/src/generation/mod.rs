@@ -5,7 +5,7 @@ pub(crate) mod forget;
 mod list;
 mod promote;
 mod rebuild;
-mod replay;
+pub(crate) mod replay;
 mod source;
 
 pub use list::{Generation, drop_retired, generations};

@@ -8,6 +8,7 @@ use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
 };
 use service_kit::{
     kafka::{self, Topics},
@@ -16,14 +17,26 @@ use service_kit::{
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 use tokio::sync::mpsc;
 
-/// Records that wait for the fold.
+/// Records that wait to be taken.
 const QUEUE: usize = 1_024;
+
+/// A part of a topic.
+pub(crate) struct Part {
+    /// The topic's name in Kafka.
+    pub(crate) name: String,
+    /// What is read of each partition.
+    pub(crate) ranges: BTreeMap<i32, Range<i64>>,
+    /// Whether records of transactions that were broken off are read too.
+    pub(crate) is_uncommitted_read: bool,
+    /// Whether the beginning may be gone by the time that it is read.
+    pub(crate) is_short_lived: bool,
+}
 
 /// Reads these ranges, each topic in a thread of its own; the channel ends when all of them are read, or the log is at its end.
 ///
 /// # Errors
 /// The settings don't make a client.
-pub(super) fn replay(
+pub(crate) fn replay(
     settings: &Settings,
     partitions: u32,
     ranges: BTreeMap<Partition, Range<i64>>,
@@ -31,28 +44,58 @@ pub(super) fn replay(
     let (sender, receiver) = mpsc::channel(QUEUE);
     for topic in Topic::ALL {
         let of_topic = |((of, partition), range)| (of == topic).then_some((partition, range));
-        let left: BTreeMap<i32, Range<i64>> = ranges.clone().into_iter().filter_map(of_topic).collect();
-        if left.is_empty() {
-            continue;
-        }
-        let consumer = consumer(settings)?;
-        let name = name_of(&Topics::new(&settings.topic_prefix), topic).to_owned();
-        let reader = Reader { consumer, topic, name, partitions, left, sender: sender.clone() };
-        reader
-            .consumer
-            .assign(&reader.list(reader.left.iter().map(|(partition, range)| (*partition, range.start)))?)?;
-        std::thread::Builder::new().name("rebuild-log".into()).spawn(move || reader.run())?;
+        let part = Part {
+            name: name_of(&Topics::new(&settings.topic_prefix), topic).to_owned(),
+            ranges: ranges.clone().into_iter().filter_map(of_topic).collect(),
+            is_uncommitted_read: false,
+            is_short_lived: false,
+        };
+        let record = move |message: &BorrowedMessage<'_>| Record::read(topic, message, partitions);
+        start(settings, part, record, sender.clone())?;
     }
     Ok(receiver)
 }
 
-fn consumer(settings: &Settings) -> anyhow::Result<BaseConsumer> {
+/// Reads a part of any topic; the channel ends when all of it is read, or the topic is at its end.
+///
+/// # Errors
+/// The settings don't make a client.
+pub(crate) fn read<T: Send + 'static>(
+    settings: &Settings,
+    part: Part,
+    take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
+) -> anyhow::Result<mpsc::Receiver<anyhow::Result<T>>> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    start(settings, part, take, sender)?;
+    Ok(receiver)
+}
+
+fn start<T: Send + 'static>(
+    settings: &Settings,
+    part: Part,
+    take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
+    sender: mpsc::Sender<anyhow::Result<T>>,
+) -> anyhow::Result<()> {
+    if part.ranges.is_empty() {
+        return Ok(());
+    }
+    let consumer = consumer(settings, &part)?;
+    let reader = Reader { consumer, name: part.name, left: part.ranges, take, sender };
+    reader
+        .consumer
+        .assign(&reader.list(reader.left.iter().map(|(partition, range)| (*partition, range.start)))?)?;
+    std::thread::Builder::new().name("replay-log".into()).spawn(move || reader.run())?;
+    Ok(())
+}
+
+fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer> {
+    let isolation = if part.is_uncommitted_read { "read_uncommitted" } else { "read_committed" };
     let consumer = kafka::client_config(settings)?
         // Never joined: `assign` only asks that there be a name.
         .set("group.id", format!("{}rollcall-rebuild", settings.topic_prefix))
         .set("enable.auto.commit", "false")
-        .set("auto.offset.reset", "error")
-        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", if part.is_short_lived { "earliest" } else { "error" })
+        .set("isolation.level", isolation)
         // What lies before the end may be no record: the mark of a transaction.
         .set("enable.partition.eof", "true")
         .set("queued.min.messages", "20000")
@@ -63,16 +106,15 @@ fn consumer(settings: &Settings) -> anyhow::Result<BaseConsumer> {
 }
 
 /// Reads one topic: at a partition's end the client says no more than its number.
-struct Reader {
+struct Reader<T, F> {
     consumer: BaseConsumer,
-    topic: Topic,
     name: String,
-    partitions: u32,
     left: BTreeMap<i32, Range<i64>>,
-    sender: mpsc::Sender<anyhow::Result<Record>>,
+    take: F,
+    sender: mpsc::Sender<anyhow::Result<T>>,
 }
 
-impl Reader {
+impl<T, F: FnMut(&BorrowedMessage<'_>) -> T> Reader<T, F> {
     fn run(mut self) {
         while !self.left.is_empty() && !self.sender.is_closed() {
             if let Err(error) = self.step() {
@@ -101,8 +143,7 @@ impl Reader {
         let (partition, offset) = (message.partition(), message.offset());
         let Some(end) = self.left.get(&partition).map(|range| range.end) else { return Ok(()) };
         if offset < end {
-            let record = Record::read(self.topic, &message, self.partitions);
-            let _ = self.sender.blocking_send(Ok(record));
+            let _ = self.sender.blocking_send(Ok((self.take)(&message)));
         }
         if offset + 1 >= end { self.done(partition) } else { Ok(()) }
     }

@@ -3,12 +3,16 @@
 mod bar;
 pub(crate) mod dead_letters;
 pub(crate) mod env;
+pub(crate) mod erasure;
 pub(crate) mod log;
 pub(crate) mod migrate;
 pub(crate) mod projection;
 pub(crate) mod run;
+mod screen;
 mod table;
 pub(crate) mod token;
+mod user;
+pub(crate) mod users;
 mod welcome;
 
 use std::io::{Write, stdout};

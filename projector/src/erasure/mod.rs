@@ -1,0 +1,27 @@
+//! Whether erasures did what they promise: looked for in every place where something personal of a user may be, and told without
+//! repeating any of it.
+
+mod analytics;
+mod audit;
+mod cached;
+mod content;
+mod findings;
+mod prove;
+mod report;
+mod rows;
+mod scan;
+mod tries;
+
+pub use audit::{Audit, AuditFinding, Count, audit};
+pub use findings::{Finding, Kind};
+pub use prove::prove;
+pub use report::{
+    AnalyticsLook, CacheLook, EventCounts, GenerationLook, KeysLook, LookProgress, Place, Proof,
+    ReadPartition, Step, Tombstone, Verdict,
+};
+pub use scan::{LogScan, ScannedPartition};
+
+pub(crate) use analytics::{About, read as read_analytics};
+pub(crate) use content::{Content, content, header, named};
+pub(crate) use rows::{connection, folded, tombstone};
+pub(crate) use scan::read as read_log;

@@ -1,0 +1,65 @@
+//! `rollcall erasure audit`
+
+use super::{
+    super::{print, screen::Screen, table::Table},
+    partitions,
+};
+use crate::settings;
+use projector::erasure::{Audit, Count};
+use serde_json::json;
+
+/// Looks for what is left of all deleted users, and for living ones whose key is missing: exit 0 if there is nothing
+///
+/// One reading of the log; events are told by the ids of their keys, and nothing is tried to be opened: `erasure prove` does that for one
+/// user. Prints nothing personal.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn audit(args: &Args) -> anyhow::Result<()> {
+    let mut screen = Screen::new(args.json);
+    let settings = settings::completed()?;
+    let audit = projector::erasure::audit(&settings, |progress| screen.show(progress)).await;
+    screen.end();
+    let audit = audit?;
+    if args.json {
+        print(json!({"summary": audit}))?
+    } else {
+        print(text(&audit))?
+    }
+    anyhow::ensure!(audit.is_clean(), "not everything is as it should be: {}", counts(&audit.counts));
+    Ok(())
+}
+
+fn text(audit: &Audit) -> String {
+    let Audit { tombstones, users, keys, log, generations, cache_keys, analytics, .. } = audit;
+    let mut lines = Vec::new();
+    if !audit.is_clean() {
+        let mut table = Table::new(["tenant", "user", "found", "where"]);
+        for found in &audit.findings {
+            let words = found.kind.to_string();
+            table.row([found.tenant_id.to_string(), found.user_id.to_string(), words, found.place.clone()]);
+        }
+        lines.push(format!("{table}\n"));
+    }
+    lines.push(format!("from      {} to {}", audit.started_at, audit.ended_at));
+    lines.push(format!("digest    sha256:{} of the log that was read", log.digest));
+    lines.push(format!("users     {tombstones} deleted, {users} alive"));
+    lines.push(format!(
+        "looked at {} records of the log, {keys} keys, {} generations, {cache_keys} keys of Redis, {} of users.analytics",
+        log.records,
+        generations.len(),
+        partitions(analytics.len())
+    ));
+    let found = if audit.is_clean() { "nothing".to_owned() } else { counts(&audit.counts) };
+    lines.push(format!("found     {found}"));
+    lines.join("\n")
+}
+
+fn counts(counts: &[Count]) -> String {
+    let words: Vec<_> = counts.iter().map(|Count { kind, count }| format!("{count} {kind}")).collect();
+    words.join("; ")
+}

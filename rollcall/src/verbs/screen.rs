@@ -1,0 +1,55 @@
+//! What is seen while everything is looked at.
+
+use super::{
+    bar::{Now, bar},
+    print,
+};
+use indicatif::ProgressBar;
+use projector::erasure::{LookProgress, Step};
+use serde_json::json;
+
+const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
+
+/// A bar for each step on a terminal; for a program a JSON line once a second and at each step.
+pub(super) struct Screen {
+    is_json: bool,
+    bar: ProgressBar,
+    now: Now,
+    step: Option<Step>,
+}
+
+impl Screen {
+    pub(super) fn new(is_json: bool) -> Self {
+        Self { is_json, bar: bar(Some(0), BAR), now: Now::default(), step: None }
+    }
+
+    pub(super) fn show(&mut self, progress: LookProgress) {
+        let is_new = self.step.replace(progress.step) != Some(progress.step);
+        if is_new {
+            self.bar.set_message(in_words(progress.step));
+            self.bar.reset();
+        }
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        // Asked in any case, so that a step counts as the line of its second.
+        let is_due = self.now.is_due();
+        if self.is_json && (is_new || is_due) {
+            // If nobody reads, the summary will find out.
+            let _ = print(json!({"progress": progress}));
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn in_words(step: Step) -> &'static str {
+    match step {
+        Step::Log => "records of the log",
+        Step::Keys => "keys",
+        Step::ReadModel => "generations",
+        Step::Cache => "keys of Redis",
+        Step::Analytics => "analytic events",
+    }
+}

@@ -1,0 +1,21 @@
+//! A user by name, for verbs that are about one.
+
+use events_schema::{TenantId, UserKey};
+use uuid::Uuid;
+
+/// Whom it is about.
+#[derive(clap::Args)]
+pub(super) struct User {
+    /// The user's tenant
+    #[arg(long, value_name = "T")]
+    tenant: TenantId,
+    /// The user's id
+    #[arg(long, value_name = "ID")]
+    user: Uuid,
+}
+
+impl User {
+    pub(super) fn key(&self) -> UserKey {
+        UserKey { tenant: self.tenant.clone(), user: self.user }
+    }
+}

@@ -1,0 +1,66 @@
+//! The right of access: all that is kept on a living user, on an erased one, on nobody.
+
+use super::bench::{Bench, marker};
+use serde_json::{Value, json};
+use tests::{Stack, until};
+use uuid::Uuid;
+
+const EXPORT: [&str; 2] = ["users", "export"];
+
+pub async fn all_that_is_kept_is_exported(stack: &'static Stack) {
+    let (bench, marker) = (Bench::start(stack, &[]).await, marker());
+    let id = bench.user(&marker).await;
+    bench.issue_credential(&id);
+    living(&bench, &id, &marker).await;
+    bench.api.delete(&id).await.expect(204);
+    erased(&bench, &id, &marker);
+    let nobody = bench.on(&EXPORT, &Uuid::new_v4().to_string(), &[]).expect(1);
+    assert!(nobody.stdout.is_empty() && nobody.stderr.contains("nothing was ever heard"), "{nobody:?}");
+}
+
+async fn living(bench: &Bench, id: &str, marker: &str) {
+    let export = until("the analytic events are there", async || {
+        let export = exported(bench, id);
+        (export["analyticEvents"].as_array().unwrap().len() >= 4).then_some(export)
+    })
+    .await;
+    let shown = bench.api.get(id).await.expect(200);
+    assert_eq!(export["current"]["user"], shown.json(), "as the API shows it");
+    assert_eq!((&export["current"]["version"], &export["tombstone"]), (&json!(2), &Value::Null));
+    assert!(export["key"]["id"].is_string() && export["current"]["createdAt"].is_string());
+    let personal: Vec<_> = events(&export).iter().map(|event| event["personal"].clone()).collect();
+    let link = json!({ "subjectId": marker });
+    let first = json!({ "claims": { "name": marker }, "authenticationProvider": link });
+    let second = json!({ "claims": { "other": marker }, "authenticationProvider": link });
+    assert_eq!(personal, [first, second]);
+    for (n, event) in (1..).zip(events(&export)) {
+        assert_eq!((&event["sequence"], &event["accepted"]), (&json!(n), &json!(true)));
+        assert!(event["requestId"].is_string() && event["time"].is_string() && event.get("sealed").is_none());
+    }
+    assert_eq!(export["credentials"][0]["credential"]["type"], "T");
+    assert_eq!(export["credentialFacts"][0]["type"], "credential.issued.v1");
+    assert_eq!(export["deadLetters"], json!([]));
+    let is_of_user = |about: &Value| about["event"]["tenantId"] == bench.api.tenant.as_str();
+    assert!(export["analyticEvents"].as_array().unwrap().iter().all(is_of_user));
+}
+
+fn erased(bench: &Bench, id: &str, marker: &str) {
+    let export = exported(bench, id);
+    assert!(!export.to_string().contains(marker), "{export}");
+    assert_eq!((&export["current"], &export["key"]), (&Value::Null, &Value::Null));
+    assert_eq!(export["tombstone"]["version"], 3);
+    let sealed: Vec<_> = events(&export).iter().map(|event| event["sealed"].clone()).collect();
+    assert_eq!(sealed, [json!(true), json!(true), Value::Null], "a deletion has no personal part");
+    assert_eq!(export["credentials"], json!([]));
+    assert_eq!(export["credentialFacts"].as_array().unwrap().len(), 1);
+}
+
+fn exported(bench: &Bench, id: &str) -> Value {
+    let output = bench.on(&EXPORT, id, &[]).expect(0);
+    assert!(output.stderr.contains("this holds personal data"), "{output:?}");
+    output.json()
+}
+
+fn events(export: &Value) -> &Vec<Value> {
+    export["events"].as_array().unwrap()
+}

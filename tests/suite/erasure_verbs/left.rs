@@ -1,0 +1,192 @@
+//! A deleted user of whom something is left, wherever that may be, and a living one whose key is missing.
+
+use super::bench::{Bench, has, marker};
+use serde_json::json;
+use tests::{Foreign, Service, Stack, until};
+use uuid::Uuid;
+
+/// Something that is left, and how it goes again. `{k}`: `<tenant>/<user>`; `{t}`: the tenant; `{u}`: the user.
+struct Leftover {
+    kind: &'static str,
+    put: &'static str,
+    take: &'static str,
+}
+
+const LEFTOVERS: [Leftover; 7] = [
+    Leftover {
+        kind: "key",
+        put: "INSERT INTO rollcall_keys.data_keys SELECT * FROM public.destroyed_keys WHERE owner_id = '{u}'",
+        take: "ALTER TABLE rollcall_keys.data_keys DISABLE TRIGGER keep_destroyed_key; \
+            DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{u}'; \
+            ALTER TABLE rollcall_keys.data_keys ENABLE TRIGGER keep_destroyed_key",
+    },
+    Leftover {
+        kind: "userRow",
+        put: "INSERT INTO generation_1.users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, log_offset) \
+            VALUES ('{t}', '{u}', 1, now(), '{}', '{\"id\":1}', '', 0, 0)",
+        take: "DELETE FROM generation_1.users WHERE id = '{u}'",
+    },
+    Leftover {
+        kind: "credentials",
+        put: "INSERT INTO generation_1.credentials VALUES ('{t}', '{u}', '{u}', now(), false, 'valid', NULL, 0, 0)",
+        take: "DELETE FROM generation_1.credentials WHERE user_id = '{u}'",
+    },
+    Leftover {
+        kind: "deadLetters",
+        put: "INSERT INTO generation_1.dead_letters (topic, partition, log_offset, tenant_id, user_id, value, headers, reason) \
+            VALUES ('credentials', 0, 99, '{t}', '{u}', 'x', '[]', 'r')",
+        take: "DELETE FROM generation_1.dead_letters WHERE log_offset = 99",
+    },
+    // One that is nobody's, since its record lies where it does not belong.
+    Leftover {
+        kind: "deadLetters",
+        put: "INSERT INTO generation_1.dead_letters (topic, partition, log_offset, key, value, headers, reason) \
+            VALUES ('credentials', 0, 99, convert_to('{k}', 'UTF8'), 'x', '[]', 'r')",
+        take: "DELETE FROM generation_1.dead_letters WHERE log_offset = 99",
+    },
+    Leftover {
+        kind: "deadLetters",
+        put: "INSERT INTO generation_1.dead_letters (topic, partition, log_offset, value, headers, reason) \
+            VALUES ('credentials', 0, 99, 'x', '[[\"ce_tenantid\", \"{t}\"], [\"ce_subject\", \"{u}\"]]', 'r')",
+        take: "DELETE FROM generation_1.dead_letters WHERE log_offset = 99",
+    },
+    Leftover {
+        kind: "pendingSteps",
+        put: "INSERT INTO rollcall.erasures (tenant_id, user_id, step) VALUES ('{t}', '{u}', 'cache')",
+        take: "DELETE FROM rollcall.erasures",
+    },
+];
+
+pub async fn whatever_is_left_is_found(stack: &'static Stack) {
+    let mut bench = Bench::start(stack, &[]).await;
+    let (gone, living) = (bench.user(&marker()).await, bench.user(&marker()).await);
+    bench.api.delete(&gone).await.expect(204);
+    let parked = parked_user(&bench).await;
+    // It would put some of it right by itself.
+    bench.deployment.stop(Service::Projector);
+    is_clean(&bench, &gone);
+    for leftover in LEFTOVERS {
+        let filled = |sql: &str| filled(&bench, sql, &gone);
+        bench.sql(&filled(leftover.put)).await;
+        is_found(&bench, &gone, leftover.kind);
+        if leftover.kind == "key" {
+            is_found(&bench, &gone, "openedEvents");
+            assert_eq!(bench.proof(&gone, 1)["events"]["opened"], 2);
+        }
+        bench.sql(&filled(leftover.take)).await;
+        is_clean(&bench, &gone);
+    }
+    a_blanked_row_is_nothing(&bench, &gone).await;
+    a_cached_body_is_found(&bench, &gone).await;
+    a_missing_key_is_loud(&bench, &living).await;
+    let proof = bench.proof(&parked, 1);
+    assert_eq!(proof["verdict"], "parked");
+    assert!(has(&proof, "unclearRecords") && has(&proof, "deadLetters"), "{proof}");
+    bench.deployment.launch(Service::Projector);
+    bench.deployment.ready(Service::Projector).await;
+    an_event_that_was_never_sealed_is_found(&bench).await;
+}
+
+fn filled(bench: &Bench, sql: &str, user: &str) -> String {
+    let key = format!("{}/{user}", bench.api.tenant);
+    sql.replace("{k}", &key).replace("{t}", &bench.api.tenant).replace("{u}", user)
+}
+
+#[track_caller]
+fn is_clean(bench: &Bench, user: &str) {
+    assert_eq!(bench.proof(user, 0)["verdict"], "erased");
+    bench.audit(0);
+}
+
+#[track_caller]
+fn is_found(bench: &Bench, user: &str, kind: &str) {
+    let proof = bench.proof(user, 1);
+    assert!(has(&proof, kind) && proof["verdict"] != "erased", "{kind}: {proof}");
+    let audit = bench.audit(1);
+    assert!(has(&audit, kind), "{kind}: {audit}");
+    let listed = audit["findings"].as_array().unwrap();
+    let of_user = |found: &&serde_json::Value| found["kind"] == kind && found["userId"] == user;
+    assert!(listed.iter().any(|found| of_user(&found)), "{kind}: {audit}");
+}
+
+/// A user with a record that can't be read: it may say anything.
+async fn parked_user(bench: &Bench) -> String {
+    let id = bench.user(&marker()).await;
+    let key = format!("{}/{id}", bench.api.tenant);
+    let poison = Foreign::event(&key, "user.updated.v1", "not json").header("ce_sequence", "3");
+    bench.deployment.append("users.events", &[poison]).await;
+    until("it is parked", async || {
+        let letters = bench.deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0);
+        letters.stdout.contains(&id).then_some(())
+    })
+    .await;
+    id
+}
+
+/// As a delete leaves it in a generation that is not the live one.
+async fn a_blanked_row_is_nothing(bench: &Bench, user: &str) {
+    let put = "INSERT INTO generation_1.users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, \
+        log_offset) VALUES ('{t}', '{u}', 1, now(), '{}', '', '', 0, 0); \
+        CREATE SCHEMA generation_7; CREATE TABLE generation_7.users AS TABLE generation_1.users; \
+        CREATE TABLE generation_7.credentials AS TABLE generation_1.credentials; \
+        CREATE TABLE generation_7.dead_letters AS TABLE generation_1.dead_letters; \
+        CREATE TABLE generation_7.tombstones AS TABLE generation_1.tombstones; \
+        DELETE FROM generation_1.users WHERE id = '{u}'; DELETE FROM generation_7.users WHERE id <> '{u}'";
+    bench.sql(&filled(bench, put, user)).await;
+    let proof = bench.proof(user, 0);
+    let other = json!({ "generation": 7, "state": null, "users": 0, "blanked": 1, "credentials": 0, "deadLetters": 0,
+        "isParked": false, "isTombstoneThere": true });
+    assert_eq!(proof["generations"][1], other, "tables of a generation that nobody knows are looked at");
+    bench.audit(0);
+    bench.sql("UPDATE generation_7.users SET subject_id = 's'").await;
+    is_found(bench, user, "userRow");
+    bench.sql("DROP SCHEMA generation_7 CASCADE").await;
+}
+
+async fn a_cached_body_is_found(bench: &Bench, user: &str) {
+    let mut redis = redis::Client::open(bench.redis.url()).unwrap().get_connection().unwrap();
+    let prefix = &bench.deployment.prefix;
+    // Of a generation that is long gone, and of any partition.
+    let key = format!("rollcall:{prefix}{{2}}:41:{}/{user}", bench.api.tenant);
+    let mut set = |value: &str| redis::cmd("SET").arg(&key).arg(value).exec(&mut redis).unwrap();
+    set("2\n{\"id\":1}");
+    is_found(bench, user, "cachedBodies");
+    set("3\n");
+    is_clean(bench, user);
+}
+
+async fn a_missing_key_is_loud(bench: &Bench, user: &str) {
+    bench.sql(&filled(bench, "DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{u}'", user)).await;
+    let audit = bench.audit(1);
+    assert!(has(&audit, "missingKey") && audit["findings"][0]["userId"] == user, "{audit}");
+    let said = bench.deployment.cli.run(&["erasure", "audit"]).expect(1);
+    assert!(said.stdout.contains("living users whose key is missing"), "{said:?}");
+    bench.sql(&filled(bench, LEFTOVERS[0].put, user)).await;
+    bench.audit(0);
+}
+
+/// As events were before there were keys: no erasure reaches those.
+async fn an_event_that_was_never_sealed_is_found(bench: &Bench) {
+    let (id, marker) = (Uuid::new_v4().to_string(), marker());
+    let key = format!("{}/{id}", bench.api.tenant);
+    let plain =
+        json!({ "createdAt": "2020-01-01T00:00:00.000Z", "personal": { "claims": { "name": marker } } });
+    let plain = Foreign::event(&key, "user.created.v1", plain.to_string()).header("ce_sequence", "1");
+    let places = bench.deployment.append("users.events", &[plain, Foreign::deletion(&key, 2)]).await;
+    until("the deletion is folded", async || {
+        (!bench.audit_of_tombstones(&id).await.is_empty()).then_some(())
+    })
+    .await;
+    is_found(bench, &id, "plainEvents");
+    let said = bench.prove(&id).expect(1);
+    let (partition, offset) = places[0];
+    assert!(said.stdout.contains(&format!("users:{partition}:{offset}")), "{said:?}");
+    assert!(!format!("{said:?}").contains(&marker), "{said:?}");
+}
+
+impl Bench {
+    async fn audit_of_tombstones(&self, user: &str) -> Vec<String> {
+        let sql = "SELECT id::text FROM live.tombstones WHERE id = $1::uuid";
+        sqlx::query_scalar(sql).bind(user).fetch_all(&self.deployment.database).await.unwrap()
+    }
+}

@@ -1,0 +1,12 @@
+//! What an operator asks about erasures and about one user: proved, audited and exported on real servers.
+
+mod bench;
+mod export;
+mod left;
+mod level_3;
+mod prove;
+
+pub use export::all_that_is_kept_is_exported;
+pub use left::whatever_is_left_is_found;
+pub use level_3::what_level_3_says_is_left;
+pub use prove::a_life_is_proved_at_each_of_its_ends;
