@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     opening::owner,
-    record::{Record, Topic},
+    record::{Fact, Raw, Record, Topic},
 };
 use anyhow::Context as _;
 use events_schema::{TenantId, Timestamp, UserKey, millis};
@@ -184,22 +184,28 @@ async fn look_at_keys(
 /// Tells what can be read of deleted users in a record of the log.
 fn look_at_record(record: &Record, gone: &HashSet<UserKey>, held: &HashSet<Uuid>, found: &mut Found) {
     let (topic, partition) = record.partition;
-    if topic == Topic::Credentials {
-        return;
-    }
-    let place = format_args!("users:{partition}:{}", record.offset).to_string();
+    let place = format!("{topic}:{partition}:{}", record.offset);
     for user in named(&record.raw).filter(|user| gone.contains(user)) {
-        let kind = match content(&record.raw) {
-            Content::Nothing => continue,
-            Content::Sealed(part) => match part.key_id {
-                Some(id) if held.contains(&id) => Kind::OpenedEvents,
-                Some(_) => continue,
-                None => Kind::UnclearRecords,
-            },
-            Content::Plain => Kind::PlainEvents,
-            Content::Unclear => Kind::UnclearRecords,
+        let kind = match topic {
+            Topic::Users => kind_of(&record.raw, held),
+            // The contract is about facts: what is none may say anything.
+            Topic::Credentials => matches!(record.fact, Fact::Poison(_)).then_some(Kind::UnclearRecords),
         };
-        found.add(kind, &user, &place);
+        if let Some(kind) = kind {
+            found.add(kind, &user, &place);
+        }
+    }
+}
+
+fn kind_of(raw: &Raw, held: &HashSet<Uuid>) -> Option<Kind> {
+    match content(raw) {
+        Content::Nothing => None,
+        Content::Sealed(part) => match part.key_id {
+            Some(id) => held.contains(&id).then_some(Kind::OpenedEvents),
+            None => Some(Kind::UnclearRecords),
+        },
+        Content::Plain => Some(Kind::PlainEvents),
+        Content::Unclear => Some(Kind::UnclearRecords),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     opening::owner,
-    record::{Record, Topic},
+    record::{Fact, Record, Topic},
 };
 use anyhow::Context as _;
 use events_schema::{UserKey, millis};
@@ -83,7 +83,8 @@ struct Logged {
     counts: EventCounts,
     sealed: Vec<(Place, SealedPart)>,
     plain: Vec<Place>,
-    unclear: Vec<Place>,
+    /// Of both topics.
+    unclear: Vec<String>,
     /// Of `users.events`, whatever they are.
     places: Vec<Place>,
     /// The requests that asked for them.
@@ -96,7 +97,7 @@ impl Logged {
             return Ok(());
         }
         if record.partition.0 == Topic::Credentials {
-            self.counts.credential_facts += 1;
+            self.take_credential(record);
             return Ok(());
         }
         let place = Place { partition: record.partition.1, offset: record.offset };
@@ -115,10 +116,23 @@ impl Logged {
             }
             Content::Unclear => {
                 self.counts.unclear += 1;
-                self.unclear.push(place);
+                self.unclear.push(place.to_string());
             }
         }
         Ok(())
+    }
+
+    /// The contract is about facts: what is none may say anything.
+    fn take_credential(&mut self, record: &Record) {
+        match record.fact {
+            Fact::Poison(_) => {
+                self.counts.unclear += 1;
+                self.unclear.push(format!("credentials:{}:{}", record.partition.1, record.offset));
+            }
+            Fact::User(_) | Fact::Credential(_) | Fact::Unknown | Fact::Discarded => {
+                self.counts.credential_facts += 1;
+            }
+        }
     }
 
     fn tell(&self, opened: &BTreeSet<usize>, findings: &mut Findings) {

@@ -110,7 +110,7 @@ pub struct EventCounts {
     pub opened: u64,
     /// Those whose personal part was never sealed.
     pub plain: u64,
-    /// Those of which nobody can tell.
+    /// Those of which nobody can tell, and records of `users.credentials` that are no facts.
     pub unclear: u64,
     /// Those without a personal part.
     pub impersonal: u64,

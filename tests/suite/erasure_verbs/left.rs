@@ -78,6 +78,7 @@ pub async fn whatever_is_left_is_found(stack: &'static Stack) {
     }
     a_blanked_row_is_nothing(&bench, &gone).await;
     a_cached_body_is_found(&bench, &gone).await;
+    a_key_in_memory_is_found(&bench, &gone).await;
     a_missing_key_is_loud(&bench, &living).await;
     let proof = bench.proof(&parked, 1);
     assert_eq!(proof["verdict"], "parked");
@@ -85,6 +86,8 @@ pub async fn whatever_is_left_is_found(stack: &'static Stack) {
     bench.deployment.launch(Service::Projector);
     bench.deployment.ready(Service::Projector).await;
     an_event_that_was_never_sealed_is_found(&bench).await;
+    what_is_no_credential_fact_is_found(&bench, &gone).await;
+    events_that_wait_for_a_key_are_loud(&bench, &living).await;
 }
 
 fn filled(bench: &Bench, sql: &str, user: &str) -> String {
@@ -165,6 +168,40 @@ async fn a_missing_key_is_loud(bench: &Bench, user: &str) {
     bench.audit(0);
 }
 
+/// Of a process that was told to drop it, and says that it lives without having done so.
+async fn a_key_in_memory_is_found(bench: &Bench, user: &str) {
+    let put = "INSERT INTO rollcall_keys.caches VALUES ('{u}', now() + interval '1 hour'); \
+        INSERT INTO rollcall_keys.dropping VALUES ('{t}', '{u}', '{u}')";
+    bench.sql(&filled(bench, put, user)).await;
+    assert!(has(&bench.proof(user, 1), "keyInMemory"));
+    bench.sql(&filled(bench, "DELETE FROM rollcall_keys.caches WHERE id = '{u}'", user)).await;
+    is_clean(bench, user);
+}
+
+/// The contract of issuing systems is about facts.
+async fn what_is_no_credential_fact_is_found(bench: &Bench, user: &str) {
+    let key = format!("{}/{user}", bench.api.tenant);
+    let garbage = Foreign::event(&key, "credential.issued.v1", "not json");
+    let (partition, offset) = bench.deployment.append("users.credentials", &[garbage]).await[0];
+    is_found(bench, user, "unclearRecords");
+    let place = &bench.proof(user, 1)["findings"][0]["places"][0];
+    assert_eq!(*place, format!("credentials:{partition}:{offset}"));
+}
+
+/// A rebuild can't read the events of a user whose key is missing.
+async fn events_that_wait_for_a_key_are_loud(bench: &Bench, user: &str) {
+    bench.sql(&filled(bench, "DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{u}'", user)).await;
+    let cli = bench.deployment.cli.clone();
+    let run = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));
+    run.await.unwrap().expect(0);
+    let audit = bench.audit(1);
+    let waits = |found: &serde_json::Value| {
+        found["kind"] == "missingKey" && found["place"] == "its events wait among the dead letters"
+    };
+    assert!(audit["findings"].as_array().unwrap().iter().any(waits), "{audit}");
+    assert_eq!(bench.proof(user, 1)["verdict"], "parked");
+}
+
 /// As events were before there were keys: no erasure reaches those.
 async fn an_event_that_was_never_sealed_is_found(bench: &Bench) {
     let (id, marker) = (Uuid::new_v4().to_string(), marker());
@@ -173,10 +210,8 @@ async fn an_event_that_was_never_sealed_is_found(bench: &Bench) {
         json!({ "createdAt": "2020-01-01T00:00:00.000Z", "personal": { "claims": { "name": marker } } });
     let plain = Foreign::event(&key, "user.created.v1", plain.to_string()).header("ce_sequence", "1");
     let places = bench.deployment.append("users.events", &[plain, Foreign::deletion(&key, 2)]).await;
-    until("the deletion is folded", async || {
-        (!bench.audit_of_tombstones(&id).await.is_empty()).then_some(())
-    })
-    .await;
+    until("the deletion is folded", async || (!bench.tombstones_of(&id).await.is_empty()).then_some(()))
+        .await;
     is_found(bench, &id, "plainEvents");
     let said = bench.prove(&id).expect(1);
     let (partition, offset) = places[0];
@@ -185,7 +220,7 @@ async fn an_event_that_was_never_sealed_is_found(bench: &Bench) {
 }
 
 impl Bench {
-    async fn audit_of_tombstones(&self, user: &str) -> Vec<String> {
+    async fn tombstones_of(&self, user: &str) -> Vec<String> {
         let sql = "SELECT id::text FROM live.tombstones WHERE id = $1::uuid";
         sqlx::query_scalar(sql).bind(user).fetch_all(&self.deployment.database).await.unwrap()
     }
