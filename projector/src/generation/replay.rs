@@ -5,8 +5,8 @@ use crate::{
     record::{Partition, Record, Topic},
 };
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    ClientContext, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
@@ -88,7 +88,20 @@ fn start<T: Send + 'static>(
     Ok(())
 }
 
-fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer> {
+/// An end that nobody waits for any more, since its last record was read before, is no error to be told.
+struct Context;
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "kafka");
+        }
+    }
+}
+
+impl ConsumerContext for Context {}
+
+fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<Context>> {
     let isolation = if part.is_uncommitted_read { "read_uncommitted" } else { "read_committed" };
     let consumer = kafka::client_config(settings)?
         // Never joined: `assign` only asks that there be a name.
@@ -101,13 +114,13 @@ fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer> {
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.queue.backoff.ms", "10")
-        .create()?;
+        .create_with_context(Context)?;
     Ok(consumer)
 }
 
 /// Reads one topic: at a partition's end the client says no more than its number.
 struct Reader<T, F> {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Context>,
     name: String,
     left: BTreeMap<i32, Range<i64>>,
     take: F,

@@ -25,7 +25,21 @@ pub(crate) async fn erasure(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// So many partitions of each topic, in words.
-fn partitions(count: usize) -> String {
-    if count == 1 { "1 partition".to_owned() } else { format!("{count} partitions") }
+/// So many of something, in words.
+fn count(count: impl TryInto<u64>, what: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        0 => format!("no {what}"),
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "key")), ["no key", "1 key", "2 keys"]);
+    }
 }

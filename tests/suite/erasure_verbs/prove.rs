@@ -32,7 +32,7 @@ fn never_there(bench: &Bench) {
 fn alive(bench: &Bench, id: &str, marker: &str) {
     let said = bench.prove(id).expect(1);
     assert!(said.stdout.contains("alive: this user is there"), "{said:?}");
-    assert!(said.stdout.contains("1 data keys of the user in the key store"), "{said:?}");
+    assert!(said.stdout.contains("data keys of the user in the key store: 1"), "{said:?}");
     assert!(!format!("{said:?}").contains(marker), "nothing personal is printed: {said:?}");
     let proof = bench.proof(id, 1);
     assert_eq!((&proof["verdict"], &proof["keys"]["isThere"]), (&json!("alive"), &json!(true)));

@@ -2,7 +2,7 @@
 
 use super::{
     super::{print, screen::Screen, table::Table},
-    partitions,
+    count,
 };
 use crate::settings;
 use projector::erasure::{Audit, Count};
@@ -35,7 +35,6 @@ pub(crate) async fn audit(args: &Args) -> anyhow::Result<()> {
 }
 
 fn text(audit: &Audit) -> String {
-    let Audit { tombstones, users, keys, log, generations, cache_keys, analytics, .. } = audit;
     let mut lines = Vec::new();
     if !audit.is_clean() {
         let mut table = Table::new(["tenant", "user", "found", "where"]);
@@ -46,20 +45,22 @@ fn text(audit: &Audit) -> String {
         lines.push(format!("{table}\n"));
     }
     lines.push(format!("from      {} to {}", audit.started_at, audit.ended_at));
-    lines.push(format!("digest    sha256:{} of the log that was read", log.digest));
-    lines.push(format!("users     {tombstones} deleted, {users} alive"));
-    lines.push(format!(
-        "looked at {} records of the log, {keys} keys, {} generations, {cache_keys} keys of Redis, {} of users.analytics",
-        log.records,
-        generations.len(),
-        partitions(analytics.len())
-    ));
+    lines.push(format!("digest    sha256:{} of the log that was read", audit.log.digest));
+    lines.push(format!("users     {} deleted, {} alive", audit.tombstones, audit.users));
+    let looked_at = [
+        count(audit.log.records, "record"),
+        count(audit.keys, "key"),
+        count(audit.generations.len(), "generation"),
+        count(audit.cache_keys, "key") + " of Redis",
+        count(audit.analytics.len(), "partition") + " of users.analytics",
+    ];
+    lines.push(format!("looked at {}", looked_at.join(", ")));
     let found = if audit.is_clean() { "nothing".to_owned() } else { counts(&audit.counts) };
     lines.push(format!("found     {found}"));
     lines.join("\n")
 }
 
 fn counts(counts: &[Count]) -> String {
-    let words: Vec<_> = counts.iter().map(|Count { kind, count }| format!("{count} {kind}")).collect();
+    let words: Vec<_> = counts.iter().map(|Count { kind, count }| format!("{kind}: {count}")).collect();
     words.join("; ")
 }

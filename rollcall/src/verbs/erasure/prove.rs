@@ -2,10 +2,10 @@
 
 use super::{
     super::{print, screen::Screen, table::Table, user::User},
-    partitions,
+    count,
 };
 use crate::settings;
-use projector::erasure::{EventCounts, Finding, GenerationLook, Proof};
+use projector::erasure::{AnalyticsLook, EventCounts, Finding, GenerationLook, Proof, ScannedPartition};
 use serde_json::json;
 
 /// Looks everywhere for what is kept of a user: exit 0 if they are erased, or were never there
@@ -59,20 +59,13 @@ fn text(proof: &Proof) -> String {
 
 fn table(proof: &Proof) -> Table {
     let mut table = Table::new(["looked at", "how much", "of this user"]);
-    let log = &proof.log;
-    let (events, facts): (Vec<_>, Vec<_>) = log.partitions.iter().partition(|read| read.topic == "users");
-    let records = |of: &[&projector::erasure::ScannedPartition]| {
-        format!("{}, {} records", partitions(of.len()), of.iter().map(|read| read.records).sum::<u64>())
-    };
+    let (events, facts): (Vec<_>, Vec<_>) =
+        proof.log.partitions.iter().partition(|read| read.topic == "users");
+    let stay = if proof.events.credential_facts > 0 { ", pseudonymous by contract: they stay" } else { "" };
+    let pseudonymous = count(proof.events.credential_facts, "fact") + stay;
     table.row(["users.events".to_owned(), records(&events), in_words(&proof.events)]);
-    let count = proof.events.credential_facts;
-    let pseudonymous = format!("{count} facts, pseudonymous by contract: they stay");
     table.row(["users.credentials".to_owned(), records(&facts), pseudonymous]);
-    let keys = &proof.keys;
-    let own = if keys.is_there { "their key is there" } else { "no key" };
-    let tried = format!("{} keys, {} tries", keys.keys, keys.tries);
-    let opened = format!("{own}; {} of {} sealed events opened", proof.events.opened, proof.events.sealed);
-    table.row(["key store".to_owned(), tried, opened]);
+    table.row(key_store(proof));
     for look in &proof.generations {
         let state = look.state.as_deref().unwrap_or("unknown");
         table.row([format!("generation {}", look.generation), state.to_owned(), rows(look)]);
@@ -83,38 +76,72 @@ fn table(proof: &Proof) -> Table {
     };
     table.row(["pending steps".to_owned(), "all".to_owned(), steps]);
     let cache = &proof.cache;
-    let cached = format!("{} bodies, {} marks without a body", cache.bodies, cache.marks);
-    table.row(["Redis".to_owned(), format!("{} keys", cache.keys), cached]);
-    let look = &proof.analytics;
-    let read = format!("{}, {} events", partitions(look.partitions.len()), look.events);
-    let mut said = format!("{} events, {} of them with more than ids", look.of_user, look.saying_more);
-    if look.of_nobody > 0 {
-        said.push_str(&format!("; {} with claims, nobody can tell whose", look.of_nobody));
-    }
-    table.row(["users.analytics".to_owned(), read, said]);
+    let cached = format!("{}, {}", bodies(cache.bodies), count(cache.marks, "mark"));
+    table.row(["Redis".to_owned(), count(cache.keys, "key"), cached]);
+    table.row(analytics(&proof.analytics));
     table
+}
+
+fn records(read: &[&ScannedPartition]) -> String {
+    let records = read.iter().map(|read| read.records).sum::<u64>();
+    format!("{}, {}", count(read.len(), "partition"), count(records, "record"))
+}
+
+fn bodies(bodies: u64) -> String {
+    if bodies > 1 { format!("{bodies} bodies") } else { count(bodies, "body") }
+}
+
+fn key_store(proof: &Proof) -> [String; 3] {
+    let (keys, EventCounts { sealed, opened, .. }) = (&proof.keys, &proof.events);
+    let own = if keys.is_there { "their key is there" } else { "no key" };
+    let tried = format!("{}, {} tries", count(keys.keys, "key"), keys.tries);
+    let opened = match sealed {
+        0 => own.to_owned(),
+        _ => format!("{own}; {opened} of {} could be opened", count(*sealed, "sealed event")),
+    };
+    ["key store".to_owned(), tried, opened]
+}
+
+fn analytics(look: &AnalyticsLook) -> [String; 3] {
+    let read = format!("{}, {}", count(look.partitions.len(), "partition"), count(look.events, "event"));
+    let mut said = count(look.of_user, "event");
+    match look.saying_more {
+        0 if look.of_user == 0 => {}
+        0 => said.push_str(", with ids alone"),
+        more => said.push_str(&format!(", {more} of them with more than ids")),
+    }
+    if look.of_nobody > 0 {
+        said.push_str(&format!(
+            "; {} with claims, nobody can tell whose",
+            count(look.of_nobody, "more event")
+        ));
+    }
+    ["users.analytics".to_owned(), read, said]
 }
 
 fn in_words(counts: &EventCounts) -> String {
     let EventCounts { events, sealed, plain, unclear, impersonal, .. } = counts;
-    let mut words = format!("{events} events: {sealed} sealed, {impersonal} without a personal part");
-    for (count, what) in [(plain, "never sealed"), (unclear, "unclear")] {
-        if *count > 0 {
-            words.push_str(&format!(", {count} {what}"));
-        }
-    }
-    words
+    let kinds = [
+        (sealed, "sealed"),
+        (plain, "never sealed"),
+        (unclear, "unclear"),
+        (impersonal, "without a personal part"),
+    ];
+    let kinds: Vec<_> =
+        kinds.iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let of = if kinds.is_empty() { "" } else { ": " };
+    format!("{}{of}{}", count(*events, "event"), kinds.join(", "))
 }
 
 fn rows(look: &GenerationLook) -> String {
-    let GenerationLook { users, blanked, credentials, dead_letters, is_tombstone_there, .. } = look;
-    let tombstone = if *is_tombstone_there { "the tombstone, " } else { "" };
-    let blank = if *blanked > 0 { format!(" ({blanked} blanked)") } else { String::new() };
-    format!("{tombstone}{users} rows{blank}, {credentials} credentials, {dead_letters} dead letters")
+    let tombstone = if look.is_tombstone_there { "the tombstone, " } else { "" };
+    let blank = if look.blanked > 0 { ", a blanked row" } else { "" };
+    let (rows, letters) = (count(look.users, "row"), count(look.dead_letters, "dead letter"));
+    format!("{tombstone}{rows}{blank}, {}, {letters}", count(look.credentials, "credential"))
 }
 
 fn finding(finding: &Finding) -> String {
     let Finding { kind, count, places } = finding;
     let more = if usize::try_from(*count).is_ok_and(|count| count > places.len()) { ", …" } else { "" };
-    format!("  {count} {kind}: {}{more}", places.join(", "))
+    format!("  {kind}: {count} ({}{more})", places.join(", "))
 }
