@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, has, marker};
 use serde_json::json;
-use tests::{Foreign, Service, Stack, until};
+use tests::{Foreign, Record, Service, Stack, until};
 use uuid::Uuid;
 
 /// Something that is left, and how it goes again. `{k}`: `<tenant>/<user>`; `{t}`: the tenant; `{u}`: the user.
@@ -60,6 +60,7 @@ const LEFTOVERS: [Leftover; 7] = [
 pub async fn whatever_is_left_is_found(stack: &'static Stack) {
     let mut bench = Bench::start(stack, &[]).await;
     let (gone, living) = (bench.user(&marker()).await, bench.user(&marker()).await);
+    say_again(&bench, &gone).await;
     bench.api.delete(&gone).await.expect(204);
     let parked = parked_user(&bench).await;
     // It would put some of it right by itself.
@@ -71,7 +72,8 @@ pub async fn whatever_is_left_is_found(stack: &'static Stack) {
         is_found(&bench, &gone, leftover.kind);
         if leftover.kind == "key" {
             is_found(&bench, &gone, "openedEvents");
-            assert_eq!(bench.proof(&gone, 1)["events"]["opened"], 2);
+            let events = &bench.proof(&gone, 1)["events"];
+            assert_eq!((&events["sealed"], &events["opened"]), (&json!(4), &json!(4)));
         }
         bench.sql(&filled(leftover.take)).await;
         is_clean(&bench, &gone);
@@ -88,6 +90,21 @@ pub async fn whatever_is_left_is_found(stack: &'static Stack) {
     an_event_that_was_never_sealed_is_found(&bench).await;
     what_is_no_credential_fact_is_found(&bench, &gone).await;
     events_that_wait_for_a_key_are_loud(&bench, &living).await;
+}
+
+/// Two copies of a user's events without effect: one names a key that it is not sealed under, one a version that it is not bound to.
+async fn say_again(bench: &Bench, user: &str) {
+    let key = format!("{}/{user}", bench.api.tenant);
+    let mut records = bench.deployment.topic("users.events").await;
+    records.retain(|record| record.key == key);
+    let copy = |record: &Record, name, value: &str| {
+        let headers = ["ce_sequence", "ce_keyid"].map(|name| (name, record.header(name)));
+        let copy = Foreign::event(&key, record.header("ce_type"), record.value.clone());
+        headers.into_iter().fold(copy, |copy, (name, value)| copy.header(name, value)).header(name, value)
+    };
+    let other = Uuid::new_v4().to_string();
+    let copies = [copy(&records[0], "ce_keyid", &other), copy(&records[1], "ce_sequence", "1")];
+    bench.deployment.append("users.events", &copies).await;
 }
 
 fn filled(bench: &Bench, sql: &str, user: &str) -> String {
