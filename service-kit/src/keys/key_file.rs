@@ -154,6 +154,10 @@ fn unwrap(masters: &Masters, key: &Bound) -> Option<Secret> {
 }
 
 impl Wrapper for KeyFile {
+    fn setting(&self) -> &'static str {
+        NAME
+    }
+
     fn look(&self) -> Result<(), KeysError> {
         self.masters().map(drop)
     }

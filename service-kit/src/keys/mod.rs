@@ -7,6 +7,7 @@ mod cache;
 mod data_key;
 mod key_file;
 mod lease;
+mod make;
 mod rotate;
 mod store;
 mod vault;
@@ -23,7 +24,6 @@ use crate::{
     problem::Problem,
     settings::Settings,
 };
-use ::time::OffsetDateTime;
 use cache::Cache;
 use data_key::Secret;
 use events_schema::TenantId;
@@ -35,7 +35,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Stored, bound_to};
+use store::Stored;
 use tokio::sync::{OnceCell, watch};
 use uuid::Uuid;
 use vault::Vault;
@@ -224,7 +224,7 @@ impl Keys {
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
-        self.0.id_secret.get_or_try_init(|| self.read_id_secret()).await.cloned()
+        self.0.id_secret.get_or_try_init(|| twice(|| self.read_id_secret())).await.cloned()
     }
 
     async fn read_id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
@@ -236,7 +236,7 @@ impl Keys {
         let bound = Bound { bound_to: secret_bound_to(id), wrapped };
         match self.0.wrapper.unwrap(vec![bound]).await?.pop().flatten() {
             Some(secret) => Ok(Arc::new(DataKey::new(id, secret))),
-            None => Err(wrong_master(&master)),
+            None => Err(self.wrong_master(&master)),
         }
     }
 
@@ -261,8 +261,7 @@ impl Keys {
             return Ok(ring);
         }
         let moment = self.0.cache.moment();
-        let stored = answered(ANSWER, store::find(&self.0.pool, &missing)).await?;
-        let found = self.unwrap(stored).await?;
+        let found = self.found(&missing).await?;
         self.0.cache.put(
             found.iter().map(|(owner, key)| (owner.clone(), key.clone())),
             moment,
@@ -272,62 +271,10 @@ impl Keys {
         Ok(ring)
     }
 
-    /// The keys of these owners, made where there are none. They are in the store for good before anything is sealed under them.
-    ///
-    /// # Errors
-    /// A store can't be reached, or the master key is lost or wrong.
-    pub async fn made_for(&self, owners: &[Owner]) -> Result<KeyRing, KeysError> {
-        self.check().await?;
-        let moment = self.0.cache.moment();
-        let mut made = HashMap::new();
-        for owner in owners {
-            made.insert(owner, Arc::new(DataKey::new(Uuid::new_v4(), random()?)));
-        }
-        let mut ring = KeyRing::new();
-        let mut theirs = Vec::new();
-        for row in self.added(&made).await? {
-            match made.get(&row.owner).filter(|key| key.id() == row.id) {
-                Some(key) => drop(ring.insert(row.owner, key.clone())),
-                None => theirs.push(row),
-            }
-        }
-        ring.extend(self.unwrap(theirs).await?);
-        self.0.cache.put(
-            ring.iter().map(|(owner, key)| (owner.clone(), key.clone())),
-            moment,
-            Instant::now(),
-        );
-        Ok(ring)
-    }
-
-    /// Stores keys of owners that have none. While a rotation goes on, the master key may be another one a moment later.
-    async fn added(&self, keys: &HashMap<&Owner, Arc<DataKey>>) -> Result<Vec<Stored>, KeysError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match answered(ANSWER, store::add(&self.0.pool, self.wrapped(keys).await?)).await {
-                Err(error) if tries < TRIES && is_of_no_master(&error) => tokio::time::sleep(LOOK).await,
-                added => return Ok(added?),
-            }
-        }
-    }
-
-    async fn wrapped(&self, keys: &HashMap<&Owner, Arc<DataKey>>) -> Result<Vec<Stored>, KeysError> {
-        let (owners, keys): (Vec<&Owner>, Vec<_>) = keys.iter().map(|(owner, key)| (*owner, key)).unzip();
-        let bare = owners
-            .iter()
-            .zip(&keys)
-            .map(|(owner, key)| Bare { bound_to: bound_to(owner, key.id()), secret: key.secret().clone() });
-        let wrapped = self.0.wrapper.wrap(bare.collect()).await?;
-        let asked_at = OffsetDateTime::now_utc();
-        let stored = owners.into_iter().zip(keys).zip(wrapped);
-        let stored = stored.map(|((owner, key), wrapped)| Stored {
-            owner: owner.clone(),
-            id: key.id(),
-            wrapped,
-            asked_at,
-        });
-        Ok(stored.collect())
+    /// The keys of owners as the store has them.
+    async fn found(&self, owners: &[Owner]) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
+        twice(|| async move { self.unwrap(answered(ANSWER, store::find(&self.0.pool, owners)).await?).await })
+            .await
     }
 
     /// Unwraps what is stored. A key that its master key does not open is an error: it is not simply not there.
@@ -339,9 +286,17 @@ impl Keys {
         let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
         let key = |(stored, secret): (Stored, Option<Secret>)| match secret {
             Some(secret) => Ok((stored.owner, Arc::new(DataKey::new(stored.id, secret)))),
-            None => Err(wrong_master(&stored.wrapped.master)),
+            None => Err(self.wrong_master(&stored.wrapped.master)),
         };
         stored.into_iter().zip(secrets).map(key).collect()
+    }
+
+    fn wrong_master(&self, id: &str) -> KeysError {
+        KeysError::Refused(format!(
+            "{}: the master key {id} does not open what is wrapped under it: it is not the one that it was. Restore the right one, for without \
+             it nothing can be read",
+            self.0.wrapper.setting()
+        ))
     }
 
     /// Destroys the keys of owners as a part of a transaction in the key store's database; every process is told with its commit.
@@ -390,8 +345,14 @@ impl Keys {
     }
 }
 
-/// Tries of storing a key while a rotation goes on.
-const TRIES: u32 = 10;
+/// Asks, and once more where a person were needed: a rotation may have ended between two of the questions, and what the first one found was
+/// wrapped under a master key that is gone.
+async fn twice<T, F: Future<Output = Result<T, KeysError>>>(ask: impl Fn() -> F) -> Result<T, KeysError> {
+    match ask().await {
+        Err(KeysError::Refused(_)) => ask().await,
+        answer => answer,
+    }
+}
 
 fn is_of_no_master(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == NO_SUCH_MASTER)
@@ -403,10 +364,4 @@ fn random() -> Result<Secret, KeysError> {
 
 fn secret_bound_to(id: Uuid) -> String {
     format!("{ID_SECRET}/{id}")
-}
-
-fn wrong_master(id: &str) -> KeysError {
-    KeysError::Refused(format!(
-        "the master key {id} does not open what is wrapped under it: it is not the one that it was. Restore the right one, for without it nothing can be read"
-    ))
 }

@@ -5,15 +5,17 @@ use super::{
     ANSWER, ID_SECRET, Keys, KeysError, is_of_no_master, secret_bound_to, store,
     store::Stored,
     wrapper::{Bare, Bound, Wrapped},
-    wrong_master,
 };
-use crate::database::answered;
+use crate::{database::answered, fault};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 /// Keys that are wrapped anew at once.
 const STEP: i64 = 500;
 /// How often the end is tried: a service may have wrapped a key under the old master key in the last moment.
 const TRIES: u32 = 20;
+/// One rotation at a time: of two, each would write the master keys down without the other's.
+const LOCK: i64 = 0x726f_6c6c_726f_7461;
 
 /// How far a rotation is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -27,14 +29,36 @@ pub struct Rotation {
     pub total: u64,
 }
 
+/// Takes the lock of a rotation for the rest of a transaction; false: one is at work.
+pub(super) async fn is_alone(transaction: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(LOCK).fetch_one(transaction).await
+}
+
 impl Keys {
     /// Rotates the master key.
     ///
     /// # Errors
-    /// A store can't be reached, or a key can't be unwrapped: what is done stays done, and another rotation goes on from there.
+    /// Another rotation is at work, a store can't be reached, or a key can't be unwrapped: what is done stays done, and another rotation goes on
+    /// from there.
     pub async fn rotate(&self, mut progress: impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
         self.check().await?;
+        // The lock lives as long as this connection.
+        let mut guard = answered(ANSWER, self.0.pool.acquire()).await?.detach();
+        let locked = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut guard);
+        if !answered(ANSWER, locked).await? {
+            return Err(KeysError::Refused("another rotation of the master key is at work".to_owned()));
+        }
+        let rotation = self.rotate_alone(&mut progress).await;
+        // Let go before the end of the process, which the server may hear of later than the next who asks.
+        let unlocked = sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut guard);
+        let _ = answered(ANSWER, unlocked).await;
+        let _ = answered(ANSWER, guard.close()).await;
+        rotation
+    }
+
+    async fn rotate_alone(&self, progress: &mut impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
         let master = self.0.wrapper.rotate().await?;
+        fault::point("rotate.made");
         answered(ANSWER, store::enter_master(&self.0.pool, &master)).await?;
         let counts = store::count(&self.0.pool).await?;
         let total = counts.iter().filter(|(id, ..)| *id != master).map(|(.., count)| count).sum::<i64>();
@@ -42,13 +66,14 @@ impl Keys {
         let mut tries = 0;
         loop {
             tries += 1;
-            self.rewrap_all(&mut rotation, &mut progress).await?;
+            self.rewrap_all(&mut rotation, progress).await?;
             match store::remove_other_masters(&self.0.pool, &rotation.master).await {
                 Ok(()) => break,
                 Err(error) if tries < TRIES && is_of_no_master(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        fault::point("rotate.rewrapped");
         self.0.wrapper.retire().await?;
         Ok(rotation)
     }
@@ -69,6 +94,7 @@ impl Keys {
             let wrapped = self.wrapped_anew(bound).await?;
             let keys: Vec<(Stored, Wrapped)> = page.into_iter().zip(wrapped).collect();
             rotation.rewrapped += store::rewrap(&self.0.pool, &keys).await?;
+            fault::point("rotate.rewrapping");
         }
     }
 
@@ -91,7 +117,7 @@ impl Keys {
         let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
         let bare = keys.into_iter().zip(secrets).map(|((bound_to, wrapped), secret)| match secret {
             Some(secret) => Ok(Bare { bound_to, secret }),
-            None => Err(wrong_master(&wrapped.master)),
+            None => Err(self.wrong_master(&wrapped.master)),
         });
         self.0.wrapper.wrap(bare.collect::<Result<_, _>>()?).await
     }

@@ -1,6 +1,6 @@
 //! Through all keys, page by page: for who looks after them.
 
-use super::{ANSWER, DataKey, Keys, KeysError, Owner, store};
+use super::{ANSWER, DataKey, Keys, KeysError, Owner, store, twice};
 use crate::database::answered;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -53,8 +53,8 @@ impl Keys {
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn page_of_keys(&self, after: Option<&Owner>) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
-        let page = answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?;
-        self.unwrap(page).await
+        let page = || store::page(&self.0.pool, after, PAGE);
+        twice(|| async move { self.unwrap(answered(ANSWER, page()).await?).await }).await
     }
 
     /// Destroys keys that nobody has asked for since that time, so that nothing is sealed under them; says how many.

@@ -27,6 +27,9 @@ pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, KeysError>>;
 
 /// A keeper of master keys.
 pub(super) trait Wrapper: Send + Sync {
+    /// The setting that says where they are.
+    fn setting(&self) -> &'static str;
+
     /// What can be said of it without asking anybody.
     fn look(&self) -> Result<(), KeysError>;
 
