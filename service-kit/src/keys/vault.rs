@@ -1,5 +1,9 @@
 //! Master keys in HashiCorp Vault's transit engine, or OpenBao's, by its HTTP API: they never leave it, and every version of the key has its
 //! own number. A master key's id is `vault:<mount>/<key>:v<version>`.
+//!
+//! A service's token needs `update` on `encrypt/<key>` and `decrypt/<key>` and `read` on `keys/<key>`; who migrates or rotates also needs
+//! `create` and `update` on `keys/<key>` and what is below it. Nobody should be given `create` on `encrypt/<key>`: by that right Vault makes a
+//! key in the place of one that was lost, without a word.
 
 use super::{
     KeysError,
@@ -28,6 +32,25 @@ pub(super) struct Vault {
 /// Several answers of one request.
 type Results = Vec<Value>;
 
+/// An answer that is worth a look.
+struct Said {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Said {
+    /// Vault has no engine at all where it was asked. Of a key that is not there it says nothing more.
+    fn is_no_engine(&self) -> bool {
+        let says = |error: &Value| error.as_str().is_some_and(|error| error.contains("no handler for route"));
+        self.body["errors"].as_array().is_some_and(|errors| errors.iter().any(says))
+    }
+
+    /// Of a batch in which items failed the status is 400, and the items say which.
+    fn results(&self) -> Option<&Results> {
+        self.body["data"]["batch_results"].as_array()
+    }
+}
+
 impl Vault {
     pub(super) fn new(settings: &VaultSettings) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build()?;
@@ -45,44 +68,66 @@ impl Vault {
         Some(format!("{}{version}", self.prefix()))
     }
 
-    /// Asks; a refusal is worded without what was sent. `None`: there is no such key.
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Option<Value>, KeysError> {
+    /// Asks; a refusal is worded without what was sent.
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Said, KeysError> {
         let VaultSettings { addr, token, mount, .. } = &self.settings;
-        let request =
-            self.client.request(method, format!("{addr}/v1/{mount}/{path}")).header("X-Vault-Token", token);
+        let request = self.client.request(method, format!("{addr}/v1/{mount}/{path}"));
+        // The second is what an agent in between may insist on.
+        let request = request.header("X-Vault-Token", token).header("X-Vault-Request", "true");
         let request = match &body {
             Some(body) => request.json(body),
             None => request,
         };
         let answer = request.send().await.map_err(|error| away(&error.without_url()))?;
-        match answer.status() {
-            StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
-                return Err(KeysError::Refused(format!(
-                    "ROLLCALL_VAULT_TOKEN: Vault does not let it use the key {mount}/{}",
-                    self.settings.key
-                )));
-            }
-            // In a batch the items that failed say so themselves.
-            status if status.is_success() || (status == StatusCode::BAD_REQUEST && body.is_some()) => {}
-            status => return Err(KeysError::Away(format!("Vault answered {status}"))),
-        }
+        let status = answer.status();
         let bytes = answer.bytes().await.map_err(|error| away(&error.without_url()))?;
-        Ok(Some(serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+        let said = Said { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+        match status {
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(self.no_right()),
+            StatusCode::NOT_FOUND if said.is_no_engine() => Err(self.no_engine()),
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Ok(said),
+            status if status.is_success() => Ok(said),
+            // Sealed, standing by, overloaded.
+            status => Err(KeysError::Away(format!("Vault answered {status}"))),
+        }
+    }
+
+    /// Changes something about the key.
+    async fn change(&self, path: &str, body: Value) -> Result<(), KeysError> {
+        let said = self.ask(Method::POST, path, Some(body)).await?;
+        if said.status.is_success() { Ok(()) } else { Err(self.refused().await) }
     }
 
     async fn batch(&self, what: &str, items: Vec<Value>) -> Result<Results, KeysError> {
         let mut all = Results::new();
         for items in items.chunks(BATCH) {
             let path = format!("{what}/{}", self.settings.key);
-            let answer = self.ask(Method::POST, &path, Some(json!({ "batch_input": items }))).await?;
-            let results = answer.ok_or_else(|| self.no_key())?["data"]["batch_results"].as_array().cloned();
-            match results.filter(|results| results.len() == items.len()) {
-                Some(results) => all.extend(results),
-                None => return Err(KeysError::Away("Vault's answer is not that of a batch".to_owned())),
+            let said = self.ask(Method::POST, &path, Some(json!({ "batch_input": items }))).await?;
+            match said.results().filter(|results| results.len() == items.len()) {
+                Some(results) => all.extend(results.iter().cloned()),
+                None => return Err(self.refused().await),
             }
         }
         Ok(all)
+    }
+
+    /// Why a request was refused as a whole: most likely there is no such key, which Vault says in words alone.
+    async fn refused(&self) -> KeysError {
+        match self.versions().await {
+            Ok(None) => self.no_key(),
+            Ok(Some(_)) => KeysError::Away("Vault refused a request about a key that is there".to_owned()),
+            Err(error) => error,
+        }
+    }
+
+    fn no_right(&self) -> KeysError {
+        let VaultSettings { mount, key, .. } = &self.settings;
+        KeysError::Refused(format!("ROLLCALL_VAULT_TOKEN: Vault does not let it use the key {mount}/{key}"))
+    }
+
+    fn no_engine(&self) -> KeysError {
+        let mount = &self.settings.mount;
+        KeysError::Refused(format!("ROLLCALL_VAULT_MOUNT: Vault has no transit engine at {mount}/"))
     }
 
     fn no_key(&self) -> KeysError {
@@ -92,22 +137,25 @@ impl Vault {
         ))
     }
 
-    /// The first and the last version that unwrap.
+    /// The first and the last version that unwrap; `None`: there is no such key.
     async fn versions(&self) -> Result<Option<(u64, u64)>, KeysError> {
-        let answer = self.ask(Method::GET, &format!("keys/{}", self.settings.key), None).await?;
-        let number = |answer: &Value, name: &str| answer["data"][name].as_u64();
-        let versions =
-            |answer| Some((number(&answer, "min_decryption_version")?, number(&answer, "latest_version")?));
-        let unreadable = || KeysError::Away("Vault's answer is not that of a transit key".to_owned());
-        answer.map(|answer| versions(answer).ok_or_else(unreadable)).transpose()
+        let said = self.ask(Method::GET, &format!("keys/{}", self.settings.key), None).await?;
+        if said.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let number = |name: &str| said.body["data"][name].as_u64();
+        match (number("min_decryption_version"), number("latest_version")) {
+            (Some(first), Some(last)) => Ok(Some((first, last))),
+            _ => Err(KeysError::Away("Vault's answer is not that of a transit key".to_owned())),
+        }
     }
 
     async fn make_key(&self) -> Result<(), KeysError> {
-        if self.versions().await?.is_none() {
-            let body = json!({ "type": "aes256-gcm96", "exportable": false });
-            self.ask(Method::POST, &format!("keys/{}", self.settings.key), Some(body)).await?;
+        if self.versions().await?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        let body = json!({ "type": "aes256-gcm96", "exportable": false });
+        self.change(&format!("keys/{}", self.settings.key), body).await
     }
 
     async fn last_version(&self) -> Result<u64, KeysError> {
@@ -154,7 +202,7 @@ impl Vault {
 
     async fn rotated(&self) -> Result<String, KeysError> {
         let path = format!("keys/{}/rotate", self.settings.key);
-        self.ask(Method::POST, &path, Some(json!({}))).await?.ok_or_else(|| self.no_key())?;
+        self.change(&path, json!({})).await?;
         Ok(format!("{}{}", self.prefix(), self.last_version().await?))
     }
 
@@ -162,7 +210,7 @@ impl Vault {
     async fn retire_old(&self) -> Result<(), KeysError> {
         let (path, version) = (format!("keys/{}/config", self.settings.key), self.last_version().await?);
         let body = json!({ "min_decryption_version": version });
-        self.ask(Method::POST, &path, Some(body)).await?.ok_or_else(|| self.no_key()).map(drop)
+        self.change(&path, body).await
     }
 }
 
@@ -171,6 +219,10 @@ fn away(error: &reqwest::Error) -> KeysError {
 }
 
 impl Wrapper for Vault {
+    fn setting(&self) -> &'static str {
+        "ROLLCALL_VAULT_KEY"
+    }
+
     fn look(&self) -> Result<(), KeysError> {
         Ok(())
     }
