@@ -1,6 +1,6 @@
 //! The command line: verbs in, exit codes out (0 done, 1 failed or the answer is no, 2 wrong usage).
 
-use crate::verbs::{dead_letters, env, erasure, log, migrate, projection, run, token, users};
+use crate::verbs::{dead_letters, env, erasure, keys, log, migrate, projection, run, token, users};
 use clap::{Parser, Subcommand};
 use std::{
     io::{Write, stderr},
@@ -28,6 +28,7 @@ enum Verb {
     DeadLetters(dead_letters::Args),
     Erasure(erasure::Args),
     Users(users::Args),
+    Keys(keys::Args),
 }
 
 impl Verb {
@@ -42,6 +43,7 @@ impl Verb {
             Self::DeadLetters(args) => dead_letters::dead_letters(&args).await,
             Self::Erasure(args) => erasure::erasure(&args).await,
             Self::Users(args) => users::users(&args).await,
+            Self::Keys(args) => keys::keys(&args).await,
         }
     }
 }

@@ -4,6 +4,7 @@ mod bar;
 pub(crate) mod dead_letters;
 pub(crate) mod env;
 pub(crate) mod erasure;
+pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod migrate;
 pub(crate) mod projection;

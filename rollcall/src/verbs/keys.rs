@@ -1,0 +1,29 @@
+//! `rollcall keys …`: the users' data keys, and the master key that wraps them.
+
+mod rotate_master;
+mod status;
+mod sweep;
+
+use clap::Subcommand;
+
+/// Shows the users' keys, changes what wraps them, and clears away those that nobody needs
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Status(status::Args),
+    RotateMaster(rotate_master::Args),
+    Sweep(sweep::Args),
+}
+
+pub(crate) async fn keys(args: &Args) -> anyhow::Result<()> {
+    match &args.verb {
+        Verb::Status(args) => status::status(args).await,
+        Verb::RotateMaster(args) => rotate_master::rotate_master(args).await,
+        Verb::Sweep(args) => sweep::sweep(args).await,
+    }
+}

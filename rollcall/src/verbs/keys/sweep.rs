@@ -1,0 +1,68 @@
+//! `rollcall keys sweep`
+
+use super::super::print;
+use crate::settings;
+use projector::Swept;
+use std::time::Duration;
+
+/// Destroys the keys that nobody needs: of deleted users, whatever brought them back, and those made for a create that never came
+///
+/// The projector does the same every few hours.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How long ago a key without an event must have been asked for to be destroyed: 10m, 24h, 7d; at least 10m
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = age)]
+    older_than: Duration,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A create that is still on its way is younger.
+const LEAST: Duration = Duration::from_secs(10 * 60);
+const MOST: Duration = Duration::from_secs(3_650 * 24 * 3_600);
+
+fn age(text: &str) -> Result<Duration, &'static str> {
+    let wanted = "a number with its unit, such as 10m, 24h or 7d";
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(wanted)?;
+    let (number, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 24 * 3_600,
+        _ => return Err(wanted),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)).ok_or(wanted)?;
+    match Duration::from_secs(seconds) {
+        age if age < LEAST => Err("at least 10m: a younger key may be that of a create which is on its way"),
+        age if age > MOST => Err("at most 3650d"),
+        age => Ok(age),
+    }
+}
+
+pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
+    let swept = projector::sweep(&settings::completed()?, args.older_than).await?;
+    if args.json {
+        return print(serde_json::to_string(&swept)?);
+    }
+    let Swept { keys, outlived, orphans, undecided } = swept;
+    print(format_args!(
+        "{keys} keys looked at: {outlived} of deleted users destroyed, {orphans} of no event destroyed, {undecided} left that can't be told yet"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_a_unit_and_bounds() {
+        let seconds = |text| age(text).map(|age| age.as_secs());
+        assert_eq!((seconds("600s"), seconds("10m")), (Ok(600), Ok(600)));
+        assert_eq!((seconds("24h"), seconds("7d")), (Ok(86_400), Ok(604_800)));
+        for bad in ["", "24", "h", "9m", "0s", "-1h", "1.5h", "4000d", "99999999999999999999d", "1w"] {
+            assert!(age(bad).is_err(), "{bad}");
+        }
+    }
+}
