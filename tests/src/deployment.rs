@@ -6,7 +6,11 @@ use crate::{
 };
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, PgPool};
-use std::{collections::BTreeMap, path::PathBuf, process::ExitStatus};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 use uuid::Uuid;
 
 /// One of the three.
@@ -39,6 +43,8 @@ pub struct Deployment {
     pub prefix: String,
     /// Its database.
     pub database: PgPool,
+    /// The one with its key store; the same unless a setting says otherwise.
+    pub keys: PgPool,
     /// The operator's program beside it.
     pub cli: Cli,
     stack: &'static Stack,
@@ -75,8 +81,11 @@ impl Deployment {
         let mut deployment = Self::prepare(stack, redis_url).await;
         deployment.settings.extend(owned(settings));
         deployment.cli = Cli::with(deployment.settings.clone());
+        if let Some(url) = deployment.settings.get("ROLLCALL_KEYS_DATABASE_URL") {
+            deployment.keys = PgPool::connect(url).await.expect("the key store's database");
+        }
         deployment.cli.run(&["migrate"]).expect(0);
-        Keyring::back_up(&deployment.database).await;
+        Keyring::back_up(&deployment.keys).await;
         let all =
             || Service::ALL.into_iter().flat_map(|service| (0..instances_of_each).map(move |n| (service, n)));
         for (service, n) in all() {
@@ -91,7 +100,7 @@ impl Deployment {
     /// Everything but schema, topics and processes.
     pub async fn prepare(stack: &'static Stack, redis_url: &str) -> Self {
         let name = format!("d{}", &Uuid::new_v4().simple().to_string()[..12]);
-        let (database_url, database) = create_database(stack.var("DATABASE_URL"), &name).await;
+        let (database_url, database) = new_database(stack, &name).await;
         let dir = scratch(&name);
         let settings: BTreeMap<_, _> = [
             ("ROLLCALL_HOME", dir.display().to_string()),
@@ -106,6 +115,7 @@ impl Deployment {
         .into();
         Self {
             prefix: format!("{name}."),
+            keys: database.clone(),
             database,
             cli: Cli::with(settings.clone()),
             stack,
@@ -210,6 +220,11 @@ impl Deployment {
         self.instance(service, n).process.as_mut().expect("it was started").ended()
     }
 
+    /// Its `ROLLCALL_HOME`.
+    pub fn home(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where a service listens.
     pub fn url(&self, service: Service) -> String {
         self.instance_url(service, 0)
@@ -258,7 +273,7 @@ impl Deployment {
     /// Everything in `users.events`, as somebody reads it who has the keys, those of deleted users too.
     pub async fn log(&self) -> Vec<Record> {
         let records = self.topic("users.events").await;
-        Keyring::read(&self.dir, &self.database).await.opened(records)
+        Keyring::read(&self.dir, &self.keys).await.opened(records)
     }
 
     /// What its Kafka prints, where the stack has started it.
@@ -282,7 +297,12 @@ fn owned<'a>(settings: &'a [(&str, &str)]) -> impl Iterator<Item = (String, Stri
     settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
 }
 
-async fn create_database(server: &str, name: &str) -> (String, PgPool) {
+/// A new database on the stack's server: its URL, and connections to it.
+///
+/// # Panics
+/// The server refuses.
+pub async fn new_database(stack: &Stack, name: &str) -> (String, PgPool) {
+    let server = stack.var("DATABASE_URL");
     let admin = PgPool::connect(server).await.expect("the stack's Postgres");
     sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&admin)

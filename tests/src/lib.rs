@@ -23,11 +23,12 @@ mod redis_server;
 mod servers;
 mod stack;
 mod until;
+mod vault;
 
 pub use answer::Answer;
 pub use api::{Api, Call, PREFIX};
 pub use cli::{Cli, Output};
-pub use deployment::{Deployment, Service};
+pub use deployment::{Deployment, Service, new_database};
 pub use fold::{Accepted, Model, User, fold};
 pub use foreign::Foreign;
 pub use jwt::{Claims, Signer};
@@ -42,3 +43,4 @@ pub use redis_server::RedisServer;
 pub use servers::Server;
 pub use stack::{Stack, remove_scratch, scratch, workspace};
 pub use until::until;
+pub use vault::Vault;

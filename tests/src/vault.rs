@@ -1,0 +1,114 @@
+//! A stand-in for HashiCorp Vault's transit engine, since the real server can't be had here: it speaks the part of the documented HTTP API
+//! that the service uses, with the status codes and words of the real one, and its ciphertexts are AES-256-GCM that is bound to the
+//! associated data. It keeps its keys in memory alone and knows one token.
+
+mod transit;
+
+use crate::free_port;
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::ServerHandle,
+    http::StatusCode,
+    rt,
+    web::{self, Bytes, Data, PayloadConfig},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+};
+use transit::{Request, Transit};
+use uuid::Uuid;
+
+/// Vault takes 32 MiB.
+const LONGEST: usize = 32 * 1024 * 1024;
+
+/// The server; dropped, it is gone.
+pub struct Vault {
+    port: u16,
+    transit: Shared,
+    server: ServerHandle,
+}
+
+type Shared = Arc<Mutex<Transit>>;
+
+impl Vault {
+    /// Starts one with an empty engine at `transit/`.
+    ///
+    /// # Panics
+    /// It can't listen.
+    pub fn start() -> Self {
+        let transit = Arc::new(Mutex::new(Transit::new(&Uuid::new_v4().to_string())));
+        let (port, (handles, handle)) = (free_port(), mpsc::channel());
+        let shared = transit.clone();
+        thread::spawn(move || {
+            rt::System::new().block_on(async move {
+                let server = serve(port, shared);
+                handles.send(server.handle()).expect("somebody waits for it");
+                server.await
+            })
+        });
+        Self { port, transit, server: handle.recv().expect("the stand-in listens") }
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The token that it knows.
+    pub fn token(&self) -> String {
+        self.transit().token.clone()
+    }
+
+    /// The first and the last version of a key that decrypt, if there is such a key.
+    pub fn versions(&self, key: &str) -> Option<(u64, u64)> {
+        self.transit().versions(key)
+    }
+
+    /// Seals it, so that it answers 503 to everything, or unseals it.
+    pub fn seal(&self, is_sealed: bool) {
+        self.transit().is_sealed = is_sealed;
+    }
+
+    /// Loses a key.
+    pub fn lose(&self, key: &str) {
+        self.transit().keys.remove(key);
+    }
+
+    fn transit(&self) -> MutexGuard<'_, Transit> {
+        lock(&self.transit)
+    }
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        // It is told at once; only its end would have to be waited for.
+        drop(self.server.stop(false));
+    }
+}
+
+fn lock(transit: &Shared) -> MutexGuard<'_, Transit> {
+    transit.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(port: u16, transit: Shared) -> actix_web::dev::Server {
+    let app = move || {
+        App::new()
+            .app_data(Data::new(transit.clone()))
+            .app_data(PayloadConfig::new(LONGEST))
+            .default_service(web::to(answer))
+    };
+    let server = HttpServer::new(app).workers(1).disable_signals();
+    server.bind(("127.0.0.1", port)).expect("the stand-in's port is free").run()
+}
+
+async fn answer(transit: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let token = request.headers().get("X-Vault-Token").and_then(|token| token.to_str().ok());
+    let (status, said) = lock(&transit).answer(&Request {
+        method: request.method().as_str(),
+        path: request.path(),
+        token,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    });
+    HttpResponse::build(StatusCode::from_u16(status).expect("a status")).json(said)
+}
