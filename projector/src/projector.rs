@@ -463,6 +463,9 @@ impl Projector {
                 }
                 if held.is_erasing {
                     self.work_off().await?;
+                } else {
+                    // Another instance may have done the last of it.
+                    metrics::ERASURES_PENDING.set(0);
                 }
                 self.vacuum.when_due(&self.store.pool);
             }
