@@ -30,9 +30,19 @@ pub(crate) struct Made {
     pub(crate) digest: Vec<u8>,
 }
 
-/// The steps of an erasure that could not be done at once.
-const ERASED: &str =
-    "SELECT NOT EXISTS (SELECT FROM rollcall.erasures WHERE tenant_id = $1 AND user_id = $2)";
+/// The steps of an erasure that are not done yet: those about a key come first.
+const LEFT: &str = "SELECT max(step) FROM rollcall.erasures WHERE tenant_id = $1 AND user_id = $2";
+
+/// What is left of the erasure of a user that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing.
+    Nothing,
+    /// The key, which is in another database: most likely it is being destroyed now.
+    Key,
+    /// A body in a cache that does not answer.
+    Body,
+}
 
 /// What is known of a user before a write.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,10 +68,15 @@ impl States {
         answered(async { known(&query.fetch_one(&self.pool).await?) }).await
     }
 
-    /// Whether nothing is left to be done for the erasure of a user that is deleted.
-    pub(crate) async fn is_erased(&self, key: &UserKey) -> Result<bool, Problem> {
-        let query = sqlx::query_scalar(ERASED).bind(key.tenant.as_str()).bind(key.user);
-        answered(query.fetch_one(&self.pool)).await
+    /// What is left of the erasure of a user that is deleted.
+    pub(crate) async fn left(&self, key: &UserKey) -> Result<Left, Problem> {
+        let query = sqlx::query_scalar(LEFT).bind(key.tenant.as_str()).bind(key.user);
+        let step: Option<String> = answered(query.fetch_one(&self.pool)).await?;
+        Ok(match step.as_deref() {
+            None => Left::Nothing,
+            Some("key") => Left::Key,
+            Some(_) => Left::Body,
+        })
     }
 
     /// The user as it is now, if it is there.

@@ -10,7 +10,7 @@ use crate::{
     metrics, problems,
     sealing::{owner, seal},
     shown,
-    state::{Known, States},
+    state::{Known, Left, States},
     turns::{Turn, Turns},
     uncertain::{Inquiries, Uncertain},
     visible::{Fate, Visible},
@@ -32,6 +32,9 @@ use uuid::Uuid;
 
 /// How often a write tries before it gives up. A write that loses costs a few milliseconds, so many fit into the time that it waits anyway.
 const TRIES: u32 = 64;
+
+/// The longest pause between two looks whether a user is erased.
+const LOOK: Duration = Duration::from_millis(40);
 
 /// Does writes.
 pub(crate) struct Writer {
@@ -189,11 +192,25 @@ impl Writer {
         let is_done = match &write.command {
             Command::Create { .. } | Command::Update { .. } => true,
             Command::Delete => {
-                let is_erased = matches!(self.states.is_erased(&write.key).await, Ok(true));
-                is_erased && self.keys.is_destroyed(&owner(&write.key), deadline).await
+                self.is_erased(&write.key, deadline).await
+                    && self.keys.is_destroyed(&owner(&write.key), deadline).await
             }
         };
         if is_done { Written::Accepted(appended) } else { Written::Pending(appended, turn) }
+    }
+
+    /// Waits while the user's key is about to be destroyed in another database; whether nothing is left then. A cache that does not answer is
+    /// not waited for: that may take long.
+    async fn is_erased(&self, key: &UserKey, deadline: Instant) -> bool {
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match self.states.left(key).await {
+                Ok(Left::Nothing) => return true,
+                Ok(Left::Key) if Instant::now() + pause < deadline => tokio::time::sleep(pause).await,
+                Ok(_) | Err(_) => return false,
+            }
+            pause = (pause * 2).min(LOOK);
+        }
     }
 
     async fn append(
