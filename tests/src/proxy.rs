@@ -1,9 +1,8 @@
 //! A TCP proxy on loopback before one server, so that one client alone loses it.
 
-use crate::free_port;
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -13,6 +12,9 @@ use tokio::{
     task::AbortHandle,
     time::sleep,
 };
+
+/// How long its port may be another's.
+const BOUND: Duration = Duration::from_secs(60);
 
 /// What it does with what comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +47,9 @@ impl Proxy {
     pub async fn before(url: &str) -> Self {
         let server = authority(url).parse().expect("the URL names an address");
         let (way, watched) = watch::channel(Way::Open);
-        let port = free_port();
-        let (listening, mut listens) = watch::channel(false);
-        let task = tokio::spawn(serve(port, server, watched, listening)).abort_handle();
-        listens.wait_for(|listens| *listens).await.expect("the proxy listens");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let task = tokio::spawn(serve(listener, port, server, watched)).abort_handle();
         Self { port, server, way, task }
     }
 
@@ -77,19 +78,33 @@ fn authority(url: &str) -> &str {
     rest.rsplit_once('@').map_or(rest, |(_, address)| address)
 }
 
-async fn serve(port: u16, server: SocketAddr, mut way: watch::Receiver<Way>, listening: watch::Sender<bool>) {
+async fn serve(listener: TcpListener, port: u16, server: SocketAddr, mut way: watch::Receiver<Way>) {
+    let mut first = Some(listener);
     loop {
         if way.wait_for(|way| *way != Way::Refused).await.is_err() {
             return;
         }
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the proxy's port is free");
-        listening.send_replace(true);
+        let listener = match first.take() {
+            Some(listener) => listener,
+            None => bound(port).await,
+        };
         let mut refused = way.clone();
         select! {
             () = accept(&listener, server, &mut way) => {}
             _ = refused.wait_for(|way| *way == Way::Refused) => {}
         }
+    }
+}
+
+/// Listens again. Somebody's own end of a connection may have the port for a moment.
+async fn bound(port: u16) -> TcpListener {
+    let give_up = Instant::now() + BOUND;
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Ok(listener) => return listener,
+            Err(error) => assert!(Instant::now() < give_up, "the proxy's port is not free: {error}"),
+        }
+        sleep(Duration::from_millis(25)).await;
     }
 }
 
