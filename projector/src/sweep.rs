@@ -96,7 +96,8 @@ async fn sweep_with(
     if !is_alone {
         return Ok(None);
     }
-    let before = OffsetDateTime::now_utc() - orphan_after;
+    // By its own clock, since it puts down by that when a key was asked for.
+    let before = keys.time().await? - orphan_after;
     // In this order: what was asked for before that time is in the log by now, or never will be.
     let ends = ends(settings, &pool).await?;
     let sweeper = Sweeper { keys, before, is_level: is_level(&mut guard, &ends).await? };

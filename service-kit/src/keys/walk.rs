@@ -36,6 +36,15 @@ pub struct MasterCount {
 }
 
 impl Keys {
+    /// What time it is by the key store's clock.
+    ///
+    /// # Errors
+    /// The store can't be reached.
+    pub async fn time(&self) -> Result<OffsetDateTime, KeysError> {
+        let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.0.pool);
+        Ok(answered(ANSWER, now).await?)
+    }
+
     /// The next page of stored keys, in the order of their owners; none: that was all.
     ///
     /// # Errors
