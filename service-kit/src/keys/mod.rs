@@ -8,6 +8,7 @@ mod data_key;
 mod key_file;
 mod lease;
 mod make;
+mod master;
 mod rotate;
 mod store;
 mod vault;
@@ -39,7 +40,7 @@ use store::Stored;
 use tokio::sync::{OnceCell, watch};
 use uuid::Uuid;
 use vault::Vault;
-use wrapper::{Bare, Bound, Wrapper};
+use wrapper::{Bound, Wrapper};
 
 /// Connections to the key store, of who asks seldom, or for many keys at once.
 const CONNECTIONS: u32 = 2;
@@ -149,56 +150,6 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Tries the master key, where the stores answer.
-    ///
-    /// # Errors
-    /// It is lost, wrong, or open to others.
-    pub async fn try_out(&self) -> Result<(), KeysError> {
-        match tokio::time::timeout(FIRST_LOOK, self.check()).await {
-            Ok(Err(refused @ KeysError::Refused(_))) => Err(refused),
-            // Start order does not matter: it is tried again by whoever needs a key first.
-            Ok(Err(KeysError::Away(_)) | Ok(())) | Err(_) => Ok(()),
-        }
-    }
-
-    /// Makes the key store as far as it is missing, with a master key where there has never been one. Idempotent.
-    ///
-    /// # Errors
-    /// A store can't be reached, or the master key is lost, wrong, or open to others.
-    pub async fn migrate(&self) -> anyhow::Result<()> {
-        // Not by the role that uses it: that can't make it.
-        let pool = database::pool(&self.0.url, Role::Projector, 1)?;
-        let made = self.make(&pool).await;
-        pool.close().await;
-        made?;
-        Ok(self.check().await?)
-    }
-
-    async fn make(&self, pool: &PgPool) -> Result<(), KeysError> {
-        let mut transaction = pool.begin().await?;
-        store::make_schema(&mut transaction).await?;
-        if store::masters(&mut *transaction).await?.is_empty() {
-            self.0.wrapper.make().await?;
-            store::enter_master(&mut *transaction, &self.0.wrapper.current().await?).await?;
-        }
-        if store::secret(&mut *transaction, ID_SECRET).await?.is_none() {
-            let (id, secret) = (Uuid::new_v4(), random()?);
-            let wrapped = self.0.wrapper.wrap(vec![Bare { bound_to: secret_bound_to(id), secret }]).await?;
-            for wrapped in wrapped {
-                store::put_secret(&mut *transaction, ID_SECRET, id, &wrapped).await?;
-            }
-        }
-        Ok(transaction.commit().await?)
-    }
-
-    /// Whether the key store answers and the master key is the one under which it is wrapped.
-    ///
-    /// # Errors
-    /// It does not, or is not.
-    pub async fn check(&self) -> Result<(), KeysError> {
-        self.id_secret().await.map(drop)
-    }
-
     /// Adds the key store to what a process needs.
     pub fn watch(&self, health: &Health) {
         let keys = self.clone();
@@ -217,27 +168,6 @@ impl Keys {
     /// Whether the key store is in another database than the read model, so that no transaction reaches both.
     pub fn is_apart(&self) -> bool {
         self.0.is_apart
-    }
-
-    /// What ids are derived under, so that they say nothing of what they are derived from.
-    ///
-    /// # Errors
-    /// A store can't be reached, or the master key is lost or wrong.
-    pub async fn id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
-        self.0.id_secret.get_or_try_init(|| twice(|| self.read_id_secret())).await.cloned()
-    }
-
-    async fn read_id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
-        let masters = answered(ANSWER, store::masters(&self.0.pool)).await?;
-        let found = answered(ANSWER, store::secret(&self.0.pool, ID_SECRET)).await?;
-        let Some((id, wrapped)) = found else { return Err(KeysError::Away("it is not made yet".to_owned())) };
-        self.0.wrapper.has(masters).await?;
-        let master = wrapped.master.clone();
-        let bound = Bound { bound_to: secret_bound_to(id), wrapped };
-        match self.0.wrapper.unwrap(vec![bound]).await?.pop().flatten() {
-            Some(secret) => Ok(Arc::new(DataKey::new(id, secret))),
-            None => Err(self.wrong_master(&master)),
-        }
     }
 
     /// The key of an owner, if there is one.
@@ -289,14 +219,6 @@ impl Keys {
             None => Err(self.wrong_master(&stored.wrapped.master)),
         };
         stored.into_iter().zip(secrets).map(key).collect()
-    }
-
-    fn wrong_master(&self, id: &str) -> KeysError {
-        KeysError::Refused(format!(
-            "{}: the master key {id} does not open what is wrapped under it: it is not the one that it was. Restore the right one, for without \
-             it nothing can be read",
-            self.0.wrapper.setting()
-        ))
     }
 
     /// Destroys the keys of owners as a part of a transaction in the key store's database; every process is told with its commit.
