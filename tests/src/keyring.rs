@@ -23,7 +23,8 @@ CREATE TRIGGER keep_destroyed_key BEFORE DELETE ON rollcall_keys.data_keys FOR E
 #[derive(Debug, Default)]
 pub struct Keyring(HashMap<String, Vec<u8>>);
 
-type Row = (String, Uuid, Uuid, Vec<u8>, String);
+/// A key as it is stored: tenant, owner, its id, the wrapped bytes, the master key's id.
+pub type WrappedKey = (String, Uuid, Uuid, Vec<u8>, String);
 
 impl Keyring {
     /// From now on every key that is destroyed is kept all the same, for [`Self::read`].
@@ -45,17 +46,37 @@ impl Keyring {
                 .await
                 .expect("an answer");
         let columns = "SELECT tenant_id, owner_id, id, wrapped, master_id FROM";
-        let mut rows: Vec<Row> = rows(database, &format!("{columns} rollcall_keys.data_keys")).await;
+        let mut rows: Vec<WrappedKey> = rows(database, &format!("{columns} rollcall_keys.data_keys")).await;
         if is_backed_up {
             rows.extend(self::rows(database, &format!("{columns} public.destroyed_keys")).await);
         }
         let masters = masters(&home.join("master.key"));
-        let key = |(tenant, owner, id, wrapped, master): Row| {
+        let key = |(tenant, owner, id, wrapped, master): WrappedKey| {
             let (nonce, ciphertext) = wrapped.split_at(NONCE_LEN);
             let key = open(&masters[&master], &format!("{tenant}/{owner}/{id}"), nonce, ciphertext);
             (id.to_string(), key.expect("a key that its master key opens"))
         };
         Self(rows.into_iter().map(key).collect())
+    }
+
+    /// A copy of the key store's keys, as they are stored.
+    ///
+    /// # Panics
+    /// They can't be read.
+    pub async fn copy(database: &PgPool) -> Vec<WrappedKey> {
+        rows(database, "SELECT tenant_id, owner_id, id, wrapped, master_id FROM rollcall_keys.data_keys")
+            .await
+    }
+
+    /// How many of them any key in the master key's file opens.
+    pub fn opens(home: &Path, keys: &[WrappedKey]) -> usize {
+        let masters = masters(&home.join("master.key"));
+        let opens = |(tenant, owner, id, wrapped, _): &&WrappedKey| {
+            let (nonce, ciphertext) = wrapped.split_at(NONCE_LEN);
+            let bound = format!("{tenant}/{owner}/{id}");
+            masters.values().any(|master| open(master, &bound, nonce, ciphertext).is_some())
+        };
+        keys.iter().filter(opens).count()
     }
 
     /// The records with their personal parts opened, where there is a key.
@@ -76,7 +97,7 @@ impl Keyring {
     }
 }
 
-async fn rows(database: &PgPool, sql: &str) -> Vec<Row> {
+async fn rows(database: &PgPool, sql: &str) -> Vec<WrappedKey> {
     sqlx::query_as(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(database).await.expect("the keys")
 }
 

@@ -32,7 +32,7 @@ pub use deployment::{Deployment, Service, new_database};
 pub use fold::{Accepted, Model, User, fold};
 pub use foreign::Foreign;
 pub use jwt::{Claims, Signer};
-pub use keyring::Keyring;
+pub use keyring::{Keyring, WrappedKey};
 pub use log::{Record, read_topic};
 pub use ports::free_port;
 pub use process::Process;

@@ -4,7 +4,6 @@
 
 mod transit;
 
-use crate::free_port;
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     dev::ServerHandle,
@@ -13,6 +12,7 @@ use actix_web::{
     web::{self, Bytes, Data, PayloadConfig},
 };
 use std::{
+    net::{Ipv4Addr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
@@ -38,11 +38,12 @@ impl Vault {
     /// It can't listen.
     pub fn start() -> Self {
         let transit = Arc::new(Mutex::new(Transit::new(&Uuid::new_v4().to_string())));
-        let (port, (handles, handle)) = (free_port(), mpsc::channel());
-        let shared = transit.clone();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let ((handles, handle), shared) = (mpsc::channel(), transit.clone());
         thread::spawn(move || {
             rt::System::new().block_on(async move {
-                let server = serve(port, shared);
+                let server = serve(listener, shared);
                 handles.send(server.handle()).expect("somebody waits for it");
                 server.await
             })
@@ -91,7 +92,7 @@ fn lock(transit: &Shared) -> MutexGuard<'_, Transit> {
     transit.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(port: u16, transit: Shared) -> actix_web::dev::Server {
+fn serve(listener: TcpListener, transit: Shared) -> actix_web::dev::Server {
     let app = move || {
         App::new()
             .app_data(Data::new(transit.clone()))
@@ -99,7 +100,7 @@ fn serve(port: u16, transit: Shared) -> actix_web::dev::Server {
             .default_service(web::to(answer))
     };
     let server = HttpServer::new(app).workers(1).disable_signals();
-    server.bind(("127.0.0.1", port)).expect("the stand-in's port is free").run()
+    server.listen(listener).expect("the stand-in listens").run()
 }
 
 async fn answer(transit: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {

@@ -18,6 +18,7 @@ mod erasure;
 mod erasure_verbs;
 mod hot_user;
 mod instances;
+mod keys;
 mod log_format;
 mod log_identity;
 mod operator;
@@ -168,6 +169,20 @@ suite! {
             progress_comes_from_whichever_projector,
             a_frozen_projector_comes_back_to_a_closed_fence,
             projectors_come_and_go_under_load;
+        keys:
+            a_master_key_in_vault_does_what_one_in_a_file_does,
+            without_vault_reads_go_on_and_writes_are_refused,
+            what_is_wrong_with_vault_is_said,
+            a_key_goes_with_its_user_in_another_database,
+            deletes_go_on_without_the_key_store,
+            a_crash_between_a_delete_and_its_key_is_made_good,
+            writers_go_on_while_the_master_key_is_rotated,
+            a_rotation_that_is_cut_off_is_made_good,
+            one_rotation_at_a_time,
+            without_the_right_master_key_nothing_starts,
+            keys_that_nobody_needs_are_swept,
+            a_delete_reaches_every_cache,
+            a_frozen_cache_is_waited_out;
         rebuild:
             a_lost_read_model_comes_back_from_the_log,
             a_rebuild_under_load_gives_the_same_rows;

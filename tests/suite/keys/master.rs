@@ -1,0 +1,58 @@
+//! The master key's file is lost, another one, cut off or open to others.
+
+use super::{all_refuse, goes_on, live};
+use serde_json::json;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+};
+use tests::{Deployment, RedisServer, Service, Stack};
+
+/// A well-formed key of nobody's.
+const OTHER: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Content and mode; nothing: there is no file.
+fn state(path: &Path) -> Option<(String, u32)> {
+    Some((fs::read_to_string(path).ok()?, fs::metadata(path).ok()?.mode() & 0o777))
+}
+
+pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    let id = live(&api).await;
+    for service in [Service::Command, Service::Projector] {
+        deployment.stop(service);
+    }
+    let path = deployment.home().join("master.key");
+    let (good, _) = state(&path).expect("it was made by the first start");
+    let line = good.lines().last().unwrap();
+    let (name, _) = line.split_once(' ').unwrap();
+    let wrongs = [
+        (None, 0o600, "is not there"),
+        (Some(format!("file-0123456789ab {OTHER}\n")), 0o600, "does not hold the master key"),
+        (Some(format!("{name} {OTHER}\n")), 0o600, "does not open what is wrapped under it"),
+        (Some(good[..good.len() - 9].to_owned()), 0o600, "must hold lines of"),
+        (Some(String::new()), 0o600, "must hold lines of"),
+        (Some(good.clone()), 0o640, "its mode is 640"),
+    ];
+    for (content, mode, words) in wrongs {
+        fs::remove_file(&path).unwrap();
+        if let Some(content) = &content {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        }
+        all_refuse(&mut deployment, &[], &["ROLLCALL_MASTER_KEY_FILE", words]).await;
+        assert_eq!(state(&path), content.map(|content| (content, mode)), "nothing is overwritten");
+        fs::write(&path, &good).unwrap();
+    }
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    for service in [Service::Command, Service::Projector] {
+        deployment.crash(service).await;
+    }
+    goes_on(&api).await;
+    api.update(&id, json!({ "claims": { "n": 5 } })).await.expect(200);
+    live(&api).await;
+    assert_eq!(state(&path), Some((good, 0o600)));
+}

@@ -1,0 +1,89 @@
+//! Keys that nobody needs are swept, and no other.
+
+use super::has_key;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tests::{Api, Deployment, RedisServer, Service, Stack, until};
+use uuid::Uuid;
+
+/// Puts a key down for a user that there has never been.
+async fn insert(keys: &PgPool, tenant: &str, asked: &str) -> String {
+    let user = Uuid::new_v4();
+    let insert = "INSERT INTO rollcall_keys.data_keys (tenant_id, owner_id, id, wrapped, master_id, asked_at) \
+         SELECT $1, $2, gen_random_uuid(), wrapped, master_id, now() - $3::interval FROM rollcall_keys.secrets LIMIT 1";
+    sqlx::query(insert).bind(tenant).bind(user).bind(asked).execute(keys).await.unwrap();
+    user.to_string()
+}
+
+/// Makes every key that there is look as if it had been asked for long ago.
+async fn age(keys: &PgPool) {
+    let age = "UPDATE rollcall_keys.data_keys SET asked_at = now() - interval '2 days'";
+    sqlx::query(age).execute(keys).await.unwrap();
+}
+
+/// Puts a key back from the backup that tests have.
+async fn restore(keys: &PgPool, user: &str) {
+    let restore =
+        "INSERT INTO rollcall_keys.data_keys SELECT * FROM public.destroyed_keys WHERE owner_id = $1";
+    sqlx::query(restore).bind(user.parse::<Uuid>().unwrap()).execute(keys).await.unwrap();
+}
+
+fn create(api: &Api, key: &str) -> tests::Call {
+    api.create(json!({ "claims": { "of": key } })).header("Idempotency-Key", key)
+}
+
+/// Has the command service die after it has made a user's key and before the event.
+async fn die_in_create(deployment: &mut Deployment, api: &Api, key: &str) {
+    deployment.launch_instance(Service::Command, 0, &[("FAILPOINTS", "append.before=return")]);
+    deployment.ready(Service::Command).await;
+    let answer = create(api, key).attempt().await;
+    assert!(answer.is_err(), "nobody answers: {answer:?}");
+    until("it dies", async || deployment.has_ended(Service::Command, 0)).await;
+}
+
+fn sweep(deployment: &Deployment) -> Value {
+    deployment.cli.run(&["keys", "sweep", "--older-than", "24h", "--json"]).expect(0).json()
+}
+
+async fn count(keys: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM rollcall_keys.data_keys").fetch_one(keys).await.unwrap()
+}
+
+pub async fn keys_that_nobody_needs_are_swept(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let (api, keys) = (deployment.tenant(), deployment.keys.clone());
+    let (lives, deleted) = (api.user(json!({ "n": 1 })).await, api.user(json!({ "n": 2 })).await);
+    api.delete(&deleted).await.expect(204);
+
+    die_in_create(&mut deployment, &api, "retried-before-the-sweep").await;
+    die_in_create(&mut deployment, &api, "retried-after-the-sweep").await;
+    deployment.crash(Service::Command).await;
+    assert_eq!(count(&keys).await, 3, "of the living one, and two orphans");
+    let retried = create(&api, "retried-before-the-sweep").await.expect(201).id();
+    assert_eq!(count(&keys).await, 3, "the key that was there already is taken");
+
+    let old = insert(&keys, &api.tenant, "0").await;
+    age(&keys).await;
+    let young = insert(&keys, &api.tenant, "1 hour").await;
+    assert_eq!(sweep(&deployment), json!({ "keys": 5, "outlived": 0, "orphans": 2, "undecided": 1 }));
+    for (user, is_left) in [(&lives, true), (&retried, true), (&young, true), (&old, false)] {
+        assert_eq!(has_key(&keys, &api.tenant, user).await, is_left, "{user}");
+    }
+    create(&api, "retried-after-the-sweep").await.expect(201);
+    create(&api, "retried-before-the-sweep").await.expect(200);
+    for id in [&lives, &retried] {
+        api.update(id, json!({ "claims": { "n": 3 } })).await.expect(200);
+    }
+
+    // A key store that was restored from an old backup, say.
+    restore(&keys, &deleted).await;
+    assert_eq!(sweep(&deployment), json!({ "keys": 5, "outlived": 1, "orphans": 0, "undecided": 1 }));
+    assert!(!has_key(&keys, &api.tenant, &deleted).await);
+    let said = deployment.cli.run(&["keys", "sweep"]).expect(0).stdout;
+    assert!(said.starts_with("4 keys looked at: 0 of deleted users destroyed"), "{said}");
+    deployment.cli.run(&["keys", "sweep", "--older-than", "9m"]).expect(2);
+
+    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    assert_eq!(api.all(100).await.len(), 3);
+}
