@@ -73,10 +73,11 @@ impl Keys {
     }
 
     /// A rotation that was cut off may have left a master key that wraps and is not entered. While one goes on, to enter it is its own to do:
-    /// so none that is about to be destroyed is entered here.
+    /// so none that is about to be destroyed is entered here; nor one of a file that is older than the last rotation, or another deployment's.
     async fn enter_current(&self) -> Result<(), KeysError> {
         let mut transaction = answered(ANSWER, self.0.pool.begin()).await?;
         if answered(ANSWER, rotate::is_alone(&mut transaction)).await? {
+            self.0.wrapper.has(answered(ANSWER, store::masters(&mut *transaction)).await?).await?;
             let current = self.0.wrapper.current().await?;
             answered(ANSWER, store::enter_master(&mut *transaction, &current)).await?;
         }

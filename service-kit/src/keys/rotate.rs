@@ -78,18 +78,19 @@ impl Keys {
         Ok(rotation)
     }
 
+    /// Goes once through all keys.
     async fn rewrap_all(
         &self,
         rotation: &mut Rotation,
         progress: &mut impl FnMut(&Rotation),
     ) -> Result<(), KeysError> {
         self.rewrap_secret(rotation).await?;
+        let mut after = None;
         loop {
             progress(rotation);
-            let page = store::wrapped_otherwise(&self.0.pool, &rotation.master, STEP).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
+            let page = store::wrapped_otherwise(&self.0.pool, &rotation.master, after.as_ref(), STEP).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.owner.clone());
             let bound = page.iter().map(|key| (key.bound_to(), key.wrapped.clone())).collect();
             let wrapped = self.wrapped_anew(bound).await?;
             let keys: Vec<(Stored, Wrapped)> = page.into_iter().zip(wrapped).collect();

@@ -124,12 +124,21 @@ pub(super) async fn remove_other_masters(pool: &PgPool, current: &str) -> sqlx::
     sqlx::query(delete).bind(current).execute(pool).await.map(drop)
 }
 
-/// Keys that are wrapped under other master keys than the current one, some of them.
-pub(super) async fn wrapped_otherwise(pool: &PgPool, current: &str, limit: i64) -> sqlx::Result<Vec<Stored>> {
+/// Keys that are wrapped under other master keys than the current one: a page in the order of their owners, so that a walk over all of them
+/// looks at each once.
+pub(super) async fn wrapped_otherwise(
+    pool: &PgPool,
+    current: &str,
+    after: Option<&Owner>,
+    limit: i64,
+) -> sqlx::Result<Vec<Stored>> {
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM rollcall_keys.data_keys k WHERE master_id <> $1 LIMIT $2"
+        "SELECT {COLUMNS} FROM rollcall_keys.data_keys k WHERE master_id <> $1 AND (tenant_id, owner_id) > ($2, $3) \
+         ORDER BY tenant_id, owner_id LIMIT $4"
     )))
     .bind(current)
+    .bind(after.map_or("", |owner| owner.tenant.as_str()))
+    .bind(after.map_or(Uuid::nil(), |owner| owner.id))
     .bind(limit)
     .fetch_all(pool)
     .await?;
