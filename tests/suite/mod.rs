@@ -179,6 +179,7 @@ suite! {
             writers_go_on_while_the_master_key_is_rotated,
             a_rotation_that_is_cut_off_is_made_good,
             one_rotation_at_a_time,
+            a_master_key_from_before_a_rotation_wraps_nothing,
             without_the_right_master_key_nothing_starts,
             keys_that_nobody_needs_are_swept,
             a_delete_reaches_every_cache,

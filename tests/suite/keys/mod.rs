@@ -15,8 +15,8 @@ pub use caches::{a_delete_reaches_every_cache, a_frozen_cache_is_waited_out};
 pub use master::without_the_right_master_key_nothing_starts;
 pub use orphans::keys_that_nobody_needs_are_swept;
 pub use rotation::{
-    a_rotation_that_is_cut_off_is_made_good, one_rotation_at_a_time,
-    writers_go_on_while_the_master_key_is_rotated,
+    a_master_key_from_before_a_rotation_wraps_nothing, a_rotation_that_is_cut_off_is_made_good,
+    one_rotation_at_a_time, writers_go_on_while_the_master_key_is_rotated,
 };
 pub use vault::{
     a_master_key_in_vault_does_what_one_in_a_file_does, what_is_wrong_with_vault_is_said,

@@ -1,6 +1,6 @@
 //! The master key is rotated.
 
-use super::{import, live, masters, rotate};
+use super::{import, live, masters, refused, rotate};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::PgPool;
@@ -166,4 +166,22 @@ async fn hold(keys: &PgPool) -> sqlx::pool::PoolConnection<sqlx::Postgres> {
     let mut connection = keys.acquire().await.unwrap();
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await.unwrap();
     connection
+}
+
+/// A service whose file was not rotated with the others' wraps nothing under a master key that is destroyed.
+pub async fn a_master_key_from_before_a_rotation_wraps_nothing(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let (now, before) = (deployment.home().join("master.key"), deployment.home().join("before.key"));
+    fs::copy(&now, &before).unwrap();
+    let file = [("ROLLCALL_MASTER_KEY_FILE", before.to_str().unwrap())];
+    deployment.launch_instance(Service::Command, 1, &file);
+    deployment.ready_instance(Service::Command, 1).await;
+    let api = deployment.tenant();
+    let stale = api.at(&deployment.url(Service::Query), &deployment.instance_url(Service::Command, 1));
+    stale.user(json!({})).await;
+    let master = rotate(&deployment);
+    refused(stale.create(json!({})).await);
+    is_only(&deployment, &master).await;
+    live(&api).await;
 }
