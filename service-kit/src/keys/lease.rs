@@ -56,10 +56,10 @@ pub(super) async fn keep(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Rece
 }
 
 async fn keep_once(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
-    // Of its own, so that it is not one of those that requests wait for.
-    let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
-    let alone = alone.connect_lazy_with((*pool.connect_options()).clone());
-    let mut listener = answered(ANSWER, PgListener::connect_with(&alone)).await?;
+    // Of its own, one to hear and one to say, so that an entry is renewed however many requests wait for a connection.
+    let own = PgPoolOptions::new().max_connections(2).acquire_timeout(ANSWER);
+    let pool = &own.connect_lazy_with((*pool.connect_options()).clone());
+    let mut listener = answered(ANSWER, PgListener::connect_with(pool)).await?;
     answered(ANSWER, listener.listen(CHANNEL)).await?;
     let entered = Instant::now();
     answered(ANSWER, enter(pool, me)).await?;
