@@ -5,8 +5,8 @@ use super::{
     content::{Content, SealedPart, content, header, named},
     findings::{Findings, Kind},
     report::{
-        CacheLook, EventCounts, GenerationLook, KeysLook, LookProgress, Place, Proof, Step, Tombstone,
-        Verdict,
+        AnalyticsLook, CacheLook, EventCounts, GenerationLook, KeysLook, LookProgress, Place, Proof, Step,
+        Tombstone, Verdict,
     },
     rows, scan, tries,
 };
@@ -48,17 +48,9 @@ pub async fn prove(
     logged.tell(&opened, &mut findings);
     let model = Model::look(&mut connection, user, &mut progress).await?;
     let cache = look_at_cache(settings, user, &mut findings, &mut progress).await?;
-    let read = analytics::read(settings, user, logged.requests.clone(), &mut progress).await?;
-    for event in read.about.iter().filter(|event| event.is_saying_more) {
-        findings.add(Kind::AnalyticEvents, &event.place);
-    }
+    let analytics = look_at_analytics(settings, user, &logged, &mut findings, &mut progress).await?;
     model.tell(&logged, &folded, &mut findings);
-    if keys.is_there && (model.is_known() || logged.counts.events > 0) {
-        findings.add(Kind::Key, "the key store");
-    }
-    if model.tombstone.is_some() && !keys.is_there && !is_dropped(settings, user).await? {
-        findings.add(Kind::KeyInMemory, "a process that was told to drop it and has not answered");
-    }
+    tell_of_key(settings, user, keys.is_there, &model, &logged, &mut findings).await?;
     Ok(Proof {
         tenant_id: user.tenant.clone(),
         user_id: user.user,
@@ -72,7 +64,7 @@ pub async fn prove(
         generations: model.generations,
         pending_steps: model.pending_steps,
         cache,
-        analytics: read.look,
+        analytics,
         findings: findings.into_vec(),
     })
 }
@@ -154,8 +146,39 @@ async fn look_at_keys(
     Ok((tried.look, tried.opened))
 }
 
-async fn is_dropped(settings: &Settings, user: &UserKey) -> anyhow::Result<bool> {
-    Ok(Keys::open(settings)?.is_destroyed(&owner(user), Instant::now() + DROPPED).await)
+/// A key without an event is that of a create that never came to the log, and opens nothing.
+async fn tell_of_key(
+    settings: &Settings,
+    user: &UserKey,
+    is_there: bool,
+    model: &Model,
+    logged: &Logged,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    if is_there && (model.is_known() || logged.counts.events > 0) {
+        findings.add(Kind::Key, "the key store");
+    }
+    if model.tombstone.is_some() && !is_there {
+        let keys = Keys::open(settings)?;
+        if !keys.is_destroyed(&owner(user), Instant::now() + DROPPED).await {
+            findings.add(Kind::KeyInMemory, "a process that was told to drop it and has not answered");
+        }
+    }
+    Ok(())
+}
+
+async fn look_at_analytics(
+    settings: &Settings,
+    user: &UserKey,
+    logged: &Logged,
+    findings: &mut Findings,
+    progress: &mut impl FnMut(LookProgress),
+) -> anyhow::Result<AnalyticsLook> {
+    let read = analytics::read(settings, user, logged.requests.clone(), progress).await?;
+    for event in read.about.iter().filter(|event| event.is_saying_more) {
+        findings.add(Kind::AnalyticEvents, &event.place);
+    }
+    Ok(read.look)
 }
 
 async fn look_at_cache(
