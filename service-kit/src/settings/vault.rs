@@ -19,23 +19,22 @@ impl VaultSettings {
     /// `None`: no address is given.
     pub(super) fn read(source: &Source) -> Result<Option<Self>, SettingsError> {
         const TOKEN: &str = "ROLLCALL_VAULT_TOKEN";
-        let Some(addr) = source.optional("ROLLCALL_VAULT_ADDR", "an http or https URL", parse::base_url)?
-        else {
-            return Ok(None);
-        };
+        // All of them first: a bad one is refused whether it is needed or not.
+        let addr = source.optional("ROLLCALL_VAULT_ADDR", "an http or https URL", parse::base_url)?;
+        let token = source.given(TOKEN)?;
+        let mount = source.parsed("ROLLCALL_VAULT_MOUNT", "letters, digits, - _ . and /", parse::path)?;
+        let key = source.parsed("ROLLCALL_VAULT_KEY", "letters, digits, - _ and .", |text| {
+            parse::path(text).filter(|key| !key.contains('/'))
+        })?;
+        let Some(addr) = addr else { return Ok(None) };
         if source.given("ROLLCALL_MASTER_KEY_FILE")?.is_some() {
             return Err(SettingsError::new(
                 "ROLLCALL_VAULT_ADDR",
                 "give it or ROLLCALL_MASTER_KEY_FILE, not both",
             ));
         }
-        let token = source
-            .given(TOKEN)?
-            .ok_or_else(|| SettingsError::new(TOKEN, "is not set, but ROLLCALL_VAULT_ADDR is"))?;
-        let mount = source.parsed("ROLLCALL_VAULT_MOUNT", "letters, digits, - _ . and /", parse::path)?;
-        let key = source.parsed("ROLLCALL_VAULT_KEY", "letters, digits, - _ and .", |text| {
-            parse::path(text).filter(|key| !key.contains('/'))
-        })?;
+        let token =
+            token.ok_or_else(|| SettingsError::new(TOKEN, "is not set, but ROLLCALL_VAULT_ADDR is"))?;
         Ok(Some(Self { addr, token, mount, key }))
     }
 }
