@@ -112,6 +112,14 @@ impl Stack {
         keyring.opened(records)
     }
 
+    /// Has PostgreSQL write to disk what it has in memory. Where it can't, it is done when it stops.
+    pub async fn checkpoint(&self) {
+        if let Ok(database) = PgPool::connect(self.var("DATABASE_URL")).await {
+            let _ = sqlx::query("CHECKPOINT").execute(&database).await;
+            database.close().await;
+        }
+    }
+
     /// Signs tokens with its local key.
     pub fn signer(&self) -> Signer {
         Signer::of(&self.home)
