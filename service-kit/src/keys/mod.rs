@@ -82,6 +82,17 @@ impl From<sqlx::Error> for KeysError {
     }
 }
 
+/// For anybody who asks for the health: without the place of a file.
+fn in_public(error: &KeysError) -> String {
+    match error {
+        KeysError::Refused(_) => {
+            tracing::error!(%error, "there are no keys to be had");
+            "the master key is lost, wrong or open to others: the log of this process says more".to_owned()
+        }
+        KeysError::Away(_) => error.to_string(),
+    }
+}
+
 impl From<KeysError> for Problem {
     fn from(error: KeysError) -> Self {
         tracing::warn!(%error, "there are no keys to be had");
@@ -155,7 +166,7 @@ impl Keys {
         let keys = self.clone();
         health.add("keys", move || {
             let keys = keys.clone();
-            async move { keys.ping().await.map_err(|error| error.to_string()) }.boxed()
+            async move { keys.ping().await.map_err(|error| in_public(&error)) }.boxed()
         });
     }
 
