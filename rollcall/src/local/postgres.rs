@@ -29,7 +29,7 @@ const CONFIGURATION: [&str; 11] = [
     "fsync=on",
     "synchronous_commit=on",
     "shared_buffers=256MB",
-    "max_connections=200",
+    "max_connections=400",
     "max_wal_size=4GB",
     // Statements take a few milliseconds; to compile one takes more.
     "jit=off",
