@@ -44,7 +44,12 @@ pub(crate) type All = BTreeMap<Row, BTreeMap<String, Vec<Figures>>>;
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let all = runtime.block_on(measure(&args))?;
+    let mut stacks = Vec::new();
+    for (name, dir) in &args.builds {
+        stacks.push(Stack::start(name, dir, args.users, &runtime)?);
+    }
+    let all = runtime.block_on(measure(&args, &stacks))?;
+    stacks.into_iter().try_for_each(Stack::stop)?;
     let first = &args.builds.first().context("a build")?.0;
     table::print(&all, first)?;
     if let Some(dir) = &args.results {
@@ -54,11 +59,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// One stack at a time would be measured in other weather than the next, so all are up and take turns.
-async fn measure(args: &Args) -> anyhow::Result<All> {
-    let mut stacks = Vec::new();
-    for (name, dir) in &args.builds {
-        stacks.push(Stack::start(name, dir, args.users)?);
-    }
+async fn measure(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
     let mut all = All::new();
     let length = Duration::from_secs(args.seconds);
     for round in 0..=args.rounds {
@@ -74,6 +75,5 @@ async fn measure(args: &Args) -> anyhow::Result<All> {
             }
         }
     }
-    stacks.into_iter().try_for_each(Stack::stop)?;
     Ok(all)
 }

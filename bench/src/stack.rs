@@ -16,6 +16,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use tokio::runtime::Runtime;
 
 const TENANT: &str = "bench";
 const START: Duration = Duration::from_secs(300);
@@ -47,7 +48,7 @@ fn free_port() -> anyhow::Result<u16> {
 
 impl Stack {
     /// Starts a build and imports users.
-    pub(crate) fn start(name: &str, programs: &Path, users: u32) -> anyhow::Result<Self> {
+    pub(crate) fn start(name: &str, programs: &Path, users: u32, runtime: &Runtime) -> anyhow::Result<Self> {
         let home = std::env::current_dir()?.join("target/bench").join(name);
         let _ = fs::remove_dir_all(&home);
         fs::create_dir_all(&home)?;
@@ -75,7 +76,7 @@ impl Stack {
         let token = command().args(["token", "--tenant", TENANT, "--ttl", "86400"]).output()?;
         stack.token = String::from_utf8(token.stdout)?.trim().to_owned();
         import(command(), users)?;
-        stack.users = ids(&stack)?;
+        stack.users = runtime.block_on(ids(&stack))?;
         Ok(stack)
     }
 
@@ -121,25 +122,18 @@ fn import(mut command: Command, users: u32) -> anyhow::Result<()> {
 }
 
 /// The ids of all users, page by page.
-fn ids(stack: &Stack) -> anyhow::Result<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let pages = async {
-        let mut client = Client::connect(&stack.authority, &stack.token).await?;
-        let (mut ids, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let (status, body) =
-                client.call("GET", &format!("/core/v1/users?limit=1000{cursor}"), "").await?;
-            ensure!(status == 200, "the list was answered {status}");
-            let page: Value = serde_json::from_slice(body)?;
-            let entries = page["data"].as_array().context("a list")?;
-            ids.extend(entries.iter().filter_map(|user| Some(user["id"].as_str()?.to_owned())));
-            match page["nextCursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(ids),
-            }
+async fn ids(stack: &Stack) -> anyhow::Result<Vec<String>> {
+    let mut client = Client::connect(&stack.authority, &stack.token).await?;
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let (status, body) = client.call("GET", &format!("/core/v1/users?limit=1000{cursor}"), "").await?;
+        ensure!(status == 200, "the list was answered {status}");
+        let page: Value = serde_json::from_slice(body)?;
+        let entries = page["data"].as_array().context("a list")?;
+        ids.extend(entries.iter().filter_map(|user| Some(user["id"].as_str()?.to_owned())));
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(ids),
         }
-    };
-    // Of its own thread, since the caller may be in a runtime.
-    thread::scope(|scope| scope.spawn(|| runtime.block_on(pages)).join())
-        .unwrap_or_else(|_| anyhow::bail!("the list could not be read"))
+    }
 }
