@@ -16,9 +16,9 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 /// Measures builds of the service against each other, in turns
 #[derive(Parser)]
 struct Args {
-    /// A build: its name and its directory of programs. The first is what the others are held against
-    #[arg(long = "build", value_name = "NAME=DIR", value_parser = build, required = true)]
-    builds: Vec<(String, PathBuf)>,
+    /// A build: its name, its directory of programs, and settings of its own. The first is what the others are held against
+    #[arg(long = "build", value_name = "NAME=DIR[,SETTING=VALUE…]", value_parser = build, required = true)]
+    builds: Vec<Build>,
     /// Users in each stack
     #[arg(long, default_value_t = 20_000)]
     users: u32,
@@ -33,9 +33,19 @@ struct Args {
     results: Option<PathBuf>,
 }
 
-fn build(text: &str) -> Result<(String, PathBuf), &'static str> {
-    let (name, dir) = text.split_once('=').ok_or("must be NAME=DIR")?;
-    Ok((name.to_owned(), dir.into()))
+/// What is measured.
+#[derive(Clone)]
+pub(crate) struct Build {
+    pub(crate) name: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+fn build(text: &str) -> Result<Build, &'static str> {
+    let pair = |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut parts = text.split(',').map(|part| pair(part).ok_or("must be NAME=DIR[,SETTING=VALUE…]"));
+    let (name, dir) = parts.next().ok_or("must not be empty")??;
+    Ok(Build { name, dir: dir.into(), settings: parts.collect::<Result<_, _>>()? })
 }
 
 /// Every measurement, by row and by build.
@@ -45,12 +55,12 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut stacks = Vec::new();
-    for (name, dir) in &args.builds {
-        stacks.push(Stack::start(name, dir, args.users, &runtime)?);
+    for build in &args.builds {
+        stacks.push(Stack::start(build, args.users, &runtime)?);
     }
     let all = runtime.block_on(measure(&args, &stacks))?;
     stacks.into_iter().try_for_each(Stack::stop)?;
-    let first = &args.builds.first().context("a build")?.0;
+    let first = &args.builds.first().context("a build")?.name;
     table::print(&all, first)?;
     if let Some(dir) = &args.results {
         table::keep(&all, first, args.users, dir)?;

@@ -1,6 +1,6 @@
 //! A build of the service, running on servers of its own, with users in it.
 
-use crate::client::Client;
+use crate::{Build, client::Client};
 use anyhow::{Context as _, ensure};
 use nix::{
     sys::signal::{Signal, kill},
@@ -11,7 +11,7 @@ use std::{
     fs::{self, File},
     io::Write as _,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -48,15 +48,16 @@ fn free_port() -> anyhow::Result<u16> {
 
 impl Stack {
     /// Starts a build and imports users.
-    pub(crate) fn start(name: &str, programs: &Path, users: u32, runtime: &Runtime) -> anyhow::Result<Self> {
-        let home = std::env::current_dir()?.join("target/bench").join(name);
+    pub(crate) fn start(build: &Build, users: u32, runtime: &Runtime) -> anyhow::Result<Self> {
+        let home = std::env::current_dir()?.join("target/bench").join(&build.name);
         let _ = fs::remove_dir_all(&home);
         fs::create_dir_all(&home)?;
         let authority = format!("127.0.0.1:{}", free_port()?);
-        let rollcall = programs.join("rollcall");
+        let rollcall = build.dir.join("rollcall");
         let command = || {
             let mut command = Command::new(&rollcall);
             command.env("ROLLCALL_HOME", &home).env("ROLLCALL_ADDR", &authority).env("ROLLCALL_LOG", "warn");
+            command.envs(build.settings.iter().map(|(name, value)| (name, value)));
             command
         };
         let log = File::create(home.join("run.log"))?;
@@ -65,7 +66,7 @@ impl Stack {
         let child =
             run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("rollcall run")?;
         let mut stack = Self {
-            name: name.to_owned(),
+            name: build.name.clone(),
             authority: authority.clone(),
             token: String::new(),
             users: Vec::new(),

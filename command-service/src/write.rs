@@ -109,7 +109,8 @@ impl Writer {
         for tried in 1..=TRIES {
             let Known { user, key_id } = match known.take() {
                 Some(known) => known,
-                None => self.states.user(&write.key).await?,
+                // Both at once: the key will be there, in memory, when the event is sealed.
+                None => tokio::join!(self.states.user(&write.key), self.foresee_key(write)).0?,
             };
             let decision = decide(&write.command, &user, write.precondition.as_ref());
             let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
@@ -178,6 +179,13 @@ impl Writer {
         match self.keys.of(&owner).await?.filter(|key| Some(key.id()) == key_id) {
             Some(key) => Ok(Some(key)),
             None => Err(problems::key_is_missing()),
+        }
+    }
+
+    /// Has a key that an update will need fetched, unless it is in memory. What is wrong with that is said when it is needed.
+    async fn foresee_key(&self, write: &Write) {
+        if matches!(write.command, Command::Update { .. }) {
+            let _ = self.keys.of(&owner(&write.key)).await;
         }
     }
 

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Keys in each of the two halves, at most.
-const HALF: usize = 5_000;
+/// Keys in each of the two halves, at most: about 6 MB.
+const HALF: usize = 25_000;
 /// How long a half is filled: no key stays longer than two such times.
 const HALF_LIFE: Duration = Duration::from_secs(15);
 
@@ -150,7 +150,7 @@ mod tests {
     fn there_are_never_many() {
         let now = Instant::now();
         let cache = told(now);
-        cache.put((0..20_000).map(key), cache.moment(), now);
+        cache.put((0..80_000).map(key), cache.moment(), now);
         let state = cache.state();
         assert!(state.young.len() + state.old.len() <= 2 * HALF);
     }
