@@ -14,13 +14,13 @@ const CLIENT: &[(&str, &str)] = &[
     ("reconnect.backoff.max.ms", "1000"),
 ];
 
-/// Of producers of domain events. Writes wait for their append, so a batch waits next to nothing to fill up.
+/// Of producers of domain events. Writes wait for their append, so a batch does not wait to fill up: it fills while the one before is on its way.
 const PRODUCER: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
     ("acks", "all"),
     // As the Java clients have it, so that anyone's producer reaches the user's own partition.
     ("partitioner", "murmur2_random"),
-    ("linger.ms", "1"),
+    ("linger.ms", "0"),
     // One request at a time. With several, the client gives those that were open when the broker went a new epoch if a later one is
     // refused for its sequence; then what was in the log of them already comes there once more, and the broker can't tell.
     ("max.in.flight.requests.per.connection", "1"),
