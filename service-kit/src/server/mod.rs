@@ -24,8 +24,9 @@ use std::{
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to send a request's head.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take to send its first request's head. Much longer than one takes, since the clock that it is counted by stood still
+/// with the process: what connects right after a freeze (a debugger, a virtual machine that moved) would be answered 408 without being read.
+const HEAD: Duration = Duration::from_secs(30);
 /// How long requests that have begun may take once the server stops, in seconds.
 const SHUTDOWN: u64 = 10;
 
