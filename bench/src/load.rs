@@ -1,6 +1,6 @@
 //! The rows: who calls what, how many at once, and for how long.
 
-use crate::{client::Client, stack::Stack};
+use crate::{client::Client, cpu::Cpu, stack::Stack};
 use futures_util::future::try_join_all;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ impl Row {
 }
 
 /// What one measurement gave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Figures {
     /// Answers per second.
     pub(crate) rate: f64,
@@ -44,6 +44,8 @@ pub(crate) struct Figures {
     pub(crate) p50: f64,
     /// Milliseconds.
     pub(crate) p99: f64,
+    /// What an answer cost each program, in microseconds of a processor.
+    pub(crate) cpu: Cpu,
 }
 
 /// Measures for so long.
@@ -52,14 +54,15 @@ pub(crate) async fn measure(row: Row, stack: &Stack, length: Duration) -> anyhow
     for _ in 0..row.connections() {
         clients.push(Client::connect(&stack.authority, &stack.token).await?);
     }
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), Cpu::of_tree(stack.pid()));
     let calls =
         clients.into_iter().enumerate().map(|(n, client)| call(row, stack, client, n, began + length));
     let mut took: Vec<f64> = try_join_all(calls).await?.concat();
     let rate = took.len() as f64 / began.elapsed().as_secs_f64();
+    let cpu = Cpu::of_tree(stack.pid()).since(&cpu).each(took.len());
     took.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-    Ok(Figures { rate, p50: at(0.5), p99: at(0.99) })
+    Ok(Figures { rate, p50: at(0.5), p99: at(0.99), cpu })
 }
 
 /// One connection's calls, each on the next of its own users; how long each took, in milliseconds.

@@ -3,6 +3,7 @@
 //! So far the rows for GET by id and for PUT until visible, between this tree and another revision of it. The twins come later.
 
 mod client;
+mod cpu;
 mod load;
 mod stack;
 mod table;
@@ -22,6 +23,9 @@ struct Args {
     /// Users in each stack
     #[arg(long, default_value_t = 20_000)]
     users: u32,
+    /// Only these rows, by what their names begin with
+    #[arg(long = "row", value_name = "R1|R4|R5")]
+    rows: Vec<String>,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 8)]
     seconds: u64,
@@ -31,6 +35,12 @@ struct Args {
     /// Where the figures are kept
     #[arg(long)]
     results: Option<PathBuf>,
+}
+
+impl Args {
+    fn is_wanted(&self, row: Row) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|name| row.name().starts_with(name.as_str()))
+    }
 }
 
 /// What is measured.
@@ -73,7 +83,7 @@ async fn measure(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
     let mut all = All::new();
     let length = Duration::from_secs(args.seconds);
     for round in 0..=args.rounds {
-        for row in Row::ALL {
+        for row in Row::ALL.into_iter().filter(|row| args.is_wanted(*row)) {
             for n in 0..stacks.len() {
                 // Whoever is first in one round is last in the next.
                 let stack = &stacks[if round % 2 == 0 { n } else { stacks.len() - 1 - n }];

@@ -81,6 +81,11 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Of the process whose descendants are all of it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let (log, give_up) = (self.home.join("run.log"), Instant::now() + START);
         while !fs::read_to_string(&log)?.lines().any(|line| line.starts_with("ready: ")) {

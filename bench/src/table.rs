@@ -10,7 +10,7 @@ use std::{
 use time::OffsetDateTime;
 
 /// The middle of several figures.
-fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
+fn median(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
     let mut all: Vec<f64> = figures.iter().map(of).collect();
     all.sort_unstable_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or_default()
@@ -23,20 +23,35 @@ fn ratio(figures: &[Figures], first: &[Figures]) -> f64 {
     ratios.get(ratios.len() / 2).copied().unwrap_or_default()
 }
 
+/// The middle of what an answer cost each program.
+fn cpu(figures: &[Figures]) -> String {
+    let programs = figures.first().map(|first| first.cpu.0.keys()).into_iter().flatten();
+    let cost = |program: &String| {
+        let micros = median(figures, |f| f.cpu.0.get(program).copied().unwrap_or_default());
+        format!("{program} {micros:.0}")
+    };
+    programs.map(cost).collect::<Vec<_>>().join(", ")
+}
+
 /// Prints a line for each row and build.
 pub(crate) fn print(all: &All, first: &str) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     writeln!(
         out,
-        "{:<34} {:<10} {:>10} {:>9} {:>9} {:>8}",
-        "", "build", "answers/s", "p50 ms", "p99 ms", "rate"
+        "{:<34} {:<10} {:>10} {:>9} {:>9} {:>8}   {}",
+        "", "build", "answers/s", "p50 ms", "p99 ms", "rate", "CPU µs an answer"
     )?;
     for (row, builds) in all {
         for (name, figures) in builds {
             let (rate, p50, p99) =
                 (median(figures, |f| f.rate), median(figures, |f| f.p50), median(figures, |f| f.p99));
             let ratio = builds.get(first).map_or(1.0, |first| ratio(figures, first));
-            writeln!(out, "{:<34} {name:<10} {rate:>10.0} {p50:>9.2} {p99:>9.2} {ratio:>6.2} ×", row.name())?;
+            writeln!(
+                out,
+                "{:<34} {name:<10} {rate:>10.0} {p50:>9.2} {p99:>9.2} {ratio:>6.2} ×   {}",
+                row.name(),
+                cpu(figures)
+            )?;
         }
     }
     Ok(())
@@ -59,6 +74,7 @@ pub(crate) fn keep(all: &All, first: &str, users: u32, dir: &Path) -> anyhow::Re
             Map::from_iter([("users".to_owned(), json!(users)), ("ratiosTo".to_owned(), json!(first))]);
         for (name, all) in builds {
             let mut of_build = figures(all);
+            of_build["cpuMicrosecondsEach"] = json!(cpu(all));
             of_build["rateRatio"] =
                 json!(builds.get(first).map(|first| (ratio(all, first) * 1_000.0).round() / 1_000.0));
             line.insert(name.clone(), of_build);

@@ -1,0 +1,71 @@
+//! What a process and all that it started used of the processors, by program.
+
+use std::{collections::BTreeMap, fs};
+
+/// Microseconds by program.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cpu(pub(crate) BTreeMap<String, f64>);
+
+/// A process in `/proc`.
+struct Process {
+    pid: u32,
+    parent: u32,
+    program: String,
+    micros: f64,
+}
+
+impl Cpu {
+    /// Since each of the processes was started. Those that have ended are left out.
+    pub(crate) fn of_tree(root: u32) -> Self {
+        let all: Vec<Process> = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| process(&entry))
+            .collect();
+        let (mut tree, mut seen) = (vec![root], 0);
+        while let Some(parent) = tree.get(seen).copied() {
+            tree.extend(all.iter().filter(|process| process.parent == parent).map(|process| process.pid));
+            seen += 1;
+        }
+        let mut cpu = Self::default();
+        for process in all.into_iter().filter(|process| tree.contains(&process.pid)) {
+            *cpu.0.entry(process.program).or_default() += process.micros;
+        }
+        cpu
+    }
+
+    /// What came on top of an earlier sum.
+    pub(crate) fn since(mut self, earlier: &Self) -> Self {
+        for (program, micros) in &mut self.0 {
+            *micros -= earlier.0.get(program).copied().unwrap_or_default();
+        }
+        self
+    }
+
+    /// The share of each of so many.
+    pub(crate) fn each(mut self, count: usize) -> Self {
+        self.0.values_mut().for_each(|micros| *micros /= count.max(1) as f64);
+        self
+    }
+}
+
+/// Reads `/proc/<pid>/stat`: the program's name is in brackets and may hold anything, what follows is split by blanks.
+fn process(entry: &fs::DirEntry) -> Option<Process> {
+    let pid = entry.file_name().to_str()?.parse().ok()?;
+    let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+    let (head, tail) = stat.rsplit_once(')')?;
+    let (_, program) = head.split_once('(')?;
+    let fields: Vec<&str> = tail.split_whitespace().collect();
+    // The state is field 3 of the manual; so the parent is its field 4, user and system time its fields 14 and 15.
+    let ticks: f64 = [11, 12].into_iter().filter_map(|n| fields.get(n)?.parse::<f64>().ok()).sum();
+    Some(Process {
+        pid,
+        parent: fields.get(1)?.parse().ok()?,
+        program: program.to_owned(),
+        micros: ticks * MICROS,
+    })
+}
+
+/// In a tick of the kernel's clock, which Linux counts to programs as a hundred in a second.
+const MICROS: f64 = 10_000.0;
