@@ -4,6 +4,7 @@
 //! until the projector says what became of it.
 
 mod append;
+mod data_keys;
 mod delivery;
 mod domain;
 mod headers;
@@ -19,6 +20,7 @@ mod sealing;
 mod shape;
 mod shown;
 mod state;
+mod together;
 mod turns;
 mod uncertain;
 mod visible;
@@ -28,6 +30,7 @@ pub use routes::fallbacks;
 
 use actix_web::web::{Data, ServiceConfig};
 use append::Log;
+use data_keys::DataKeys;
 use futures_util::FutureExt as _;
 use reader::Reader;
 use rejection::Rejections;
@@ -75,7 +78,7 @@ pub async fn start(
     health: &Health,
 ) -> anyhow::Result<App> {
     metrics::show();
-    let pool = database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?;
+    let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
     let log = Arc::new(Log::users(settings)?);
     watch(health, &pool, &log);
     let rejections = Rejections::new(pool.clone());
@@ -83,8 +86,9 @@ pub async fn start(
     let inquiries = Inquiries::start(log.clone(), visible.clone(), Reader::new(settings)?);
     let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
     keys.watch(health);
+    let data_keys = DataKeys::new(keys.clone());
     let (states, turns) = (States::new(pool), Turns::default());
-    let writer = Writer { log, states, keys, visible, turns, inquiries };
+    let writer = Writer { log, states, keys, data_keys, visible, turns, inquiries };
     let frame = Frame { authenticator, recorder };
     let service = Service { frame, writer: Arc::new(writer), runtime: Handle::current() };
     Ok(App { service: Data::new(service) })

@@ -1,6 +1,6 @@
 //! What the read model says of a user before a write.
 
-use crate::{domain::user::User, problems};
+use crate::{domain::user::User, problems, together::Together};
 use events_schema::{UserKey, personal::AuthenticationProvider};
 use service_kit::problem::Problem;
 use sqlx::{PgPool, Row as _, postgres::PgRow};
@@ -10,13 +10,14 @@ use uuid::Uuid;
 /// For one question.
 const ANSWER: Duration = Duration::from_secs(4);
 
-/// Every user has one row here, known or not.
-const USER: &str = "\
+/// Each user that is asked for has one row here, known or not, in the order asked for.
+const USERS: &str = "\
 SELECT u.version, u.key_id, u.provider_id, u.provider_url, u.subject_id, t.id IS NOT NULL AS is_deleted, \
-    EXISTS (SELECT FROM live.dead_letters d WHERE d.topic = 'users' AND d.tenant_id = $1 AND d.user_id = $2) AS is_parked \
-FROM (VALUES (1)) one \
-LEFT JOIN live.users u ON u.tenant_id = $1 AND u.id = $2 \
-LEFT JOIN live.tombstones t ON t.tenant_id = $1 AND t.id = $2";
+    EXISTS (SELECT FROM live.dead_letters d WHERE d.topic = 'users' AND d.tenant_id = k.tenant_id AND d.user_id = k.id) AS is_parked \
+FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY k(tenant_id, id, n) \
+LEFT JOIN live.users u ON u.tenant_id = k.tenant_id AND u.id = k.id \
+LEFT JOIN live.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id \
+ORDER BY k.n";
 
 /// A user as it is now, and what tells whether it was made of the same body.
 const MADE: &str = "SELECT version, body, creation_digest FROM live.users WHERE tenant_id = $1 AND id = $2";
@@ -55,17 +56,22 @@ pub(crate) struct Known {
 /// Asks the read model.
 pub(crate) struct States {
     pool: PgPool,
+    users: Together<UserKey, Result<Known, Problem>>,
 }
 
 impl States {
     pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+        let asked = pool.clone();
+        let users = Together::new(ANSWER, move |keys| {
+            let pool = asked.clone();
+            async move { users(&pool, &keys).await }
+        });
+        Self { pool, users }
     }
 
     /// What a decision must know of a user.
     pub(crate) async fn user(&self, key: &UserKey) -> Result<Known, Problem> {
-        let query = sqlx::query(USER).bind(key.tenant.as_str()).bind(key.user);
-        answered(async { known(&query.fetch_one(&self.pool).await?) }).await
+        self.users.ask(key.clone()).await.unwrap_or_else(|| Err(problems::no_read_model()))
     }
 
     /// What is left of the erasure of a user that is deleted.
@@ -83,6 +89,18 @@ impl States {
     pub(crate) async fn made(&self, key: &UserKey) -> Result<Option<Made>, Problem> {
         let query = sqlx::query(MADE).bind(key.tenant.as_str()).bind(key.user);
         answered(async { query.fetch_optional(&self.pool).await?.as_ref().map(made).transpose() }).await
+    }
+}
+
+/// What there is of each of these users.
+async fn users(pool: &PgPool, keys: &[UserKey]) -> Vec<Result<Known, Problem>> {
+    let query = sqlx::query(USERS)
+        .bind(keys.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.user).collect::<Vec<_>>());
+    let all = async { query.fetch_all(pool).await?.iter().map(known).collect::<sqlx::Result<Vec<_>>>() };
+    match answered(all).await {
+        Ok(all) => all.into_iter().map(Ok).collect(),
+        Err(problem) => vec![Err(problem); keys.len()],
     }
 }
 

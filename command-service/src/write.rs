@@ -2,6 +2,7 @@
 
 use crate::{
     append::{AppendError, Log, Record},
+    data_keys::DataKeys,
     domain::{
         decide::{Decision, Refusal, decide},
         precondition::Precondition,
@@ -41,6 +42,7 @@ pub(crate) struct Writer {
     pub(crate) log: Arc<Log>,
     pub(crate) states: States,
     pub(crate) keys: Keys,
+    pub(crate) data_keys: DataKeys,
     pub(crate) visible: Visible,
     pub(crate) turns: Turns,
     pub(crate) inquiries: Inquiries,
@@ -104,17 +106,17 @@ impl Writer {
         let deadline = self.visible.deadline();
         let log = self.visible.log().await.ok_or_else(problems::no_read_model)?;
         let mut turn = self.turn(write, known.as_ref()).await;
-        let known = known.map(|user| Known { user, key_id: None });
-        let (mut known, mut position) = (known, None);
+        let (mut next, mut position) = (known.map(|user| Known { user, key_id: None }), None);
         for tried in 1..=TRIES {
-            let Known { user, key_id } = match known.take() {
-                Some(known) => known,
-                // Both at once: the key will be there, in memory, when the event is sealed.
-                None => tokio::join!(self.states.user(&write.key), self.foresee_key(write)).0?,
+            let (known, foreseen) = match next.take() {
+                Some(known) => (Ok(known), None),
+                // Both at once: so one of them costs no time.
+                None => tokio::join!(self.states.user(&write.key), self.foreseen_key(write)),
             };
+            let Known { user, key_id } = known?;
             let decision = decide(&write.command, &user, write.precondition.as_ref());
             let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
-            let data_key = self.data_key(write, key_id).await?;
+            let data_key = self.data_key(write, key_id, foreseen).await?;
             let began = Instant::now();
             let appended = self.append(call, &write.key, decision, data_key.as_deref(), log).await?;
             position = Some(appended.position);
@@ -145,7 +147,7 @@ impl Writer {
             if write.precondition.is_some() {
                 return Err(outrun_with_condition(&user.user));
             }
-            known = Some(user);
+            next = Some(user);
         }
         metrics::tried(TRIES);
         Err(problems::outrun().into())
@@ -166,7 +168,12 @@ impl Writer {
 
     /// The key under which the event is to be sealed. That of a create is in the key store before its event can be in the log. Where a
     /// user's own is missing none is made in its place: what was sealed under the first would be lost without a word.
-    async fn data_key(&self, write: &Write, key_id: Option<Uuid>) -> Result<Option<Arc<DataKey>>, Problem> {
+    async fn data_key(
+        &self,
+        write: &Write,
+        key_id: Option<Uuid>,
+        foreseen: Option<Arc<DataKey>>,
+    ) -> Result<Option<Arc<DataKey>>, Problem> {
         let owner = owner(&write.key);
         let is_new = match &write.command {
             Command::Delete => return Ok(None),
@@ -174,18 +181,24 @@ impl Writer {
             Command::Update { .. } => key_id.is_none(),
         };
         if is_new {
-            return Ok(self.keys.made_for(std::slice::from_ref(&owner)).await?.remove(&owner));
+            return Ok(self.data_keys.made_for(&owner).await?);
         }
-        match self.keys.of(&owner).await?.filter(|key| Some(key.id()) == key_id) {
+        let is_own = |key: &Arc<DataKey>| Some(key.id()) == key_id;
+        match foreseen.filter(is_own) {
             Some(key) => Ok(Some(key)),
-            None => Err(problems::key_is_missing()),
+            // It may be younger than the first question.
+            None => match self.data_keys.of(&owner).await?.filter(is_own) {
+                Some(key) => Ok(Some(key)),
+                None => Err(problems::key_is_missing()),
+            },
         }
     }
 
-    /// Has a key that an update will need fetched, unless it is in memory. What is wrong with that is said when it is needed.
-    async fn foresee_key(&self, write: &Write) {
-        if matches!(write.command, Command::Update { .. }) {
-            let _ = self.keys.of(&owner(&write.key)).await;
+    /// The key that an update will most likely need. What is wrong with it is said when it is needed.
+    async fn foreseen_key(&self, write: &Write) -> Option<Arc<DataKey>> {
+        match &write.command {
+            Command::Update { .. } => self.data_keys.of(&owner(&write.key)).await.ok().flatten(),
+            Command::Create { .. } | Command::Delete => None,
         }
     }
 

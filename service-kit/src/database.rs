@@ -31,6 +31,14 @@ pub enum Role {
 const KEEPALIVE: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3")];
 
+/// Of [`by_key`].
+const BY_KEY: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
 /// `SET ROLE`, as a query that does nothing where the role does not exist or may not be taken.
 const TAKE_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles \
      WHERE rolname = $1 AND pg_has_role(current_user, oid, 'member')";
@@ -58,6 +66,15 @@ pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
         }),
     };
     Ok(pool.connect_lazy_with(options))
+}
+
+/// A pool for statements that all find their rows by key: they are planned once, and so whatever the statistics say, which are old where a table
+/// is being filled.
+#[must_use]
+pub fn by_key(pool: PgPool) -> PgPool {
+    let options = pool.connect_options().as_ref().clone();
+    pool.set_connect_options(options.options(BY_KEY));
+    pool
 }
 
 fn bounded(connections: u32) -> PgPoolOptions {

@@ -136,7 +136,7 @@ async fn refused(
 
 /// Whether a create is of the body that has that digest.
 async fn is_of(writer: &Writer, write: &Write, digest: &[u8]) -> Result<bool, Problem> {
-    let key = writer.keys.of(&sealing::owner(&write.key)).await?;
+    let key = writer.data_keys.of(&sealing::owner(&write.key)).await?;
     let Command::Create { personal, .. } = &write.command else { return Ok(false) };
     Ok(sealing::is_of(personal, digest, key.as_deref()))
 }

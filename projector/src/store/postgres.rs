@@ -22,14 +22,6 @@ use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row as _, postgres::PgArguments, q
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-/// Every statement finds its rows by key, whatever the statistics say: those of a generation that is being filled are always old.
-const PLANNER: [(&str, &str); 4] = [
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-];
-
 /// Bytes of a notification, at most, that list what was rejected.
 const MAX_NOTIFICATION: usize = 7_000;
 
@@ -47,10 +39,7 @@ pub enum Announce {
 /// # Errors
 /// `DATABASE_URL` is missing or can't be read.
 pub fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
-    let pool = database::pool(settings.database_url()?, Role::Projector, 4)?;
-    let options = pool.connect_options().as_ref().clone();
-    pool.set_connect_options(options.options(PLANNER));
-    Ok(pool)
+    Ok(database::by_key(database::pool(settings.database_url()?, Role::Projector, 4)?))
 }
 
 /// The statements on one generation. Cheap to clone.

@@ -136,7 +136,7 @@ impl Keys {
     fn with_connections(settings: &Settings, connections: u32) -> anyhow::Result<Self> {
         let apart = settings.keys_database_url.as_deref();
         let url = apart.map_or_else(|| settings.database_url(), Ok)?.to_owned();
-        let pool = database::pool(&url, Role::Keys, connections)?;
+        let pool = database::by_key(database::pool(&url, Role::Keys, connections)?);
         let wrapper: Box<dyn Wrapper> = match &settings.vault {
             Some(vault) => Box::new(Vault::new(vault)?),
             None => Box::new(KeyFile::new(settings.master_key_file())),
@@ -187,6 +187,11 @@ impl Keys {
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn of(&self, owner: &Owner) -> Result<Option<Arc<DataKey>>, KeysError> {
         Ok(self.of_all(std::slice::from_ref(owner)).await?.remove(owner))
+    }
+
+    /// The key of an owner, if it was asked for lately.
+    pub fn in_memory(&self, owner: &Owner) -> Option<Arc<DataKey>> {
+        self.0.cache.get(owner, Instant::now())
     }
 
     /// The keys that there are of these owners.
