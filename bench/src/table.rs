@@ -38,8 +38,8 @@ pub(crate) fn print(all: &All, first: &str) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     writeln!(
         out,
-        "{:<34} {:<10} {:>10} {:>9} {:>9} {:>8}   {}",
-        "", "build", "answers/s", "p50 ms", "p99 ms", "rate", "CPU µs an answer"
+        "{:<34} {:<10} {:>10} {:>9} {:>9} {:>8}   CPU µs an answer",
+        "", "build", "answers/s", "p50 ms", "p99 ms", "rate"
     )?;
     for (row, builds) in all {
         for (name, figures) in builds {
