@@ -1,0 +1,147 @@
+//! Whose the partitions are: taken over, lost, and of which log and generation.
+
+use super::{Projector, supervise::live};
+use crate::{
+    control::discarded::Discarded,
+    log::Ends,
+    log_identity::{self, LogIdentity},
+    metrics,
+    record::{Partition, Topic},
+    state::{End, Halt, Stop},
+    store::postgres::{Announce, Store},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// For Kafka to say which log is there, where that is only asked so that another one is noticed soon.
+const LOOK: Duration = Duration::from_millis(300);
+
+impl Projector {
+    pub(super) async fn assigned(
+        &mut self,
+        partitions: BTreeMap<Partition, Ends>,
+        reply: oneshot::Sender<BTreeMap<Partition, i64>>,
+    ) -> Result<(), End> {
+        // It may have changed while nothing was ours.
+        self.follow_live().await?;
+        let numbers: Vec<_> = partitions.keys().copied().collect();
+        let (stop, store, epochs) = (&self.stop, &self.store, &mut self.epochs);
+        let taken = stop
+            .retry("taking partitions over", async || {
+                epochs.take_over(&store.pool, store.generation, &numbers).await
+            })
+            .await?;
+        if taken.had_another_owner {
+            self.cache.leases.taken_over(Instant::now());
+        }
+        let offsets: BTreeMap<_, _> = taken
+            .checkpoints
+            .iter()
+            .map(|(partition, checkpoint)| (*partition, checkpoint.next_offset))
+            .collect();
+        if !is_same_log(&self.stop, &mut self.identity, &self.store).await? {
+            return self.another_log().await;
+        }
+        check_ends(&offsets, &partitions)?;
+        self.cache.taken_over(taken.checkpoints.iter().filter_map(|((topic, partition), checkpoint)| {
+            (*topic == Topic::Users).then_some((*partition, checkpoint.turn))
+        }));
+        let (pool, generation) = (&self.store.pool, self.store.generation);
+        self.discarded = stop
+            .retry("asking for discarded records", async || Discarded::load(pool, generation, &offsets).await)
+            .await?;
+        let ends = partitions.iter().map(|(partition, ends)| (*partition, ends.high));
+        self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
+        tracing::info!(
+            partitions = numbers.len(),
+            generation = self.store.generation,
+            "partitions taken over"
+        );
+        self.own(offsets.clone());
+        let _ = reply.send(offsets);
+        self.renew().await
+    }
+
+    pub(super) fn own(&mut self, offsets: BTreeMap<Partition, i64>) {
+        self.owned
+            .keys()
+            .filter(|partition| !offsets.contains_key(partition))
+            .copied()
+            .for_each(metrics::hide_lag);
+        self.shared.folded.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&offsets);
+        self.owned = offsets;
+    }
+
+    /// The partitions are another's: of another generation, then they are taken over there; or of another instance, then the group
+    /// says which are ours.
+    pub(super) async fn lost(&mut self) -> Result<(), End> {
+        self.own(BTreeMap::new());
+        if self.follow_live().await? {
+            self.consumer.reassign();
+        } else {
+            tracing::warn!("partitions were taken over by another instance; joining the group again");
+            self.consumer.rejoin();
+        }
+        Ok(())
+    }
+
+    /// The log is not that of our generation: another generation may be of it, else a person must say what is to become of it.
+    pub(super) async fn another_log(&mut self) -> Result<(), End> {
+        self.own(BTreeMap::new());
+        if !self.follow_live().await? {
+            return Err(log_identity::is_another().into());
+        }
+        self.consumer.rejoin();
+        Ok(())
+    }
+
+    /// Goes on with the generation that is live; whether that is another one.
+    async fn follow_live(&mut self) -> Result<bool, End> {
+        let (stop, pool) = (&self.stop, &self.store.pool);
+        let live = stop.retry("asking for the live generation", async || live(pool).await).await?;
+        if live == self.store.generation {
+            return Ok(false);
+        }
+        tracing::info!(generation = live, "another generation is live");
+        self.store = Store::new(pool.clone(), live, Announce::Yes, self.store.keys.clone());
+        self.epochs.clear();
+        self.cache.switch(live);
+        Ok(true)
+    }
+
+    /// Another log is noticed here also while nothing comes from it. Where Kafka does not say at once, whoever folds will ask.
+    pub(super) async fn look_at_log(&mut self) -> Result<(), End> {
+        if self.owned.is_empty() || !self.shared.is_up.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let asked = self.identity.is_log_of(&self.store.pool, self.store.generation);
+        match self.stop.unless(tokio::time::timeout(LOOK, asked)).await? {
+            Ok(Ok(false)) => self.another_log().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the log that is there is the one that was folded; until Kafka says, nothing that was read has an effect.
+pub(super) async fn is_same_log(stop: &Stop, identity: &mut LogIdentity, store: &Store) -> Result<bool, End> {
+    stop.retry("asking which log is there", async || identity.is_log_of(&store.pool, store.generation).await)
+        .await
+}
+
+/// A log that does not reach to where it was folded, or begins after it, is another log.
+fn check_ends(offsets: &BTreeMap<Partition, i64>, ends: &BTreeMap<Partition, Ends>) -> Result<(), Halt> {
+    for ((topic, partition), next) in offsets {
+        let Some(Ends { low, high }) = ends.get(&(*topic, *partition)) else { continue };
+        if high < next || low > next {
+            return Err(Halt(format!(
+                "the log is not the one that was folded: {topic} partition {partition} is folded up to offset {next}, \
+                 the log has {low} to {high}. Restore the log"
+            )));
+        }
+    }
+    Ok(())
+}

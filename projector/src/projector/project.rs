@@ -1,0 +1,138 @@
+//! One batch, from its records to its commit.
+
+use super::{Projector, ownership::is_same_log};
+use crate::{
+    batch::Batch,
+    control::settle::REFUSED,
+    effects::Effects,
+    fence::{FENCED, Fate},
+    metrics, park,
+    state::End,
+    store::{
+        erase::Cached,
+        postgres,
+        redis::{Marks, keys},
+    },
+};
+use service_kit::{database::answered, fault};
+use std::{
+    collections::BTreeMap,
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+/// For one answer of the read model; what became of a commit without one is asked.
+const ANSWER: Duration = Duration::from_secs(10);
+
+impl Projector {
+    /// Folds a batch and commits it: exactly once, whatever fails on the way.
+    pub(super) async fn project(&mut self, batch: Batch) -> Result<(), End> {
+        let started = Instant::now();
+        let records = batch.len();
+        let spare = self.is_one_by_one().then(|| batch.clone());
+        let marks: Marks = keys(batch.marks());
+        let load = self.stop.retry("loading states", async || self.store.load(&batch).await);
+        let is_same = is_same_log(&self.stop, &mut self.identity, &self.store);
+        let (states, seen, is_same) = tokio::join!(load, self.cache.mark(&marks), is_same);
+        let states = states?;
+        if !is_same? {
+            return self.another_log().await;
+        }
+        fault::point("fold.loaded");
+        let mut effects = batch.fold(states);
+        metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
+        if !self.may_be_parked(&effects).await? {
+            return self.too_many(&effects);
+        }
+        let from = self.cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
+        if from > Instant::now() {
+            self.stop.unless(tokio::time::sleep_until(from.into())).await?;
+        }
+        fault::point("fold.marked");
+        let committing = Instant::now();
+        let cached = if seen.is_some() { Cached::Marked } else { Cached::Unknown };
+        match self.commit(&mut effects, cached).await? {
+            Fate::Committed => {
+                fault::point("fold.committed");
+                metrics::COMMIT_SECONDS.observe(committing.elapsed().as_secs_f64());
+                self.committed(&effects, records);
+                let is_left = self.vacuum.erased(&effects) && self.store.keys.is_apart();
+                self.cache.write(effects, seen.as_ref());
+                if is_left { self.work_off().await } else { Ok(()) }
+            }
+            Fate::Open => self.refused(effects, spare).await,
+            Fate::Lost => self.lost().await,
+        }
+    }
+
+    /// Postgres refuses the data of a batch and will do so again. Its records are read again and folded one by one; the one that is
+    /// refused by itself is set aside.
+    async fn refused(&mut self, effects: Effects, spare: Option<Batch>) -> Result<(), End> {
+        if let Some(alone) = spare.and_then(|batch| batch.poisoned(REFUSED)) {
+            return Box::pin(self.project(alone)).await;
+        }
+        self.read_one_by_one(&effects);
+        Ok(())
+    }
+
+    async fn may_be_parked(&self, effects: &Effects) -> Result<bool, End> {
+        let pool = &self.store.pool;
+        self.stop
+            .retry("asking how many were parked", async || park::may_be_parked(pool, effects).await)
+            .await
+    }
+
+    /// A batch would park more users than may be. As many as may be are parked all the same, one by one: so each resume gets on, however many
+    /// there are in a batch.
+    fn too_many(&mut self, effects: &Effects) -> Result<(), End> {
+        if self.is_one_by_one() {
+            return Err(End::TooManyParked);
+        }
+        self.read_one_by_one(effects);
+        Ok(())
+    }
+
+    /// Reads the records of a batch again, to fold each by itself.
+    fn read_one_by_one(&mut self, effects: &Effects) {
+        let spans = effects.spans.iter().map(|(partition, span)| (*partition, span.next));
+        self.one_by_one.extend(spans);
+        self.own(BTreeMap::new());
+        self.consumer.reassign();
+    }
+
+    /// Commits; where the answer is lost or an error, the checkpoints say what became of it.
+    async fn commit(&mut self, effects: &mut Effects, cached: Cached) -> Result<Fate, End> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            fault::point_soon("fold.committing");
+            let Err(error) = answered(ANSWER, self.store.commit(effects, &self.epochs, cached)).await else {
+                return Ok(Fate::Committed);
+            };
+            // Never the error's own text: it may repeat a row.
+            let code = postgres::code(&error);
+            metrics::FENCED.inc_by(u64::from(code == FENCED));
+            tracing::warn!(code, "a batch was not committed, or the answer was lost");
+            let fate = self.stop.retry("asking what became of a commit", async || {
+                self.epochs.fate(&self.store.pool, self.store.generation, &effects.spans).await
+            });
+            match fate.await? {
+                Fate::Open if postgres::is_data_refused(&error) => return Ok(Fate::Open),
+                Fate::Open => self.stop.unless(tokio::time::sleep(pause)).await?,
+                fate @ (Fate::Committed | Fate::Lost) => return Ok(fate),
+            }
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    fn committed(&mut self, effects: &Effects, records: usize) {
+        let mut folded = self.shared.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        for (partition, span) in &effects.spans {
+            self.owned.insert(*partition, span.next);
+            folded.insert(*partition, span.next);
+            if let Some(time) = span.time {
+                self.times.insert(*partition, time.get());
+            }
+        }
+        metrics::count(effects, records);
+    }
+}
