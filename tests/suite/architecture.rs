@@ -192,6 +192,26 @@ pub async fn no_log_line_names_a_person() {
     }
 }
 
+/// A mutant that does not apply shows nothing; it is noticed here, since nobody runs all of them after each change.
+pub async fn each_mutant_still_applies() {
+    let mut hunks = 0;
+    for entry in fs::read_dir(workspace().join("tests/mutants")).unwrap() {
+        let path = entry.unwrap().path();
+        let patch = fs::read_to_string(&path).unwrap();
+        for file in patch.split("\n--- a/").skip(1) {
+            let (name, rest) = file.split_once('\n').unwrap();
+            let source = fs::read_to_string(workspace().join(name)).unwrap();
+            for hunk in rest.split("\n@@ ").skip(1) {
+                let old = hunk.lines().skip(1).filter(|line| line.starts_with([' ', '-']));
+                let old: Vec<&str> = old.map(|line| &line[1..]).collect();
+                assert!(source.contains(&old.join("\n")), "{}: not in {name}: {old:?}", path.display());
+                hunks += 1;
+            }
+        }
+    }
+    assert!(hunks > 0, "no mutants");
+}
+
 /// The arguments of tracing's macros, texts left out.
 fn log_calls(code: &str) -> Vec<String> {
     let macros =

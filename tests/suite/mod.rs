@@ -229,7 +229,8 @@ suite! {
             deciding_and_folding_are_pure,
             queries_only_read,
             a_main_is_small,
-            no_log_line_names_a_person;
+            no_log_line_names_a_person,
+            each_mutant_still_applies;
         erasure:
             a_marker_is_found_nowhere_after_a_delete;
         supervision:

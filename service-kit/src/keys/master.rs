@@ -68,7 +68,7 @@ impl Keys {
         self.0.id_secret.get_or_try_init(|| twice(|| self.read_id_secret())).await.cloned()
     }
 
-    async fn read_id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
+    pub(super) async fn read_id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
         let masters = answered(ANSWER, store::masters(&self.0.pool)).await?;
         let found = answered(ANSWER, store::secret(&self.0.pool, ID_SECRET)).await?;
         let Some((id, wrapped)) = found else { return Err(KeysError::Away("it is not made yet".to_owned())) };

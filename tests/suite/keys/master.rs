@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
-use tests::{Deployment, RedisServer, Service, Stack};
+use tests::{Deployment, RedisServer, Service, Stack, until};
 
 /// A well-formed key of nobody's.
 const OTHER: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -17,16 +17,34 @@ fn state(path: &Path) -> Option<(String, u32)> {
     Some((fs::read_to_string(path).ok()?, fs::metadata(path).ok()?.mode() & 0o777))
 }
 
+/// A file that is lost under a service that runs is told before the next start needs it.
+async fn its_loss_is_seen_at_once(deployment: &mut Deployment, path: &Path) {
+    let aside = path.with_extension("aside");
+    fs::rename(path, &aside).unwrap();
+    for service in [Service::Command, Service::Projector] {
+        let url = format!("{}/health/ready", deployment.url(service));
+        until(&format!("{service:?} tells the loss"), async || {
+            reqwest::get(&url).await.ok()?.text().await.ok()?.contains("the master key is lost").then_some(())
+        })
+        .await;
+    }
+    fs::rename(&aside, path).unwrap();
+    for service in [Service::Command, Service::Projector] {
+        deployment.ready(service).await;
+    }
+}
+
 pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
     let id = live(&api).await;
+    let path = deployment.home().join("master.key");
+    let (good, _) = state(&path).expect("it was made by the first start");
+    its_loss_is_seen_at_once(&mut deployment, &path).await;
     for service in [Service::Command, Service::Projector] {
         deployment.stop(service);
     }
-    let path = deployment.home().join("master.key");
-    let (good, _) = state(&path).expect("it was made by the first start");
     let line = good.lines().last().unwrap();
     let (name, _) = line.split_once(' ').unwrap();
     let wrongs = [
