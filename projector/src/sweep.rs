@@ -117,6 +117,9 @@ async fn sweep_with(
             "bodies of generations that are not live may be left in Redis"
         );
     }
+    if swept.outlived + swept.orphans > 0 {
+        keys.vacuum().await?;
+    }
     pool.close().await;
     Ok(Some(swept))
 }

@@ -215,7 +215,8 @@ suite! {
             a_missing_key_is_loud,
             a_restored_key_brings_nobody_back,
             a_delete_is_whole_wherever_the_projector_dies,
-            a_delete_reaches_a_generation_that_is_being_built;
+            a_delete_reaches_a_generation_that_is_being_built,
+            nothing_that_is_deleted_can_be_read_again;
         hot_user:
             writers_of_one_instance_take_turns,
             async_writers_take_turns_too,

@@ -37,7 +37,7 @@ impl Projector {
                     // Another instance may have done the last of it.
                     metrics::ERASURES_PENDING.set(0);
                 }
-                self.vacuum.when_due(&self.store.pool);
+                self.vacuum.when_due(&self.store.pool, &self.store.keys);
             }
             Ok(_) => self.lost().await?,
             Err(error) => tracing::warn!(%error, "the fence can't be checked; leases are not renewed"),
@@ -50,7 +50,10 @@ impl Projector {
         let owned = self.positions().into_keys().collect();
         let work = erasures::work_off(&self.store, &mut self.cache, &owned, self.partitions);
         match self.stop.unless(work).await? {
-            Ok(left) => metrics::ERASURES_PENDING.set(left),
+            Ok(left) => {
+                metrics::ERASURES_PENDING.set(left);
+                self.vacuum.is_due();
+            }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "an erasure is not done yet"),
         }
         Ok(())

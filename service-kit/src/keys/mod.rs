@@ -24,13 +24,14 @@ use crate::{
     health::Health,
     problem::Problem,
     settings::Settings,
+    vacuum,
 };
 use cache::Cache;
 use data_key::Secret;
 use events_schema::TenantId;
 use futures_util::FutureExt as _;
 use key_file::KeyFile;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{Connection as _, PgExecutor, PgPool};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -251,6 +252,18 @@ impl Keys {
     pub async fn destroy(&self, owners: &[Owner]) -> Result<(), KeysError> {
         answered(ANSWER, store::destroy(&self.0.pool, owners)).await?;
         Ok(())
+    }
+
+    /// Gives free what destroyed keys leave behind in PostgreSQL; whether that was all of it.
+    ///
+    /// # Errors
+    /// The store can't be reached, or does not do it.
+    pub async fn vacuum(&self) -> sqlx::Result<bool> {
+        let mut connection = vacuum::connect(&self.0.pool).await?;
+        let tables = ["data_keys", "dropping"].map(|table| format!("rollcall_keys.{table}"));
+        let is_whole = vacuum::give_free(&mut connection, &tables).await?;
+        connection.close().await?;
+        Ok(is_whole)
     }
 
     /// Waits until an owner's key is destroyed and no process holds it in memory any more; whether that came in time.

@@ -1,0 +1,70 @@
+//! What PostgreSQL keeps of rows that are deleted: dead rows, dead keys, samples.
+
+use serde_json::json;
+use sqlx::PgPool;
+use tests::{Api, Deployment, RedisServer, Stack, until};
+
+/// Users, so that a deletion is one row among many, and the last one leaves a table without rows.
+const USERS: usize = 60;
+
+/// Whether the planner's samples hold a text.
+async fn is_sampled(database: &PgPool, text: &str) -> bool {
+    let samples = "SELECT EXISTS (SELECT FROM pg_stats WHERE schemaname ~ '^(generation_|rollcall)' AND \
+        concat(most_common_vals, histogram_bounds, most_common_elems) LIKE '%' || $1 || '%')";
+    sqlx::query_scalar(samples).bind(text).fetch_one(database).await.unwrap()
+}
+
+/// How many tables were vacuumed, and how many have dead rows; one may be the row of a sample, which is counted late.
+async fn vacuumed(database: &PgPool) -> (i64, i64) {
+    let tables = "SELECT count(*) FILTER (WHERE vacuum_count > 0), count(*) FILTER (WHERE n_dead_tup > 1) FROM pg_stat_user_tables \
+        WHERE schemaname ~ '^generation_' AND relname IN ('users', 'credentials', 'dead_letters') \
+        OR schemaname = 'rollcall_keys' AND relname IN ('data_keys', 'dropping')";
+    sqlx::query_as(tables).fetch_one(database).await.unwrap()
+}
+
+/// Of the one generation and of the key store.
+const TABLES: i64 = 5;
+
+async fn users(api: &Api, marker: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    for n in 0..USERS {
+        // One in four has the same as others, so that it is a common value to the planner.
+        let claims = json!({ "group": format!("{marker}-{}", n % 4) });
+        let link = json!({ "subjectId": format!("{marker}-subject-{n}"), "url": format!("https://{marker}.example") });
+        let created =
+            api.create(json!({ "claims": claims, "authenticationProvider": link })).await.expect(201);
+        ids.push(created.json()["id"].as_str().unwrap().to_owned());
+    }
+    ids
+}
+
+pub async fn nothing_that_is_deleted_can_be_read_again(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let (api, database, marker) = (deployment.tenant(), &deployment.database, "samplemark");
+    let ids = users(&api, marker).await;
+    sqlx::raw_sql("ANALYZE").execute(database).await.unwrap();
+    assert!(is_sampled(database, &format!("{marker}-1")).await, "the planner samples claims");
+    assert!(!is_sampled(database, &format!("{marker}-subject")).await, "of links it needs none");
+
+    // Somebody who reads for long, and might still see what is deleted meanwhile.
+    let mut reader = database.begin().await.unwrap();
+    sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM live.users")
+        .execute(&mut *reader)
+        .await
+        .unwrap();
+    for id in &ids {
+        api.delete(id).await.expect(204);
+    }
+    until("it is vacuumed under the reader's eyes", async || {
+        let (vacuumed, dead) = vacuumed(database).await;
+        (vacuumed == TABLES && dead > 0).then_some(())
+    })
+    .await;
+    reader.rollback().await.unwrap();
+    until("nothing is left once the reader is gone, nor a sample of a table without rows", async || {
+        (vacuumed(database).await == (TABLES, 0) && !is_sampled(database, marker).await).then_some(())
+    })
+    .await;
+    assert!(api.all(100).await.is_empty(), "what is inserted for a sample is seen by nobody");
+}
