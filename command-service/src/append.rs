@@ -14,7 +14,7 @@ use rdkafka::{
 };
 use service_kit::{
     fault,
-    kafka::{Topics, producer_config},
+    kafka::{Contact, Topics, producer_config},
     position::Position,
     settings::Settings,
 };
@@ -137,17 +137,21 @@ impl Log {
 
     /// After a fatal error a client takes nothing any more; a new one does.
     fn replace_if_dead(&self) {
+        self.replace_if(|producer| producer.client().fatal_error().is_some());
+    }
+
+    fn replace_if(&self, is_useless: impl FnOnce(&Client) -> bool) {
         let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
-        if producer.client().fatal_error().is_none() {
+        if !is_useless(&producer) {
             return;
         }
         match Client::from_config_and_context(&self.config, Reports) {
             Ok(new) => {
-                let dead = std::mem::replace(&mut *producer, Arc::new(new));
+                let old = std::mem::replace(&mut *producer, Arc::new(new));
                 // It takes a moment to go, in which it reports what it still has.
-                std::thread::spawn(move || drop(dead));
+                std::thread::spawn(move || drop(old));
             }
-            Err(error) => tracing::error!(%error, "the log's client failed for good and can't be made anew"),
+            Err(error) => tracing::error!(%error, "the log's client can't be made anew"),
         }
     }
 
@@ -163,7 +167,12 @@ impl Log {
         tracing::warn!("the log is away: writes are refused until it answers");
         let log = self.clone();
         tokio::spawn(async move {
+            let contact = Contact::default();
             while log.clone().check().await.is_err() {
+                contact.seen(false);
+                if contact.is_lost() {
+                    log.replace_if(|_| true);
+                }
                 tokio::time::sleep(ASK_EVERY).await;
             }
             log.is_away.send_replace(false);

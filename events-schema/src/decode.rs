@@ -3,7 +3,7 @@
 use crate::{
     EventType, Timestamp, UserKey,
     credential::CredentialEvent,
-    upcast::{Upcast, upcast},
+    upcast::{Upcast, known, upcast},
     user::UserEvent,
 };
 use serde::de::DeserializeOwned;
@@ -84,6 +84,14 @@ impl<'a> Attributes<'a> {
     fn required(&self, name: &'static str) -> Result<&'a str, DecodeError> {
         self.optional(name)?.ok_or(DecodeError::Header(name))
     }
+}
+
+/// The type that a record's headers name. `Ok(None)`: one that this build does not know, to be skipped and counted whatever its value is.
+///
+/// # Errors
+/// A [`DecodeError`] where the record is poison: it names none, or a version that this build can't read.
+pub fn event_type(headers: &[(&str, &[u8])]) -> Result<Option<EventType>, DecodeError> {
+    known(Attributes(headers).required("ce_type")?)
 }
 
 /// Reads a record of `users.events`. `Ok(None)`: a type that this build does not know, to be skipped and counted.

@@ -14,7 +14,7 @@ mod timestamp;
 mod upcast;
 pub mod user;
 
-pub use decode::{CredentialRecord, DecodeError, UserRecord, decode_credential, decode_user};
+pub use decode::{CredentialRecord, DecodeError, UserRecord, decode_credential, decode_user, event_type};
 pub use digest::{canonical_text, plain_digest};
 pub use envelope::{CONTENT_TYPE, Envelope, EventType, Headers, SOURCE};
 pub use key::{InvalidTenant, TenantId, UserKey};

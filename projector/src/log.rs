@@ -3,13 +3,13 @@
 
 use crate::record::{Partition, Record, Topic};
 use rdkafka::{
-    ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
+    ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
     types::RDKafkaRespErr,
 };
 use service_kit::{
-    kafka::{self, Topics},
+    kafka::{self, Contact, Topics},
     settings::Settings,
 };
 use std::{
@@ -84,10 +84,12 @@ pub(crate) struct Consumer {
     thread: Option<JoinHandle<()>>,
 }
 
+#[derive(Clone)]
 struct Context {
     topics: Topics,
     events: mpsc::Sender<Event>,
     shared: Shared,
+    contact: Arc<Contact>,
 }
 
 /// The topic of that name in Kafka.
@@ -110,7 +112,7 @@ pub(crate) fn name_of(topics: &Topics, topic: Topic) -> &str {
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "kafka");
-        self.shared.is_up.store(false, Ordering::Relaxed);
+        self.seen(false);
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -119,7 +121,7 @@ impl ClientContext for Context {
             broker.state == "UP" && broker.nodeid >= 0 && broker.rxidle < SILENCE.as_micros() as i64
         };
         let up = statistics.brokers.values().any(lives);
-        self.shared.is_up.store(up, Ordering::Relaxed);
+        self.seen(up);
         let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, topic) in &statistics.topics {
             let Some(ours) = topic_of(&self.topics, name) else { continue };
@@ -148,6 +150,11 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    fn seen(&self, is_up: bool) {
+        self.shared.is_up.store(is_up, Ordering::Relaxed);
+        self.contact.seen(is_up);
+    }
+
     /// Asks the fold loop for the offsets and assigns at them; blocks until it answers.
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let Some(partitions) = self.ends(consumer, list) else { return consumer.unassign() };
@@ -195,8 +202,11 @@ impl Consumer {
     pub(crate) fn start(settings: &Settings, partitions: u32, shared: Shared) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::channel(QUEUE);
         let topics = Topics::new(&settings.topic_prefix);
-        let context = Context { topics: topics.clone(), events: sender.clone(), shared: shared.clone() };
-        let consumer: BaseConsumer<Context> = kafka::client_config(settings)?
+        let contact = Arc::default();
+        let context =
+            Context { topics: topics.clone(), events: sender.clone(), shared: shared.clone(), contact };
+        let mut config = kafka::client_config(settings)?;
+        config
             .set("group.id", format!("{}rollcall-projector", settings.topic_prefix))
             .set("partition.assignment.strategy", "range")
             .set("enable.auto.commit", "false")
@@ -212,10 +222,10 @@ impl Consumer {
             .set("queued.min.messages", "20000")
             .set("queued.max.messages.kbytes", "16384")
             .set("fetch.queue.backoff.ms", "10")
-            .set("statistics.interval.ms", "2000")
-            .create_with_context(context)?;
-        consumer.subscribe(&[&topics.users, &topics.credentials])?;
-        let thread = Thread { consumer, topics, events: sender, partitions };
+            .set("statistics.interval.ms", "2000");
+        let consumer = config.create_with_context(context)?;
+        let thread = Thread { config, consumer, topics, events: sender, partitions };
+        thread.subscribe()?;
         let thread = std::thread::Builder::new().name("projector-log".into()).spawn(move || thread.run())?;
         Ok(Self { shared, events, thread: Some(thread) })
     }
@@ -243,6 +253,7 @@ impl Consumer {
 }
 
 struct Thread {
+    config: ClientConfig,
     consumer: BaseConsumer<Context>,
     topics: Topics,
     events: mpsc::Sender<Event>,
@@ -250,12 +261,15 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(self) {
+    fn run(mut self) {
         let shared = self.consumer.context().shared.clone();
         let mut told = Instant::now();
         while !shared.stop.load(Ordering::Relaxed) && !self.events.is_closed() {
             self.poll(&shared);
             self.obey(&shared);
+            if self.consumer.context().contact.is_lost() {
+                self.begin_anew();
+            }
             if told.elapsed() > TELL {
                 self.tell(&shared);
                 told = Instant::now();
@@ -264,10 +278,28 @@ impl Thread {
         self.tell(&shared);
     }
 
+    fn subscribe(&self) -> Result<(), KafkaError> {
+        self.consumer.subscribe(&[&self.topics.users, &self.topics.credentials])
+    }
+
+    /// Makes another client in the place of one that may not find the brokers again. The old one gives up its partitions before the new one
+    /// asks for any, or the word that they went would come after the word that they are ours.
+    fn begin_anew(&mut self) {
+        tracing::warn!("no broker for long: the log's consumer is made anew");
+        let context = Context::clone(self.consumer.context());
+        match self.config.create_with_context(context) {
+            Ok(new) => drop(std::mem::replace(&mut self.consumer, new)),
+            Err(error) => return tracing::error!(%error, "the log's consumer can't be made anew"),
+        }
+        if let Err(error) = self.subscribe() {
+            tracing::warn!(%error, "the group was not joined");
+        }
+    }
+
     fn poll(&self, shared: &Shared) {
         match self.consumer.poll(POLL) {
             Some(Ok(message)) => {
-                shared.is_up.store(true, Ordering::Relaxed);
+                self.consumer.context().seen(true);
                 let Some(topic) = topic_of(&self.topics, message.topic()) else { return };
                 let record = Record::read(topic, &message, self.partitions);
                 let _ = self.events.blocking_send(Event::Record(Box::new(record)));
@@ -291,7 +323,7 @@ impl Thread {
         let done = if shared.rejoin.swap(false, Ordering::Relaxed) {
             shared.reassign.store(false, Ordering::Relaxed);
             self.consumer.unsubscribe();
-            self.consumer.subscribe(&[&self.topics.users, &self.topics.credentials])
+            self.subscribe()
         } else if shared.reassign.swap(false, Ordering::Relaxed) {
             let context = self.consumer.context().clone();
             self.consumer.assignment().and_then(|list| match list.count() {

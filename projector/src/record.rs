@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::{
-    CredentialRecord, DecodeError, Timestamp, UserKey, UserRecord, decode_credential, decode_user,
+    CredentialRecord, DecodeError, Timestamp, UserKey, UserRecord, decode_credential, decode_user, event_type,
 };
 use rdkafka::{
     Message as _,
@@ -17,7 +17,11 @@ use std::{
 /// Levels of JSON in a record's value: those of claims, and what an event puts around them.
 const MAX_DEPTH: usize = 40;
 /// Bytes of a user fact's value: the largest user as it is printed, padded, as base64, and what an event puts around it.
-const MAX_VALUE: usize = 448 * 1024;
+const MAX_USER: usize = 448 * 1024;
+/// Bytes of a credential fact's value: as of a line that is imported.
+const MAX_CREDENTIAL: usize = 256 * 1024;
+/// Bytes of a record's headers.
+const MAX_HEADERS: usize = 64 * 1024;
 
 /// The two topics that are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -222,12 +226,22 @@ fn owner(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, DecodeEr
 
 fn fact(topic: Topic, key: &UserKey, raw: &Raw, time: Option<Timestamp>) -> Result<Fact, DecodeError> {
     let headers: Vec<_> = raw.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    // First: what nobody here knows may be of any form and size.
+    if event_type(&headers)?.is_none() {
+        return Ok(Fact::Unknown);
+    }
+    let poison = |reason: &str| Err(DecodeError::Data(reason.to_owned()));
     if headers.iter().any(|(name, _)| *name == UNREADABLE) {
-        return Err(DecodeError::Data("a header's name is not UTF-8".to_owned()));
+        return poison("a header's name is not UTF-8");
+    }
+    if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_HEADERS {
+        return poison("its headers are larger than 64 KiB");
     }
     let value = raw.value.as_deref().unwrap_or_default();
-    if topic == Topic::Users && value.len() > MAX_VALUE {
-        return Err(DecodeError::Data("larger than a user can be".to_owned()));
+    match topic {
+        Topic::Users if value.len() > MAX_USER => return poison("larger than a user can be"),
+        Topic::Credentials if value.len() > MAX_CREDENTIAL => return poison("larger than 256 KiB"),
+        Topic::Users | Topic::Credentials => {}
     }
     // The place is left out: a claim's key is personal as well.
     let refused = |refusal: json::Refusal| DecodeError::Data(refusal.msg.to_owned());

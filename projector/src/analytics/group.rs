@@ -4,11 +4,15 @@ use rdkafka::{
     ClientContext, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, ConsumerContext, Rebalance},
 };
+use service_kit::kafka::Contact;
 use std::sync::{Mutex, PoisonError};
 
 /// Hears of assignments and of the log's end.
 #[derive(Default)]
-pub(super) struct Member(Mutex<State>);
+pub(super) struct Member {
+    state: Mutex<State>,
+    contact: Contact,
+}
 
 #[derive(Default)]
 struct State {
@@ -29,13 +33,20 @@ impl Member {
         self.with(|state| state.unread)
     }
 
+    /// Whether no broker was there for long.
+    pub(super) fn is_lost(&self) -> bool {
+        self.contact.is_lost()
+    }
+
     fn with<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {
-        action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        action(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl ClientContext for Member {
     fn stats(&self, statistics: Statistics) {
+        self.contact
+            .seen(statistics.brokers.values().any(|broker| broker.state == "UP" && broker.nodeid >= 0));
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
         // -1: not known yet, or not ours.
         let unread = partitions.map(|partition| partition.consumer_lag_stored.max(0)).sum();

@@ -107,6 +107,7 @@ impl<'a> Session<'a> {
             self.gather()?;
             self.settle()?;
             self.pause()?;
+            anyhow::ensure!(!self.consumer.context().is_lost(), "no broker for long");
             metrics::lag(self.consumer.context().unread() + self.pending.len() as i64);
         }
         Ok(())

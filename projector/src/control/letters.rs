@@ -55,25 +55,31 @@ impl LetterId {
 /// Whose dead letters are meant.
 #[derive(Debug, Clone)]
 pub struct UserFilter {
-    /// The tenant.
-    pub tenant: TenantId,
+    /// The tenant, where that is known.
+    pub tenant: Option<TenantId>,
     /// The user.
     pub user: Uuid,
 }
 
 impl UserFilter {
-    pub(crate) async fn first(&self, pool: &PgPool) -> sqlx::Result<Option<LetterId>> {
-        let row: Option<(String, i32, i64)> = sqlx::query_as(
-            "SELECT topic, partition, log_offset FROM live.dead_letters WHERE tenant_id = $1 AND user_id = $2 \
-             ORDER BY topic DESC, log_offset LIMIT 1",
+    /// The first of a user's dead letters.
+    pub(crate) async fn first(&self, pool: &PgPool) -> anyhow::Result<Option<LetterId>> {
+        let rows: Vec<(String, i32, i64)> = sqlx::query_as(
+            "SELECT DISTINCT ON (tenant_id) topic, partition, log_offset FROM live.dead_letters \
+             WHERE ($1::text IS NULL OR tenant_id = $1) AND user_id = $2 ORDER BY tenant_id, topic DESC, log_offset LIMIT 2",
         )
-        .bind(self.tenant.as_str())
+        .bind(self.tenant.as_ref().map(TenantId::as_str))
         .bind(self.user)
-        .fetch_optional(pool)
+        .fetch_all(pool)
         .await?;
-        Ok(row.and_then(|(topic, partition, offset)| {
+        anyhow::ensure!(
+            rows.len() < 2,
+            "several tenants have a user of that id with dead letters: name one by --tenant"
+        );
+        let id = |(topic, partition, offset): (String, _, _)| {
             Some(LetterId { topic: Topic::named(&topic)?, partition, offset })
-        }))
+        };
+        Ok(rows.into_iter().next().and_then(id))
     }
 }
 
@@ -119,14 +125,15 @@ pub struct WholeLetter {
 const LIST: &str = "\
 SELECT topic, partition, log_offset, tenant_id, user_id, reason, parked_at, \
     coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size \
-FROM live.dead_letters WHERE $1::text IS NULL OR (tenant_id = $1 AND user_id = $2) ORDER BY topic DESC, partition, log_offset";
+FROM live.dead_letters WHERE ($1::text IS NULL OR tenant_id = $1) AND ($2::uuid IS NULL OR user_id = $2) ORDER BY topic DESC, partition, log_offset";
 
 /// The dead letters, of everybody or of one user, in the order of the log.
 ///
 /// # Errors
 /// Postgres can't be asked.
 pub async fn dead_letters(settings: &Settings, of: Option<&UserFilter>) -> anyhow::Result<Vec<DeadLetter>> {
-    let query = sqlx::query_as(LIST).bind(of.map(|of| of.tenant.as_str())).bind(of.map(|of| of.user));
+    let tenant = of.and_then(|of| of.tenant.as_ref()).map(TenantId::as_str);
+    let query = sqlx::query_as(LIST).bind(tenant).bind(of.map(|of| of.user));
     let rows: Vec<Listed> = query.fetch_all(&postgres::pool(settings)?).await?;
     Ok(rows.into_iter().map(DeadLetter::from).collect())
 }

@@ -36,17 +36,17 @@ pub(crate) async fn dead_letters(args: &Args) -> anyhow::Result<()> {
 /// A user by name.
 #[derive(clap::Args)]
 struct User {
-    /// The user, together with --tenant
-    #[arg(long, requires = "tenant")]
+    /// The user
+    #[arg(long)]
     user: Option<Uuid>,
-    /// The user's tenant
+    /// The user's tenant, where several have a user of that id
     #[arg(long, requires = "user", value_parser = tenant)]
     tenant: Option<TenantId>,
 }
 
 impl User {
     fn filter(&self) -> Option<UserFilter> {
-        Some(UserFilter { tenant: self.tenant.clone()?, user: self.user? })
+        Some(UserFilter { tenant: self.tenant.clone(), user: self.user? })
     }
 }
 

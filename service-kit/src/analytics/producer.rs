@@ -1,7 +1,10 @@
 //! From the queue to `users.analytics`, on a thread of its own.
 
 use super::{draft::Draft, tally::Tally};
-use crate::{kafka, settings::Settings};
+use crate::{
+    kafka::{self, Contact},
+    settings::Settings,
+};
 use events_schema::analytics::AnalyticEvent;
 use rdkafka::{
     ClientConfig, ClientContext,
@@ -52,7 +55,7 @@ pub(super) fn start(
     tally: Arc<Tally>,
 ) -> anyhow::Result<()> {
     let (made, room) = sync_channel(1);
-    let ends = Ends { tally, room: made };
+    let ends = Ends { tally, room: made, contact: Arc::default() };
     let producer = EventProducer::from_config_and_context(&config, ends.clone())?;
     let feed = Feed { config, topic, ends, room, producer };
     thread::Builder::new().name("analytics".to_owned()).spawn(move || feed.run(queue))?;
@@ -65,6 +68,7 @@ struct Ends {
     tally: Arc<Tally>,
     /// Told whenever the client has got rid of an event.
     room: SyncSender<()>,
+    contact: Arc<Contact>,
 }
 
 impl ClientContext for Ends {}
@@ -73,6 +77,7 @@ impl ProducerContext for Ends {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        self.contact.seen(result.is_ok());
         match result {
             Ok(_) => self.tally.sent(),
             Err(_) => self.tally.dropped("the log did not take them"),
@@ -103,6 +108,10 @@ impl Feed {
     /// Hands one event to the client. A full client makes this thread wait, so that the queue before it fills and drops.
     fn send(&mut self, event: &AnalyticEvent) {
         let (value, headers) = (event.value(), headers(event));
+        if self.ends.contact.is_lost() {
+            tracing::warn!("no event got to the log for long: the analytics producer is made anew");
+            self.replace();
+        }
         loop {
             let record =
                 BaseRecord::to(&self.topic).key(&event.request_id).payload(&value).headers(headers.clone());
@@ -128,6 +137,10 @@ impl Feed {
             return;
         }
         tracing::warn!(%error, "the analytics producer failed for good and is made anew");
+        self.replace();
+    }
+
+    fn replace(&mut self) {
         if let Ok(producer) = EventProducer::from_config_and_context(&self.config, self.ends.clone()) {
             self.producer = producer;
         }

@@ -1,10 +1,12 @@
 //! Clients of the log, and the topics as the design promises them.
 
 mod client;
+mod contact;
 mod ensure;
 mod topic_id;
 
 pub use client::{client_config, producer_config};
+pub use contact::Contact;
 pub use ensure::ensure_topics;
 pub use topic_id::TopicIds;
 

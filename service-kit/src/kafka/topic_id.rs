@@ -8,13 +8,13 @@ use super::client_config;
 use crate::settings::Settings;
 use anyhow::{Context as _, bail};
 use rdkafka::{
-    admin::AdminClient, bindings as rd, client::DefaultClientContext, error::RDKafkaErrorCode as Code,
-    helpers::rd_kafka_resp_err_t_to_rdkafka_error as code,
+    ClientConfig, admin::AdminClient, bindings as rd, client::DefaultClientContext,
+    error::RDKafkaErrorCode as Code, helpers::rd_kafka_resp_err_t_to_rdkafka_error as code,
 };
 use std::{
     ffi::{CStr, CString, c_char, c_int},
     ptr::{NonNull, null_mut},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -23,7 +23,12 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// Asks the brokers for the ids of topics. Cheap to clone.
 #[derive(Clone)]
-pub struct TopicIds(Arc<AdminClient<DefaultClientContext>>);
+pub struct TopicIds {
+    config: ClientConfig,
+    client: Arc<Mutex<Arc<Client>>>,
+}
+
+type Client = AdminClient<DefaultClientContext>;
 
 impl TopicIds {
     /// Makes the client; it connects when first used.
@@ -31,8 +36,9 @@ impl TopicIds {
     /// # Errors
     /// The settings don't make a client.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
-        let client = client_config(settings)?.create().context("the Kafka client can't be made")?;
-        Ok(Self(Arc::new(client)))
+        let config = client_config(settings)?;
+        let client = make(&config)?;
+        Ok(Self { config, client: Arc::new(Mutex::new(client)) })
     }
 
     /// The topics' ids as Kafka prints them, in the order of their names; `None` where there is no such topic. Never makes one. Brokers
@@ -42,10 +48,25 @@ impl TopicIds {
     /// The brokers did not answer in time, or refused.
     pub async fn of<const N: usize>(&self, topics: [&str; N]) -> anyhow::Result<[Option<String>; N]> {
         let names: Vec<CString> = topics.into_iter().map(CString::new).collect::<Result<_, _>>()?;
-        let client = self.0.clone();
-        let found = tokio::task::spawn_blocking(move || describe(&client, &names)).await??;
+        let client = self.client().clone();
+        let asked = tokio::task::spawn_blocking(move || describe(&client, &names)).await?;
+        if asked.is_err() {
+            // It may not find the brokers again: see `Contact`.
+            let old = std::mem::replace(&mut *self.client(), make(&self.config)?);
+            // It takes a moment to go.
+            tokio::task::spawn_blocking(move || drop(old));
+        }
+        let found = asked?;
         found.try_into().map_err(|_| anyhow::anyhow!("the brokers described other topics"))
     }
+
+    fn client(&self) -> MutexGuard<'_, Arc<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn make(config: &ClientConfig) -> anyhow::Result<Arc<Client>> {
+    config.create().map(Arc::new).context("the Kafka client can't be made")
 }
 
 /// Something of librdkafka's, destroyed at the end.

@@ -37,7 +37,8 @@ fn poison(victim: &Created, other: &Created) -> Vec<Foreign> {
     let sound =
         json!({ "credential": { "id": Uuid::new_v4(), "type": "T", "profile": "compact" } }).to_string();
     let issued = |value: &str| event(victim, "credential.issued.v1", value);
-    let huge = json!({ "credential": "x".repeat(600 * 1024) }).to_string();
+    let huge = json!({ "credential": { "id": Uuid::new_v4(), "type": "T", "profile": "compact", "namespaces": { "n": { "s": "x".repeat(256 * 1024) } } } });
+    let huge = huge.to_string();
     vec![
         issued("not json"),
         issued(r#"{"credential":17}"#),
@@ -70,6 +71,7 @@ fn shown_and_discarded(bench: &Bench, victim: &Created, places: &[(i32, i64)]) {
     expected.sort_unstable();
     let ids: Vec<_> = expected.iter().map(|at| letter_id("credentials", *at)).collect();
     assert_eq!(texts(&bench.letters(), "id"), ids);
+    assert!(texts(&bench.letters(), "reason").contains(&"data: larger than 256 KiB".to_owned()));
     let first = letter_id("credentials", places[0]);
     let letter = bench.dead_letters(&["show", &first, "--json"]).expect(0).json();
     assert_eq!([&letter["topic"], &letter["userId"]], [&json!("credentials"), &json!(victim.id)]);

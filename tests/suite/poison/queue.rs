@@ -37,7 +37,7 @@ pub async fn a_fixed_build_folds_what_waits_in_its_order(stack: &'static Stack) 
     // The fixed one.
     bench.deployment.crash(Service::Projector).await;
     bench.is_parked(&user, 1).await;
-    let args = ["retry", "--tenant", &bench.api.tenant, "--user", &user.id];
+    let args = ["retry", "--user", &user.id];
     assert_eq!(bench.dead_letters(&args).expect(0).stdout.trim(), "3 settled, none left");
     shows(&bench, &user, 4, 12).await;
     let id = &texts(&bench.letters_of(&second), "id")[0];
