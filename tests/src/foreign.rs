@@ -5,6 +5,7 @@ use rdkafka::{
     ClientConfig,
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
+    types::RDKafkaErrorCode,
 };
 use std::collections::BTreeMap;
 
@@ -92,12 +93,7 @@ impl Deployment {
     /// The broker refuses one.
     pub async fn append(&self, topic: &str, records: &[Foreign]) -> Vec<(i32, i64)> {
         let topic = format!("{}{topic}", self.prefix);
-        let producer: FutureProducer = ClientConfig::new()
-            .set("bootstrap.servers", self.brokers())
-            .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
-            .create()
-            .expect("a producer");
+        let producer = self.producer(&[]);
         // All are queued before the first is waited for, so that they come in few batches.
         let sent: Vec<_> = records
             .iter()
@@ -114,5 +110,27 @@ impl Deployment {
             places.push((delivery.partition, delivery.offset));
         }
         places
+    }
+
+    /// Tries to append a record that only packed is as small as a record may be; the broker's answer.
+    ///
+    /// # Panics
+    /// The client refuses it by itself.
+    pub async fn append_packed(&self, topic: &str, record: &Foreign) -> Result<(), RDKafkaErrorCode> {
+        let topic = format!("{}{topic}", self.prefix);
+        let producer = self.producer(&[("compression.type", "zstd"), ("message.max.bytes", "200000000")]);
+        let sent = producer.send_result(record.record(&topic)).expect("the client takes it");
+        let delivered = sent.await.expect("the producer lives");
+        delivered.map(drop).map_err(|(error, _)| error.rdkafka_error_code().expect("Kafka's own error"))
+    }
+
+    fn producer(&self, settings: &[(&str, &str)]) -> FutureProducer {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.brokers())
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random");
+        settings.iter().for_each(|(key, value)| drop(config.set(*key, *value)));
+        config.create().expect("a producer")
     }
 }

@@ -21,6 +21,9 @@ const SPREAD: Duration = Duration::from_secs(20);
 /// A domain topic is the truth: nothing of it may ever be dropped.
 const KEPT: &[(&str, &str)] =
     &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+/// So that the broker unpacks what it takes, and its limit on a record holds for that. A few packed kilobytes can be more than any client
+/// unpacks, and no record behind them would ever be read.
+const UNPACKED: (&str, &str) = ("compression.type", "uncompressed");
 /// Analytic events may hold claims at level 3, so they go after a week.
 const A_WEEK: &[(&str, &str)] = &[("cleanup.policy", "delete"), ("retention.ms", "604800000")];
 
@@ -35,8 +38,9 @@ pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<()> {
     let admin = Admin::new(settings)?;
     let found = [admin.partitions(&topics.users).await?, admin.partitions(&topics.credentials).await?];
     let count = wanted_count(settings, found);
-    admin.create_missing(&topics.users, count, KEPT).await?;
-    admin.create_missing(&topics.credentials, count, KEPT).await?;
+    let domain = [KEPT, &[UNPACKED]].concat();
+    admin.create_missing(&topics.users, count, &domain).await?;
+    admin.create_missing(&topics.credentials, count, &domain).await?;
     admin.create_missing(&topics.analytics, count, A_WEEK).await?;
 
     let users = admin.partitions_soon(&topics.users).await?;
@@ -75,14 +79,26 @@ fn check_counts(settings: &Settings, topics: &Topics, users: u32, credentials: u
 
 fn check_config(topic: &str, config: &ConfigResource) -> anyhow::Result<()> {
     for (key, wanted) in KEPT {
-        let found = config.get(key).and_then(|entry| entry.value.as_deref()).unwrap_or("nothing");
+        let found = value(config, key);
         ensure!(
             found == *wanted,
             "topic {topic} has {key}={found}, but the log must be kept: it must be {wanted}. Mend it with \
              kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {key}={wanted}"
         );
     }
+    let (key, wanted) = UNPACKED;
+    if value(config, key) != wanted {
+        tracing::warn!(
+            topic,
+            "{key} is not {wanted}: whoever may write there can stop its readers with a record that unpacks to more than they take. Mend it with \
+             kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {key}={wanted}"
+        );
+    }
     Ok(())
+}
+
+fn value<'c>(config: &'c ConfigResource, key: &str) -> &'c str {
+    config.get(key).and_then(|entry| entry.value.as_deref()).unwrap_or("nothing")
 }
 
 /// The broker's administration.

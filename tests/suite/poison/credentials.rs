@@ -1,6 +1,7 @@
 //! Anyone may write to `users.credentials`: nothing in it parks a user, stops a projector, or changes anything of a user of another key.
 
 use super::bench::{Bench, Created, PARTITIONS, letter_id, texts};
+use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Value, json};
 use tests::{Foreign, Stack, until};
 use uuid::Uuid;
@@ -27,6 +28,18 @@ pub async fn poison_about_credentials_harms_nobody(stack: &'static Stack) {
     assert_eq!(credentials(&bench, &other).await, Vec::<String>::new(), "of another key, of another user");
     shown_and_discarded(&bench, &victim, &places);
     many(&bench).await;
+    what_is_large_once_unpacked_is_refused(&bench, &victim).await;
+}
+
+/// A record that unpacks to more than a reader takes would stop all that come after it: the broker looks at what it is unpacked.
+async fn what_is_large_once_unpacked_is_refused(bench: &Bench, user: &Created) {
+    let giant = event(user, "credential.issued.v1", vec![b'x'; 20 << 20]);
+    for topic in [TOPIC, "users.events"] {
+        let answer = bench.deployment.append_packed(topic, &giant).await;
+        assert_eq!(answer, Err(RDKafkaErrorCode::MessageSizeTooLarge), "{topic}");
+    }
+    let small = event(user, "credential.unknown-to-anyone.v1", vec![b'x'; 100 << 10]);
+    assert_eq!(bench.deployment.append_packed(TOPIC, &small).await, Ok(()));
 }
 
 fn event(user: &Created, ce_type: &str, value: impl Into<Vec<u8>>) -> Foreign {
