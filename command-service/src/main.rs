@@ -1,12 +1,13 @@
 //! The command service as a program of its own.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, fault, health::Health, server, settings::Settings, telemetry,
+    analytics::Recorder, auth::Authenticator, fault, health::Health, refusal::Refusal, server,
+    settings::Settings, telemetry,
 };
 use std::{sync::Arc, time::Duration};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<(), Refusal> {
     let settings = Settings::from_env("127.0.0.1:8081")?;
     telemetry::init(&settings.log)?;
     fault::start();
@@ -23,5 +24,5 @@ async fn main() -> anyhow::Result<()> {
     let served = server::serve(listener, health, configure, server::stop_signal()).await;
     app.stop().await;
     recorder.flush(Duration::from_secs(5)).await;
-    served
+    Ok(served?)
 }

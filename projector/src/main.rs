@@ -1,10 +1,9 @@
 //! The projector as a process of its own; its listener answers health and metrics.
 
-use anyhow::Result;
-use service_kit::{fault, health::Health, server, settings::Settings, telemetry};
+use service_kit::{fault, health::Health, refusal::Refusal, server, settings::Settings, telemetry};
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Refusal> {
     let settings = Settings::from_env("127.0.0.1:8083")?;
     telemetry::init(&settings.log)?;
     fault::start();
@@ -13,5 +12,5 @@ async fn main() -> Result<()> {
     let projector = projector::start(&settings, &health).await?;
     let served = server::serve(listener, health, |_| {}, server::stop_signal()).await;
     projector.stop().await;
-    served
+    Ok(served?)
 }

@@ -1,7 +1,8 @@
 //! The query service by itself.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, fault, health::Health, server, settings::Settings, telemetry,
+    analytics::Recorder, auth::Authenticator, fault, health::Health, refusal::Refusal, server,
+    settings::Settings, telemetry,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 const FLUSH: Duration = Duration::from_secs(5);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<(), Refusal> {
     let settings = Settings::from_env("127.0.0.1:8082")?;
     telemetry::init(&settings.log)?;
     fault::start();

@@ -16,6 +16,7 @@ pub mod position;
 pub mod problem;
 pub mod progress;
 pub mod query;
+pub mod refusal;
 pub mod request_id;
 pub mod server;
 pub mod settings;

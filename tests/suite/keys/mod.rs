@@ -122,13 +122,14 @@ async fn refuses_to_start(
 ) {
     let log = deployment.log_path(service, 9);
     let _ = std::fs::remove_file(&log);
-    deployment.launch_instance(service, 9, settings);
+    deployment.launch_instance(service, 9, &[settings, &[("RUST_BACKTRACE", "1")]].concat());
     let ended = until("it refuses to start", async || deployment.has_ended(service, 9)).await;
     let said = std::fs::read_to_string(&log).unwrap();
     assert_eq!(ended.code(), Some(1), "{said}");
     for words in words {
         assert!(said.contains(words), "{service:?} does not say {words:?}: {said}");
     }
+    assert!(!said.contains("backtrace"), "a refusal is told in words: {said}");
     deployment.kill_instance(service, 9);
 }
 
