@@ -1,7 +1,8 @@
 //! A progress bar on stderr, for a person who waits.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanFloatCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
+    fmt::Write,
     io::{IsTerminal as _, stderr},
     time::{Duration, Instant},
 };
@@ -15,9 +16,20 @@ pub(crate) fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(total, target);
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("per_sec", per_sec)),
         Err(_) => bar,
     }
+}
+
+/// In the place of indicatif's own, which shows four decimals of whatever number.
+fn per_sec(state: &ProgressState, out: &mut dyn Write) {
+    // It has no way to fail.
+    let _ = out.write_str(&rate(state.per_sec()));
+}
+
+fn rate(per_sec: f64) -> String {
+    let decimals = if per_sec < 10.0 { 1 } else { 0 };
+    format!("{:.decimals$}/s", HumanFloatCount(per_sec))
 }
 
 /// Lets something through once a second.
@@ -31,5 +43,16 @@ impl Now {
             self.0 = Some(Instant::now());
         }
         is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn a_large_rate_has_no_decimals() {
+        let rates = [0.0, 2.5, 42.4, 4_300.7].map(rate);
+        assert_eq!(rates, ["0/s", "2.5/s", "42/s", "4,301/s"]);
     }
 }
