@@ -1,6 +1,9 @@
 //! The command line: verbs in, exit codes out (0 done, 1 failed or the answer is no, 2 wrong usage).
 
-use crate::verbs::{dead_letters, env, erasure, keys, log, migrate, projection, run, token, users};
+use crate::{
+    unreached,
+    verbs::{dead_letters, env, erasure, keys, log, migrate, projection, run, token, users},
+};
 use clap::{Parser, Subcommand};
 use std::{
     io::{Write, stderr},
@@ -56,7 +59,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when stderr is gone.
-            let _ = writeln!(stderr(), "rollcall: {error:#}");
+            let _ = writeln!(stderr(), "rollcall: {:#}", unreached::named(error));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@ mod local;
 mod services;
 mod settings;
 mod stop;
+mod unreached;
 mod verbs;
 
 pub use cli::main;

@@ -19,6 +19,12 @@ pub(crate) fn completed() -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
+/// The setting that says where the key store is.
+pub(crate) fn of_key_store() -> &'static str {
+    let is_apart = Settings::from_env(ADDR).is_ok_and(|settings| settings.keys_database_url.is_some());
+    if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" }
+}
+
 fn complete(settings: &mut Settings) {
     for (name, value) in env_file::read(&settings.home) {
         let setting = match name.as_str() {

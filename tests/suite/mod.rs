@@ -156,6 +156,7 @@ suite! {
             a_token_stands_alone_on_stdout,
             wrong_usage_is_2,
             a_bad_setting_is_refused_by_name,
+            postgres_that_is_away_is_named,
             migrate_may_run_again,
             a_file_of_users_goes_in_once,
             a_bad_line_stops_nothing,

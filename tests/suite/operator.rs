@@ -58,6 +58,25 @@ pub async fn a_bad_setting_is_refused_by_name(stack: &'static Stack) {
     }
 }
 
+pub async fn postgres_that_is_away_is_named(stack: &'static Stack) {
+    let nowhere = format!("postgres://u:hush@127.0.0.1:{}/none", free_port());
+    let here = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS"].map(|name| (name, stack.var(name)));
+    let home = scratch("away");
+    let said = |away: &str, args: &[&str]| {
+        let cli = Cli::with(Default::default()).set("ROLLCALL_HOME", home.to_str().unwrap());
+        let cli = here.iter().fold(cli, |cli, (name, value)| cli.set(name, value));
+        let output = cli.set(away, &nowhere).run(args).expect(1);
+        let wanted = format!("PostgreSQL ({away}) can't be reached");
+        assert!(output.stderr.contains(&wanted) && !output.stderr.contains("hush"), "{args:?}: {output:?}");
+    };
+    let user = ["--tenant", "acme", "--user", "6f1c1c0e-0000-4000-8000-000000000000"];
+    said("DATABASE_URL", &[&["erasure", "prove"], &user[..]].concat());
+    said("DATABASE_URL", &["dead-letters", "list"]);
+    said("DATABASE_URL", &["projection", "status"]);
+    said("DATABASE_URL", &["keys", "status"]);
+    said("ROLLCALL_KEYS_DATABASE_URL", &["keys", "status"]);
+}
+
 pub async fn migrate_may_run_again(stack: &'static Stack) {
     stack.cli().run(&["migrate"]).expect(0);
     stack.cli().run(&["migrate"]).expect(0);

@@ -18,7 +18,7 @@ impl Keys {
         match tokio::time::timeout(FIRST_LOOK, self.check()).await {
             Ok(Err(refused @ KeysError::Refused(_))) => Err(refused),
             // Start order does not matter: it is tried again by whoever needs a key first.
-            Ok(Err(KeysError::Away(_)) | Ok(())) | Err(_) => Ok(()),
+            Ok(Err(KeysError::Away(_) | KeysError::NoAnswer) | Ok(())) | Err(_) => Ok(()),
         }
     }
 

@@ -69,17 +69,19 @@ pub enum KeysError {
     /// A person must put something right: the master key is lost, wrong, or open to others.
     #[error("{0}")]
     Refused(String),
-    /// The key store, or who keeps the master key, does not answer now.
+    /// The key store, or who keeps the master key, has no answer now.
     #[error("the key store can't be reached: {0}")]
     Away(String),
+    /// The key store's database does not answer now.
+    #[error("the key store can't be reached: no connection, or no answer in time")]
+    NoAnswer,
 }
 
 impl From<sqlx::Error> for KeysError {
     fn from(error: sqlx::Error) -> Self {
         // A server's own words might repeat a row.
-        let said =
-            error.as_database_error().and_then(|error| error.code()).map(|code| format!("SQLSTATE {code}"));
-        Self::Away(said.unwrap_or_else(|| "no connection, or no answer in time".to_owned()))
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.map_or(Self::NoAnswer, |code| Self::Away(format!("SQLSTATE {code}")))
     }
 }
 
@@ -90,7 +92,7 @@ fn in_public(error: &KeysError) -> String {
             tracing::error!(%error, "there are no keys to be had");
             "the master key is lost, wrong or open to others: the log of this process says more".to_owned()
         }
-        KeysError::Away(_) => error.to_string(),
+        KeysError::Away(_) | KeysError::NoAnswer => error.to_string(),
     }
 }
 

@@ -1,0 +1,45 @@
+//! A server that can't be reached, named together with the setting that says where it is.
+
+use crate::settings;
+use service_kit::keys::KeysError;
+use std::error::Error;
+
+/// The same error, with that in front of it. The setting's value is never said: it holds a password.
+pub(crate) fn named(error: anyhow::Error) -> anyhow::Error {
+    match error.chain().find_map(setting) {
+        Some(setting) => error.context(format!("PostgreSQL ({setting}) can't be reached")),
+        None => error,
+    }
+}
+
+fn setting(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    if let Some(KeysError::NoAnswer) = cause.downcast_ref() {
+        return Some(settings::of_key_store());
+    }
+    match cause.downcast_ref()? {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Some("DATABASE_URL"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context as _, anyhow};
+
+    #[test]
+    fn only_what_is_of_a_connection_is_named() {
+        let told = |error: anyhow::Error| format!("{:#}", named(error));
+        let away = Err::<(), _>(sqlx::Error::PoolTimedOut).context("it failed").unwrap_err();
+        assert!(
+            told(away).starts_with("PostgreSQL (DATABASE_URL) can't be reached: it failed: pool timed out")
+        );
+        assert!(told(KeysError::NoAnswer.into()).starts_with("PostgreSQL (DATABASE_URL) can't be reached"));
+        assert_eq!(told(sqlx::Error::RowNotFound.into()), sqlx::Error::RowNotFound.to_string());
+        assert_eq!(told(anyhow!("no")), "no");
+    }
+}
