@@ -32,6 +32,8 @@ pub struct Export {
     pub user_id: Uuid,
     /// As of when.
     pub exported_at: Timestamp,
+    /// Whether everything that is not erased could be read.
+    pub complete: bool,
     /// The user as they are now; none where they are deleted, or their events wait for the operator.
     pub current: Option<Current>,
     /// What is kept of a deleted user.
@@ -184,10 +186,11 @@ pub async fn export(
     events.sort_unstable_by_key(|event: &Event| event.place);
     credential_facts.sort_unstable_by_key(|fact: &CredentialFact| (fact.partition, fact.offset));
     rows::judge(&mut connection, &folded, &mut events).await?;
-    let export = Export {
+    let mut export = Export {
         tenant_id: user.tenant.clone(),
         user_id: user.user,
         exported_at: millis(OffsetDateTime::now_utc()),
+        complete: true,
         current: rows::current(&mut connection, user).await?,
         tombstone: tombstone(&mut connection, user).await?,
         key: key.map(|key| KeyId { id: key.id() }),
@@ -200,11 +203,25 @@ pub async fn export(
     if !export.is_heard_of() {
         return Ok(None);
     }
-    let analytic_events = analytic_events(settings, user, &export.events, &mut progress).await?;
-    Ok(Some(Export { analytic_events, ..export }))
+    export.complete = export.unread().is_none();
+    export.analytic_events = analytic_events(settings, user, &export.events, &mut progress).await?;
+    Ok(Some(export))
 }
 
 impl Export {
+    /// What could not be read though nothing erased it, and why, in words.
+    #[must_use]
+    pub fn unread(&self) -> Option<String> {
+        let sealed = self.events.iter().filter(|event| event.sealed == Some(true)).count();
+        let events = if sealed == 1 { "1 event".to_owned() } else { format!("{sealed} events") };
+        match self.key {
+            // What is sealed for good is what the deletion was for.
+            _ if sealed == 0 || self.tombstone.is_some() => None,
+            None => Some(format!("key missing: {events} could not be opened")),
+            Some(KeyId { id }) => Some(format!("{events} could not be opened by the key {id}")),
+        }
+    }
+
     /// A key alone is that of a create that never came to the log; what was asked about an id says nothing of a user either.
     fn is_heard_of(&self) -> bool {
         let is_in_log = !self.events.is_empty() || !self.credential_facts.is_empty();

@@ -70,7 +70,7 @@ impl Bench {
 
 /// The last of the JSON lines; those before it are progress.
 #[track_caller]
-fn summary(output: &Output) -> Value {
+pub fn summary(output: &Output) -> Value {
     let mut lines = output.json_lines();
     let last = lines.pop().expect("a summary");
     assert!(!lines.is_empty() && lines.iter().all(|line| line["progress"]["step"].is_string()), "{lines:?}");

@@ -1,6 +1,6 @@
 //! The right of access: all that is kept on a living user, on an erased one, on nobody.
 
-use super::bench::{Bench, marker};
+use super::bench::{Bench, marker, summary};
 use serde_json::{Value, json};
 use tests::{Stack, until};
 use uuid::Uuid;
@@ -12,6 +12,8 @@ pub async fn all_that_is_kept_is_exported(stack: &'static Stack) {
     let id = bench.user(&marker).await;
     bench.issue_credential(&id);
     living(&bench, &id, &marker).await;
+    in_json_lines(&bench, &id);
+    a_missing_key_is_loud(&bench).await;
     bench.api.delete(&id).await.expect(204);
     erased(&bench, &id, &marker);
     let nobody = bench.on(&EXPORT, &Uuid::new_v4().to_string(), &[]).expect(1);
@@ -27,6 +29,7 @@ async fn living(bench: &Bench, id: &str, marker: &str) {
     let shown = bench.api.get(id).await.expect(200);
     assert_eq!(export["current"]["user"], shown.json(), "as the API shows it");
     assert_eq!((&export["current"]["version"], &export["tombstone"]), (&json!(2), &Value::Null));
+    assert_eq!(export["complete"], true);
     assert!(export["key"]["id"].is_string() && export["current"]["createdAt"].is_string());
     let personal: Vec<_> = events(&export).iter().map(|event| event["personal"].clone()).collect();
     let link = json!({ "subjectId": marker });
@@ -48,11 +51,38 @@ fn erased(bench: &Bench, id: &str, marker: &str) {
     let export = exported(bench, id);
     assert!(!export.to_string().contains(marker), "{export}");
     assert_eq!((&export["current"], &export["key"]), (&Value::Null, &Value::Null));
+    assert_eq!(export["complete"], true, "what a deletion sealed for good is not missing");
     assert_eq!(export["tombstone"]["version"], 3);
     let sealed: Vec<_> = events(&export).iter().map(|event| event["sealed"].clone()).collect();
     assert_eq!(sealed, [json!(true), json!(true), Value::Null], "a deletion has no personal part");
     assert_eq!(export["credentials"], json!([]));
     assert_eq!(export["credentialFacts"].as_array().unwrap().len(), 1);
+}
+
+fn in_json_lines(bench: &Bench, id: &str) {
+    let mut said = summary(&bench.on(&EXPORT, id, &["--json"]).expect(0));
+    let mut export = exported(bench, id);
+    for export in [&mut said, &mut export] {
+        // These may differ from one look to the next.
+        export
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["exportedAt", "analyticEvents"].contains(&name.as_str()));
+    }
+    assert_eq!(said, export, "the same object");
+}
+
+/// Nobody would notice that something is missing of what they are given.
+async fn a_missing_key_is_loud(bench: &Bench) {
+    let marker = marker();
+    let id = bench.user(&marker).await;
+    bench.sql(&format!("DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{id}'")).await;
+    let said = bench.on(&EXPORT, &id, &[]).expect(1);
+    let export = said.json();
+    assert!(said.stderr.contains("not complete: key missing: 2 events could not be opened"), "{said:?}");
+    assert_eq!([&export["complete"], &export["key"]], [&json!(false), &Value::Null]);
+    assert_eq!(events(&export)[1]["sealed"], true);
+    assert_eq!(export["current"]["user"]["claims"]["other"], marker, "what is folded is there");
 }
 
 fn exported(bench: &Bench, id: &str) -> Value {

@@ -1,27 +1,42 @@
 //! `rollcall users export`
 
 use super::super::{print, screen::Screen, user::User};
-use crate::settings;
+use crate::{local::progress::say, settings};
 use anyhow::Context as _;
-use std::io::{Write as _, stderr};
+use projector::Export;
+use std::collections::BTreeMap;
 
 /// Prints everything that is kept on a user as one JSON object: the right of access
 ///
 /// The present state, all events in clear, credentials, dead letters, analytic events, and the id of the key. Of an erased user that is the
-/// tombstone, and events that nobody can read. Exit 1 for a user of whom nothing was ever heard.
+/// tombstone, and events that nobody can read. Exit 1 for a user of whom nothing was ever heard, and for an export that is not complete:
+/// "complete" is false in it, since events of a living user could not be opened.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     user: User,
+    /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end: the export
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn export(args: &Args) -> anyhow::Result<()> {
-    let (mut screen, user) = (Screen::new(false), args.user.key());
+    let (mut screen, user) = (Screen::new(args.json), args.user.key());
     let settings = settings::completed()?;
     let export = projector::export(&settings, &user, |progress| screen.show(progress)).await;
     screen.end();
     let export = export?.with_context(|| format!("nothing was ever heard of the user {user}"))?;
-    // Nobody is left to tell when stderr is gone.
-    let _ = writeln!(stderr(), "rollcall: this holds personal data");
-    print(serde_json::to_string_pretty(&export)?)
+    give(args, &export)?;
+    match export.unread() {
+        None => Ok(()),
+        Some(unread) => anyhow::bail!("the export is not complete: {unread}"),
+    }
+}
+
+fn give(args: &Args, export: &Export) -> anyhow::Result<()> {
+    say("rollcall: this holds personal data");
+    if !args.json {
+        return print(serde_json::to_string_pretty(export)?);
+    }
+    print(serde_json::to_string(&BTreeMap::from([("summary", export)]))?)
 }
