@@ -207,7 +207,8 @@ suite! {
             a_life_is_proved_at_each_of_its_ends,
             whatever_is_left_is_found,
             what_level_3_says_is_left,
-            all_that_is_kept_is_exported;
+            all_that_is_kept_is_exported,
+            an_export_goes_into_a_new_file;
         redis_faults:
             no_read_is_stale_whatever_happens_to_redis;
         crash:

@@ -7,6 +7,7 @@ pub(crate) mod erasure;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod migrate;
+mod new_file;
 pub(crate) mod projection;
 pub(crate) mod run;
 mod screen;

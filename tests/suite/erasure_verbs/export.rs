@@ -2,7 +2,12 @@
 
 use super::bench::{Bench, marker, summary};
 use serde_json::{Value, json};
-use tests::{Stack, until};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+use tests::{Stack, scratch, until};
 use uuid::Uuid;
 
 const EXPORT: [&str; 2] = ["users", "export"];
@@ -74,7 +79,7 @@ fn in_json_lines(bench: &Bench, id: &str) {
 
 /// Nobody would notice that something is missing of what they are given.
 async fn a_missing_key_is_loud(bench: &Bench) {
-    let marker = marker();
+    let (marker, file) = (marker(), scratch("export").join("user.json"));
     let id = bench.user(&marker).await;
     bench.sql(&format!("DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{id}'")).await;
     let said = bench.on(&EXPORT, &id, &[]).expect(1);
@@ -83,6 +88,44 @@ async fn a_missing_key_is_loud(bench: &Bench) {
     assert_eq!([&export["complete"], &export["key"]], [&json!(false), &Value::Null]);
     assert_eq!(events(&export)[1]["sealed"], true);
     assert_eq!(export["current"]["user"]["claims"]["other"], marker, "what is folded is there");
+    let args = ["--json", "--output", file.to_str().unwrap()];
+    let told = summary(&bench.on(&EXPORT, &id, &args).expect(1));
+    assert_eq!(told, json!({ "file": file, "complete": false }));
+    assert_eq!(written(&file)["complete"], false);
+}
+
+pub async fn an_export_goes_into_a_new_file(stack: &'static Stack) {
+    let (bench, marker, dir) = (Bench::start(stack, &[]).await, marker(), scratch("export"));
+    let (id, file) = (bench.user(&marker).await, dir.join("user.json"));
+    let to = |id: &str, file: &Path| bench.on(&EXPORT, id, &["--output", file.to_str().unwrap()]);
+    let output = to(&id, &file).expect(0);
+    assert!(output.stdout.is_empty() && output.stderr.contains("holds personal data"), "{output:?}");
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(written(&file)["current"]["user"], bench.api.get(&id).await.expect(200).json());
+
+    let first = fs::read(&file).unwrap();
+    let again = to(&id, &file).expect(1);
+    assert!(again.stderr.contains("is there already") && again.stdout.is_empty(), "{again:?}");
+    assert_eq!(fs::read(&file).unwrap(), first);
+    let link = dir.join("link");
+    std::os::unix::fs::symlink(dir.join("elsewhere"), &link).unwrap();
+    to(&id, &link).expect(1);
+    let nowhere = to(&id, &dir.join("none/user.json")).expect(1);
+    assert!(nowhere.stderr.contains("none is no directory"), "{nowhere:?}");
+    to(&Uuid::new_v4().to_string(), &dir.join("nobody.json")).expect(1);
+    let long = dir.join("n".repeat(250));
+    assert!(to(&id, &long).expect(1).stderr.contains("can't be written"));
+    assert_eq!(files(&dir), [link, file], "nothing else is left behind");
+}
+
+fn written(file: &Path) -> Value {
+    serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
 }
 
 fn exported(bench: &Bench, id: &str) -> Value {

@@ -6,7 +6,7 @@ mod left;
 mod level_3;
 mod prove;
 
-pub use export::all_that_is_kept_is_exported;
+pub use export::{all_that_is_kept_is_exported, an_export_goes_into_a_new_file};
 pub use left::whatever_is_left_is_found;
 pub use level_3::what_level_3_says_is_left;
 pub use prove::a_life_is_proved_at_each_of_its_ends;
