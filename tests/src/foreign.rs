@@ -130,7 +130,9 @@ impl Deployment {
             .set("bootstrap.servers", self.brokers())
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random");
-        settings.iter().for_each(|(key, value)| drop(config.set(*key, *value)));
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
         config.create().expect("a producer")
     }
 }
