@@ -11,6 +11,7 @@ mod headers;
 mod ids;
 pub mod import;
 mod metrics;
+mod missing_key;
 mod open_end;
 mod problems;
 mod reader;

@@ -47,6 +47,13 @@ static UNCERTAIN: LazyLock<Option<IntGauge>> = LazyLock::new(|| {
 static UNRESOLVED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
     register_int_counter!("rollcall_unresolved_appends_total", "Uncertain appends that were given up").ok()
 });
+static MISSING_KEYS: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+    register_int_counter!(
+        "rollcall_command_missing_keys_total",
+        "Writes refused because the user's key is missing, and nothing says that the user was deleted"
+    )
+    .ok()
+});
 
 const SECONDS: [f64; 13] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const TRY_COUNTS: [f64; 6] = [1.0, 2.0, 3.0, 5.0, 8.0, 16.0];
@@ -58,6 +65,7 @@ fn histogram(name: &str, help: &str, buckets: &[f64]) -> Option<Histogram> {
 /// Makes all of them visible at zero.
 pub(crate) fn show() {
     let _ = (&*APPEND, &*WAIT, &*TRIES, &*SUPERSEDED, &*TURN, &*AWAY, &*UNCERTAIN, &*UNRESOLVED);
+    let _ = &*MISSING_KEYS;
 }
 
 pub(crate) fn appended(took: Duration) {
@@ -91,4 +99,8 @@ pub(crate) fn uncertain(more: i64) {
 
 pub(crate) fn unresolved() {
     UNRESOLVED.iter().for_each(IntCounter::inc);
+}
+
+pub(crate) fn missing_key() {
+    MISSING_KEYS.iter().for_each(IntCounter::inc);
 }

@@ -20,7 +20,8 @@ LEFT JOIN live.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id \
 ORDER BY k.n";
 
 /// A user as it is now, and what tells whether it was made of the same body.
-const MADE: &str = "SELECT version, body, creation_digest FROM live.users WHERE tenant_id = $1 AND id = $2";
+const MADE: &str =
+    "SELECT version, body, creation_digest, key_id FROM live.users WHERE tenant_id = $1 AND id = $2";
 
 /// A user that is there.
 pub(crate) struct Made {
@@ -29,6 +30,8 @@ pub(crate) struct Made {
     pub(crate) body: String,
     /// Of the create.
     pub(crate) digest: Vec<u8>,
+    /// The key under which its last event is sealed; none where it is older than keys.
+    pub(crate) key_id: Option<Uuid>,
 }
 
 /// The steps of an erasure that are not done yet: those about a key come first.
@@ -137,5 +140,10 @@ fn link(row: &PgRow) -> sqlx::Result<Option<AuthenticationProvider>> {
 fn made(row: &PgRow) -> sqlx::Result<Made> {
     let version: i64 = row.try_get("version")?;
     let version = version.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(Made { version, body: row.try_get("body")?, digest: row.try_get("creation_digest")? })
+    Ok(Made {
+        version,
+        body: row.try_get("body")?,
+        digest: row.try_get("creation_digest")?,
+        key_id: row.try_get("key_id")?,
+    })
 }

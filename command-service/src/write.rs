@@ -189,7 +189,8 @@ impl Writer {
             // It may be younger than the first question.
             None => match self.data_keys.of(&owner).await?.filter(is_own) {
                 Some(key) => Ok(Some(key)),
-                None => Err(problems::key_is_missing()),
+                None if self.is_key_missing(&write.key).await? => Err(problems::key_is_missing()),
+                None => Err(problems::not_found(write.key.user)),
             },
         }
     }

@@ -45,6 +45,8 @@ metric! {
     DISPLACED: IntCounter = register_int_counter!("rollcall_projector_dead_letters_displaced_total", "Dead letters of users.credentials that newer ones displaced");
     /// Facts without their key.
     KEYLESS: IntCounter = register_int_counter!("rollcall_projector_missing_keys_total", "Facts that can't be read: their key is missing, and nothing says that their user was deleted");
+    /// Users without their key.
+    USERS_WITHOUT_KEY: IntGauge = register_int_gauge!("rollcall_users_without_key", "Living users whose key was not in the key store when this projector swept it last");
     /// Steps of erasures.
     ERASURES_PENDING: IntGauge = register_int_gauge!("rollcall_erasures_pending", "Steps of erasures that are not done yet: a key in another database, a body in a cache that does not answer");
     /// Superseded events.

@@ -1,9 +1,12 @@
 //! Looks through all keys for those that nobody needs: of users that are deleted, whatever brought the key back, and those that were made for
-//! a create whose event never came.
+//! a create whose event never came. And the other way round: for living users whose key is not there.
+
+mod keyless;
 
 use crate::{
     ask,
     generation::{self, forget::forget_all_but},
+    metrics::USERS_WITHOUT_KEY,
     record::{Partition, Topic},
     store::postgres,
 };
@@ -24,7 +27,7 @@ use uuid::Uuid;
 /// dropped by the log's client, and one that a broker still held is looked for within minutes.
 pub const ORPHAN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 /// After the start, and between two sweeps.
-const FIRST: Duration = Duration::from_secs(60);
+const FIRST: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_secs(6 * 3_600);
 /// One sweep at a time, however many projectors there are.
 const LOCK: i64 = 0x726f_6c6c_7377_6570;
@@ -41,6 +44,8 @@ pub struct Swept {
     pub orphans: u64,
     /// Keys that seem to belong to no event, but are too young to tell, or the log is not folded to its end.
     pub undecided: u64,
+    /// Living users whose key is not there: nobody can read their events any more.
+    pub without_key: u64,
 }
 
 /// What the read model knows of a key's owner.
@@ -58,19 +63,25 @@ pub(crate) async fn now_and_then(settings: Settings, keys: Keys) {
     tokio::time::sleep(FIRST).await;
     loop {
         match sweep_with(&settings, &keys, ORPHAN_AFTER).await {
-            Ok(Some(swept)) if swept.outlived > 0 => {
-                tracing::error!(
-                    outlived = swept.outlived,
-                    "keys of deleted users had come back, and are destroyed again"
-                );
-            }
-            Ok(Some(swept)) => {
-                tracing::info!(keys = swept.keys, orphans = swept.orphans, "the key store is swept")
-            }
+            Ok(Some(swept)) => tell(swept),
             Ok(None) => {}
             Err(error) => tracing::warn!(error = format!("{error:#}"), "the key store was not swept"),
         }
         tokio::time::sleep(EVERY).await;
+    }
+}
+
+fn tell(Swept { keys, outlived, orphans, without_key, .. }: Swept) {
+    USERS_WITHOUT_KEY.set(i64::try_from(without_key).unwrap_or(i64::MAX));
+    tracing::info!(keys, orphans, "the key store is swept");
+    if outlived > 0 {
+        tracing::error!(outlived, "keys of deleted users had come back, and are destroyed again");
+    }
+    if without_key > 0 {
+        tracing::error!(
+            without_key,
+            "keys of living users are missing: restore the key store; `rollcall erasure audit` names the users"
+        );
     }
 }
 
@@ -108,6 +119,7 @@ async fn sweep_with(
         after = Some(last.owner.clone());
         sweeper.page(&mut guard, page, &mut swept).await?;
     }
+    swept.without_key = keyless::count(&mut guard, keys).await?;
     // A rebuild does it too, but Redis may have been away then.
     if let Some(live) = generation::live(&mut guard).await?
         && let Err(error) = forget_all_but(settings, live).await

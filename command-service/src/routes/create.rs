@@ -10,6 +10,7 @@ use crate::{
     open_end::OpenEnd,
     problems, sealing,
     shape::Object,
+    state::Made,
     write::{Failure, Write, Writer, Written},
 };
 use actix_web::{
@@ -123,7 +124,7 @@ async fn refused(
         Refusal::PreconditionFailed => return Err(Problem::internal()),
     }
     let made = writer.states.made(&write.key).await?.ok_or_else(problems::deleted_since)?;
-    if !is_of(writer, write, &made.digest).await? {
+    if !is_of(writer, write, &made).await? {
         return Err(problems::another_body());
     }
     let found = Answer::found(made.version, made.body);
@@ -134,9 +135,14 @@ async fn refused(
     Ok(Done { response, success: Some(about(write.key.user)) })
 }
 
-/// Whether a create is of the body that has that digest.
-async fn is_of(writer: &Writer, write: &Write, digest: &[u8]) -> Result<bool, Problem> {
+/// Whether a create is of the body that made the user. Without the user's key nobody can tell.
+async fn is_of(writer: &Writer, write: &Write, made: &Made) -> Result<bool, Problem> {
     let key = writer.data_keys.of(&sealing::owner(&write.key)).await?;
     let Command::Create { personal, .. } = &write.command else { return Ok(false) };
-    Ok(sealing::is_of(personal, digest, key.as_deref()))
+    let is_of = sealing::is_of(personal, &made.digest, key.as_deref());
+    if is_of || key.is_some() || made.key_id.is_none() {
+        return Ok(is_of);
+    }
+    let is_missing = writer.is_key_missing(&write.key).await?;
+    Err(if is_missing { problems::key_is_missing() } else { problems::deleted_since() })
 }

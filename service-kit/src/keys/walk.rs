@@ -1,6 +1,10 @@
 //! Through all keys, page by page: for who looks after them.
 
-use super::{ANSWER, DataKey, Keys, KeysError, Owner, store, twice};
+use super::{
+    ANSWER, DataKey, Keys, KeysError, Owner,
+    store::{self, Stored},
+    twice,
+};
 use crate::database::answered;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -35,6 +39,10 @@ pub struct MasterCount {
     pub keys: i64,
 }
 
+pub(super) fn held(stored: Vec<Stored>) -> Vec<Held> {
+    stored.into_iter().map(|key| Held { owner: key.owner, id: key.id, asked_at: key.asked_at }).collect()
+}
+
 impl Keys {
     /// What time it is by the key store's clock.
     ///
@@ -50,14 +58,18 @@ impl Keys {
     /// # Errors
     /// The store can't be reached.
     pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<Held>, KeysError> {
-        let page = answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?;
-        Ok(page
-            .into_iter()
-            .map(|key| Held { owner: key.owner, id: key.id, asked_at: key.asked_at })
-            .collect())
+        Ok(held(answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?))
     }
 
-    /// The same with the keys themselves.
+    /// What is stored of these owners' keys.
+    ///
+    /// # Errors
+    /// The store can't be reached.
+    pub async fn held_of(&self, owners: &[Owner]) -> Result<Vec<Held>, KeysError> {
+        Ok(held(answered(ANSWER, store::find(&self.0.pool, owners)).await?))
+    }
+
+    /// The same as [`Self::page`] with the keys themselves.
     ///
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.

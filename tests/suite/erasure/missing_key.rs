@@ -1,7 +1,7 @@
 //! A key that is missing though nobody was deleted: said aloud, and mended by bringing it back.
 
 use serde_json::{Value, json};
-use tests::{Api, Deployment, RedisServer, Service, Stack, until};
+use tests::{Api, Call, Deployment, RedisServer, Service, Stack, until};
 
 /// Destroys a user's key without a deletion: a key store that was lost.
 async fn lose_key(deployment: &Deployment, api: &Api, id: &str) {
@@ -34,23 +34,59 @@ fn letters(deployment: &Deployment) -> Vec<Value> {
     deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0).json_lines()
 }
 
-async fn counted(deployment: &Deployment) -> String {
-    let url = format!("{}/metrics", deployment.url(Service::Projector));
+/// What a service counts; nothing: it has not come to it yet.
+async fn counted(deployment: &Deployment, service: Service, name: &str) -> Option<u64> {
+    let url = format!("{}/metrics", deployment.url(service));
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let line = text.lines().find(|line| line.starts_with("rollcall_projector_missing_keys_total "));
-    line.expect("it is counted").to_owned()
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+const REFUSED: &str = "rollcall_command_missing_keys_total";
+
+/// How many log lines of a service say that keys are missing, each with these words.
+fn said(deployment: &Deployment, service: Service, words: &[&str]) -> usize {
+    let log = std::fs::read_to_string(deployment.log_path(service, 0)).unwrap();
+    let of_keys = |line: &&str| line.contains("ERROR") && line.contains("restore the key store");
+    let lines: Vec<_> = log.lines().filter(of_keys).collect();
+    assert!(lines.iter().all(|line| words.iter().all(|word| line.contains(word))), "{lines:?}");
+    lines.len()
+}
+
+/// Sweeps, once the projector's own sweep is not at work; says how many living users have no key.
+async fn swept(deployment: &Deployment) -> Value {
+    let swept = async || {
+        let output = deployment.cli.run(&["keys", "sweep", "--json"]);
+        (!output.stderr.contains("another sweep is at work")).then(|| output.expect(0).json())
+    };
+    until("nobody else sweeps", swept).await["withoutKey"].clone()
+}
+
+/// A write that needs the key is refused, counted and logged.
+async fn is_told_by_a_write(deployment: &Deployment, api: &Api, lost: &str, create: impl Fn(u32) -> Call) {
+    assert_eq!(counted(deployment, Service::Command, REFUSED).await, Some(0));
+    let update = || api.update(lost, json!({ "claims": { "n": 4 } }));
+    // The second one's body is another one, but without the key nobody can tell.
+    for call in [update(), create(2), create(4)] {
+        let refused = call.await.expect(409);
+        assert!(refused.json()["message"].as_str().unwrap().contains("key is missing"), "{}", refused.text());
+    }
+    assert_eq!(counted(deployment, Service::Command, REFUSED).await, Some(3));
+    assert_eq!(said(deployment, Service::Command, &[&api.tenant, lost]), 3);
+    assert_eq!(swept(deployment).await, 1);
+    let text = deployment.cli.run(&["keys", "sweep"]).expect(0).stdout;
+    assert!(text.contains("1 living users whose key is missing"), "{text}");
 }
 
 pub async fn a_missing_key_is_loud(stack: &'static Stack) {
     let redis = RedisServer::start().await;
-    let deployment = Deployment::start(stack, &redis.url()).await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
-    let (kept, lost) = (api.user(json!({ "n": 1 })).await, api.user(json!({ "n": 2 })).await);
+    let create = |n| api.create(json!({ "claims": { "n": n } })).header("Idempotency-Key", "lost");
+    let (kept, lost) = (api.user(json!({ "n": 1 })).await, create(2).await.expect(201).id());
     api.update(&lost, json!({ "claims": { "n": 3 } })).await.expect(200);
     lose_key(&deployment, &api, &lost).await;
 
-    let refused = api.update(&lost, json!({ "claims": { "n": 4 } })).await.expect(409);
-    assert!(refused.json()["message"].as_str().unwrap().contains("key is missing"), "{}", refused.text());
+    is_told_by_a_write(&deployment, &api, &lost, create).await;
     assert_eq!(
         api.get(&lost).await.expect(200).json()["claims"],
         json!({ "n": 3 }),
@@ -69,13 +105,17 @@ pub async fn a_missing_key_is_loud(stack: &'static Stack) {
     });
     assert!(refused.await.json()["message"].as_str().unwrap().contains("wait for the operator"));
     api.get(&lost).await.expect(404);
+    assert_eq!(swept(&deployment).await, 1, "one of whom nothing is folded counts too");
 
     restore_key(&deployment, &lost).await;
     deployment.cli.run(&["dead-letters", "retry", "--tenant", &api.tenant, "--user", &lost]).expect(0);
     assert_eq!(letters(&deployment), [] as [Value; 0]);
     assert_eq!(api.get(&lost).await.expect(200).json()["claims"], json!({ "n": 3 }));
     api.update(&lost, json!({ "claims": { "n": 6 } })).await.expect(200);
+    create(2).await.expect(200);
+    assert_eq!(swept(&deployment).await, 0);
     is_counted_while_it_is_folded(&deployment, &api).await;
+    is_told_by_the_projectors_sweep(&mut deployment).await;
 }
 
 /// A key that is lost between an append and its fold parks the user too, and is counted.
@@ -92,10 +132,22 @@ async fn is_counted_while_it_is_folded(deployment: &Deployment, api: &Api) {
     lose_key(deployment, api, &id).await;
     deployment.cli.run(&["projection", "resume"]).expect(0);
     until("the user is parked", async || (!letters(deployment).is_empty()).then_some(())).await;
-    assert!(counted(deployment).await.ends_with(" 1"));
+    let counted = counted(deployment, Service::Projector, "rollcall_projector_missing_keys_total").await;
+    assert_eq!(counted, Some(1));
     assert_eq!(
         api.get(&id).await.expect(200).json()["claims"],
         json!({ "n": 7 }),
         "never a silent empty user"
     );
+}
+
+/// The projector looks some time after its start.
+async fn is_told_by_the_projectors_sweep(deployment: &mut Deployment) {
+    deployment.crash(Service::Projector).await;
+    until("the projector has swept", async || {
+        let shown = counted(deployment, Service::Projector, "rollcall_users_without_key").await;
+        shown.filter(|shown| *shown == 1)
+    })
+    .await;
+    assert!(said(deployment, Service::Projector, &["without_key"]) > 0);
 }

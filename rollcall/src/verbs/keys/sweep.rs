@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Destroys the keys that nobody needs: of deleted users, whatever brought them back, and those made for a create that never came
 ///
-/// The projector does the same every few hours.
+/// The projector does the same every few hours. Living users whose key is missing are counted, too: `rollcall erasure audit` names them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How long ago a key without an event must have been asked for to be destroyed: 10m, 24h, 7d; at least 10m
@@ -46,9 +46,10 @@ pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return print(serde_json::to_string(&swept)?);
     }
-    let Swept { keys, outlived, orphans, undecided } = swept;
+    let Swept { keys, outlived, orphans, undecided, without_key } = swept;
     print(format_args!(
-        "{keys} keys looked at: {outlived} of deleted users destroyed, {orphans} of no event destroyed, {undecided} left that can't be told yet"
+        "{keys} keys looked at: {outlived} of deleted users destroyed, {orphans} of no event destroyed, {undecided} left that can't be told yet; \
+         {without_key} living users whose key is missing"
     ))
 }
 
