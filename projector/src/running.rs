@@ -3,6 +3,7 @@
 use crate::{
     analytics,
     log::Shared,
+    migrate,
     projector::{Parts, supervise},
     state::{self, State, Stop},
     store::{link::Link, postgres},
@@ -43,6 +44,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     state::mount(health, asked, redis.clone(), shared.is_up.clone(), watched);
     let keys = Keys::open(settings)?;
     keys.try_out().await?;
+    migrate::try_out(settings, &keys).await?;
     keys.watch(health);
     let settings = settings.clone();
     let analytics = analytics::start(&settings)?;

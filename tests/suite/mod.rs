@@ -182,6 +182,7 @@ suite! {
             one_rotation_at_a_time,
             a_master_key_from_before_a_rotation_wraps_nothing,
             without_the_right_master_key_nothing_starts,
+            an_empty_key_store_takes_no_others_place,
             keys_that_nobody_needs_are_swept,
             a_delete_reaches_every_cache,
             a_frozen_cache_is_waited_out;

@@ -1,5 +1,9 @@
 //! Schema and topics, made where they are missing.
 
+mod key_store;
+
+pub(crate) use key_store::try_out;
+
 use crate::{
     ask, generation,
     log_identity::{self, Ids, LogIdentity},
@@ -27,16 +31,21 @@ const VIEWS: &str = include_str!("views.sql");
 /// several processes at once.
 ///
 /// # Errors
-/// Kafka or Postgres can't be reached, or a topic breaks a promise.
+/// Kafka or Postgres can't be reached, a topic breaks a promise, or the key store is empty beside sealed users.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     kafka::ensure_topics(settings).await?;
     let partitions = ask::partitions(settings).await?;
     let log = LogIdentity::new(settings)?.present().await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    let migrated = schema(&pool, partitions, &log).await;
+    let migrated = all(&pool, partitions, &log, &Keys::open(settings)?).await;
     pool.close().await;
-    migrated?;
-    Keys::open(settings)?.migrate().await
+    migrated
+}
+
+async fn all(pool: &PgPool, partitions: u32, log: &Ids, keys: &Keys) -> anyhow::Result<()> {
+    schema(pool, partitions, log).await?;
+    key_store::check(pool, keys).await?;
+    keys.migrate().await
 }
 
 async fn schema(pool: &PgPool, partitions: u32, log: &Ids) -> anyhow::Result<()> {

@@ -22,6 +22,18 @@ impl Keys {
         }
     }
 
+    /// Whether nothing has ever been made in the key store.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn is_new(&self) -> Result<bool, KeysError> {
+        if !answered(ANSWER, store::is_there(&self.0.pool)).await? {
+            return Ok(true);
+        }
+        // The last that a migration makes.
+        Ok(answered(ANSWER, store::secret(&self.0.pool, ID_SECRET)).await?.is_none())
+    }
+
     /// Makes the key store as far as it is missing, with a master key where there has never been one. Idempotent.
     ///
     /// # Errors

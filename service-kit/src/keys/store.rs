@@ -50,6 +50,11 @@ pub(super) async fn make_schema(connection: &mut PgConnection) -> sqlx::Result<(
     raw_sql(SCHEMA).execute(connection).await.map(drop)
 }
 
+/// Whether there is a key store in a database.
+pub(super) async fn is_there(pool: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT to_regclass('rollcall_keys.secrets') IS NOT NULL").fetch_one(pool).await
+}
+
 /// The keys that there are of these owners.
 pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {
     let (tenants, ids) = columns(owners);

@@ -2,6 +2,7 @@
 
 mod apart;
 mod caches;
+mod emptied;
 mod master;
 mod orphans;
 mod rotation;
@@ -12,6 +13,7 @@ pub use apart::{
     deletes_go_on_without_the_key_store,
 };
 pub use caches::{a_delete_reaches_every_cache, a_frozen_cache_is_waited_out};
+pub use emptied::an_empty_key_store_takes_no_others_place;
 pub use master::without_the_right_master_key_nothing_starts;
 pub use orphans::keys_that_nobody_needs_are_swept;
 pub use rotation::{

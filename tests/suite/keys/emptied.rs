@@ -1,0 +1,65 @@
+//! An empty key store beside users who are sealed under keys of another: nothing is made in its place.
+
+use super::{live, refuses_to_start};
+use serde_json::json;
+use sqlx::PgPool;
+use tests::{Deployment, RedisServer, Service, Stack, new_database, until};
+use uuid::Uuid;
+
+const SETTING: &str = "ROLLCALL_KEYS_DATABASE_URL";
+
+async fn empty_database(stack: &Stack) -> (String, PgPool) {
+    new_database(stack, &format!("e{}", &Uuid::new_v4().simple().to_string()[..12])).await
+}
+
+async fn has_key_store(database: &PgPool) -> bool {
+    let there = sqlx::query_scalar("SELECT to_regnamespace('rollcall_keys') IS NOT NULL");
+    there.fetch_one(database).await.unwrap()
+}
+
+pub async fn an_empty_key_store_takes_no_others_place(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    let id = live(&api).await;
+    let (url, empty) = empty_database(stack).await;
+    let words = [SETTING, "the key store there is empty", "restore it"];
+    let said = deployment.cli.clone().set(SETTING, &url).run(&["migrate"]).expect(1).stderr;
+    assert!(words.iter().all(|words| said.contains(words)), "{said}");
+    refuses_to_start(&mut deployment, Service::Projector, &[(SETTING, &url)], &words).await;
+    is_never_ready(&mut deployment, &url).await;
+    assert!(!has_key_store(&empty).await, "nothing was made");
+
+    // The setting forgotten, as it seems from here: the store that was in this database is not.
+    let sql = "ALTER SCHEMA rollcall_keys RENAME TO elsewhere";
+    sqlx::query(sql).execute(&deployment.database).await.unwrap();
+    let said = deployment.cli.run(&["migrate"]).expect(1).stderr;
+    assert!(said.contains(SETTING) && said.contains("(it is not set) is empty"), "{said}");
+    assert!(!has_key_store(&deployment.database).await, "nothing was made");
+    let sql = "ALTER SCHEMA elsewhere RENAME TO rollcall_keys";
+    sqlx::query(sql).execute(&deployment.database).await.unwrap();
+    deployment.cli.run(&["migrate"]).expect(0);
+    until("writes go on", async || {
+        let updated = api.update(&id, json!({ "claims": {} })).await;
+        (updated.status == 200).then_some(())
+    })
+    .await;
+
+    // With nobody sealed there is nothing to lose.
+    api.delete(&id).await.expect(204);
+    deployment.cli.clone().set(SETTING, &url).run(&["migrate"]).expect(0);
+    assert!(has_key_store(&empty).await);
+}
+
+/// A command service makes no key store: it waits for one.
+async fn is_never_ready(deployment: &mut Deployment, url: &str) {
+    deployment.launch_instance(Service::Command, 9, &[(SETTING, url)]);
+    let health = format!("{}/health/ready", deployment.instance_url(Service::Command, 9));
+    until("it says that there is no key store", async || {
+        let answer = reqwest::get(&health).await.ok()?;
+        assert!(!answer.status().is_success(), "it is not ready");
+        answer.text().await.ok()?.contains("keys").then_some(())
+    })
+    .await;
+    deployment.kill_instance(Service::Command, 9);
+}
