@@ -110,11 +110,13 @@ impl KeyFile {
         });
         // After a rename there is none.
         let _ = fs::remove_file(&new);
-        match written {
+        let written = match written {
             // Another process was first.
             Err(error) if is_first && error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            written => written.map_err(|error| self.refused(&format!("can't be written: {}", error.kind()))),
-        }
+            written => written,
+        };
+        let durable = written.and_then(|()| sync_directory(&self.path));
+        durable.map_err(|error| self.refused(&format!("can't be written: {}", error.kind())))
     }
 }
 
@@ -124,6 +126,12 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
+}
+
+/// Makes a file's name durable: else a power cut may leave data keys in the store that are wrapped under a master key which is in no file.
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn master(line: &str) -> Option<Master> {

@@ -90,6 +90,14 @@ fn what_is_wrong_with_it_is_said_in_words() {
 }
 
 #[test]
+fn a_name_alone_has_a_directory_too() {
+    let place = Place::new();
+    sync_directory(&place.path()).unwrap();
+    sync_directory(Path::new("master.key")).unwrap();
+    assert!(sync_directory(&place.path().join("nowhere/master.key")).is_err());
+}
+
+#[test]
 fn a_rotation_reaches_who_had_read_the_file_before() {
     let place = Place::new();
     let (file, service) = (place.open(), place.open());
