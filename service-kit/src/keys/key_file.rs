@@ -68,6 +68,9 @@ impl KeyFile {
     fn stamp(&self, file: &File) -> Result<Stamp, KeysError> {
         let meta =
             file.metadata().map_err(|error| self.refused(&format!("can't be read: {}", error.kind())))?;
+        if meta.is_dir() {
+            return Err(self.refused("is a directory, not the file with the master key"));
+        }
         if meta.mode() & OTHERS != 0 {
             return Err(self.refused(&format!(
                 "its mode is {:o}, so that others than its owner get at the master key: chmod 600, and think about whom it was open to",

@@ -90,6 +90,14 @@ fn what_is_wrong_with_it_is_said_in_words() {
 }
 
 #[test]
+fn a_directory_in_its_place_is_said_to_be_one() {
+    let place = Place::new();
+    fs::create_dir(place.path()).unwrap();
+    let said = words(place.open().look());
+    assert!(said.contains("is a directory") && !said.contains("chmod"), "{said}");
+}
+
+#[test]
 fn a_name_alone_has_a_directory_too() {
     let place = Place::new();
     sync_directory(&place.path()).unwrap();
