@@ -34,6 +34,13 @@ async fn its_loss_is_seen_at_once(deployment: &mut Deployment, path: &Path) {
     }
 }
 
+/// As a container makes one in the place of a file that it is to be given and that is not there.
+fn a_directory_is_said_to_be_one(deployment: &Deployment) {
+    let cli = deployment.cli.clone().set("ROLLCALL_MASTER_KEY_FILE", deployment.home().to_str().unwrap());
+    let said = cli.run(&["keys", "status"]).expect(1).stderr;
+    assert!(said.contains("ROLLCALL_MASTER_KEY_FILE") && said.contains("is a directory"), "{said}");
+}
+
 pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
@@ -66,6 +73,7 @@ pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) 
         fs::write(&path, &good).unwrap();
     }
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    a_directory_is_said_to_be_one(&deployment);
     for service in [Service::Command, Service::Projector] {
         deployment.crash(service).await;
     }
