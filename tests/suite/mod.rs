@@ -183,6 +183,7 @@ suite! {
             a_master_key_from_before_a_rotation_wraps_nothing,
             without_the_right_master_key_nothing_starts,
             an_empty_key_store_takes_no_others_place,
+            a_key_store_that_is_left_behind_is_found,
             keys_that_nobody_needs_are_swept,
             a_delete_reaches_every_cache,
             a_frozen_cache_is_waited_out;

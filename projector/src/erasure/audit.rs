@@ -6,6 +6,7 @@ use super::{
     analytics, cached,
     content::{Content, content, named},
     findings::Kind,
+    former,
     report::{LookProgress, ReadPartition, Step},
     rows as of_one, scan,
     scan::LogScan,
@@ -22,7 +23,7 @@ use service_kit::{
 };
 use sqlx::PgConnection;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 use time::OffsetDateTime;
@@ -47,6 +48,8 @@ pub struct Audit {
     pub users: u64,
     /// Keys in the key store.
     pub keys: u64,
+    /// Keys in a former key store that was left behind in the read model's database, if there is one.
+    pub former_keys: Option<u64>,
     /// What was read of the log.
     pub log: LogScan,
     /// Generations of the read model.
@@ -124,8 +127,10 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(LookProgress)) 
     // First of all: of these users everything must be gone before anything else is looked at.
     let gone = rows::tombstones(&mut connection).await?;
     let held = look_at_keys(&keys, &gone, &mut found, &mut progress).await?;
+    let former = look_at_former(settings, &gone, &mut found).await?;
+    let is_held = |id: &Uuid| held.contains(id) || former.as_ref().is_some_and(|ids| ids.contains_key(id));
     let log = scan::read(settings, &mut progress, |record| {
-        look_at_record(record, &gone, &held, &mut found);
+        look_at_record(record, &gone, &is_held, &mut found);
         Ok(())
     })
     .await?;
@@ -139,6 +144,7 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(LookProgress)) 
         tombstones: u64::try_from(gone.len())?,
         users,
         keys: u64::try_from(held.len())?,
+        former_keys: former.map(|ids| u64::try_from(ids.len())).transpose()?,
         log,
         generations,
         cache_keys,
@@ -172,13 +178,31 @@ async fn look_at_keys(
     }
 }
 
+/// The keys in a former key store; those of deleted users are told.
+async fn look_at_former(
+    settings: &Settings,
+    gone: &HashSet<UserKey>,
+    found: &mut Found,
+) -> anyhow::Result<Option<HashMap<Uuid, UserKey>>> {
+    let former = former::all(settings).await?;
+    for user in former.iter().flat_map(HashMap::values).filter(|user| gone.contains(user)) {
+        found.add(Kind::Key, user, former::PLACE);
+    }
+    Ok(former)
+}
+
 /// Tells what can be read of deleted users in a record of the log.
-fn look_at_record(record: &Record, gone: &HashSet<UserKey>, held: &HashSet<Uuid>, found: &mut Found) {
+fn look_at_record(
+    record: &Record,
+    gone: &HashSet<UserKey>,
+    is_held: &impl Fn(&Uuid) -> bool,
+    found: &mut Found,
+) {
     let (topic, partition) = record.partition;
     let place = format!("{topic}:{partition}:{}", record.offset);
     for user in named(&record.raw).filter(|user| gone.contains(user)) {
         let kind = match topic {
-            Topic::Users => kind_of(&record.raw, held),
+            Topic::Users => kind_of(&record.raw, is_held),
             // The contract is about facts: what is none may say anything.
             Topic::Credentials => matches!(record.fact, Fact::Poison(_)).then_some(Kind::UnclearRecords),
         };
@@ -188,11 +212,11 @@ fn look_at_record(record: &Record, gone: &HashSet<UserKey>, held: &HashSet<Uuid>
     }
 }
 
-fn kind_of(raw: &Raw, held: &HashSet<Uuid>) -> Option<Kind> {
+fn kind_of(raw: &Raw, is_held: &impl Fn(&Uuid) -> bool) -> Option<Kind> {
     match content(raw) {
         Content::Nothing => None,
         Content::Sealed(part) => match part.key_id {
-            Some(id) => held.contains(&id).then_some(Kind::OpenedEvents),
+            Some(id) => is_held(&id).then_some(Kind::OpenedEvents),
             None => Some(Kind::UnclearRecords),
         },
         Content::Plain => Some(Kind::PlainEvents),

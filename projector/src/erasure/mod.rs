@@ -6,6 +6,7 @@ mod audit;
 mod cached;
 mod content;
 mod findings;
+mod former;
 mod prove;
 mod report;
 mod rows;
@@ -16,7 +17,7 @@ pub use audit::{Audit, AuditFinding, Count, audit};
 pub use findings::{Finding, Kind};
 pub use prove::prove;
 pub use report::{
-    AnalyticsLook, CacheLook, EventCounts, GenerationLook, KeysLook, LookProgress, Place, Proof,
+    AnalyticsLook, CacheLook, EventCounts, FormerLook, GenerationLook, KeysLook, LookProgress, Place, Proof,
     ReadPartition, Step, Tombstone, Verdict,
 };
 pub use scan::{LogScan, ScannedPartition};

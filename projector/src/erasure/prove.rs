@@ -4,9 +4,10 @@ use super::{
     analytics, cached,
     content::{Content, SealedPart, content, header, named},
     findings::{Findings, Kind},
+    former,
     report::{
-        AnalyticsLook, CacheLook, EventCounts, GenerationLook, KeysLook, LookProgress, Place, Proof, Step,
-        Tombstone, Verdict,
+        AnalyticsLook, CacheLook, EventCounts, FormerLook, GenerationLook, KeysLook, LookProgress, Place,
+        Proof, Step, Tombstone, Verdict,
     },
     rows, scan, tries,
 };
@@ -44,7 +45,8 @@ pub async fn prove(
     anyhow::ensure!(!folded.is_empty(), "there is no live generation: run `rollcall migrate` first");
     let mut logged = Logged::default();
     let log = scan::read(settings, &mut progress, |record| logged.take(record, user)).await?;
-    let (keys, opened) = look_at_keys(settings, user, &logged, &mut progress).await?;
+    let (keys, mut opened) = look_at_keys(settings, user, &logged, &mut progress).await?;
+    let former_keys = look_at_former(settings, user, &logged, &mut opened, &mut findings).await?;
     logged.tell(&opened, &mut findings);
     let model = Model::look(&mut connection, user, &mut progress).await?;
     let cache = look_at_cache(settings, user, &mut findings, &mut progress).await?;
@@ -61,6 +63,7 @@ pub async fn prove(
         log,
         events: EventCounts { opened: u64::try_from(opened.len())?, ..logged.counts },
         keys,
+        former_keys,
         generations: model.generations,
         pending_steps: model.pending_steps,
         cache,
@@ -144,6 +147,24 @@ async fn look_at_keys(
     let parts: Vec<&SealedPart> = logged.sealed.iter().map(|(_, part)| part).collect();
     let tried = tries::try_all(&Keys::open(settings)?, &owner(user), &parts, progress).await?;
     Ok((tried.look, tried.opened))
+}
+
+/// A key that is left there opens what it opened, or will once somebody has the master key of then.
+async fn look_at_former(
+    settings: &Settings,
+    user: &UserKey,
+    logged: &Logged,
+    opened: &mut BTreeSet<usize>,
+    findings: &mut Findings,
+) -> anyhow::Result<Option<FormerLook>> {
+    let Some((look, own)) = former::look(settings, &owner(user)).await? else { return Ok(None) };
+    if let Some(own) = own {
+        findings.add(Kind::Key, former::PLACE);
+        let is_under_it = |(_, part): &&(Place, SealedPart)| part.key_id == Some(own.id);
+        let parts = (0..).zip(&logged.sealed).filter(|(_, sealed)| is_under_it(sealed));
+        opened.extend(parts.map(|(n, _)| n));
+    }
+    Ok(Some(look))
 }
 
 /// A key without an event is that of a create that never came to the log, and opens nothing.

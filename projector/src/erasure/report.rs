@@ -130,6 +130,16 @@ pub struct KeysLook {
     pub is_there: bool,
 }
 
+/// What a former key store holds that was left behind in the read model's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerLook {
+    /// Keys that are in it.
+    pub keys: u64,
+    /// Whether one of them is the user's.
+    pub is_there: bool,
+}
+
 /// What a generation of the read model holds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -213,6 +223,8 @@ pub struct Proof {
     pub events: EventCounts,
     /// What the key store was asked.
     pub keys: KeysLook,
+    /// What a former key store holds, if there is one.
+    pub former_keys: Option<FormerLook>,
     /// What each generation holds.
     pub generations: Vec<GenerationLook>,
     /// Steps of the erasure that are still to be done.

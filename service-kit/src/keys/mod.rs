@@ -5,6 +5,7 @@
 
 mod cache;
 mod data_key;
+mod former;
 mod key_file;
 mod lease;
 mod make;
@@ -16,6 +17,7 @@ mod walk;
 mod wrapper;
 
 pub use data_key::{DataKey, SealError, SealedBytes};
+pub use former::Former;
 pub use rotate::Rotation;
 pub use walk::{Held, MasterCount};
 

@@ -112,6 +112,11 @@ pub(super) async fn count(pool: &PgPool) -> sqlx::Result<Vec<(String, OffsetDate
     .await
 }
 
+/// How many keys there are in all.
+pub(super) async fn count_keys(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM rollcall_keys.data_keys").fetch_one(pool).await
+}
+
 /// The ids of the master keys under which something is, or may be, wrapped.
 pub(super) async fn masters(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar("SELECT id FROM rollcall_keys.masters ORDER BY since, id").fetch_all(executor).await

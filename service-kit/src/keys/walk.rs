@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Keys in a page.
-const PAGE: i64 = 2_000;
+pub(super) const PAGE: i64 = 2_000;
 
 /// A key that is stored, without the key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod apart;
 mod caches;
 mod emptied;
 mod master;
+mod moved;
 mod orphans;
 mod rotation;
 mod vault;
@@ -15,6 +16,7 @@ pub use apart::{
 pub use caches::{a_delete_reaches_every_cache, a_frozen_cache_is_waited_out};
 pub use emptied::an_empty_key_store_takes_no_others_place;
 pub use master::without_the_right_master_key_nothing_starts;
+pub use moved::a_key_store_that_is_left_behind_is_found;
 pub use orphans::keys_that_nobody_needs_are_swept;
 pub use rotation::{
     a_master_key_from_before_a_rotation_wraps_nothing, a_rotation_that_is_cut_off_is_made_good,

@@ -47,13 +47,13 @@ fn text(audit: &Audit) -> String {
     lines.push(format!("from      {} to {}", audit.started_at, audit.ended_at));
     lines.push(format!("digest    sha256:{} of the log that was read", audit.log.digest));
     lines.push(format!("users     {} deleted, {} alive", audit.tombstones, audit.users));
-    let looked_at = [
-        count(audit.log.records, "record"),
-        count(audit.keys, "key"),
+    let mut looked_at = vec![count(audit.log.records, "record"), count(audit.keys, "key")];
+    looked_at.extend(audit.former_keys.map(|keys| count(keys, "key") + " of a former key store"));
+    looked_at.extend([
         count(audit.generations.len(), "generation"),
         count(audit.cache_keys, "key") + " of Redis",
         count(audit.analytics.len(), "partition") + " of users.analytics",
-    ];
+    ]);
     lines.push(format!("looked at {}", looked_at.join(", ")));
     let found = if audit.is_clean() { "nothing".to_owned() } else { counts(&audit.counts) };
     lines.push(format!("found     {found}"));

@@ -5,7 +5,9 @@ use super::{
     count,
 };
 use crate::settings;
-use projector::erasure::{AnalyticsLook, EventCounts, Finding, GenerationLook, Proof, ScannedPartition};
+use projector::erasure::{
+    AnalyticsLook, EventCounts, Finding, FormerLook, GenerationLook, Proof, ScannedPartition,
+};
 use serde_json::json;
 
 /// Looks everywhere for what is kept of a user: exit 0 if they are erased, or were never there
@@ -66,6 +68,10 @@ fn table(proof: &Proof) -> Table {
     table.row(["users.events".to_owned(), records(&events), in_words(&proof.events)]);
     table.row(["users.credentials".to_owned(), records(&facts), pseudonymous]);
     table.row(key_store(proof));
+    if let Some(FormerLook { keys, is_there }) = proof.former_keys {
+        let own = if is_there { "their key is there" } else { "no key" };
+        table.row(["former key store".to_owned(), count(keys, "key"), own.to_owned()]);
+    }
     for look in &proof.generations {
         let state = look.state.as_deref().unwrap_or("unknown");
         table.row([format!("generation {}", look.generation), state.to_owned(), rows(look)]);

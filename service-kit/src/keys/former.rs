@@ -1,0 +1,71 @@
+//! A key store that was left behind in the read model's database when one in another database took its place: what is in it is as good as a
+//! key that was never destroyed.
+
+use super::{
+    ANSWER, KeysError, Owner, store,
+    walk::{Held, PAGE, held},
+};
+use crate::{
+    database::{self, Role, answered},
+    settings::Settings,
+};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+/// A database of a server that runs: two URLs may lead to one.
+type Place = (String, OffsetDateTime);
+
+/// What was left behind.
+pub struct Former(PgPool);
+
+impl Former {
+    /// The one that is there; `None` also where the key store is in the read model's database, by whatever URL.
+    ///
+    /// # Errors
+    /// A database can't be reached.
+    pub async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let (Some(keys), Some(model)) = (&settings.keys_database_url, &settings.database_url) else {
+            return Ok(None);
+        };
+        let pool = database::pool(model, Role::Projector, 1)?;
+        if !answered(ANSWER, store::is_there(&pool)).await? {
+            return Ok(None);
+        }
+        let (there, here) = (place(keys).await?, place(model).await?);
+        Ok((there != here).then_some(Self(pool)))
+    }
+
+    /// How many keys are in it.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn count(&self) -> Result<u64, KeysError> {
+        let count = store::count_keys(&self.0);
+        Ok(u64::try_from(answered(ANSWER, count).await?).unwrap_or_default())
+    }
+
+    /// The key of an owner that is in it.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn of(&self, owner: &Owner) -> Result<Option<Held>, KeysError> {
+        let found = store::find(&self.0, std::slice::from_ref(owner));
+        Ok(held(answered(ANSWER, found).await?).pop())
+    }
+
+    /// The next page of its keys, in the order of their owners; none: that was all.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<Held>, KeysError> {
+        Ok(held(answered(ANSWER, store::page(&self.0, after, PAGE)).await?))
+    }
+}
+
+async fn place(url: &str) -> anyhow::Result<Place> {
+    let pool = database::pool(url, Role::Projector, 1)?;
+    let place = sqlx::query_as("SELECT current_database()::text, pg_postmaster_start_time()");
+    let place = answered(ANSWER, place.fetch_one(&pool)).await;
+    pool.close().await;
+    Ok(place?)
+}
