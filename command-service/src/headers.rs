@@ -39,10 +39,24 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
 /// Whether `Prefer` (RFC 7240) has `respond-async`. What is malformed or unknown in it is ignored, as a preference is.
 pub(crate) fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all("Prefer").filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|preference| {
-        let name = preference.split(';').next().unwrap_or_default();
-        name.trim().eq_ignore_ascii_case("respond-async")
+    values.map(unquoted).any(|value| {
+        value.split(',').any(|preference| {
+            let name = preference.split(';').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("respond-async")
+        })
     })
+}
+
+/// What stands outside of quoted strings, in which a comma parts nothing.
+fn unquoted(value: &str) -> String {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let is_outside = |c: &char| {
+        let was_quoted = is_quoted;
+        is_quoted ^= *c == '"' && !is_escaped;
+        is_escaped = was_quoted && *c == '\\' && !is_escaped;
+        !was_quoted && !is_quoted
+    };
+    value.chars().filter(is_outside).collect()
 }
 
 #[cfg(test)]
@@ -83,10 +97,18 @@ mod tests {
             "wait=1, respond-async",
             "respond-async; x=1",
             "return=minimal,respond-async",
+            r#"a="\"", respond-async"#,
         ] {
             assert!(prefers_async(&headers(&[("Prefer", yes)])), "{yes}");
         }
-        for no in ["", "respond-asynchronously", "wait=respond-async", "return=minimal; respond-async"] {
+        for no in [
+            "",
+            "respond-asynchronously",
+            "wait=respond-async",
+            "return=minimal; respond-async",
+            r#"a="b, respond-async, c""#,
+            r#"a="\", respond-async"#,
+        ] {
             assert!(!prefers_async(&headers(&[("Prefer", no)])), "{no}");
         }
     }
