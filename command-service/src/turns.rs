@@ -30,8 +30,10 @@ struct Contest {
     turns: u32,
     /// How long the last try took, from its append to its fate.
     round: Duration,
-    /// The last event of ours that had its effect.
+    /// The last event of ours that had its effect …
     accepted: Option<LogPosition>,
+    /// … and the one before: whoever is always a little later than we are loses between the two.
+    before: Option<LogPosition>,
 }
 
 /// After a sign of another instance.
@@ -49,7 +51,9 @@ impl Turn {
     /// A try ended that took that long, with that event if it was accepted.
     pub(crate) fn tried(&mut self, round: Duration, accepted: Option<LogPosition>) {
         self.contest.round = round;
-        self.contest.accepted = accepted.or(self.contest.accepted);
+        if accepted.is_some() {
+            self.contest.before = std::mem::replace(&mut self.contest.accepted, accepted);
+        }
     }
 
     /// How long a try takes, if another instance writes too. An event without effect in the user's partition is taken for a sign of that:
@@ -58,7 +62,7 @@ impl Turn {
         &mut self,
         has_rejected_since: impl FnOnce(LogPosition) -> bool,
     ) -> Option<Duration> {
-        if self.contest.accepted.is_some_and(has_rejected_since) {
+        if self.contest.before.or(self.contest.accepted).is_some_and(has_rejected_since) {
             self.contest.turns = TURNS_IN_CONTEST;
         }
         self.contest.turns = self.contest.turns.checked_sub(1)?;
@@ -168,6 +172,13 @@ mod tests {
         assert_eq!(second.contested(|position| position.at.offset == 7), Some(LONG));
         assert!((1..TURNS_IN_CONTEST).all(|_| second.contested(|_| false) == Some(LONG)));
         assert_eq!(second.contested(|_| false), None);
+        let at = |offset| LogPosition { epoch: 1, at: Position { partition: 0, offset } };
+        second.tried(LONG, Some(at(9)));
+        assert_eq!(
+            second.contested(|position| position == at(7)),
+            Some(LONG),
+            "what lost between the last two"
+        );
     }
 
     #[tokio::test]

@@ -138,12 +138,12 @@ impl Writer {
             if write.precondition.is_none() {
                 give_way(round, tried).await;
             }
-            // Both at once: the sooner it is back, the sooner it wins.
-            let is_void = self.visible.is_void(appended.position, deadline);
-            let user = match tokio::join!(is_void, self.states.user(&write.key)) {
-                (true, user) => user?,
-                (false, _) => return Ok(Written::Pending(appended, turn)),
+            let Ok(user) = self.states.user(&write.key).await else {
+                return Ok(Written::Pending(appended, turn));
             };
+            if !self.is_void(&user.user, &appended, deadline).await {
+                return Ok(Written::Pending(appended, turn));
+            }
             if write.precondition.is_some() {
                 return Err(outrun_with_condition(&user.user));
             }
@@ -151,6 +151,20 @@ impl Writer {
         }
         metrics::tried(TRIES);
         Err(problems::outrun().into())
+    }
+
+    /// Whether an event that was rejected will never have its effect. Once the user has the version that it would give, or is gone, that is
+    /// plain, and needs no question: the sooner a loser is back, the sooner it wins.
+    async fn is_void(&self, user: &User, appended: &Appended, deadline: Instant) -> bool {
+        match user {
+            User::Present { version, .. } if *version < appended.version => {}
+            User::Present { .. } | User::Deleted => {
+                metrics::superseded();
+                return true;
+            }
+            User::Unknown | User::Parked => {}
+        }
+        self.visible.is_void(appended.position, deadline).await
     }
 
     /// The turn of a writer, if it comes in time. Of a user that is not known to anyone there is no other writer.

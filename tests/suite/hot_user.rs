@@ -8,7 +8,7 @@ use tests::{Api, Deployment, Record, RedisServer, Service, Stack, fold};
 const WRITERS: usize = 64;
 const WRITES: usize = 3;
 /// The last of so many must not be answered 202 on a machine that is slow.
-const PATIENT: (&str, &str) = ("ROLLCALL_VISIBILITY_TIMEOUT", "50s");
+const PATIENT: (&str, &str) = ("ROLLCALL_VISIBILITY_TIMEOUT", "110s");
 
 pub async fn writers_of_one_instance_take_turns(stack: &'static Stack) {
     let redis = RedisServer::start().await;
