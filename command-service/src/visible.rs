@@ -89,11 +89,7 @@ impl Visible {
     /// Whether a rejected event will never have an effect; else it may have it later: it waits for the operator, or just did.
     pub(crate) async fn is_void(&self, position: LogPosition, deadline: Instant) -> bool {
         let reason = self.rejections.reason(position, deadline).await;
-        let is_void = matches!(reason, Ok(Some(Rejection::Superseded | Rejection::Deleted)));
-        if is_void {
-            metrics::superseded();
-        }
-        is_void
+        matches!(reason, Ok(Some(Rejection::Superseded | Rejection::Deleted)))
     }
 
     /// Follows up a write that was answered before its fate was known, and records its end if it failed. Until its effect is there the

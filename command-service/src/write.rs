@@ -156,15 +156,16 @@ impl Writer {
     /// Whether an event that was rejected will never have its effect. Once the user has the version that it would give, or is gone, that is
     /// plain, and needs no question: the sooner a loser is back, the sooner it wins.
     async fn is_void(&self, user: &User, appended: &Appended, deadline: Instant) -> bool {
-        match user {
-            User::Present { version, .. } if *version < appended.version => {}
-            User::Present { .. } | User::Deleted => {
-                metrics::superseded();
-                return true;
-            }
-            User::Unknown | User::Parked => {}
+        let is_plain = match user {
+            User::Present { version, .. } => *version >= appended.version,
+            User::Deleted => true,
+            User::Unknown | User::Parked => false,
+        };
+        let is_void = is_plain || self.visible.is_void(appended.position, deadline).await;
+        if is_void {
+            metrics::superseded();
         }
-        self.visible.is_void(appended.position, deadline).await
+        is_void
     }
 
     /// The turn of a writer, if it comes in time. Of a user that is not known to anyone there is no other writer.

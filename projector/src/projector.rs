@@ -21,6 +21,8 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;
 
+/// For one answer of the read model; what became of a commit without one is asked.
+const ANSWER: Duration = Duration::from_secs(10);
 /// How often leases are renewed.
 const RENEW: Duration = Duration::from_millis(700);
 /// The projector at work.

@@ -1,6 +1,6 @@
 //! One batch, from its records to its commit.
 
-use super::{Projector, ownership::is_same_log};
+use super::{ANSWER, Projector, ownership::is_same_log};
 use crate::{
     batch::Batch,
     control::settle::REFUSED,
@@ -20,9 +20,6 @@ use std::{
     sync::PoisonError,
     time::{Duration, Instant},
 };
-
-/// For one answer of the read model; what became of a commit without one is asked.
-const ANSWER: Duration = Duration::from_secs(10);
 
 impl Projector {
     /// Folds a batch and commits it: exactly once, whatever fails on the way.

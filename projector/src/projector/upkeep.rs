@@ -1,6 +1,6 @@
 //! What is done between batches: leases, what operators ask for, what erasures leave, and the cache where it is behind.
 
-use super::Projector;
+use super::{ANSWER, Projector};
 use crate::{
     control::{
         requests::{self, Request},
@@ -13,9 +13,6 @@ use crate::{
 };
 use service_kit::database::answered;
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
-
-/// For one answer of the read model.
-const ANSWER: Duration = Duration::from_secs(10);
 
 impl Projector {
     /// Proves that the partitions are still ours, and renews their leases on that ground.
