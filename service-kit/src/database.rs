@@ -6,6 +6,9 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{io, str::FromStr as _, time::Duration};
+use writable::Writable;
+
+mod writable;
 
 /// How long a connection may take to be had: one that is free, or a new one.
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -15,6 +18,9 @@ const FRESH: Duration = Duration::from_millis(200);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How long a statement that nobody waits for any more may keep its connection.
 const ABANDONED: Duration = Duration::from_secs(5);
+/// How long a session that writes may live. A failover can leave a session behind that is healthy and can't write; whatever the checks
+/// below do not see ends with it.
+const WRITER_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Who uses the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +55,9 @@ const TAKE_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles
 /// A server that is frozen or was lost without a word costs a connection no more than seconds: whoever asks it bounds that by
 /// [`answered`], and a connection that shows no sign of life after that is given up, so that the pool is never full of dead ones.
 ///
+/// A session that can't write (on a standby, or under `default_transaction_read_only`) is used once by a role that writes, and then closed:
+/// the error reaches the caller at once, and the next attempt gets a new session. So writes go on by themselves after a failover.
+///
 /// # Errors
 /// The URL can't be read.
 pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
@@ -59,11 +68,9 @@ pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
         .application_name(role.application_name())
         .options(KEEPALIVE)
         .options(role.options().iter().copied());
-    let pool = match role.taken() {
-        None => bounded(connections),
-        Some(taken) => bounded(connections).after_connect(move |connection, _| {
-            Box::pin(async move { sqlx::query(TAKE_ROLE).bind(taken).execute(connection).await.map(drop) })
-        }),
+    let pool = match role {
+        Role::Reader => reading(connections),
+        Role::Projector | Role::Keys => writing(role, connections),
     };
     Ok(pool.connect_lazy_with(options))
 }
@@ -77,18 +84,51 @@ pub fn by_key(pool: PgPool) -> PgPool {
     pool
 }
 
+fn reading(connections: u32) -> PgPoolOptions {
+    bounded(connections)
+        .before_acquire(|connection, at| Box::pin(is_usable(connection, at.idle_for)))
+        .after_connect(|connection, _| Box::pin(take_role(connection, Role::Reader)))
+}
+
+fn writing(role: Role, connections: u32) -> PgPoolOptions {
+    let writable = Writable::new(role.application_name());
+    let connected = writable.clone();
+    bounded(connections)
+        .max_lifetime(WRITER_LIFETIME)
+        .before_acquire(move |connection, at| {
+            let is_stale = writable.is_stale(at.age);
+            Box::pin(
+                async move { if is_stale { Ok(false) } else { is_usable(connection, at.idle_for).await } },
+            )
+        })
+        .after_connect(move |connection, _| {
+            let connected = connected.clone();
+            Box::pin(async move {
+                take_role(connection, role).await?;
+                connected.look(connection).await
+            })
+        })
+}
+
 fn bounded(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        // Done here instead, with bounds, and not between two statements of a busy service.
+        // Done in `is_usable` instead, with bounds, and not between two statements of a busy service.
         .test_before_acquire(false)
-        .before_acquire(|connection, at| {
-            let is_fresh = at.idle_for < FRESH;
-            Box::pin(async move { if is_fresh { Ok(true) } else { lives(connection, SIGN_OF_LIFE).await } })
-        })
         // It may be in the middle of a statement that was given up.
         .after_release(|connection, _| Box::pin(lives(connection, ABANDONED)))
+}
+
+async fn take_role(connection: &mut PgConnection, role: Role) -> sqlx::Result<()> {
+    match role.taken() {
+        Some(taken) => sqlx::query(TAKE_ROLE).bind(taken).execute(connection).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn is_usable(connection: &mut PgConnection, idle_for: Duration) -> sqlx::Result<bool> {
+    if idle_for < FRESH { Ok(true) } else { lives(connection, SIGN_OF_LIFE).await }
 }
 
 async fn lives(connection: &mut PgConnection, within: Duration) -> sqlx::Result<bool> {

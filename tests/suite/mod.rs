@@ -24,6 +24,7 @@ mod log_identity;
 mod operator;
 mod outages;
 mod poison;
+mod read_only;
 mod rebuild;
 mod redis_faults;
 mod supervision;
@@ -193,6 +194,8 @@ suite! {
         log_identity:
             a_log_made_anew_is_told_apart,
             a_new_log_that_is_longer_is_told_apart;
+        read_only:
+            writes_go_on_by_themselves_after_a_failover;
         outages:
             everything_goes_on_without_redis,
             nothing_hangs_whatever_happens_to_postgres,
