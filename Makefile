@@ -2,6 +2,8 @@
 
 CARGO ?= cargo
 # Tests can make the programs die at named points; what is released can't.
+# Always the whole workspace: cargo chooses the features of a dependency by the packages it is asked
+# for, and compiles it again for each choice.
 TEST_BUILD := --locked --workspace --features failpoints
 BINARIES := rollcall command-service query-service projector
 
@@ -37,7 +39,7 @@ lint: ## Clippy, where a warning is an error
 	@$(CARGO) clippy --locked --workspace -- -D warnings
 
 unit: ## Unit and property tests
-	@$(CARGO) test $(TEST_BUILD) --exclude tests
+	@$(CARGO) test $(TEST_BUILD)
 
 doc: ## Build the documentation, where a warning is an error
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
@@ -47,14 +49,14 @@ deny: ## Check the dependencies' licences, origins and known vulnerabilities
 
 # The long ones take down what they run on, and want the machine for themselves: alone, after the others.
 suite: ## Integration tests, on a stack of their own
-	@$(CARGO) build $(TEST_BUILD) --bins
-	@$(CARGO) test --locked -p tests
-	@$(CARGO) test --locked -p tests --test suite -- --ignored --test-threads 1
+	@$(CARGO) build $(TEST_BUILD) --bins --test suite
+	@$(CARGO) test $(TEST_BUILD) --test suite
+	@$(CARGO) test $(TEST_BUILD) --test suite -- --ignored --test-threads 1
 
 # SEED repeats a run; without one it is taken from the time.
 chaos: ## Kill, freeze and restart every part under load, then check: [SEED=n] [FAULTS=100]
-	@$(CARGO) build $(TEST_BUILD) --bins
-	@$(CARGO) run --quiet --locked --features failpoints --bin chaos -- $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
+	@$(CARGO) build $(TEST_BUILD) --bins --test suite
+	@target/debug/chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
 
 mutants: ## Show that each check of the chaos run and of erasure can fail, by small faults: [NAMES="stale lost"]
 	@scripts/mutants.sh $(NAMES)

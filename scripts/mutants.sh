@@ -40,7 +40,7 @@ copy_tree() {
 # Whether a test fails, and says why in these words.
 fails() {
     local test=${1%% with *} words=${1#* with } log=$2
-    (cd "$home/src" && cargo test --locked --quiet -p tests --test suite -- "$test") >"$log" 2>&1 || true
+    (cd "$home/src" && cargo test --locked --quiet --workspace --features failpoints --test suite -- "$test") >"$log" 2>&1 || true
     rm -rf "$CARGO_TARGET_DIR"/tmp/run-*
     if grep --quiet "FAILED" "$log" && grep --quiet --fixed-strings -- "$words" "$log"; then
         echo "PASS  $name: $test fails: $words"
@@ -71,7 +71,7 @@ try() {
         echo "FAIL  $name: the patch does not apply, see $log"
         return 1
     fi
-    if ! (cd "$home/src" && cargo build --locked --quiet --workspace --bins --features failpoints) >"$log" 2>&1; then
+    if ! (cd "$home/src" && cargo build --locked --quiet --workspace --bins --test suite --features failpoints) >"$log" 2>&1; then
         echo "FAIL  $name: the mutant does not build, see $log"
         return 1
     fi

@@ -15,7 +15,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
 fn build() {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--workspace", "--bins", "--features", "failpoints"])
+        // The suite is named so that dependencies have the features that they have in a build of the tests.
+        .args(["build", "--quiet", "--workspace", "--bins", "--test", "suite", "--features", "failpoints"])
         .current_dir(workspace());
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
