@@ -17,6 +17,10 @@ pub struct State {
 }
 
 impl State {
+    fn is_revoked(&self) -> bool {
+        self.status == Some(Status::Revoked)
+    }
+
     /// The item of the credentials list, with the present status; `None` while there is only a status.
     pub fn body(&self) -> Option<String> {
         let issued = self.issued.as_deref()?;
@@ -32,10 +36,12 @@ pub fn fold(state: Option<&State>, time: Timestamp, event: CredentialEvent) -> O
         CredentialEvent::Issued(_) if state.is_some_and(|state| state.issued.is_some()) => None,
         CredentialEvent::Issued(data) => Some(State {
             created_at: data.created_at.unwrap_or(time),
-            // What came before it in the log is later news than what it was issued with.
+            // A status that came first in the log is newer than the one it was issued with.
             status: state.and_then(|state| state.status).or(data.credential.status),
             issued: Some(Box::new(data.credential)),
         }),
+        // Revoked is final.
+        CredentialEvent::StatusChanged(_) if state.is_some_and(State::is_revoked) => None,
         CredentialEvent::StatusChanged(data) => Some(State {
             created_at: state.map_or(time, |state| state.created_at),
             status: Some(data.status),
@@ -79,6 +85,14 @@ mod tests {
         assert!(body.contains(r#""status":"revoked""#), "{body}");
     }
 
+    #[test]
+    fn revoked_is_final() {
+        let revoked = run(vec![issued("a"), changed(Status::Revoked)]);
+        let later = [changed(Status::Valid), changed(Status::Suspended), issued("b")];
+        let facts = [vec![issued("a"), changed(Status::Revoked)], later.to_vec()].concat();
+        assert_eq!(run(facts), revoked);
+    }
+
     proptest! {
         #[test]
         fn issued_once(statuses in prop::collection::vec(0u8..3, 0..6), before in 0usize..6) {
@@ -88,7 +102,10 @@ mod tests {
             events.push(issued("second"));
             let state = run(events).unwrap();
             prop_assert_eq!(state.issued.as_ref().unwrap().credential_type.as_str(), "first");
-            prop_assert_eq!(state.status, statuses.last().map(status).or(Some(Status::Valid)));
+            // The first revocation, or else the last status.
+            let all: Vec<_> = statuses.iter().map(status).collect();
+            let revoked = all.iter().find(|status| **status == Status::Revoked);
+            prop_assert_eq!(state.status, revoked.or(all.last()).copied().or(Some(Status::Valid)));
         }
     }
 }
