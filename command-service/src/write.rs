@@ -305,7 +305,7 @@ fn record(
         key_id,
         request_id: Some(call.context.request_id.clone()),
         client_id: call.context.client_id.clone(),
-        traceparent: call.traceparent.clone(),
+        traceparent: Some(call.context.traceparent.clone()),
     };
     Record { key: key.clone(), headers: envelope.headers(), value: event.data() }
 }

@@ -102,12 +102,15 @@ pub struct AnalyticEvent {
     /// What it was about; left out at level 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Map<String, Value>>,
+    /// The header `traceparent`; no member of the value.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
 }
 
 impl AnalyticEvent {
     /// The record's headers.
     pub fn headers(&self) -> Headers {
-        vec![
+        let mut headers = vec![
             ("ce_specversion", "1.0".to_owned()),
             ("ce_id", self.id.to_string()),
             ("ce_source", SOURCE.to_owned()),
@@ -117,7 +120,9 @@ impl AnalyticEvent {
             ("content-type", CONTENT_TYPE.to_owned()),
             ("ce_tenantid", self.tenant_id.to_string()),
             ("ce_requestid", self.request_id.clone()),
-        ]
+        ];
+        headers.extend(self.traceparent.iter().map(|value| ("traceparent", value.clone())));
+        headers
     }
 
     /// The record's value: JSON.

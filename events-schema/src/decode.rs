@@ -51,6 +51,8 @@ pub struct UserRecord {
     pub request_id: Option<String>,
     /// The client that asked for it.
     pub client_id: Option<String>,
+    /// The trace of that request.
+    pub traceparent: Option<String>,
     /// The fact.
     pub event: UserEvent,
 }
@@ -128,6 +130,8 @@ pub fn decode_user(
         key_id,
         request_id: attributes.optional("ce_requestid")?.map(str::to_owned),
         client_id: attributes.optional("ce_clientid")?.map(str::to_owned),
+        // No fact depends on it, so a bad one is left out and poisons nothing.
+        traceparent: attributes.optional("traceparent").ok().flatten().map(str::to_owned),
         event,
     }))
 }

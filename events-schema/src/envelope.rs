@@ -72,7 +72,7 @@ pub struct Envelope {
     pub request_id: Option<String>,
     /// `ce_clientid`: the OAuth client that asked for it.
     pub client_id: Option<String>,
-    /// `traceparent` of W3C Trace Context, passed on as it came.
+    /// `traceparent` of W3C Trace Context: of the request that asked for it; an import has none.
     pub traceparent: Option<String>,
 }
 

@@ -21,4 +21,5 @@ pub mod request_id;
 pub mod server;
 pub mod settings;
 pub mod telemetry;
+pub mod trace_context;
 pub mod vacuum;

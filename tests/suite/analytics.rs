@@ -84,6 +84,8 @@ async fn expect(stack: &Stack, api: &Api, cases: Vec<Case>) {
     for (what, request, types, data) in sent {
         let records = events(stack, &request).await;
         assert_eq!(kinds(&records), types, "{what}");
+        let traces: Vec<_> = records.iter().map(|record| record.header("traceparent")).collect();
+        assert_eq!(traces[0], traces[1], "{what}: the request has one trace");
         for (record, data) in records.iter().zip(&data) {
             check_envelope(&what, &api.tenant, &request, record);
             check_data(&what, &record.json(), data);

@@ -67,7 +67,10 @@ pub async fn a_life_in_the_log(stack: &'static Stack) {
     assert_eq!(column("ce_type"), ["user.created.v1", "user.updated.v1", "user.deleted.v1"]);
     assert_eq!(column("ce_sequence"), ["1", "2", "3"]);
     assert_eq!(column("ce_requestid"), ["log-1", "log-2", "log-3"]);
-    assert_eq!(records[0].header("traceparent"), traceparent);
+    let traces = column("traceparent");
+    assert_eq!(traces[0], traceparent);
+    assert!(traces[1..].iter().all(|trace| trace.len() == traceparent.len()), "made where none came");
+    assert_ne!(traces[1], traces[2]);
     assert!(records[0].json()["createdAt"].is_string());
     assert_eq!(written[0].json()["personal"], user);
     assert_eq!(

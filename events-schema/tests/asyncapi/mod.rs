@@ -32,7 +32,7 @@ fn headers() -> Map<String, Value> {
         "ce_dataschema": of("uri", "`urn:rollcall:schema:<type>`"),
         "ce_tenantid": text("The tenant, as in the key: 1 to 64 characters of `A-Z a-z 0-9 . _ -`."),
         "content-type": {"const": "application/json"},
-        "traceparent": text("W3C Trace Context."),
+        "traceparent": text("W3C Trace Context of the request; an import has none."),
     });
     let with = |more: Value| {
         let members = [&common, &more].into_iter().filter_map(Value::as_object).flatten();
@@ -51,10 +51,8 @@ fn headers() -> Map<String, Value> {
         json!({"ce_sequence": sequence, "ce_keyid": key_id, "ce_requestid": request, "ce_clientid": client}),
     );
     let mut analytic = with(json!({"ce_requestid": text("The request; the record's key.")}));
-    // A request is about no user before its path has been read, and is traced by its id.
-    for name in ["ce_subject", "traceparent"] {
-        analytic.as_object_mut().and_then(|members| members.remove(name));
-    }
+    // A request is about no user before its path has been read.
+    analytic.as_object_mut().and_then(|members| members.remove("ce_subject"));
     let always = ["ce_specversion", "ce_id", "ce_source", "ce_type"];
     let ours = |more: &[&'static str]| {
         [&always[..], &["ce_time", "ce_dataschema", "content-type", "ce_tenantid"], more].concat()

@@ -35,6 +35,7 @@ pub(super) fn success(record: UserRecord, level: Level, keys: &KeyRing) -> Optio
         client_id: record.client_id.clone(),
         timestamp: record.time,
         version: VERSION.to_owned(),
+        traceparent: record.traceparent.clone(),
         data: data(record, level, keys),
     })
 }
@@ -91,6 +92,7 @@ mod tests {
             time: "2026-01-02T03:04:05.678Z".parse().unwrap(),
             request_id: Some("r-1".to_owned()),
             client_id: Some("c-1".to_owned()),
+            traceparent: Some("t-1".to_owned()),
             event,
         }
     }

@@ -30,6 +30,7 @@ fn updated(key: &UserKey, data_key: &DataKey) -> UserRecord {
         key_id: Some(data_key.id()),
         request_id: None,
         client_id: None,
+        traceparent: None,
         event: UserEvent::Updated(UserUpdated { personal }),
     }
 }

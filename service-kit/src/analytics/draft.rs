@@ -49,6 +49,8 @@ pub struct Context {
     pub tenant: TenantId,
     /// `clientId`
     pub client_id: Option<String>,
+    /// The header `traceparent`
+    pub traceparent: String,
 }
 
 /// What the queue holds.
@@ -73,6 +75,7 @@ impl From<Draft> for AnalyticEvent {
             timestamp: millis(draft.at),
             version: VERSION.to_owned(),
             data: draft.data,
+            traceparent: Some(draft.context.traceparent),
         }
     }
 }

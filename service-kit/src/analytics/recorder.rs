@@ -111,6 +111,7 @@ mod tests {
             request_ip: None,
             tenant: "acme".parse().unwrap(),
             client_id: None,
+            traceparent: "t".to_owned(),
         }
     }
 

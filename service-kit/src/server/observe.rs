@@ -5,6 +5,7 @@ use crate::{
     metrics,
     problem::Problem,
     request_id::{HEADER, RequestId},
+    trace_context::TraceParent,
 };
 use actix_web::{
     Error, HttpMessage, HttpRequest,
@@ -37,6 +38,7 @@ pub fn log_tenant(request: &HttpRequest, tenant: &TenantId) {
 struct Seen {
     method: &'static str,
     id: String,
+    trace: TraceParent,
     began: Instant,
 }
 
@@ -45,8 +47,15 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let id = take_or_make(request.headers());
-    let seen = Seen { method: method(request.method()), id: id.as_str().to_owned(), began: Instant::now() };
+    let trace = TraceParent::take_or_make(request.headers());
+    let seen = Seen {
+        method: method(request.method()),
+        id: id.as_str().to_owned(),
+        trace: trace.clone(),
+        began: Instant::now(),
+    };
     request.extensions_mut().insert(id);
+    request.extensions_mut().insert(trace);
     match AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await {
         Ok(Ok(response)) => Ok(seen.answered(response)),
         Ok(Err(error)) => Err(seen.failed(error)),
@@ -92,7 +101,8 @@ impl Seen {
         metrics::http::observe(route, method, status, took);
         let duration_ms = millis(took);
         tracing::info!(
-            target: "http", method, route, status, duration_ms, bytes, tenant, request_id = self.id, "request"
+            target: "http", method, route, status, duration_ms, bytes, tenant, request_id = self.id,
+            traceparent = self.trace.as_str(), "request"
         );
     }
 }
