@@ -6,10 +6,10 @@ use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
-    message::{BorrowedMessage, Headers as _},
+    message::BorrowedMessage,
 };
 use service_kit::{
-    kafka::{Topics, client_config},
+    kafka::{self, Topics, client_config},
     settings::Settings,
 };
 use std::{
@@ -89,6 +89,5 @@ fn assign(consumer: &BaseConsumer, topic: &str, wanted: &[Uncertain]) -> anyhow:
 }
 
 fn event_id(message: &BorrowedMessage<'_>) -> Option<Uuid> {
-    let header = message.headers()?.iter().find(|header| header.key == "ce_id")?;
-    Uuid::try_parse_ascii(header.value?).ok()
+    Uuid::try_parse_ascii(kafka::header(message, "ce_id")?).ok()
 }

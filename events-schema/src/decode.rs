@@ -1,38 +1,16 @@
 //! From a record to a fact: every check that a consumer owes the log, in one place.
 
 use crate::{
-    EventType, Timestamp, UserKey,
-    credential::CredentialEvent,
+    EventType, Reason, ReasonCode, Timestamp, UserKey, WrongMember,
+    credential::{CredentialEvent, CredentialIssued},
+    member::{self, Member, first_wrong},
+    topics,
     upcast::{Upcast, known, upcast},
     user::UserEvent,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
-
-/// Why a record is no fact. The texts name places and never repeat what stood there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// No key, or one that is not `<tenantId>/<userId>`.
-    #[error("key: {0}")]
-    Key(&'static str),
-    /// The record lies in a partition that its key does not belong to.
-    #[error("the key does not belong to this partition")]
-    Partition,
-    /// A header that must be there is not, or is there twice, or can't be read.
-    #[error("header {0} is missing or unreadable")]
-    Header(&'static str),
-    /// A header says something else than the key.
-    #[error("header {0} is not that of the key")]
-    HeaderMismatch(&'static str),
-    /// The type is known, its version is not.
-    #[error("the type's version is not known to this build")]
-    UnknownVersion,
-    /// The value is not the JSON that the type asks for.
-    #[error("data: {0}")]
-    Data(String),
-}
 
 /// A user fact with what the fold needs of its envelope.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,32 +46,63 @@ pub struct CredentialRecord {
     pub event: CredentialEvent,
 }
 
-/// The headers of a record, looked up by name. A repeated header counts as unreadable.
+/// The headers of a record, looked up by name.
 struct Attributes<'a>(&'a [(&'a str, &'a [u8])]);
 
 impl<'a> Attributes<'a> {
-    fn optional(&self, name: &'static str) -> Result<Option<&'a str>, DecodeError> {
+    fn optional(&self, name: &'static str) -> Result<Option<&'a str>, Reason> {
         let mut found = self.0.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         match (found.next(), found.next()) {
             (None, _) => Ok(None),
-            (Some((_, value)), None) => {
-                std::str::from_utf8(value).map(Some).map_err(|_| DecodeError::Header(name))
-            }
-            (Some(_), Some(_)) => Err(DecodeError::Header(name)),
+            (Some((_, value)), None) => match std::str::from_utf8(value) {
+                Ok(value) => Ok(Some(value)),
+                Err(_) => Err(bad_header(name, "is not UTF-8")),
+            },
+            (Some(_), Some(_)) => Err(ReasonCode::DoubledHeader.with(name)),
         }
     }
 
-    fn required(&self, name: &'static str) -> Result<&'a str, DecodeError> {
-        self.optional(name)?.ok_or(DecodeError::Header(name))
+    fn required(&self, name: &'static str) -> Result<&'a str, Reason> {
+        self.optional(name)?.ok_or_else(|| ReasonCode::MissingHeader.with(name))
     }
+
+    /// `ce_type` of an event in binary mode.
+    fn ce_type(&self) -> Result<&'a str, Reason> {
+        const NAME: &str = "ce_type";
+        self.is_binary()?;
+        let ce_type = self.required(NAME)?;
+        if ce_type.trim().is_empty() { Err(ReasonCode::EmptyHeader.with(NAME)) } else { Ok(ce_type) }
+    }
+
+    /// The content type decides the mode: in the other modes the value holds the attributes, whatever the headers say.
+    fn is_binary(&self) -> Result<(), Reason> {
+        const MODES: [(&[u8], ReasonCode); 2] = [
+            (b"application/cloudevents-batch", ReasonCode::BatchMode),
+            (b"application/cloudevents", ReasonCode::StructuredMode),
+        ];
+        let types = self.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        for (_, value) in types {
+            let value = value.trim_ascii_start();
+            let is_of = |mode: &[u8]| value.get(..mode.len()).is_some_and(|start| start.eq_ignore_ascii_case(mode));
+            if let Some((_, reason)) = MODES.into_iter().find(|(mode, _)| is_of(mode)) {
+                return Err(reason.alone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A header that can't be read, with what is wrong in fixed words.
+fn bad_header(name: &str, wrong: &str) -> Reason {
+    ReasonCode::BadHeader.with(format!("{name} {wrong}"))
 }
 
 /// The type that a record's headers name. `Ok(None)`: one that this build does not know, to be skipped and counted whatever its value is.
 ///
 /// # Errors
-/// A [`DecodeError`] where the record is poison: it names none, or a version that this build can't read.
-pub fn event_type(headers: &[(&str, &[u8])]) -> Result<Option<EventType>, DecodeError> {
-    known(Attributes(headers).required("ce_type")?)
+/// The reason why the record is poison: it names none, or a version that this build can't read, or it is not in binary mode.
+pub fn event_type(headers: &[(&str, &[u8])]) -> Result<Option<EventType>, Reason> {
+    known(Attributes(headers).ce_type()?)
 }
 
 /// Reads a record of `users.events`. `Ok(None)`: a type that this build does not know, to be skipped and counted.
@@ -101,32 +110,32 @@ pub fn event_type(headers: &[(&str, &[u8])]) -> Result<Option<EventType>, Decode
 /// `value` is the record's value as parsed JSON; `key` the record's key; `headers` its headers as they stand.
 ///
 /// # Errors
-/// A [`DecodeError`] where the record is poison.
+/// The reason why the record is poison.
 pub fn decode_user(
     key: &UserKey,
     headers: &[(&str, &[u8])],
     value: Value,
-) -> Result<Option<UserRecord>, DecodeError> {
+) -> Result<Option<UserRecord>, Reason> {
     let attributes = Attributes(headers);
-    let ce_type = attributes.required("ce_type")?;
+    let ce_type = attributes.ce_type()?;
     let Upcast::Known(event_type, value) = upcast(ce_type, value)? else { return Ok(None) };
     check_owner(key, &attributes)?;
     let event = match event_type {
-        EventType::UserCreated => UserEvent::Created(read(value)?),
-        EventType::UserUpdated => UserEvent::Updated(read(value)?),
-        EventType::UserDeleted => UserEvent::Deleted(read(value)?),
+        EventType::UserCreated => UserEvent::Created(read(value, member::CREATED)?),
+        EventType::UserUpdated => UserEvent::Updated(read(value, member::UPDATED)?),
+        EventType::UserDeleted => UserEvent::Deleted(read(value, member::DELETED)?),
         EventType::CredentialIssued | EventType::CredentialStatusChanged => {
-            return Err(DecodeError::Data("a credential fact does not belong here".to_owned()));
+            return Err(ReasonCode::WrongTopic.with(topics::CREDENTIALS));
         }
     };
     let key_id = key_id(&attributes, &event)?;
     let sequence = attributes.required("ce_sequence")?;
     let sequence = sequence.parse().ok().filter(|n| (1..=i64::MAX as u64).contains(n));
     Ok(Some(UserRecord {
-        id: attributes.required("ce_id")?.parse().map_err(|_| DecodeError::Header("ce_id"))?,
+        id: attributes.required("ce_id")?.parse().map_err(|_| bad_header("ce_id", "is not a uuid"))?,
         key: key.clone(),
-        sequence: sequence.ok_or(DecodeError::Header("ce_sequence"))?,
-        time: attributes.required("ce_time")?.parse().map_err(|_| DecodeError::Header("ce_time"))?,
+        sequence: sequence.ok_or_else(|| bad_header("ce_sequence", "is not a whole number from 1"))?,
+        time: time(attributes.required("ce_time")?)?,
         key_id,
         request_id: attributes.optional("ce_requestid")?.map(str::to_owned),
         client_id: attributes.optional("ce_clientid")?.map(str::to_owned),
@@ -141,86 +150,81 @@ pub fn decode_user(
 /// where `ce_time` is not, the record's own time is taken.
 ///
 /// # Errors
-/// A [`DecodeError`] where the record is poison.
+/// The reason why the record is poison.
 pub fn decode_credential(
     key: &UserKey,
     headers: &[(&str, &[u8])],
     value: Value,
-    record_time: Timestamp,
-) -> Result<Option<CredentialRecord>, DecodeError> {
+    record_time: Option<Timestamp>,
+) -> Result<Option<CredentialRecord>, Reason> {
     let attributes = Attributes(headers);
-    let ce_type = attributes.required("ce_type")?;
+    let ce_type = attributes.ce_type()?;
     let Upcast::Known(event_type, value) = upcast(ce_type, value)? else { return Ok(None) };
     check_owner(key, &attributes)?;
     let event = match event_type {
-        EventType::CredentialIssued => CredentialEvent::Issued(Box::new(issued(value)?)),
-        EventType::CredentialStatusChanged => CredentialEvent::StatusChanged(read(value)?),
+        EventType::CredentialIssued => CredentialEvent::Issued(Box::new(CredentialIssued::from_json(value).map_err(bad_data)?)),
+        EventType::CredentialStatusChanged => CredentialEvent::StatusChanged(read(value, member::STATUS_CHANGED)?),
         EventType::UserCreated | EventType::UserUpdated | EventType::UserDeleted => {
-            return Err(DecodeError::Data("a user fact does not belong here".to_owned()));
+            return Err(ReasonCode::WrongTopic.with(topics::USERS));
         }
     };
     let time = match attributes.optional("ce_time")? {
-        Some(time) => time.parse().map_err(|_| DecodeError::Header("ce_time"))?,
-        None => record_time,
+        Some(text) => time(text)?,
+        None => record_time.ok_or(ReasonCode::NoTime)?,
     };
     Ok(Some(CredentialRecord { key: key.clone(), time, event }))
 }
 
-/// A sealed part without the name of its key is nothing that anybody could ever read.
-fn key_id(attributes: &Attributes<'_>, event: &UserEvent) -> Result<Option<Uuid>, DecodeError> {
-    const NAME: &str = "ce_keyid";
-    let key_id =
-        attributes.optional(NAME)?.map(str::parse).transpose().map_err(|_| DecodeError::Header(NAME))?;
-    if key_id.is_none() && event.is_sealed() { Err(DecodeError::Header(NAME)) } else { Ok(key_id) }
+fn time(text: &str) -> Result<Timestamp, Reason> {
+    text.parse().map_err(|_| bad_header("ce_time", "is not an RFC 3339 time"))
 }
 
-fn check_owner(key: &UserKey, attributes: &Attributes<'_>) -> Result<(), DecodeError> {
+/// A sealed part without the name of its key is nothing that anybody could ever read.
+fn key_id(attributes: &Attributes<'_>, event: &UserEvent) -> Result<Option<Uuid>, Reason> {
+    const NAME: &str = "ce_keyid";
+    let key_id = attributes.optional(NAME)?.map(str::parse).transpose();
+    let key_id = key_id.map_err(|_| bad_header(NAME, "is not a uuid"))?;
+    if key_id.is_none() && event.is_sealed() { Err(ReasonCode::MissingHeader.with(NAME)) } else { Ok(key_id) }
+}
+
+fn check_owner(key: &UserKey, attributes: &Attributes<'_>) -> Result<(), Reason> {
     let tenant = attributes.optional("ce_tenantid")?;
     if tenant.is_some_and(|tenant| tenant != key.tenant.as_str()) {
-        return Err(DecodeError::HeaderMismatch("ce_tenantid"));
+        return Err(ReasonCode::HeaderMismatch.with("ce_tenantid"));
     }
     let subject = attributes.optional("ce_subject")?;
     if subject.is_some_and(|subject| subject.parse() != Ok(key.user)) {
-        return Err(DecodeError::HeaderMismatch("ce_subject"));
+        return Err(ReasonCode::HeaderMismatch.with("ce_subject"));
     }
     Ok(())
 }
 
-/// Reads a credential's data and holds it to the shapes that the contract names.
-pub(crate) fn issued(value: Value) -> Result<crate::credential::CredentialIssued, DecodeError> {
-    let data: crate::credential::CredentialIssued = read(value)?;
-    let credential = &data.credential;
-    let times = [
-        ("issuedDate", &credential.issued_date),
-        ("validFrom", &credential.valid_from),
-        ("validUntil", &credential.valid_until),
-    ];
-    for (name, time) in times {
-        if time.as_deref().is_some_and(|time| OffsetDateTime::parse(time, &Rfc3339).is_err()) {
-            return Err(DecodeError::Data(format!("{name} is not an RFC 3339 time")));
-        }
-    }
-    if !matches!(credential.device_public_key, None | Some(Value::Object(_) | Value::String(_))) {
-        return Err(DecodeError::Data("devicePublicKey is neither a JWK object nor a string".to_owned()));
-    }
-    if !matches!(credential.namespaces, None | Some(Value::Object(_) | Value::Array(_))) {
-        return Err(DecodeError::Data("namespaces is neither an object nor an array".to_owned()));
-    }
-    Ok(data)
-}
-
 /// Data of a type; serde's own message is not passed on, since it may repeat what stood there.
-fn read<T: DeserializeOwned>(value: Value) -> Result<T, DecodeError> {
-    serde_json::from_value(value)
-        .map_err(|_| DecodeError::Data("not the shape that the type asks for".to_owned()))
+fn read<T: DeserializeOwned>(value: Value, members: &[Member]) -> Result<T, Reason> {
+    T::deserialize(&value).map_err(|_| bad_data(wrong_in(&value, members)))
 }
 
-impl crate::credential::CredentialIssued {
+fn bad_data(wrong: WrongMember) -> Reason {
+    ReasonCode::BadData.with(wrong.in_words())
+}
+
+/// What is wrong in data that serde has refused.
+fn wrong_in(value: &Value, members: &[Member]) -> WrongMember {
+    first_wrong(value, members)
+        .unwrap_or(WrongMember { path: String::new(), msg: "Not the shape that the type asks for" })
+}
+
+impl CredentialIssued {
     /// Reads the data of `credential.issued.v1` from JSON, with every check that the log's readers make.
     ///
     /// # Errors
-    /// [`DecodeError::Data`] names the field.
-    pub fn from_json(value: Value) -> Result<Self, DecodeError> {
-        issued(value)
+    /// The member that is missing or wrong.
+    pub fn from_json(value: Value) -> Result<Self, WrongMember> {
+        // serde takes any text for a time that is kept as given, and anything for a key or namespaces: the members are asked first.
+        match first_wrong(&value, member::ISSUED) {
+            Some(wrong) => Err(wrong),
+            None => serde_json::from_value(value)
+                .map_err(|_| WrongMember { path: String::new(), msg: "Not the shape that the type asks for" }),
+        }
     }
 }

@@ -69,6 +69,20 @@ impl UserKey {
     pub fn partition(&self, partitions: u32) -> u32 {
         (murmur2(self.to_string().as_bytes()) & 0x7fff_ffff) % partitions
     }
+
+    /// The user that a text names, however the id is spelled: whose a record is does not hang on letter case. Only the spelling that
+    /// [`FromStr`] takes is the key of a fact.
+    #[must_use]
+    pub fn named_by(text: &str) -> Option<Self> {
+        let (tenant, user) = text.split_once('/')?;
+        Self::of_parts(tenant, user)
+    }
+
+    /// The same of a tenant and a user that stand apart, as in headers.
+    #[must_use]
+    pub fn of_parts(tenant: &str, user: &str) -> Option<Self> {
+        Some(Self { tenant: tenant.parse().ok()?, user: user.parse().ok()? })
+    }
 }
 
 impl fmt::Display for UserKey {
@@ -146,6 +160,8 @@ mod tests {
         ] {
             assert!(bad.parse::<UserKey>().is_err(), "{bad}");
         }
+        let named = UserKey::named_by("acme/0C3FAD74-A8DF-4a2d-8e75-f2d356b413ba").map(|key| key.to_string());
+        assert_eq!(named.as_deref(), Some(key), "it names the user all the same");
     }
 
     #[test]

@@ -8,16 +8,20 @@ mod decode;
 mod digest;
 mod envelope;
 mod key;
+mod member;
 pub mod personal;
+mod reason;
 pub mod schema;
 mod timestamp;
 mod upcast;
 pub mod user;
 
-pub use decode::{CredentialRecord, DecodeError, UserRecord, decode_credential, decode_user, event_type};
+pub use decode::{CredentialRecord, UserRecord, decode_credential, decode_user, event_type};
 pub use digest::{canonical_text, plain_digest};
 pub use envelope::{CONTENT_TYPE, Envelope, EventType, Headers, SOURCE};
 pub use key::{InvalidTenant, TenantId, UserKey};
+pub use member::{WrongMember, known_member};
+pub use reason::{Reason, ReasonCode};
 pub use timestamp::{InvalidTimestamp, Timestamp, millis};
 
 /// Base names of the topics; a deployment may put a prefix before them.

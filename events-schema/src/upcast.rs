@@ -1,6 +1,6 @@
 //! From any version of a type to the present one: pure steps on the data, oldest first.
 
-use crate::{DecodeError, EventType};
+use crate::{EventType, Reason, ReasonCode};
 use serde_json::Value;
 
 /// What a `ce_type` names, with the data brought to the present version.
@@ -14,16 +14,16 @@ pub(crate) enum Upcast {
 
 /// Reads the type's name and version. A known name in a version that this build can't read is an error: skipping it
 /// would lose a fact about a user. `None`: a name that this build does not know.
-pub(crate) fn known(ce_type: &str) -> Result<Option<EventType>, DecodeError> {
+pub(crate) fn known(ce_type: &str) -> Result<Option<EventType>, Reason> {
     if let Some(known) = EventType::ALL.into_iter().find(|known| known.as_str() == ce_type) {
         return Ok(Some(known));
     }
     let name = |t: &str| t.rsplit_once('.').map(|(name, _version)| name.to_owned());
     let known_name = EventType::ALL.iter().any(|known| name(known.as_str()) == name(ce_type));
-    if known_name { Err(DecodeError::UnknownVersion) } else { Ok(None) }
+    if known_name { Err(ReasonCode::UnknownVersion.alone()) } else { Ok(None) }
 }
 
 /// The type with the data brought to its present version.
-pub(crate) fn upcast(ce_type: &str, data: Value) -> Result<Upcast, DecodeError> {
+pub(crate) fn upcast(ce_type: &str, data: Value) -> Result<Upcast, Reason> {
     Ok(known(ce_type)?.map_or(Upcast::UnknownType, |known| Upcast::Known(known, data)))
 }

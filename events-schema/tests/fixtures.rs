@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use events_schema::{
-    CredentialRecord, DecodeError, EventType, Timestamp, UserKey, UserRecord, decode_credential, decode_user,
+    CredentialRecord, EventType, Reason, ReasonCode, Timestamp, UserKey, UserRecord, decode_credential, decode_user,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -35,7 +35,7 @@ fn text(header: &Value) -> &[u8] {
 fn read(fixture: &Fixture, is_user: bool) -> Value {
     let key = match fixture.key.parse::<UserKey>() {
         Ok(key) => key,
-        Err(error) => return failed(&DecodeError::Key(error)),
+        Err(error) => return failed(&ReasonCode::BadRecordKey.with(error)),
     };
     let headers = headers(fixture);
     let value = fixture.value.clone();
@@ -43,11 +43,11 @@ fn read(fixture: &Fixture, is_user: bool) -> Value {
         shown(decode_user(&key, &headers, value), user)
     } else {
         let time = RECORD_TIME.parse::<Timestamp>().expect("a time");
-        shown(decode_credential(&key, &headers, value, time), credential)
+        shown(decode_credential(&key, &headers, value, Some(time)), credential)
     }
 }
 
-fn shown<T>(record: Result<Option<T>, DecodeError>, show: fn(T) -> Value) -> Value {
+fn shown<T>(record: Result<Option<T>, Reason>, show: fn(T) -> Value) -> Value {
     match record {
         Ok(Some(record)) => show(record),
         Ok(None) => json!("skipped"),
@@ -55,8 +55,9 @@ fn shown<T>(record: Result<Option<T>, DecodeError>, show: fn(T) -> Value) -> Val
     }
 }
 
-fn failed(error: &DecodeError) -> Value {
-    json!({ "error": error.to_string() })
+/// The code alone: words may change.
+fn failed(reason: &Reason) -> Value {
+    json!({ "error": reason.code.as_str() })
 }
 
 fn data(bytes: &[u8]) -> Value {

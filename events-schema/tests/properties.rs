@@ -206,7 +206,7 @@ proptest! {
         };
         let value = serde_json::from_slice(&event.data()).unwrap();
         let other_time = Timestamp::from_unix_millis(0).unwrap();
-        let read = decode_credential(&key, &bytes(&envelope.headers()), value, other_time);
+        let read = decode_credential(&key, &bytes(&envelope.headers()), value, Some(other_time));
         prop_assert_eq!(read, Ok(Some(CredentialRecord { key, time, event })));
     }
 
@@ -214,7 +214,7 @@ proptest! {
     fn garbage_is_an_answer(key in key(), headers in any_headers(), value in any_data(), time in time()) {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let _ = decode_user(&key, &headers, value.clone());
-        let _ = decode_credential(&key, &headers, value, time);
+        let _ = decode_credential(&key, &headers, value, Some(time));
     }
 
     #[test]

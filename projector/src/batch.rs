@@ -6,11 +6,11 @@ use crate::{
         credential,
         user::{Change, Rejection, State, User},
     },
-    opening::{NO_KEY, open, owner},
+    opening::{open, owner},
     queue::Queue,
     record::{Fact, Partition, Poison, Record, Topic},
 };
-use events_schema::{EventType, UserKey, UserRecord, credential::CredentialEvent};
+use events_schema::{EventType, Reason, ReasonCode, UserKey, UserRecord, credential::CredentialEvent};
 use service_kit::keys::{KeyRing, Owner};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
@@ -55,7 +55,7 @@ impl Batch {
     }
 
     /// Its only record as one that can't be folded; `None` where it has none, or several, or that was tried.
-    pub fn poisoned(mut self, reason: &str) -> Option<Self> {
+    pub fn poisoned(mut self, reason: ReasonCode) -> Option<Self> {
         let record =
             self.records.pop().filter(|record| self.records.is_empty() && !record.is_poisoned(reason))?;
         self.records.push(record.poisoned(reason));
@@ -128,11 +128,6 @@ impl Batch {
     }
 }
 
-/// The reason of what is sound in itself.
-pub const QUEUED: &str = "queued behind an earlier one";
-const LATE: &str =
-    "later facts about this credential are folded: `rollcall projection rebuild` folds it in its order";
-
 /// Keeps the newest dead letters of each partition of `users.credentials`; says how many went.
 fn keep_newest(rows: &mut Vec<DeadLetterRow>) -> usize {
     let before = rows.len();
@@ -175,8 +170,8 @@ impl Fold {
 
     fn take(&mut self, record: Record) {
         let Record { partition, offset, time, fact, raw } = record;
-        let dead =
-            DeadLetterRow { partition, offset, time, sequence: None, key: None, raw, reason: String::new() };
+        let reason = ReasonCode::Unknown.alone();
+        let dead = DeadLetterRow { partition, offset, time, sequence: None, key: None, raw, reason };
         match fact {
             Fact::User(fact) => self.user(*fact, dead),
             Fact::Credential(fact) => self.credential(*fact, dead),
@@ -189,7 +184,7 @@ impl Fold {
     fn user(&mut self, fact: UserRecord, dead: DeadLetterRow) {
         let dead = DeadLetterRow { sequence: Some(fact.sequence), ..dead };
         if self.waits(&fact) {
-            return self.park(Some(fact.key), QUEUED.to_owned(), dead);
+            return self.park(Some(fact.key), ReasonCode::Queued.alone(), dead);
         }
         let (key, sequence, time) = (fact.key.clone(), fact.sequence, fact.time);
         let (user, last) = self.users.entry(key.clone()).or_default();
@@ -201,7 +196,7 @@ impl Fold {
             Ok(()) => *last = (dead.partition.1, dead.offset),
             Err(Rejection::Superseded) => self.reject(&dead, "superseded"),
             Err(Rejection::Deleted) => self.late(key, &dead),
-            Err(Rejection::Poison(reason)) => self.park(Some(key), reason.to_owned(), dead),
+            Err(Rejection::Poison(reason)) => self.park(Some(key), reason.alone(), dead),
         }
     }
 
@@ -239,7 +234,7 @@ impl Fold {
                 && (state.issued.is_some() || matches!(fact.event, CredentialEvent::StatusChanged(_)))
         });
         if is_late {
-            return self.park(Some(key.0), LATE.to_owned(), dead);
+            return self.park(Some(key.0), ReasonCode::LateCredential.alone(), dead);
         }
         let last = known.map_or(dead.offset, |(_, last, _)| dead.offset.max(*last));
         if let Some(state) = credential::fold(known.map(|(state, ..)| state), fact.time, fact.event) {
@@ -248,16 +243,16 @@ impl Fold {
     }
 
     /// Sets a record aside. Anyone may write credential facts, so one of those never parks its user.
-    fn park(&mut self, key: Option<UserKey>, reason: String, dead: DeadLetterRow) {
+    fn park(&mut self, key: Option<UserKey>, reason: Reason, dead: DeadLetterRow) {
         if key.as_ref().is_some_and(|key| self.is_gone(key)) {
             // Of a user that is gone nothing is kept, poison included.
             return self.reject(&dead, "deleted");
         }
         self.reject(&dead, "parked");
         if dead.partition.0 == Topic::Users {
-            let is_new = key.as_ref().is_none_or(|key| self.queue(key, &reason, &dead));
+            let is_new = key.as_ref().is_none_or(|key| self.queue(key, reason.code, &dead));
             match &key {
-                Some(key) if is_new && reason == NO_KEY => {
+                Some(key) if is_new && reason.code == ReasonCode::KeyMissing => {
                     self.effects.keyless.insert(key.clone(), dead.time);
                 }
                 _ => self.effects.newly_parked += usize::from(is_new),
@@ -267,11 +262,12 @@ impl Fold {
     }
 
     /// Puts a record into its user's queue; whether it is the first there.
-    fn queue(&mut self, key: &UserKey, reason: &str, dead: &DeadLetterRow) -> bool {
+    fn queue(&mut self, key: &UserKey, reason: ReasonCode, dead: &DeadLetterRow) -> bool {
         let version = self.users.get(key).map_or(0, |(user, _)| user.state.version());
         let at = (dead.partition.1, dead.offset);
         let is_new = !self.parked.contains_key(key);
-        let queue = self.parked.entry(key.clone()).or_insert_with(|| Queue::new(version, reason == NO_KEY));
+        let is_for_key = reason == ReasonCode::KeyMissing;
+        let queue = self.parked.entry(key.clone()).or_insert_with(|| Queue::new(version, is_for_key));
         queue.push(at, dead.sequence);
         is_new
     }

@@ -4,7 +4,7 @@ use crate::{
     fold::{credential, user::Creation},
     record::{Partition, Raw},
 };
-use events_schema::{Timestamp, UserKey};
+use events_schema::{Reason, Timestamp, UserKey};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -94,7 +94,7 @@ pub struct DeadLetterRow {
     /// The record.
     pub raw: Raw,
     /// Why.
-    pub reason: String,
+    pub reason: Reason,
 }
 
 /// Everything that a batch changes.

@@ -143,8 +143,10 @@ pub struct CredentialFact {
 pub struct Letter {
     /// `<topic>:<partition>:<offset>`
     pub id: String,
-    /// Why it is one.
+    /// Why it is one: the code.
     pub reason: String,
+    /// The same in words.
+    pub detail: String,
     /// Since when.
     pub parked_at: Timestamp,
     /// What the record says, as it came.

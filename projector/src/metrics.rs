@@ -1,6 +1,7 @@
 //! What the projector counts, in the process' registry.
 
-use crate::{effects::Effects, opening::NO_KEY, record::Partition};
+use crate::{effects::Effects, record::Partition};
+use events_schema::ReasonCode;
 use prometheus::{
     GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge_vec, register_histogram,
     register_int_counter, register_int_gauge, register_int_gauge_vec,
@@ -65,7 +66,8 @@ pub(crate) fn count(effects: &Effects, records: usize) {
     UNKNOWN_TYPES.inc_by(amount(effects.unknown));
     PARKED.inc_by(amount(effects.dead_letters.len() + effects.displaced));
     DISPLACED.inc_by(amount(effects.displaced));
-    KEYLESS.inc_by(amount(effects.dead_letters.iter().filter(|row| row.reason == NO_KEY).count()));
+    let keyless = effects.dead_letters.iter().filter(|row| row.reason.code == ReasonCode::KeyMissing);
+    KEYLESS.inc_by(amount(keyless.count()));
     SUPERSEDED.inc_by(amount(effects.rejections.iter().filter(|row| row.reason == "superseded").count()));
 }
 

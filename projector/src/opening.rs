@@ -2,18 +2,12 @@
 
 use crate::fold::user::{Creation, Fact, Written};
 use events_schema::{
-    UserKey, UserRecord, canonical_text,
+    ReasonCode, UserKey, UserRecord, canonical_text,
     personal::{Binding, EncodedPersonal, Personal, Sealed},
     plain_digest,
     user::UserEvent,
 };
 use service_kit::keys::{DataKey, KeyRing, Owner};
-
-/// The reason of a fact whose key is not there though nothing says that its user was deleted.
-pub const NO_KEY: &str =
-    "its key is missing: restore the key store, then retry; if the user was to be erased, discard";
-/// The reason of a fact that was not sealed under the key that it names.
-const NOT_OPENED: &str = "it can't be opened with its key";
 
 /// Whose key it is.
 pub fn owner(key: &UserKey) -> Owner {
@@ -24,15 +18,15 @@ pub fn owner(key: &UserKey) -> Owner {
 ///
 /// # Errors
 /// The reason why it can't be opened.
-pub(crate) fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, &'static str> {
+pub(crate) fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCode> {
     let event_type = record.event.event_type();
     let binding = Binding { key: &record.key, event_type, sequence: record.sequence };
     let data_key = keys.get(&owner(&record.key)).filter(|key| Some(key.id()) == record.key_id);
     let opened = |personal| match personal {
-        EncodedPersonal::Plain(personal) => Ok::<_, &'static str>((personal, None)),
+        EncodedPersonal::Plain(personal) => Ok::<_, ReasonCode>((personal, None)),
         EncodedPersonal::Sealed(sealed) => {
-            let key = data_key.ok_or(NO_KEY)?;
-            Ok((unseal(&sealed, &binding, key).ok_or(NOT_OPENED)?, Some(key)))
+            let key = data_key.ok_or(ReasonCode::KeyMissing)?;
+            Ok((unseal(&sealed, &binding, key).ok_or(ReasonCode::NotOpened)?, Some(key)))
         }
     };
     match record.event {

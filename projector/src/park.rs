@@ -1,6 +1,7 @@
 //! The limit on parking: a bad deploy, or a key store that is not the right one, must not empty the log into dead letters.
 
-use crate::{effects::Effects, opening::NO_KEY};
+use crate::effects::Effects;
+use events_schema::ReasonCode;
 use sqlx::PgPool;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -33,6 +34,6 @@ pub(crate) async fn may_be_parked(pool: &PgPool, effects: &Effects) -> sqlx::Res
     if more == 0 {
         return Ok(true);
     }
-    let lately: i64 = sqlx::query_scalar(LATELY).bind(NO_KEY).fetch_one(pool).await?;
+    let lately: i64 = sqlx::query_scalar(LATELY).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await?;
     Ok(i64::try_from(more).is_ok_and(|more| lately + more <= LIMIT))
 }

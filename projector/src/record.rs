@@ -2,17 +2,15 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::{
-    CredentialRecord, DecodeError, Timestamp, UserKey, UserRecord, decode_credential, decode_user, event_type,
+    CredentialRecord, Reason, ReasonCode, Timestamp, UserKey, UserRecord, decode_credential, decode_user, event_type,
+    known_member,
 };
-use rdkafka::{
-    Message as _,
-    message::{BorrowedHeaders, BorrowedMessage, Headers as _},
+use rdkafka::{Message as _, message::BorrowedMessage};
+use service_kit::{
+    fault, json,
+    kafka::{self, RawHeader},
 };
-use service_kit::{fault, json};
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::fmt;
 
 /// Levels of JSON in a record's value: those of claims, and what an event puts around them.
 const MAX_DEPTH: usize = 40;
@@ -22,6 +20,10 @@ const MAX_USER: usize = 448 * 1024;
 const MAX_CREDENTIAL: usize = 256 * 1024;
 /// Bytes of a record's headers.
 const MAX_HEADERS: usize = 64 * 1024;
+/// Headers of a record. Each takes two bytes in the log and much more in memory, so not all of more than that are kept.
+const MAX_HEADER_COUNT: usize = 1_000;
+/// Bytes that a header takes in memory beside its name and value.
+const HEADER_SIZE: usize = size_of::<(String, Vec<u8>)>();
 
 /// The two topics that are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,8 +96,8 @@ pub enum Fact {
 pub struct Poison {
     /// The owner, where the key is sound and lies where it belongs.
     pub key: Option<UserKey>,
-    /// The reason; it repeats nothing of what stood there.
-    pub reason: String,
+    /// The reason.
+    pub reason: Reason,
 }
 
 /// The bytes of a record, for the dead letters.
@@ -119,7 +121,7 @@ impl Raw {
     /// About how much memory it takes.
     pub fn size(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let headers: usize = self.headers.iter().map(|(name, value)| HEADER_SIZE + name.len() + value.len()).sum();
         length(&self.key) + length(&self.value) + headers
     }
 
@@ -156,31 +158,34 @@ impl Raw {
 impl Record {
     /// Reads a message; `partitions` is the number of partitions of its topic.
     pub fn read(topic: Topic, message: &BorrowedMessage<'_>, partitions: u32) -> Self {
+        // Anyone may give a record any time; PostgreSQL does not go back as far as the calendar does.
         let time = message.timestamp().to_millis().and_then(Timestamp::from_unix_millis);
+        let time = time.filter(|time| time.get().year() >= 0);
         Self::of((topic, message.partition()), message.offset(), time, raw(message), partitions)
     }
 
     /// Reads a record that was kept.
     pub fn of(partition: Partition, offset: i64, time: Option<Timestamp>, raw: Raw, partitions: u32) -> Self {
-        let poison = |key, error: DecodeError| Poison { key, reason: error.to_string() };
         let fact = owner(&raw, partition.1, partitions)
-            .map_err(|error| poison(None, error))
-            .and_then(|key| fact(partition.0, &key, &raw, time).map_err(|error| poison(Some(key), error)));
+            .map_err(|reason| Poison { key: None, reason })
+            .and_then(|key| {
+                fact(partition.0, &key, &raw, time).map_err(|reason| Poison { key: Some(key), reason })
+            });
         Self { partition, offset, time, fact: fact.unwrap_or_else(Fact::Poison), raw }
     }
 
     /// The same record as one that can't be folded.
-    pub fn poisoned(mut self, reason: &str) -> Self {
+    pub fn poisoned(mut self, reason: ReasonCode) -> Self {
         let key = self.fact.owner().cloned();
-        self.fact = Fact::Poison(Poison { key, reason: reason.to_owned() });
+        self.fact = Fact::Poison(Poison { key, reason: reason.alone() });
         self
     }
 }
 
 impl Record {
     /// Whether it is set aside for that reason.
-    pub fn is_poisoned(&self, reason: &str) -> bool {
-        matches!(&self.fact, Fact::Poison(poison) if poison.reason == reason)
+    pub fn is_poisoned(&self, reason: ReasonCode) -> bool {
+        matches!(&self.fact, Fact::Poison(poison) if poison.reason.code == reason)
     }
 }
 
@@ -197,70 +202,82 @@ impl Fact {
 }
 
 fn raw(message: &BorrowedMessage<'_>) -> Raw {
+    let text = |name: &[u8]| std::str::from_utf8(name).unwrap_or(UNREADABLE).to_owned();
+    let header = |RawHeader { name, value }| (text(name), value.unwrap_or_default().to_vec());
     Raw {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
-        headers: message.headers().map(headers).unwrap_or_default(),
+        // One more than may be tells that there were too many.
+        headers: kafka::headers(message).take(MAX_HEADER_COUNT + 1).map(header).collect(),
     }
 }
 
-fn headers(headers: &BorrowedHeaders) -> Headers {
-    let read = |n| {
-        // The client panics at a name that is not UTF-8, and anyone may write one.
-        let header = catch_unwind(AssertUnwindSafe(|| headers.get(n)));
-        header.map_or_else(
-            |_| (UNREADABLE.to_owned(), Vec::new()),
-            |header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()),
-        )
-    };
-    (0..headers.count()).map(read).collect()
+fn owner(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, Reason> {
+    let bad = |wrong| ReasonCode::BadRecordKey.with(wrong);
+    let text = raw.key.as_deref().ok_or(ReasonCode::NoRecordKey)?;
+    let text = std::str::from_utf8(text).map_err(|_| bad("it is not UTF-8"))?;
+    let key: UserKey = text.parse().map_err(|wrong| match UserKey::named_by(text) {
+        Some(_) => ReasonCode::RecordKeySpelling.alone(),
+        None => bad(wrong),
+    })?;
+    let home = key.partition(partitions);
+    let is_at_home = i64::from(home) == i64::from(partition);
+    if is_at_home { Ok(key) } else { Err(ReasonCode::WrongPartition.with(home.to_string())) }
 }
 
-fn owner(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, DecodeError> {
-    let key = raw.key.as_deref().ok_or(DecodeError::Key("there is none"))?;
-    let key = std::str::from_utf8(key).map_err(|_| DecodeError::Key("it is not UTF-8"))?;
-    let key: UserKey = key.parse().map_err(DecodeError::Key)?;
-    let at_home = i64::from(key.partition(partitions)) == i64::from(partition);
-    if at_home { Ok(key) } else { Err(DecodeError::Partition) }
-}
-
-fn fact(topic: Topic, key: &UserKey, raw: &Raw, time: Option<Timestamp>) -> Result<Fact, DecodeError> {
+fn fact(topic: Topic, key: &UserKey, raw: &Raw, time: Option<Timestamp>) -> Result<Fact, Reason> {
     let headers: Vec<_> = raw.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     // First: what nobody here knows may be of any form and size.
     if event_type(&headers)?.is_none() {
         return Ok(Fact::Unknown);
     }
-    let poison = |reason: &str| Err(DecodeError::Data(reason.to_owned()));
-    if headers.iter().any(|(name, _)| *name == UNREADABLE) {
-        return poison("a header's name is not UTF-8");
-    }
-    if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_HEADERS {
-        return poison("its headers are larger than 64 KiB");
-    }
-    let value = raw.value.as_deref().unwrap_or_default();
-    match topic {
-        Topic::Users if value.len() > MAX_USER => return poison("larger than a user can be"),
-        Topic::Credentials if value.len() > MAX_CREDENTIAL => return poison("larger than 256 KiB"),
-        Topic::Users | Topic::Credentials => {}
-    }
-    // The place is left out: a claim's key is personal as well.
-    let refused = |refusal: json::Refusal| DecodeError::Data(refusal.msg.to_owned());
-    let value = json::parse(value, MAX_DEPTH).map_err(refused)?;
+    check_headers(&headers)?;
+    let value = json(topic, raw.value.as_deref().unwrap_or_default())?;
     let fact = match topic {
         Topic::Users => {
             let claims = value.pointer("/personal/claims");
-            let limits = claims.map_or(Ok(()), |claims| json::check_claims_limits(claims, "claims"));
+            let limits = claims.map_or(Ok(()), |claims| json::check_claims_limits(claims, "personal.claims"));
             if headers.contains(&("ce_requestid", b"x-poison")) && fault::is_on("record.poison") {
-                return Err(DecodeError::Data("this build can't read it".to_owned()));
+                return Err(ReasonCode::BadData.with("this build can't read it"));
             }
             let Some(record) = decode_user(key, &headers, value)? else { return Ok(Fact::Unknown) };
-            limits.map_err(refused)?;
+            limits.map_err(|refusal| refused(ReasonCode::BadData, &refusal))?;
             Some(Fact::User(Box::new(record)))
         }
         Topic::Credentials => {
-            let time = time.ok_or(DecodeError::Header("time of the record"))?;
             decode_credential(key, &headers, value, time)?.map(|record| Fact::Credential(Box::new(record)))
         }
     };
     Ok(fact.unwrap_or(Fact::Unknown))
+}
+
+fn check_headers(headers: &[(&str, &[u8])]) -> Result<(), Reason> {
+    if headers.len() > MAX_HEADER_COUNT {
+        return Err(ReasonCode::HeadersTooLarge.with("more than 1000"));
+    }
+    if headers.iter().any(|(name, _)| *name == UNREADABLE) {
+        return Err(ReasonCode::BadHeaderName.alone());
+    }
+    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size > MAX_HEADERS { Err(ReasonCode::HeadersTooLarge.with("larger than 64 KiB")) } else { Ok(()) }
+}
+
+fn json(topic: Topic, value: &[u8]) -> Result<serde_json::Value, Reason> {
+    let (limit, in_words) = match topic {
+        Topic::Users => (MAX_USER, "a user can be"),
+        Topic::Credentials => (MAX_CREDENTIAL, "256 KiB"),
+    };
+    match value.len() {
+        0 => Err(ReasonCode::NoValue.alone()),
+        length if length > limit => Err(ReasonCode::TooLarge.with(in_words)),
+        _ => json::parse(value, MAX_DEPTH).map_err(|refusal| refused(ReasonCode::NotJson, &refusal)),
+    }
+}
+
+/// What is wrong with a text. Of its place only the outermost member is named, and only if it is one of ours: a claim's key is personal.
+fn refused(code: ReasonCode, json::Refusal { path, msg }: &json::Refusal) -> Reason {
+    match known_member(path) {
+        Some(member) => code.with(format!("{member}: {msg}")),
+        None => code.with(*msg),
+    }
 }

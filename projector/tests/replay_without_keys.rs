@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use events_schema::{
-    Envelope, EventType, Timestamp, UserKey,
+    Envelope, EventType, ReasonCode, Timestamp, UserKey,
     personal::{Base64, Binding, EncodedPersonal, Personal, Sealed},
     user::{UserCreated, UserDeleted, UserEvent, UserUpdated},
 };
@@ -26,7 +26,6 @@ use uuid::Uuid;
 
 /// Users of one partition.
 const USERS: u128 = 3;
-const NO_KEY: &str = projector::opening::NO_KEY;
 
 /// What a writer of a user appends: its kind, how far its sequence is behind, and something to tell it by.
 type Written = (u128, u8, u64, u8);
@@ -38,7 +37,7 @@ struct Tables {
     tombstones: BTreeMap<UserKey, u64>,
     rejections: BTreeMap<i64, &'static str>,
     /// By offset: whose, which version, and why.
-    letters: BTreeMap<i64, (UserKey, Option<u64>, String)>,
+    letters: BTreeMap<i64, (UserKey, Option<u64>, ReasonCode)>,
 }
 
 impl Tables {
@@ -49,8 +48,8 @@ impl Tables {
             States { users: present.chain(gone).collect(), keys: keys.clone(), ..States::default() };
         for (offset, (key, sequence, reason)) in &self.letters {
             let version = states.users.get(key).map_or(0, |state| state.version());
-            let queue =
-                states.parked.entry(key.clone()).or_insert_with(|| Queue::new(version, reason == NO_KEY));
+            let is_for_key = *reason == ReasonCode::KeyMissing;
+            let queue = states.parked.entry(key.clone()).or_insert_with(|| Queue::new(version, is_for_key));
             queue.push((0, *offset), *sequence);
         }
         states
@@ -70,7 +69,7 @@ impl Tables {
             assert_eq!(self.tombstones.insert(row.key, row.version), None, "nobody is deleted twice");
         }
         for row in effects.dead_letters {
-            self.letters.insert(row.offset, (row.key.expect("an owner"), row.sequence, row.reason));
+            self.letters.insert(row.offset, (row.key.expect("an owner"), row.sequence, row.reason.code));
         }
     }
 }
@@ -180,6 +179,6 @@ proptest! {
         let lost = fold(&log(&written, &keys), &cuts, &KeyRing::new());
         prop_assert!(lost.users.is_empty() && lost.tombstones.is_empty());
         let first = lost.letters.values().next().expect("a dead letter");
-        prop_assert_eq!(first.2.as_str(), NO_KEY);
+        prop_assert_eq!(first.2, ReasonCode::KeyMissing);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Content, Fact, users::created_at};
 use crate::shape::Object;
 use events_schema::{
-    TenantId, UserKey,
+    TenantId, UserKey, WrongMember,
     credential::{CredentialEvent, CredentialIssued},
 };
 use serde_json::Value;
@@ -42,18 +42,9 @@ pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<Fact, 
 }
 
 fn issued(item: Value) -> Result<CredentialIssued, Refusal> {
-    // The members that say no more than that they are missing or of the wrong kind are named one by one.
-    for (name, msg) in [("id", "Must be a uuid"), ("type", "Must be a string"), ("profile", PROFILES)] {
-        if !item.get(name).is_some_and(Value::is_string) {
-            return Err(Refusal { path: name.to_owned(), msg });
-        }
+    let null = item.as_object().and_then(|members| members.iter().find(|(_, value)| value.is_null()));
+    match null {
+        Some((name, _)) => Err(Refusal { path: name.clone(), msg: "Must be left out or have a value, not null" }),
+        None => CredentialIssued::from_json(item).map_err(|WrongMember { path, msg }| Refusal { path, msg }),
     }
-    let whole = Refusal { path: String::new(), msg: "Not a credential as the list shows it" };
-    // An optional member is left out and never null.
-    if item.as_object().is_some_and(|members| members.values().any(Value::is_null)) {
-        return Err(whole);
-    }
-    CredentialIssued::from_json(item).map_err(|_| whole)
 }
-
-const PROFILES: &str = "Must be mobile, compact, compact-semantic or web-semantic";

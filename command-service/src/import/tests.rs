@@ -116,15 +116,17 @@ fn a_credentials_line_is_an_item_of_the_list() {
 
     refused(Kind::Credentials, &format!(r#"{{"id":"{id}","type":"mDL","profile":"mobile"}}"#), "userId: ");
     refused(Kind::Credentials, &line(r#","x":1"#), "x: ");
-    for bad in [
-        r#","status":"lost""#,
-        r#","status":null"#,
-        r#","namespaces":1"#,
-        r#","devicePublicKey":[]"#,
-        r#","validFrom":"now""#,
+    for (bad, place) in [
+        (r#","status":"lost""#, "status: Must be valid, suspended or revoked"),
+        (r#","status":null"#, "status: Must be left out"),
+        (r#","namespaces":1"#, "namespaces: Must be an object or an array"),
+        (r#","devicePublicKey":[]"#, "devicePublicKey: Must be a JWK object or a string"),
+        (r#","validFrom":"now""#, "validFrom: Must be an RFC 3339 time"),
+        (r#","offerId":7"#, "offerId: Must be a string"),
     ] {
-        refused(Kind::Credentials, &line(bad), "Not a credential");
+        refused(Kind::Credentials, &line(bad), place);
     }
+    refused(Kind::Credentials, &line("").replace("\"mobile\"", "\"other\""), "profile: Must be mobile");
     refused(Kind::Credentials, &line("").replace("mDL\"", "mDL\",\"type\":\"x\""), "type: ");
     refused(Kind::Credentials, &line("").replace("\"mobile\"", "1"), "profile: ");
 }

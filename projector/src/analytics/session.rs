@@ -14,11 +14,11 @@ use rdkafka::{
     ClientConfig, Message, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
-    message::{BorrowedMessage, Headers as _},
+    message::BorrowedMessage,
     types::RDKafkaErrorCode,
 };
 use service_kit::{
-    kafka::{self, Topics},
+    kafka::{self, RawHeader, Topics},
     keys::KeyRing,
     settings::Settings,
 };
@@ -217,8 +217,9 @@ impl<'a> Session<'a> {
 }
 
 fn decode(message: &BorrowedMessage<'_>) -> Option<UserRecord> {
-    let headers: Vec<(&str, &[u8])> =
-        message.headers()?.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect();
+    // A name that is not UTF-8 makes the record poison, so no success follows from it.
+    let header = |RawHeader { name, value }| Some((std::str::from_utf8(name).ok()?, value.unwrap_or_default()));
+    let headers: Vec<(&str, &[u8])> = kafka::headers(message).map(header).collect::<Option<_>>()?;
     // Imports are many and large: they need not be read to be passed over.
     headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("ce_requestid"))?;
     let key = std::str::from_utf8(message.key()?).ok()?.parse().ok()?;

@@ -4,7 +4,7 @@ use crate::{
     record::{Headers, Raw, Topic},
     store::postgres,
 };
-use events_schema::TenantId;
+use events_schema::{Reason, TenantId};
 use serde_json::Value;
 use service_kit::settings::Settings;
 use sqlx::PgPool;
@@ -99,8 +99,10 @@ pub struct DeadLetter {
     pub tenant_id: Option<String>,
     /// Whose it is, where that is known.
     pub user_id: Option<Uuid>,
-    /// Why it is here.
+    /// Why it is here: the code.
     pub reason: String,
+    /// The same in words.
+    pub detail: String,
     /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub parked_at: OffsetDateTime,
@@ -123,7 +125,7 @@ pub struct WholeLetter {
 }
 
 const LIST: &str = "\
-SELECT topic, partition, log_offset, tenant_id, user_id, reason, parked_at, \
+SELECT topic, partition, log_offset, tenant_id, user_id, reason, detail, parked_at, \
     coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) AS size \
 FROM live.dead_letters WHERE ($1::text IS NULL OR tenant_id = $1) AND ($2::uuid IS NULL OR user_id = $2) ORDER BY topic DESC, partition, log_offset";
 
@@ -138,12 +140,14 @@ pub async fn dead_letters(settings: &Settings, of: Option<&UserFilter>) -> anyho
     Ok(rows.into_iter().map(DeadLetter::from).collect())
 }
 
-type Listed = (String, i32, i64, Option<String>, Option<Uuid>, String, OffsetDateTime, i32);
+type Listed = (String, i32, i64, Option<String>, Option<Uuid>, String, Option<String>, OffsetDateTime, i32);
 
 impl From<Listed> for DeadLetter {
-    fn from((topic, partition, offset, tenant_id, user_id, reason, parked_at, size): Listed) -> Self {
+    fn from((topic, partition, offset, tenant_id, user_id, code, detail, parked_at, size): Listed) -> Self {
         let id = format!("{topic}:{partition}:{offset}");
-        Self { id, topic, partition, offset, tenant_id, user_id, reason, parked_at, size }
+        let reason = Reason::stored(&code, detail);
+        let (reason, detail) = (reason.code.to_string(), reason.to_string());
+        Self { id, topic, partition, offset, tenant_id, user_id, reason, detail, parked_at, size }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     store::postgres,
 };
 use anyhow::Context as _;
+use events_schema::Reason;
 use serde::{Deserialize, Serialize};
 use service_kit::settings::Settings;
 use sqlx::{PgPool, types::Json};
@@ -63,8 +64,19 @@ pub struct Outcome {
     pub settled: usize,
     /// Those of the same user that still are.
     pub left: usize,
-    /// Why the first of them is.
+    /// Why the first of them is: the code.
     pub reason: Option<String>,
+    /// The same in words.
+    #[serde(default)]
+    pub detail: Option<String>,
+}
+
+impl Outcome {
+    /// So many are settled and so many left, the first of these for that reason.
+    pub(crate) fn new(settled: usize, left: usize, reason: Option<&Reason>) -> Self {
+        let (code, detail) = reason.map(|reason| (reason.code.to_string(), reason.to_string())).unzip();
+        Self { settled, left, reason: code, detail }
+    }
 }
 
 /// The open requests for partitions that are ours, the oldest first.

@@ -17,14 +17,13 @@ use crate::{
         redis::{Cache, keys},
     },
 };
+use events_schema::ReasonCode;
 use service_kit::database::answered;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// The reason of a record that Postgres refuses.
-pub(crate) const REFUSED: &str = "can't be stored";
 /// For the transaction.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -45,7 +44,7 @@ pub(crate) fn batch(queue: Vec<Record>, discarded: Option<Place>, is_refused: bo
         if discarded == Some((record.partition, record.offset)) {
             record.fact = Fact::Discarded;
         } else if is_refused {
-            record = record.poisoned(REFUSED);
+            record = record.poisoned(ReasonCode::RefusedByDatabase);
         }
         let from = record.offset;
         batch.push(record, from);
@@ -62,8 +61,7 @@ pub(crate) fn fold(batch: Batch, mut states: States, standing: Standing) -> Sett
     let Standing { partition, at, .. } = standing;
     effects.spans = BTreeMap::from([((Topic::Users, partition), Span { from: at, next: at, time: None })]);
     let (settled, left) = sort(queue, &mut effects);
-    let reason = left.first().map(|(.., reason)| reason.clone());
-    let outcome = Outcome { settled: settled.len(), left: left.len(), reason };
+    let outcome = Outcome::new(settled.len(), left.len(), left.first().map(|(.., reason)| reason));
     Settlement { partition, effects, settled, left, outcome }
 }
 

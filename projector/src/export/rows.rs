@@ -1,7 +1,7 @@
 //! What the live generation has of a user.
 
 use super::{Credential, Current, Event, Letter, readable};
-use events_schema::{UserKey, millis};
+use events_schema::{Reason, UserKey, millis};
 use serde_json::{Value, value::RawValue};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -73,23 +73,27 @@ pub(super) async fn credentials(
     rows.into_iter().map(credential).collect()
 }
 
-type LetterRow = (String, i32, i64, String, OffsetDateTime, Option<Vec<u8>>);
+type LetterRow = (String, i32, i64, String, Option<String>, OffsetDateTime, Option<Vec<u8>>);
 
 /// The user's dead letters, in the order of the log.
 pub(super) async fn letters(connection: &mut PgConnection, user: &UserKey) -> sqlx::Result<Vec<Letter>> {
     let rows: Vec<LetterRow> = sqlx::query_as(
-        "SELECT topic, partition, log_offset, reason, parked_at, value FROM live.dead_letters \
+        "SELECT topic, partition, log_offset, reason, detail, parked_at, value FROM live.dead_letters \
          WHERE tenant_id = $1 AND user_id = $2 ORDER BY topic DESC, partition, log_offset",
     )
     .bind(user.tenant.as_str())
     .bind(user.user)
     .fetch_all(connection)
     .await?;
-    let letter = |(topic, partition, offset, reason, parked_at, value): LetterRow| Letter {
-        id: format!("{topic}:{partition}:{offset}"),
-        reason,
-        parked_at: millis(parked_at),
-        value: value.as_deref().map_or(Value::Null, readable),
+    let letter = |(topic, partition, offset, code, detail, parked_at, value): LetterRow| {
+        let reason = Reason::stored(&code, detail);
+        Letter {
+            id: format!("{topic}:{partition}:{offset}"),
+            reason: reason.code.to_string(),
+            detail: reason.to_string(),
+            parked_at: millis(parked_at),
+            value: value.as_deref().map_or(Value::Null, readable),
+        }
     };
     Ok(rows.into_iter().map(letter).collect())
 }

@@ -1,6 +1,6 @@
 //! A user's facts: the one rule by which the log decides.
 
-use events_schema::{EventType, Timestamp, personal::Personal};
+use events_schema::{EventType, ReasonCode, Timestamp, personal::Personal};
 use uuid::Uuid;
 
 /// What the fold knows of a user.
@@ -33,7 +33,7 @@ pub enum Rejection {
     /// The user is gone.
     Deleted,
     /// It can't follow from what is known: poison.
-    Poison(&'static str),
+    Poison(ReasonCode),
 }
 
 /// A fact whose personal part is opened.
@@ -134,12 +134,12 @@ impl User {
             return Err(Rejection::Superseded);
         }
         if sequence != version + 1 {
-            return Err(Rejection::Poison("gap: an event before it is missing"));
+            return Err(Rejection::Poison(ReasonCode::Gap));
         }
         match (event_type == EventType::UserCreated, version) {
             (true, 0) => Ok(()),
-            (true, _) => Err(Rejection::Poison("created, but the user is there")),
-            (false, 0) => Err(Rejection::Poison("the first event is not the user's creation")),
+            (true, _) => Err(Rejection::Poison(ReasonCode::CreatedAgain)),
+            (false, 0) => Err(Rejection::Poison(ReasonCode::NotCreated)),
             (false, _) => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     batch::Batch,
     control::{
         discarded::Discarded,
-        settle::{self, REFUSED, Standing},
+        settle::{self, Standing},
     },
     fence::{Checkpoint, Epochs},
     record::{Partition, Record, Topic},
@@ -14,6 +14,7 @@ use crate::{
         postgres::{self, Announce, Store},
     },
 };
+use events_schema::ReasonCode;
 use service_kit::{keys::Keys, settings::Settings};
 use sqlx::PgPool;
 use std::collections::BTreeMap;
@@ -150,7 +151,7 @@ impl<'s> Builder<'s> {
         match self.store.commit(&mut effects, &self.epochs, Cached::Marked).await {
             Ok(()) => {}
             Err(error) if postgres::is_data_refused(&error) => {
-                if let Some(alone) = spare.and_then(|batch| batch.poisoned(REFUSED)) {
+                if let Some(alone) = spare.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
                     return Box::pin(self.fold(alone)).await;
                 }
                 anyhow::ensure!(!self.is_one_by_one(), refusal(&error));

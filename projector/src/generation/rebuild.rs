@@ -9,8 +9,9 @@ use super::{
     schema,
     source::Source,
 };
-use crate::{fence, log_identity, migrate, opening::NO_KEY, record::Topic, store::postgres};
+use crate::{fence, log_identity, migrate, record::Topic, store::postgres};
 use anyhow::Context as _;
+use events_schema::ReasonCode;
 use service_kit::{keys::Keys, settings::Settings};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool};
 use std::time::Instant;
@@ -102,7 +103,7 @@ pub async fn rebuild(
 /// How many users of the live generation can't be read for want of their key.
 async fn keyless(pool: &PgPool) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT count(DISTINCT (tenant_id, user_id)) FROM live.dead_letters WHERE reason = $1")
-        .bind(NO_KEY)
+        .bind(ReasonCode::KeyMissing.as_str())
         .fetch_one(pool)
         .await
 }

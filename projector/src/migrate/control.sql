@@ -75,4 +75,41 @@ BEGIN
             EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
         END IF;
     END LOOP;
+    FOR g IN SELECT id FROM rollcall.generations LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'detail');
+        EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN detail text', g);
+        -- Reasons were English texts once. What is not among them was said by another build.
+        EXECUTE format($map$
+            UPDATE generation_%s.dead_letters d SET reason = m.code, detail = m.detail
+            FROM (SELECT l.id, coalesce(t.code, 'unknown') AS code, CASE WHEN t.code IS NULL THEN l.reason ELSE t.detail END AS detail
+                FROM generation_%s.dead_letters l LEFT JOIN LATERAL (
+                    SELECT v.code, substring(l.reason FROM v.detail) AS detail FROM (VALUES
+                        ('^key: there is none$', 'no-record-key', NULL),
+                        ('^key: the key''s uuid is not in its plain', 'record-key-spelling', NULL),
+                        ('^key: ', 'bad-record-key', '^key: (.*)$'),
+                        ('^the key does not belong to this partition$', 'wrong-partition', NULL),
+                        ('^header .* is missing or unreadable$', 'bad-header', '^header (.*)$'),
+                        ('^header .* is not that of the key$', 'header-mismatch', '^header (.*) is not'),
+                        ('^the type''s version is not known', 'unknown-version', NULL),
+                        ('^data: larger than ', 'too-large', 'than (.*)$'),
+                        ('^data: its headers are ', 'headers-too-large', 'are (.*)$'),
+                        ('^data: a header''s name is not UTF-8$', 'bad-header-name', NULL),
+                        ('^data: a credential fact does not belong here$', 'wrong-topic', NULL),
+                        ('^data: a user fact does not belong here$', 'wrong-topic', NULL),
+                        ('^data: Not valid ', 'not-json', '^data: (.*)$'),
+                        ('^data: ', 'bad-data', '^data: (.*)$'),
+                        ('^gap: ', 'gap', NULL),
+                        ('^created, but the user is there$', 'created-again', NULL),
+                        ('^the first event is not', 'not-created', NULL),
+                        ('^its key is missing', 'key-missing', NULL),
+                        ('^it can''t be opened with its key$', 'not-opened', NULL),
+                        ('^queued behind an earlier one$', 'queued', NULL),
+                        ('^later facts about this credential', 'late-credential', NULL),
+                        ('^can''t be stored$', 'refused-by-database', NULL)) v(said, code, detail)
+                    WHERE l.reason ~ v.said LIMIT 1) t ON true) m
+            WHERE m.id = d.id $map$, g, g);
+        IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
+            EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
+        END IF;
+    END LOOP;
 END $$;

@@ -70,6 +70,8 @@ CREATE TABLE {g}.dead_letters (
     record_time timestamptz,
     -- The version that a fact would give its user.
     sequence bigint,
+    -- `reason` is a code; this is what the code leaves open.
+    detail text,
     UNIQUE (topic, partition, log_offset)
 );
 ALTER TABLE {g}.dead_letters ALTER COLUMN key SET STATISTICS 0, ALTER COLUMN value SET STATISTICS 0, ALTER COLUMN headers SET STATISTICS 0,

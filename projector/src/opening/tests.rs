@@ -46,14 +46,14 @@ fn a_fact_is_opened_with_its_own_key_alone() {
     let record = updated(&key, &data_key);
     let written = Written { personal: personal(1), key_id: Some(data_key.id()) };
     assert_eq!(open(record.clone(), &ring(&key, &data_key)), Ok(Fact::Updated(written)));
-    assert_eq!(open(record.clone(), &KeyRing::new()), Err(NO_KEY));
+    assert_eq!(open(record.clone(), &KeyRing::new()), Err(ReasonCode::KeyMissing));
     assert_eq!(
         open(record.clone(), &ring(&key, &other)),
-        Err(NO_KEY),
+        Err(ReasonCode::KeyMissing),
         "another key of the user is not the one"
     );
     let moved = UserRecord { sequence: 3, ..record };
-    assert_eq!(open(moved, &ring(&key, &data_key)), Err(NOT_OPENED));
+    assert_eq!(open(moved, &ring(&key, &data_key)), Err(ReasonCode::NotOpened));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use super::{ANSWER, Projector, ownership::is_same_log};
 use crate::{
     batch::Batch,
-    control::settle::REFUSED,
     effects::Effects,
     fence::{FENCED, Fate},
     metrics, park,
@@ -14,6 +13,7 @@ use crate::{
         redis::{Marks, keys},
     },
 };
+use events_schema::ReasonCode;
 use service_kit::{database::answered, fault};
 use std::{
     collections::BTreeMap,
@@ -65,7 +65,7 @@ impl Projector {
     /// Postgres refuses the data of a batch and will do so again. Its records are read again and folded one by one; the one that is
     /// refused by itself is set aside.
     async fn refused(&mut self, effects: Effects, spare: Option<Batch>) -> Result<(), End> {
-        if let Some(alone) = spare.and_then(|batch| batch.poisoned(REFUSED)) {
+        if let Some(alone) = spare.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
             return Box::pin(self.project(alone)).await;
         }
         self.read_one_by_one(&effects);

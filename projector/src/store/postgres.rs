@@ -7,12 +7,11 @@ use crate::{
     fence::{Epochs, FENCED},
     fold::{credential, user::State},
     generation, metrics,
-    opening::NO_KEY,
     queue::Queue,
     record::Topic,
 };
 use anyhow::Context as _;
-use events_schema::{UserKey, credential::Credential, millis};
+use events_schema::{ReasonCode, UserKey, credential::Credential, millis};
 use service_kit::{
     database::{self, Role},
     keys::Keys,
@@ -165,7 +164,7 @@ impl Store {
         let rows: Vec<QueueColumns> = sqlx::query_as(AssertSqlSafe(self.sql.load_queues.as_str()))
             .bind(parked.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
             .bind(parked.iter().map(|key| key.user).collect::<Vec<_>>())
-            .bind(NO_KEY)
+            .bind(ReasonCode::KeyMissing.as_str())
             .fetch_all(&self.pool)
             .await?;
         for (tenant, user, partition, offset, sequence, is_for_key) in rows {
@@ -220,6 +219,7 @@ impl Store {
         let query = query.bind(self.announcements(effects));
         let query = query.bind(column(&effects.users, |row| row.key_id));
         let query = query.bind(column(&effects.dead_letters, |row| row.sequence.map(version)));
+        let query = query.bind(column(&effects.dead_letters, |row| row.reason.detail.as_deref()));
         let row = query.fetch_one(executor).await?;
         let displaced: i64 = row.try_get(0)?;
         metrics::DISPLACED.inc_by(u64::try_from(displaced).unwrap_or_default());
@@ -366,6 +366,6 @@ fn bind_dead_letters<'q>(query: Statement<'q>, effects: &'q Effects) -> Statemen
         .bind(column(rows, |row| row.raw.value.as_deref()))
         .bind(column(rows, |row| row.raw.headers_json().to_string()))
         .bind(column(rows, |row| row.raw.raw_headers().to_string()))
-        .bind(column(rows, |row| row.reason.as_str()))
+        .bind(column(rows, |row| row.reason.code.as_str()))
         .bind(column(rows, |row| row.time.map(events_schema::Timestamp::get)))
 }

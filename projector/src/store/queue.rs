@@ -13,7 +13,7 @@ use crate::{
     fence::{self, Epochs},
     record::{Partition, Raw, Record, Topic},
 };
-use events_schema::millis;
+use events_schema::{Reason, millis};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub(crate) struct Settlement {
     /// The dead letters that go.
     pub(crate) settled: Vec<(Topic, i64)>,
     /// Those that stay, with the reason.
-    pub(crate) left: Vec<(Topic, i64, String)>,
+    pub(crate) left: Vec<Left>,
     /// What the operator is told.
     pub(crate) outcome: Outcome,
 }
@@ -110,7 +110,8 @@ impl Store {
             .bind(settlement.left.iter().map(|(topic, ..)| topic.as_str()).collect::<Vec<_>>())
             .bind(settlement.left.iter().map(|(_, offset, _)| *offset).collect::<Vec<_>>())
             .bind(settlement.partition)
-            .bind(settlement.left.iter().map(|(.., reason)| reason.as_str()).collect::<Vec<_>>())
+            .bind(settlement.left.iter().map(|(.., reason)| reason.code.as_str()).collect::<Vec<_>>())
+            .bind(settlement.left.iter().map(|(.., reason)| reason.detail.as_deref()).collect::<Vec<_>>())
             .execute(connection)
             .await
             .map(drop)
@@ -146,11 +147,11 @@ async fn discard(connection: &mut PgConnection, request: &Request) -> sqlx::Resu
 }
 
 /// A dead letter that stays, and why.
-pub(crate) type Left = (Topic, i64, String);
+pub(crate) type Left = (Topic, i64, Reason);
 
 /// Dead letters that are in the queue as they are sorted after a fold.
 pub(crate) fn sort(queue: Vec<(Topic, i64)>, effects: &mut Effects) -> (Vec<(Topic, i64)>, Vec<Left>) {
-    let stays: BTreeMap<(Topic, i64), String> = std::mem::take(&mut effects.dead_letters)
+    let stays: BTreeMap<(Topic, i64), Reason> = std::mem::take(&mut effects.dead_letters)
         .into_iter()
         .map(|row| ((row.partition.0, row.offset), row.reason))
         .collect();

@@ -69,12 +69,13 @@ WITH moved AS (
     INSERT INTO {g}.rejections (partition, log_offset, reason) SELECT * FROM unnest($34::int[], $35::bigint[], $36::text[])
 ), letters AS (
     SELECT * FROM unnest($37::text[], $38::int[], $39::bigint[], $40::text[], $41::uuid[], $42::bytea[], $43::bytea[], $44::text[],
-        $45::text[], $46::text[], $47::timestamptz[], $51::bigint[])
-        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time, sequence)
+        $45::text[], $46::text[], $47::timestamptz[], $51::bigint[], $52::text[])
+        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time, sequence, detail)
 ), parked AS (
     INSERT INTO {g}.dead_letters (topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time,
-        sequence)
-    SELECT topic, partition, log_offset, tenant_id, user_id, key, value, headers::jsonb, raw_headers::jsonb, reason, record_time, sequence
+        sequence, detail)
+    SELECT topic, partition, log_offset, tenant_id, user_id, key, value, headers::jsonb, raw_headers::jsonb, reason, record_time, sequence,
+        detail
     FROM letters
 ), displaced AS (
     DELETE FROM {g}.dead_letters d USING (SELECT partition, count(*) AS n FROM letters WHERE topic = 'credentials' GROUP BY partition) new
@@ -103,8 +104,9 @@ DELETE FROM {g}.rejections r USING settled s WHERE s.topic = 'users' AND r.parti
 
 /// What is said of those that stay.
 pub(super) const REASONS: &str = "\
-UPDATE {g}.dead_letters d SET reason = s.reason FROM unnest($1::text[], $2::bigint[], $4::text[]) AS s(topic, log_offset, reason) \
-WHERE d.topic = s.topic AND d.partition = $3 AND d.log_offset = s.log_offset AND d.reason <> s.reason";
+UPDATE {g}.dead_letters d SET reason = s.reason, detail = s.detail \
+FROM unnest($1::text[], $2::bigint[], $4::text[], $5::text[]) AS s(topic, log_offset, reason, detail) \
+WHERE d.topic = s.topic AND d.partition = $3 AND d.log_offset = s.log_offset AND (d.reason, d.detail) IS DISTINCT FROM (s.reason, s.detail)";
 
 /// What a cache has to hold of one partition from an offset on: users with their bodies, deleted users and huge bodies as marks.
 pub(super) const LOAD_BODIES: &str = "\

@@ -1,8 +1,8 @@
 //! Living users whose key is not there. The users are read first and then the keys: a create has its key in the store before anybody sees its
 //! user.
 
-use crate::opening::{NO_KEY, owner};
-use events_schema::UserKey;
+use crate::opening::owner;
+use events_schema::{ReasonCode, UserKey};
 use service_kit::keys::{Keys, Owner};
 use sqlx::PgConnection;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ async fn waiting(connection: &mut PgConnection) -> anyhow::Result<Vec<Needy>> {
          WHERE d.reason = $1 AND d.tenant_id IS NOT NULL AND d.user_id IS NOT NULL \
              AND NOT EXISTS (SELECT FROM live.users u WHERE u.tenant_id = d.tenant_id AND u.id = d.user_id AND u.key_id IS NOT NULL)",
     )
-    .bind(NO_KEY)
+    .bind(ReasonCode::KeyMissing.as_str())
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(needy).collect()

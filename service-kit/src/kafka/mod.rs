@@ -3,11 +3,13 @@
 mod client;
 mod contact;
 mod ensure;
+mod headers;
 mod topic_id;
 
 pub use client::{client_config, producer_config};
 pub use contact::Contact;
 pub use ensure::ensure_topics;
+pub use headers::{RawHeader, header, headers};
 pub use topic_id::TopicIds;
 
 use events_schema::topics;

@@ -4,8 +4,8 @@ use super::super::{
     findings::Kind,
     rows::{HOLDS_RECORD, IS_PERSONAL},
 };
-use crate::{generation::schema, opening::NO_KEY};
-use events_schema::UserKey;
+use crate::generation::schema;
+use events_schema::{ReasonCode, UserKey};
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::HashSet;
@@ -120,7 +120,7 @@ pub(super) async fn waiting_for_keys(connection: &mut PgConnection) -> sqlx::Res
         "SELECT DISTINCT tenant_id, user_id FROM live.dead_letters \
          WHERE reason = $1 AND tenant_id IS NOT NULL AND user_id IS NOT NULL ORDER BY 1, 2",
     )
-    .bind(NO_KEY)
+    .bind(ReasonCode::KeyMissing.as_str())
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().filter_map(user).collect())

@@ -27,7 +27,7 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return letters.iter().try_for_each(|letter| print(serde_json::to_string(letter)?));
     }
-    let mut table = Table::new(["id", "tenant", "user", "parked", "bytes", "reason"]);
+    let mut table = Table::new(["id", "tenant", "user", "parked", "bytes", "reason", "detail"]);
     for letter in letters {
         table.row([
             letter.id,
@@ -36,6 +36,7 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
             millis(letter.parked_at).to_string(),
             letter.size.to_string(),
             letter.reason,
+            letter.detail,
         ]);
     }
     print(table)

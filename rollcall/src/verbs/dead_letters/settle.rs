@@ -36,9 +36,9 @@ pub(crate) async fn retry(args: &Retry) -> anyhow::Result<()> {
     let Some(what) = args.id.map(What::Letter).or(user) else { anyhow::bail!("an ID or --user is needed") };
     let outcome = projector::ask(&settings::completed()?, Kind::Retry, &what).await?;
     tell(&outcome, args.json)?;
-    match &outcome.reason {
+    match &outcome.detail {
         None => Ok(()),
-        Some(reason) => anyhow::bail!("the first that is left still can't be folded: {reason}"),
+        Some(detail) => anyhow::bail!("the first that is left still can't be folded: {detail}"),
     }
 }
 
@@ -51,9 +51,9 @@ fn tell(outcome: &Outcome, is_json: bool) -> anyhow::Result<()> {
     if is_json {
         return print(serde_json::to_string(outcome)?);
     }
-    let Outcome { settled, left, reason } = outcome;
-    match reason {
+    let Outcome { settled, left, detail, .. } = outcome;
+    match detail {
         None => print(format_args!("{settled} settled, none left")),
-        Some(reason) => print(format_args!("{settled} settled, {left} left: {reason}")),
+        Some(detail) => print(format_args!("{settled} settled, {left} left: {detail}")),
     }
 }

@@ -69,6 +69,7 @@ fn text(letter: &WholeLetter) -> String {
     let mut lines = vec![
         format!("id      {}", short.id),
         format!("reason  {}", short.reason),
+        format!("detail  {}", short.detail),
         format!("tenant  {}", cell(short.tenant_id.as_ref())),
         format!("user    {}", cell(short.user_id)),
         format!("parked  {}", millis(short.parked_at)),

@@ -4,9 +4,9 @@
 //! would obey, never gets through.
 
 use events_schema::{Timestamp, UserKey};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use serde::Serialize;
-use service_kit::request_id;
+use service_kit::{kafka, request_id};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
@@ -53,8 +53,7 @@ impl Summary {
 }
 
 fn text<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
-    let header = message.headers()?.iter().find(|header| header.key.eq_ignore_ascii_case(name))?;
-    std::str::from_utf8(header.value?).ok()
+    std::str::from_utf8(kafka::header(message, name)?).ok()
 }
 
 fn header<T: FromStr>(message: &BorrowedMessage<'_>, name: &str) -> Option<T> {
