@@ -171,13 +171,24 @@ impl Fold {
     fn take(&mut self, record: Record) {
         let Record { partition, offset, time, fact, raw } = record;
         let reason = ReasonCode::Unknown.alone();
-        let dead = DeadLetterRow { partition, offset, time, sequence: None, key: None, raw, reason };
+        let dead = DeadLetterRow {
+            partition,
+            offset,
+            time,
+            sequence: None,
+            key: None,
+            is_at_home: true,
+            raw,
+            reason,
+        };
         match fact {
             Fact::User(fact) => self.user(*fact, dead),
             Fact::Credential(fact) => self.credential(*fact, dead),
             Fact::Unknown => self.effects.unknown += 1,
             Fact::Discarded => self.reject(&dead, "discarded"),
-            Fact::Poison(Poison { key, reason }) => self.park(key, reason, dead),
+            Fact::Poison(Poison { key, is_at_home, reason }) => {
+                self.park(key, reason, DeadLetterRow { is_at_home, ..dead });
+            }
         }
     }
 
@@ -244,14 +255,20 @@ impl Fold {
 
     /// Sets a record aside. Anyone may write credential facts, so one of those never parks its user.
     fn park(&mut self, key: Option<UserKey>, reason: Reason, dead: DeadLetterRow) {
-        if key.as_ref().is_some_and(|key| self.is_gone(key)) {
-            // Of a user that is gone nothing is kept, poison included.
+        // Of a user that is gone nothing is kept, poison included.
+        let is_kept = !key.as_ref().is_some_and(|key| self.is_gone(key));
+        if !is_kept && dead.is_at_home {
             return self.reject(&dead, "deleted");
         }
+        // Where a record does not belong, it is met before or after its user's deletion, as it happens: the same is said of it.
         self.reject(&dead, "parked");
+        if !is_kept {
+            return;
+        }
         if dead.partition.0 == Topic::Users {
-            let is_new = key.as_ref().is_none_or(|key| self.queue(key, reason.code, &dead));
-            match &key {
+            let at_home = key.as_ref().filter(|_| dead.is_at_home);
+            let is_new = at_home.is_none_or(|key| self.queue(key, reason.code, &dead));
+            match at_home {
                 Some(key) if is_new && reason.code == ReasonCode::KeyMissing => {
                     self.effects.keyless.insert(key.clone(), dead.time);
                 }

@@ -91,6 +91,8 @@ pub struct DeadLetterRow {
     pub sequence: Option<u64>,
     /// Whose it is, where that is known.
     pub key: Option<UserKey>,
+    /// Whether it lies where its owner's facts do, and waits or is waited for.
+    pub is_at_home: bool,
     /// The record.
     pub raw: Raw,
     /// Why.
@@ -149,6 +151,17 @@ impl Effects {
         for row in self.dead_letters.iter_mut().filter(|row| is_gone(row)) {
             row.raw = Raw::default();
         }
+    }
+
+    /// The owners of records that lie where another projector's deletion may not be seen.
+    pub fn strays(&self) -> BTreeSet<&UserKey> {
+        self.dead_letters.iter().filter(|row| !row.is_at_home).filter_map(|row| row.key.as_ref()).collect()
+    }
+
+    /// Leaves out the stray records of users that are gone.
+    pub fn leave_out(&mut self, gone: &BTreeSet<UserKey>) {
+        let is_gone = |row: &DeadLetterRow| row.key.as_ref().is_some_and(|key| gone.contains(key));
+        self.dead_letters.retain(|row| row.is_at_home || !is_gone(row));
     }
 
     /// The users that are erased.

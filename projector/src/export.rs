@@ -4,9 +4,10 @@ mod rows;
 
 use crate::{
     erasure::{
-        Content, LookProgress, Place, Tombstone, connection, content, folded, header, named, read_analytics,
+        Content, LookProgress, Place, Tombstone, connection, content, folded, read_analytics,
         read_log, tombstone,
     },
+    named::{header, named},
     opening::owner,
     record::{Record, Topic},
 };

@@ -17,6 +17,7 @@ mod log;
 mod log_identity;
 mod metrics;
 mod migrate;
+mod named;
 pub mod opening;
 mod park;
 mod projector;

@@ -17,7 +17,7 @@ const SPAN: Duration = Duration::from_secs(600);
 const LATELY: &str = "\
 SELECT count(*) FROM ( \
     SELECT FROM live.dead_letters WHERE topic = 'users' \
-    GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL THEN id END \
+    GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL OR NOT at_home THEN id END \
     HAVING NOT ((array_agg(reason ORDER BY log_offset))[1] = $1 AND min(record_time) < now() - interval '10 minutes') \
         AND min(parked_at) > greatest(now() - interval '10 minutes', (SELECT at FROM rollcall.resumed), \
         (SELECT promoted_at FROM rollcall.generations WHERE state = 'live'))) parked";

@@ -1,5 +1,6 @@
 //! A record of the log, read once: what it says, and the bytes for the case that it says nothing.
 
+use crate::named::named;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::{
     CredentialRecord, Reason, ReasonCode, Timestamp, UserKey, UserRecord, decode_credential, decode_user, event_type,
@@ -94,8 +95,10 @@ pub enum Fact {
 /// Why a record can't be folded, and whose it is where that is known.
 #[derive(Clone)]
 pub struct Poison {
-    /// The owner, where the key is sound and lies where it belongs.
+    /// The owner: whom the record names, whether or not it can be folded.
     pub key: Option<UserKey>,
+    /// Whether it lies in its owner's partition under the plain key, so that it has a place among the owner's facts.
+    pub is_at_home: bool,
     /// The reason.
     pub reason: Reason,
 }
@@ -166,18 +169,22 @@ impl Record {
 
     /// Reads a record that was kept.
     pub fn of(partition: Partition, offset: i64, time: Option<Timestamp>, raw: Raw, partitions: u32) -> Self {
-        let fact = owner(&raw, partition.1, partitions)
-            .map_err(|reason| Poison { key: None, reason })
-            .and_then(|key| {
-                fact(partition.0, &key, &raw, time).map_err(|reason| Poison { key: Some(key), reason })
-            });
+        let fact = match home(&raw, partition.1, partitions) {
+            Ok(key) => fact(partition.0, &key, &raw, time)
+                .map_err(|reason| Poison { key: Some(key), is_at_home: true, reason }),
+            Err(reason) => Err(Poison { key: named(&raw).next(), is_at_home: false, reason }),
+        };
         Self { partition, offset, time, fact: fact.unwrap_or_else(Fact::Poison), raw }
     }
 
     /// The same record as one that can't be folded.
     pub fn poisoned(mut self, reason: ReasonCode) -> Self {
         let key = self.fact.owner().cloned();
-        self.fact = Fact::Poison(Poison { key, reason: reason.alone() });
+        let is_at_home = match &self.fact {
+            Fact::Poison(poison) => poison.is_at_home,
+            Fact::User(_) | Fact::Credential(_) | Fact::Unknown | Fact::Discarded => key.is_some(),
+        };
+        self.fact = Fact::Poison(Poison { key, is_at_home, reason: reason.alone() });
         self
     }
 }
@@ -212,7 +219,8 @@ fn raw(message: &BorrowedMessage<'_>) -> Raw {
     }
 }
 
-fn owner(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, Reason> {
+/// Whose fact a record in that partition can be.
+fn home(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, Reason> {
     let bad = |wrong| ReasonCode::BadRecordKey.with(wrong);
     let text = raw.key.as_deref().ok_or(ReasonCode::NoRecordKey)?;
     let text = std::str::from_utf8(text).map_err(|_| bad("it is not UTF-8"))?;
@@ -221,8 +229,8 @@ fn owner(raw: &Raw, partition: i32, partitions: u32) -> Result<UserKey, Reason> 
         None => bad(wrong),
     })?;
     let home = key.partition(partitions);
-    let is_at_home = i64::from(home) == i64::from(partition);
-    if is_at_home { Ok(key) } else { Err(ReasonCode::WrongPartition.with(home.to_string())) }
+    let is_there = i64::from(home) == i64::from(partition);
+    if is_there { Ok(key) } else { Err(ReasonCode::WrongPartition.with(home.to_string())) }
 }
 
 fn fact(topic: Topic, key: &UserKey, raw: &Raw, time: Option<Timestamp>) -> Result<Fact, Reason> {

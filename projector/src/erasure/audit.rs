@@ -4,7 +4,7 @@ mod rows;
 
 use super::{
     analytics, cached,
-    content::{Content, content, named},
+    content::{Content, content},
     findings::Kind,
     former,
     report::{LookProgress, ReadPartition, Step},
@@ -12,6 +12,7 @@ use super::{
     scan::LogScan,
 };
 use crate::{
+    named::named,
     opening::owner,
     record::{Fact, Raw, Record, Topic},
 };

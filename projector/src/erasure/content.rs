@@ -1,6 +1,6 @@
 //! What a record of `users.events` holds of a person, told by its bytes: so also of one that can't be folded.
 
-use crate::record::Raw;
+use crate::{named::header, record::Raw};
 use events_schema::{
     EventType, UserKey,
     personal::{Binding, Sealed},
@@ -80,26 +80,6 @@ fn sealed_part(raw: &Raw, sealed: Sealed) -> Option<SealedPart> {
     Some(SealedPart { associated, sealed, key_id })
 }
 
-/// A header's value, where it is a text.
-pub(crate) fn header<'r>(raw: &'r Raw, name: &str) -> Option<&'r str> {
-    let (_, value) = raw.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
-    std::str::from_utf8(value).ok()
-}
-
-/// The users that a record is about by its key and by its headers, wherever it lies and however these are spelled.
-pub(crate) fn named(raw: &Raw) -> impl Iterator<Item = UserKey> {
-    let key = raw.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
-    let by_key = key.and_then(|key| key.split_once('/')).and_then(|(tenant, user)| of(tenant, user));
-    let by_headers = header(raw, "ce_tenantid").zip(header(raw, "ce_subject"));
-    let by_headers = by_headers.and_then(|(tenant, user)| of(tenant, user));
-    let other = by_headers.filter(|user| by_key.as_ref() != Some(user));
-    by_key.into_iter().chain(other)
-}
-
-fn of(tenant: &str, user: &str) -> Option<UserKey> {
-    Some(UserKey { tenant: tenant.parse().ok()?, user: user.parse().ok()? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,21 +120,5 @@ mod tests {
         ] {
             assert_eq!(told(unclear), "unclear", "{unclear}");
         }
-    }
-
-    #[test]
-    fn a_record_names_users_by_its_key_and_its_headers() {
-        let names = |raw: &Raw| named(raw).map(|user| user.to_string()).collect::<Vec<_>>();
-        let loud = KEY.to_uppercase().replace("ACME", "acme");
-        assert_eq!(
-            (names(&raw(KEY, "")), names(&raw(&loud, ""))),
-            (vec![KEY.to_owned()], vec![KEY.to_owned()])
-        );
-        let mut other = raw("nobody", "");
-        assert!(names(&other).is_empty());
-        other.headers.push(("ce_subject".to_owned(), KEY.split_once('/').unwrap().1.into()));
-        assert_eq!(names(&other), [KEY]);
-        other.key = Some(format!("b{KEY}").into());
-        assert_eq!(names(&other), [format!("b{KEY}"), KEY.to_owned()]);
     }
 }

@@ -23,6 +23,6 @@ pub use report::{
 pub use scan::{LogScan, ScannedPartition};
 
 pub(crate) use analytics::{About, read as read_analytics};
-pub(crate) use content::{Content, content, header, named};
+pub(crate) use content::{Content, content};
 pub(crate) use rows::{connection, folded, tombstone};
 pub(crate) use scan::read as read_log;

@@ -2,7 +2,7 @@
 
 use super::{
     analytics, cached,
-    content::{Content, SealedPart, content, header, named},
+    content::{Content, SealedPart, content},
     findings::{Findings, Kind},
     former,
     report::{
@@ -12,6 +12,7 @@ use super::{
     rows, scan, tries,
 };
 use crate::{
+    named::{header, named},
     opening::owner,
     record::{Fact, Record, Topic},
 };

@@ -26,7 +26,7 @@ SELECT (SELECT count(*) FROM {g}.users u WHERE u.tenant_id = $1 AND u.id = $2 AN
     (SELECT count(*) FROM {g}.dead_letters d WHERE d.tenant_id = $1 AND d.user_id = $2 AND {record}) \
         + (SELECT count(*) FROM {g}.dead_letters d WHERE d.user_id IS NULL AND (d.key = convert_to($3, 'UTF8') \
             OR d.headers @> jsonb_build_array(jsonb_build_array('ce_tenantid', $1), jsonb_build_array('ce_subject', $2::text)))), \
-    EXISTS (SELECT FROM {g}.dead_letters d WHERE d.tenant_id = $1 AND d.user_id = $2 AND d.topic = 'users'), \
+    EXISTS (SELECT FROM {g}.dead_letters d WHERE d.tenant_id = $1 AND d.user_id = $2 AND d.topic = 'users' AND d.at_home), \
     EXISTS (SELECT FROM {g}.tombstones WHERE tenant_id = $1 AND id = $2)";
 
 /// A connection that only reads, for as long as it takes.

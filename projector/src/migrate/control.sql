@@ -112,4 +112,25 @@ BEGIN
             EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
         END IF;
     END LOOP;
+    FOR g IN SELECT id FROM rollcall.generations LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'at_home');
+        EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN at_home boolean NOT NULL DEFAULT true', g);
+        -- What was nobody's belongs to whom the key names, or else the headers.
+        EXECUTE format($map$
+            UPDATE generation_%s.dead_letters d SET at_home = false, tenant_id = split_part(n.name, '/', 1), user_id = split_part(n.name, '/', 2)::uuid
+            FROM (SELECT l.id, coalesce(substring(encode(l.key, 'escape') FROM p.plain), substring(h.name FROM p.plain)) AS name
+                FROM (VALUES ('^[A-Za-z0-9._-]{1,64}/[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$')) p(plain),
+                    generation_%s.dead_letters l, LATERAL (
+                        SELECT max(e ->> 1) FILTER (WHERE lower(e ->> 0) = 'ce_tenantid') || '/'
+                            || max(e ->> 1) FILTER (WHERE lower(e ->> 0) = 'ce_subject') AS name FROM jsonb_array_elements(l.headers) e) h
+                WHERE l.user_id IS NULL) n
+            WHERE n.id = d.id AND n.name IS NOT NULL $map$, g, g);
+        EXECUTE format('UPDATE generation_%s.dead_letters SET at_home = false WHERE user_id IS NULL', g);
+        IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
+            EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
+        END IF;
+        -- Of a deleted user none is kept.
+        EXECUTE format('DELETE FROM generation_%s.dead_letters d USING live.tombstones t
+            WHERE NOT d.at_home AND t.tenant_id = d.tenant_id AND t.id = d.user_id', g);
+    END LOOP;
 END $$;

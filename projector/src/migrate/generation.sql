@@ -72,6 +72,8 @@ CREATE TABLE {g}.dead_letters (
     sequence bigint,
     -- `reason` is a code; this is what the code leaves open.
     detail text,
+    -- Whether it lies in its owner's partition under the plain key: only then others wait behind it.
+    at_home boolean NOT NULL DEFAULT true,
     UNIQUE (topic, partition, log_offset)
 );
 ALTER TABLE {g}.dead_letters ALTER COLUMN key SET STATISTICS 0, ALTER COLUMN value SET STATISTICS 0, ALTER COLUMN headers SET STATISTICS 0,

@@ -30,6 +30,9 @@ pub enum Cached {
     Unknown,
 }
 
+/// Held by deletions (shared) and by whoever keeps a record that lies outside of its owner's partition.
+const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
+
 type Columns<'k> = (Vec<&'k str>, Vec<Uuid>);
 
 fn columns<'k>(keys: impl IntoIterator<Item = &'k UserKey>) -> Columns<'k> {
@@ -42,8 +45,10 @@ impl Store {
     /// # Errors
     /// Where the answer was lost, it may have been committed all the same: ask the checkpoints.
     pub async fn commit(&self, effects: &mut Effects, epochs: &Epochs, cached: Cached) -> sqlx::Result<()> {
-        let is_plain =
-            effects.tombstones.is_empty() && effects.late.is_empty() && effects.restored.is_empty();
+        let is_plain = effects.tombstones.is_empty()
+            && effects.late.is_empty()
+            && effects.restored.is_empty()
+            && effects.strays().is_empty();
         if self.announce == Announce::Yes && is_plain {
             return self.commit_on(&self.pool, effects, epochs).await;
         }
@@ -52,7 +57,10 @@ impl Store {
         let partitions: Vec<_> = effects.spans.keys().copied().collect();
         fence::lock(&mut transaction, self.generation, &partitions).await?;
         match self.announce {
-            Announce::Yes => self.erase_on(&mut transaction, effects, cached).await?,
+            Announce::Yes => {
+                leave_out_gone(&mut transaction, effects).await?;
+                self.erase_on(&mut transaction, effects, cached).await?;
+            }
             Announce::No => self.forget_on(&mut transaction, effects).await?,
         }
         self.commit_on(&mut *transaction, effects, epochs).await?;
@@ -75,6 +83,8 @@ impl Store {
         if gone.is_empty() {
             return Ok(());
         }
+        // Before any row, as `leave_out_gone` has it, so nobody waits in a circle.
+        sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(STRAYS_LOCK).execute(&mut *connection).await?;
         // Whoever builds a generation holds its row while it writes, so that it either sees the tombstones or is seen here.
         let others: Vec<i32> =
             sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE id <> $1 ORDER BY id FOR UPDATE")
@@ -114,19 +124,41 @@ impl Store {
             .bind(self.generation)
             .execute(&mut *connection)
             .await?;
-        let (tenants, ids) = columns(effects.touched());
-        let rows: Vec<(String, Uuid)> = sqlx::query_as(
-            "SELECT k.tenant_id, k.id FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
-             WHERE EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = k.tenant_id AND t.id = k.id)",
-        )
-        .bind(tenants)
-        .bind(ids)
-        .fetch_all(connection)
-        .await?;
-        let key = |(tenant, user): (String, Uuid)| Some(UserKey { tenant: tenant.parse().ok()?, user });
-        effects.forget(&rows.into_iter().filter_map(key).collect());
+        let gone = gone_among(connection, effects.touched()).await?;
+        effects.forget(&gone);
         Ok(())
     }
+}
+
+/// Leaves out what lies in a partition of ours and names a user that is deleted. The user's own partition may be another projector's, whose
+/// deletion is either seen here, or sees what is kept here: it holds the same lock, shared with other deletions.
+async fn leave_out_gone(connection: &mut PgConnection, effects: &mut Effects) -> sqlx::Result<()> {
+    let strays = effects.strays();
+    if strays.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(STRAYS_LOCK).execute(&mut *connection).await?;
+    let gone = gone_among(connection, strays).await?;
+    effects.leave_out(&gone);
+    Ok(())
+}
+
+/// Those of these users that the live generation has deleted.
+async fn gone_among(
+    connection: &mut PgConnection,
+    users: BTreeSet<&UserKey>,
+) -> sqlx::Result<BTreeSet<UserKey>> {
+    let (tenants, ids) = columns(users);
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "SELECT k.tenant_id, k.id FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
+         WHERE EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = k.tenant_id AND t.id = k.id)",
+    )
+    .bind(tenants)
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let key = |(tenant, user): (String, Uuid)| Some(UserKey { tenant: tenant.parse().ok()?, user });
+    Ok(rows.into_iter().filter_map(key).collect())
 }
 
 async fn blank<'k>(

@@ -220,6 +220,7 @@ impl Store {
         let query = query.bind(column(&effects.users, |row| row.key_id));
         let query = query.bind(column(&effects.dead_letters, |row| row.sequence.map(version)));
         let query = query.bind(column(&effects.dead_letters, |row| row.reason.detail.as_deref()));
+        let query = query.bind(column(&effects.dead_letters, |row| row.is_at_home));
         let row = query.fetch_one(executor).await?;
         let displaced: i64 = row.try_get(0)?;
         metrics::DISPLACED.inc_by(u64::try_from(displaced).unwrap_or_default());

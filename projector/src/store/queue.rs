@@ -83,10 +83,11 @@ impl Store {
                 discard(&mut transaction, request).await?;
             }
         }
-        self.settle_letters(&mut transaction, settlement).await?;
+        // Before any letter is held: other deletions take the letters of their users after the same locks.
         if self.announce == Announce::Yes {
             self.erase_on(&mut transaction, &settlement.effects, cached).await?;
         }
+        self.settle_letters(&mut transaction, settlement).await?;
         self.commit_on(&mut *transaction, &settlement.effects, epochs).await?;
         fence::turn(&mut transaction, self.generation, users).await?;
         transaction.commit().await?;

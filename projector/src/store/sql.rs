@@ -3,7 +3,7 @@
 /// Version, tombstone and parking of users, by their place in the list that was asked for.
 pub(super) const LOAD_USERS: &str = "\
 SELECT k.n, u.version, t.version, EXISTS (SELECT FROM {g}.dead_letters d \
-        WHERE d.topic = 'users' AND d.tenant_id = k.tenant_id AND d.user_id = k.id) \
+        WHERE d.topic = 'users' AND d.at_home AND d.tenant_id = k.tenant_id AND d.user_id = k.id) \
 FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY k(tenant_id, id, n) \
 LEFT JOIN {g}.users u ON u.tenant_id = k.tenant_id AND u.id = k.id \
 LEFT JOIN {g}.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id";
@@ -12,7 +12,7 @@ LEFT JOIN {g}.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id";
 pub(super) const LOAD_QUEUES: &str = "\
 SELECT d.tenant_id, d.user_id, d.partition, d.log_offset, d.sequence, d.reason = $3 \
 FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
-JOIN {g}.dead_letters d ON d.topic = 'users' AND d.tenant_id = k.tenant_id AND d.user_id = k.id ORDER BY d.partition, d.log_offset";
+JOIN {g}.dead_letters d ON d.topic = 'users' AND d.at_home AND d.tenant_id = k.tenant_id AND d.user_id = k.id ORDER BY d.partition, d.log_offset";
 
 /// Credentials, likewise.
 pub(super) const LOAD_CREDENTIALS: &str = "\
@@ -69,13 +69,14 @@ WITH moved AS (
     INSERT INTO {g}.rejections (partition, log_offset, reason) SELECT * FROM unnest($34::int[], $35::bigint[], $36::text[])
 ), letters AS (
     SELECT * FROM unnest($37::text[], $38::int[], $39::bigint[], $40::text[], $41::uuid[], $42::bytea[], $43::bytea[], $44::text[],
-        $45::text[], $46::text[], $47::timestamptz[], $51::bigint[], $52::text[])
-        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time, sequence, detail)
+        $45::text[], $46::text[], $47::timestamptz[], $51::bigint[], $52::text[], $53::bool[])
+        AS r(topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time, sequence, detail,
+            at_home)
 ), parked AS (
     INSERT INTO {g}.dead_letters (topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time,
-        sequence, detail)
+        sequence, detail, at_home)
     SELECT topic, partition, log_offset, tenant_id, user_id, key, value, headers::jsonb, raw_headers::jsonb, reason, record_time, sequence,
-        detail
+        detail, at_home
     FROM letters
 ), displaced AS (
     DELETE FROM {g}.dead_letters d USING (SELECT partition, count(*) AS n FROM letters WHERE topic = 'credentials' GROUP BY partition) new
@@ -87,11 +88,12 @@ WITH moved AS (
 SELECT (SELECT count(*) FROM displaced), rollcall.fence((SELECT count(*) FROM moved), cardinality($2::text[])),
     (SELECT count(pg_notify('rollcall_progress', payload)) FROM unnest($49::text[]) payload)";
 
-/// The dead letters of a user, or the one of nobody that lies there; in the order of the log, users' facts first.
+/// The dead letters of a user that lie in the user's own partition, or the one that lies there and waits for nobody; in the order of the log,
+/// users' facts first.
 pub(super) const LOAD_QUEUE: &str = "\
 SELECT d.topic, d.partition, d.log_offset, d.key, d.value, coalesce(d.raw_headers, d.headers), d.raw_headers IS NOT NULL, d.record_time \
 FROM {g}.dead_letters named JOIN {g}.dead_letters d \
-    ON d.id = named.id OR (d.tenant_id = named.tenant_id AND d.user_id = named.user_id) \
+    ON d.id = named.id OR (named.at_home AND d.at_home AND d.tenant_id = named.tenant_id AND d.user_id = named.user_id) \
 WHERE named.topic = $1 AND named.partition = $2 AND named.log_offset = $3 \
 ORDER BY d.topic DESC, d.log_offset LIMIT $4";
 
