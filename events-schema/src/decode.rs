@@ -83,7 +83,8 @@ impl<'a> Attributes<'a> {
         let types = self.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         for (_, value) in types {
             let value = value.trim_ascii_start();
-            let is_of = |mode: &[u8]| value.get(..mode.len()).is_some_and(|start| start.eq_ignore_ascii_case(mode));
+            let is_of =
+                |mode: &[u8]| value.get(..mode.len()).is_some_and(|start| start.eq_ignore_ascii_case(mode));
             if let Some((_, reason)) = MODES.into_iter().find(|(mode, _)| is_of(mode)) {
                 return Err(reason.alone());
             }
@@ -162,8 +163,12 @@ pub fn decode_credential(
     let Upcast::Known(event_type, value) = upcast(ce_type, value)? else { return Ok(None) };
     check_owner(key, &attributes)?;
     let event = match event_type {
-        EventType::CredentialIssued => CredentialEvent::Issued(Box::new(CredentialIssued::from_json(value).map_err(bad_data)?)),
-        EventType::CredentialStatusChanged => CredentialEvent::StatusChanged(read(value, member::STATUS_CHANGED)?),
+        EventType::CredentialIssued => {
+            CredentialEvent::Issued(Box::new(CredentialIssued::from_json(value).map_err(bad_data)?))
+        }
+        EventType::CredentialStatusChanged => {
+            CredentialEvent::StatusChanged(read(value, member::STATUS_CHANGED)?)
+        }
         EventType::UserCreated | EventType::UserUpdated | EventType::UserDeleted => {
             return Err(ReasonCode::WrongTopic.with(topics::USERS));
         }
@@ -223,8 +228,10 @@ impl CredentialIssued {
         // serde takes any text for a time that is kept as given, and anything for a key or namespaces: the members are asked first.
         match first_wrong(&value, member::ISSUED) {
             Some(wrong) => Err(wrong),
-            None => serde_json::from_value(value)
-                .map_err(|_| WrongMember { path: String::new(), msg: "Not the shape that the type asks for" }),
+            None => serde_json::from_value(value).map_err(|_| WrongMember {
+                path: String::new(),
+                msg: "Not the shape that the type asks for",
+            }),
         }
     }
 }

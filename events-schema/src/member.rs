@@ -51,7 +51,9 @@ pub(crate) const ISSUED: &[Member] = &[
     optional("devicePublicKey", |value| {
         unless(value.is_object() || value.is_string(), "Must be a JWK object or a string")
     }),
-    optional("namespaces", |value| unless(value.is_object() || value.is_array(), "Must be an object or an array")),
+    optional("namespaces", |value| {
+        unless(value.is_object() || value.is_array(), "Must be an object or an array")
+    }),
     optional("msoHash", string),
     optional("createdAt", timestamp),
 ];
@@ -69,7 +71,8 @@ const PLAIN: &[Member] = &[
     required("claims", |value| unless(value.is_object(), "Must be an object")),
     optional("authenticationProvider", |value| first_wrong(value, LINK)),
 ];
-const LINK: &[Member] = &[required("subjectId", string), optional("providerId", uuid), optional("url", string)];
+const LINK: &[Member] =
+    &[required("subjectId", string), optional("providerId", uuid), optional("url", string)];
 
 const PROFILES: &str = "Must be mobile, compact, compact-semantic or web-semantic";
 
@@ -177,12 +180,20 @@ mod tests {
         };
         says(&with("validFrom", json!("now")), ISSUED, "validFrom: Must be an RFC 3339 time");
         says(&with("namespaces", json!(1)), ISSUED, "namespaces: Must be an object or an array");
-        assert_eq!(first_wrong(&with("offerId", Value::Null), ISSUED), None, "null is as good as absent in the log");
+        assert_eq!(
+            first_wrong(&with("offerId", Value::Null), ISSUED),
+            None,
+            "null is as good as absent in the log"
+        );
         says(&json!({ "personal": { "nonce": "!" } }), UPDATED, "personal.nonce: Must be base64");
         says(&json!({ "personal": { "claims": 1 } }), UPDATED, "personal.claims: Must be an object");
         let link = json!({ "personal": { "claims": {}, "authenticationProvider": {} } });
         says(&link, UPDATED, "personal.authenticationProvider.subjectId: Is required");
-        says(&json!({ "id": id, "status": "lost" }), STATUS_CHANGED, "status: Must be valid, suspended or revoked");
+        says(
+            &json!({ "id": id, "status": "lost" }),
+            STATUS_CHANGED,
+            "status: Must be valid, suspended or revoked",
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use events_schema::{
-    CredentialRecord, EventType, Reason, ReasonCode, Timestamp, UserKey, UserRecord, decode_credential, decode_user,
+    CredentialRecord, EventType, Reason, ReasonCode, Timestamp, UserKey, UserRecord, decode_credential,
+    decode_user,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

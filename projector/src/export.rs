@@ -4,8 +4,8 @@ mod rows;
 
 use crate::{
     erasure::{
-        Content, LookProgress, Place, Tombstone, connection, content, folded, read_analytics,
-        read_log, tombstone,
+        Content, LookProgress, Place, Tombstone, connection, content, folded, read_analytics, read_log,
+        tombstone,
     },
     named::{header, named},
     opening::owner,

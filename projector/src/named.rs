@@ -34,10 +34,7 @@ mod tests {
     fn a_record_names_users_by_its_key_and_its_headers() {
         let names = |raw: &Raw| named(raw).map(|user| user.to_string()).collect::<Vec<_>>();
         let loud = KEY.to_uppercase().replace("ACME", "acme");
-        assert_eq!(
-            (names(&raw(KEY)), names(&raw(&loud))),
-            (vec![KEY.to_owned()], vec![KEY.to_owned()])
-        );
+        assert_eq!((names(&raw(KEY)), names(&raw(&loud))), (vec![KEY.to_owned()], vec![KEY.to_owned()]));
         let mut other = raw("nobody");
         assert!(names(&other).is_empty());
         other.headers.push(("ce_subject".to_owned(), KEY.split_once('/').unwrap().1.into()));

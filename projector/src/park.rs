@@ -34,6 +34,7 @@ pub(crate) async fn may_be_parked(pool: &PgPool, effects: &Effects) -> sqlx::Res
     if more == 0 {
         return Ok(true);
     }
-    let lately: i64 = sqlx::query_scalar(LATELY).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await?;
+    let lately: i64 =
+        sqlx::query_scalar(LATELY).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await?;
     Ok(i64::try_from(more).is_ok_and(|more| lately + more <= LIMIT))
 }

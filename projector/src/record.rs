@@ -3,8 +3,8 @@
 use crate::named::named;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::{
-    CredentialRecord, Reason, ReasonCode, Timestamp, UserKey, UserRecord, decode_credential, decode_user, event_type,
-    known_member,
+    CredentialRecord, Reason, ReasonCode, Timestamp, UserKey, UserRecord, decode_credential, decode_user,
+    event_type, known_member,
 };
 use rdkafka::{Message as _, message::BorrowedMessage};
 use service_kit::{
@@ -118,13 +118,14 @@ pub struct Raw {
 pub type Headers = Vec<(String, Vec<u8>)>;
 
 /// What a header is called whose name is not UTF-8. No name is like it: names hold no U+0000.
-const UNREADABLE: &str = "\0";
+pub(crate) const UNREADABLE: &str = "\0";
 
 impl Raw {
     /// About how much memory it takes.
     pub fn size(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| HEADER_SIZE + name.len() + value.len()).sum();
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| HEADER_SIZE + name.len() + value.len()).sum();
         length(&self.key) + length(&self.value) + headers
     }
 
@@ -170,8 +171,11 @@ impl Record {
     /// Reads a record that was kept.
     pub fn of(partition: Partition, offset: i64, time: Option<Timestamp>, raw: Raw, partitions: u32) -> Self {
         let fact = match home(&raw, partition.1, partitions) {
-            Ok(key) => fact(partition.0, &key, &raw, time)
-                .map_err(|reason| Poison { key: Some(key), is_at_home: true, reason }),
+            Ok(key) => fact(partition.0, &key, &raw, time).map_err(|reason| Poison {
+                key: Some(key),
+                is_at_home: true,
+                reason,
+            }),
             Err(reason) => Err(Poison { key: named(&raw).next(), is_at_home: false, reason }),
         };
         Self { partition, offset, time, fact: fact.unwrap_or_else(Fact::Poison), raw }

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 pub struct Foreign {
     key: Option<String>,
     headers: BTreeMap<String, String>,
-    value: Vec<u8>,
+    /// Headers behind these, whatever names they have.
+    more: Vec<(String, String)>,
+    value: Option<Vec<u8>>,
     partition: Option<i32>,
 }
 
@@ -22,7 +24,7 @@ impl Foreign {
     /// An event about the user `key` (`<tenant>/<id>`) as a sound writer makes it, but for its data.
     pub fn event(key: &str, ce_type: &str, value: impl Into<Vec<u8>>) -> Self {
         let (tenant, user) = key.split_once('/').expect("a key is <tenant>/<id>");
-        let event = Self { key: Some(key.to_owned()), value: value.into(), ..Self::default() };
+        let event = Self { key: Some(key.to_owned()), value: Some(value.into()), ..Self::default() };
         let id = uuid::Uuid::new_v4().to_string();
         [
             ("ce_specversion", "1.0"),
@@ -50,6 +52,35 @@ impl Foreign {
         self
     }
 
+    /// Without a header.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    /// With one more header, even if there is one of that name.
+    #[must_use]
+    pub fn one_more(mut self, name: &str, value: &str) -> Self {
+        self.more.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a header whose name is not UTF-8, as a client in another language may write it.
+    #[must_use]
+    #[allow(unsafe_code, reason = "rdkafka's own headers have texts for names")]
+    pub fn with_unreadable_name(self) -> Self {
+        // SAFETY: the text is looked at as bytes alone, to make a C string of it.
+        let name = unsafe { String::from_utf8_unchecked(b"x-\xff\xfe".to_vec()) };
+        Self { more: vec![(name, "v".to_owned())], ..self }
+    }
+
+    /// With no value at all.
+    #[must_use]
+    pub fn without_value(self) -> Self {
+        Self { value: None, ..self }
+    }
+
     /// With that key, or none, whatever the headers say.
     #[must_use]
     pub fn keyed(self, key: Option<&str>) -> Self {
@@ -69,20 +100,21 @@ impl Foreign {
 
     /// Its headers.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        let more = self.more.iter().map(|(name, value)| (name, value));
+        self.headers.iter().chain(more).map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Its value.
     pub fn value(&self) -> &[u8] {
-        &self.value
+        self.value.as_deref().unwrap_or_default()
     }
 
     fn record<'a>(&'a self, topic: &'a str) -> FutureRecord<'a, str, [u8]> {
         let headers = self.headers().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
-        let record = FutureRecord::to(topic).payload(self.value.as_slice()).headers(headers);
-        FutureRecord { key: self.key(), partition: self.partition, ..record }
+        let record = FutureRecord::to(topic).headers(headers);
+        FutureRecord { key: self.key(), partition: self.partition, payload: self.value.as_deref(), ..record }
     }
 }
 

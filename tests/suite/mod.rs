@@ -206,6 +206,9 @@ suite! {
             every_kind_of_poison_parks_its_user_alone,
             a_fixed_build_folds_what_waits_in_its_order,
             poison_about_credentials_harms_nobody,
+            a_delete_takes_every_dead_letter_of_its_user_along,
+            many_are_discarded_at_once,
+            reasons_that_were_texts_become_codes,
             too_many_parked_stop_the_projectors,
             an_operator_pauses_and_resumes;
         erasure_verbs:

@@ -44,7 +44,9 @@ pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<Fact, 
 fn issued(item: Value) -> Result<CredentialIssued, Refusal> {
     let null = item.as_object().and_then(|members| members.iter().find(|(_, value)| value.is_null()));
     match null {
-        Some((name, _)) => Err(Refusal { path: name.clone(), msg: "Must be left out or have a value, not null" }),
+        Some((name, _)) => {
+            Err(Refusal { path: name.clone(), msg: "Must be left out or have a value, not null" })
+        }
         None => CredentialIssued::from_json(item).map_err(|WrongMember { path, msg }| Refusal { path, msg }),
     }
 }

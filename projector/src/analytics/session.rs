@@ -218,7 +218,8 @@ impl<'a> Session<'a> {
 
 fn decode(message: &BorrowedMessage<'_>) -> Option<UserRecord> {
     // A name that is not UTF-8 makes the record poison, so no success follows from it.
-    let header = |RawHeader { name, value }| Some((std::str::from_utf8(name).ok()?, value.unwrap_or_default()));
+    let header =
+        |RawHeader { name, value }| Some((std::str::from_utf8(name).ok()?, value.unwrap_or_default()));
     let headers: Vec<(&str, &[u8])> = kafka::headers(message).map(header).collect::<Option<_>>()?;
     // Imports are many and large: they need not be read to be passed over.
     headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("ce_requestid"))?;

@@ -1,14 +1,14 @@
 //! The dead letters as operators see them.
 
 use crate::{
-    record::{Headers, Raw, Topic},
+    record::{Headers, Raw, Topic, UNREADABLE},
     store::postgres,
 };
-use events_schema::{Reason, TenantId};
+use events_schema::{Reason, ReasonCode, TenantId};
 use serde_json::Value;
 use service_kit::settings::Settings;
-use sqlx::PgPool;
-use std::{fmt, str::FromStr};
+use sqlx::{AssertSqlSafe, PgPool};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -39,19 +39,6 @@ impl FromStr for LetterId {
     }
 }
 
-impl LetterId {
-    pub(crate) async fn is_there(&self, pool: &PgPool) -> sqlx::Result<bool> {
-        sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM live.dead_letters WHERE topic = $1 AND partition = $2 AND log_offset = $3)",
-        )
-        .bind(self.topic.as_str())
-        .bind(self.partition)
-        .bind(self.offset)
-        .fetch_one(pool)
-        .await
-    }
-}
-
 /// Whose dead letters are meant.
 #[derive(Debug, Clone)]
 pub struct UserFilter {
@@ -61,27 +48,77 @@ pub struct UserFilter {
     pub user: Uuid,
 }
 
-impl UserFilter {
-    /// The first of a user's dead letters.
-    pub(crate) async fn first(&self, pool: &PgPool) -> anyhow::Result<Option<LetterId>> {
-        let rows: Vec<(String, i32, i64)> = sqlx::query_as(
-            "SELECT DISTINCT ON (tenant_id) topic, partition, log_offset FROM live.dead_letters \
-             WHERE ($1::text IS NULL OR tenant_id = $1) AND user_id = $2 ORDER BY tenant_id, topic DESC, log_offset LIMIT 2",
-        )
-        .bind(self.tenant.as_ref().map(TenantId::as_str))
-        .bind(self.user)
-        .fetch_all(pool)
-        .await?;
+/// A dead letter that stands for the queue that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Queued {
+    pub(crate) letter: LetterId,
+    /// The user behind whose first dead letter it waits; none: it waits for nobody, and nobody for it.
+    owner: Option<(String, Uuid)>,
+}
+
+impl Queued {
+    /// Whether both are in one queue.
+    pub(crate) fn is_with(&self, other: &Self) -> bool {
+        self.letter == other.letter || (self.owner.is_some() && self.owner == other.owner)
+    }
+
+    /// One letter, if it is there.
+    pub(crate) async fn at(pool: &PgPool, letter: &LetterId) -> sqlx::Result<Option<Self>> {
+        let row = sqlx::query_as(AssertSqlSafe(format!(
+            "{QUEUED} WHERE topic = $1 AND partition = $2 AND log_offset = $3"
+        )));
+        let row: Option<QueuedRow> = row
+            .bind(letter.topic.as_str())
+            .bind(letter.partition)
+            .bind(letter.offset)
+            .fetch_optional(pool)
+            .await?;
+        Ok(row.and_then(Self::of))
+    }
+
+    /// All that are set aside for that reason.
+    pub(crate) async fn because(pool: &PgPool, reason: ReasonCode) -> sqlx::Result<Vec<Self>> {
+        let rows: Vec<QueuedRow> =
+            sqlx::query_as(AssertSqlSafe(format!("{QUEUED} WHERE reason = $1 {IN_ORDER}")))
+                .bind(reason.as_str())
+                .fetch_all(pool)
+                .await?;
+        Ok(rows.into_iter().filter_map(Self::of).collect())
+    }
+
+    /// One of each queue of a user: that in the user's own partition, and each record that lies elsewhere.
+    pub(crate) async fn of_user(pool: &PgPool, user: &UserFilter) -> anyhow::Result<Vec<Self>> {
+        let query =
+            format!("{QUEUED} WHERE ($1::text IS NULL OR tenant_id = $1) AND user_id = $2 {IN_ORDER}");
+        let rows: Vec<QueuedRow> = sqlx::query_as(AssertSqlSafe(query))
+            .bind(user.tenant.as_ref().map(TenantId::as_str))
+            .bind(user.user)
+            .fetch_all(pool)
+            .await?;
+        let tenants: BTreeSet<_> = rows.iter().map(|row| &row.3).collect();
         anyhow::ensure!(
-            rows.len() < 2,
+            tenants.len() < 2,
             "several tenants have a user of that id with dead letters: name one by --tenant"
         );
-        let id = |(topic, partition, offset): (String, _, _)| {
-            Some(LetterId { topic: Topic::named(&topic)?, partition, offset })
-        };
-        Ok(rows.into_iter().next().and_then(id))
+        let mut queues: Vec<Self> = Vec::new();
+        for queued in rows.into_iter().filter_map(Self::of) {
+            if !queues.iter().any(|known| known.is_with(&queued)) {
+                queues.push(queued);
+            }
+        }
+        Ok(queues)
+    }
+
+    fn of((topic, partition, offset, tenant, user, is_at_home): QueuedRow) -> Option<Self> {
+        let letter = LetterId { topic: Topic::named(&topic)?, partition, offset };
+        Some(Self { letter, owner: tenant.zip(user).filter(|_| is_at_home) })
     }
 }
+
+type QueuedRow = (String, i32, i64, Option<String>, Option<Uuid>, bool);
+const QUEUED: &str =
+    "SELECT topic, partition, log_offset, tenant_id, user_id, at_home FROM live.dead_letters";
+const IN_ORDER: &str = "ORDER BY topic DESC, partition, log_offset";
 
 /// A dead letter without its bytes.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -174,10 +211,15 @@ pub async fn dead_letter(settings: &Settings, id: &LetterId) -> anyhow::Result<O
     Ok(row.map(|(record_time, headers, is_raw, key, value)| WholeLetter {
         letter,
         record_time,
-        headers: Raw::read_headers(headers, is_raw).unwrap_or_default(),
+        headers: Raw::read_headers(headers, is_raw).unwrap_or_default().into_iter().map(shown).collect(),
         key,
         value,
     }))
+}
+
+/// A header with a name that can be shown.
+fn shown((name, value): (String, Vec<u8>)) -> (String, Vec<u8>) {
+    if name == UNREADABLE { ("(a name that is not UTF-8)".to_owned(), value) } else { (name, value) }
 }
 
 #[cfg(test)]

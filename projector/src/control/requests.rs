@@ -2,7 +2,7 @@
 //! alone may write the read model and knows which leases live.
 
 use super::{
-    letters::{LetterId, UserFilter},
+    letters::{LetterId, Queued, UserFilter},
     pause,
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     store::postgres,
 };
 use anyhow::Context as _;
-use events_schema::Reason;
+use events_schema::{Reason, ReasonCode};
 use serde::{Deserialize, Serialize};
 use service_kit::settings::Settings;
 use sqlx::{PgPool, types::Json};
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the answer is looked for.
 const LOOK: Duration = Duration::from_millis(100);
 /// Requests that are done in one go, at most.
-const AT_ONCE: i64 = 16;
+const AT_ONCE: usize = 16;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) async fn open<'p>(
          WHERE outcome IS NULL AND partition = ANY($1) ORDER BY id LIMIT $2",
     )
     .bind(partitions)
-    .bind(AT_ONCE)
+    .bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
     let request = |(id, kind, topic, partition, offset): (_, String, String, _, _)| {
@@ -103,11 +103,11 @@ pub(crate) async fn open<'p>(
     Ok(rows.into_iter().filter_map(request).collect())
 }
 
-/// Asks for a dead letter, or for the queue of a user, and waits for the outcome.
+/// Asks for dead letters, or for the queue of a user, and waits for the outcome.
 ///
 /// # Errors
-/// There is no such dead letter, the projectors are paused, none of them took the request in time (it is withdrawn then), or Postgres
-/// can't be asked.
+/// There is no such dead letter (then nothing was done), the projectors are paused, none of them took a request in time (it is withdrawn
+/// then), or Postgres can't be asked.
 pub async fn ask(settings: &Settings, kind: Kind, what: &What) -> anyhow::Result<Outcome> {
     let pool = postgres::pool(settings)?;
     if let Some(pause) = pause::read(&pool).await? {
@@ -116,23 +116,53 @@ pub async fn ask(settings: &Settings, kind: Kind, what: &What) -> anyhow::Result
             pause.reason
         );
     }
-    let letter = what.letter(&pool).await?;
+    let letters = what.letters(&pool).await?;
     // Answers are read at once; what is old was read long ago.
     sqlx::query("DELETE FROM rollcall.requests WHERE done_at < now() - interval '1 day'")
         .execute(&pool)
         .await?;
-    let id: i64 = sqlx::query_scalar(
+    let mut done: Vec<(Queued, Outcome)> = Vec::new();
+    for some in letters.chunks(AT_ONCE) {
+        let mut requests = Vec::new();
+        for queued in some {
+            requests.push(put(&pool, kind, &queued.letter).await?);
+        }
+        for (queued, request) in some.iter().zip(requests) {
+            let outcome = wait(&pool, request)
+                .await
+                .with_context(|| format!("{}, after {} of {}", queued.letter, done.len(), letters.len()))?;
+            done.push((queued.clone(), outcome));
+        }
+    }
+    let outcome = sum(&done);
+    if let ([one], 0) = (letters.as_slice(), outcome.settled + outcome.left) {
+        anyhow::bail!("there is no dead letter {} any more", one.letter);
+    }
+    Ok(outcome)
+}
+
+/// What came of all of them. Of letters in one queue the last answer says what is left there; one that went along with another is none.
+fn sum(done: &[(Queued, Outcome)]) -> Outcome {
+    let done: Vec<_> = done.iter().filter(|(_, outcome)| outcome.settled + outcome.left > 0).collect();
+    let is_last = |n: usize, queued: &Queued| !done[n + 1..].iter().any(|(later, _)| later.is_with(queued));
+    let settled = done.iter().map(|(_, outcome)| outcome.settled).sum();
+    let last = || done.iter().enumerate().filter(|(n, (queued, _))| is_last(*n, queued));
+    let left = last().map(|(_, (_, outcome))| outcome.left).sum();
+    let first = last().find_map(|(_, (_, outcome))| outcome.reason.as_ref().map(|_| outcome));
+    let (reason, detail) = first.map_or((None, None), |first| (first.reason.clone(), first.detail.clone()));
+    Outcome { settled, left, reason, detail }
+}
+
+async fn put(pool: &PgPool, kind: Kind, letter: &LetterId) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
         "INSERT INTO rollcall.requests (kind, topic, partition, log_offset) VALUES ($1, $2, $3, $4) RETURNING id",
     )
     .bind(kind.as_str())
     .bind(letter.topic.as_str())
     .bind(letter.partition)
     .bind(letter.offset)
-    .fetch_one(&pool)
-    .await?;
-    let outcome = wait(&pool, id).await?;
-    anyhow::ensure!(outcome.settled + outcome.left > 0, "there is no dead letter {letter} any more");
-    Ok(outcome)
+    .fetch_one(pool)
+    .await
 }
 
 async fn wait(pool: &PgPool, id: i64) -> anyhow::Result<Outcome> {
@@ -165,28 +195,45 @@ async fn outcome(pool: &PgPool, id: i64) -> anyhow::Result<Option<Outcome>> {
     Ok(outcome.map(|Json(outcome)| outcome))
 }
 
-/// What a request is about.
+/// What is asked for.
 #[derive(Debug, Clone)]
 pub enum What {
-    /// One dead letter.
-    Letter(LetterId),
-    /// The queue of a user.
+    /// Dead letters by their names.
+    Letters(Vec<LetterId>),
+    /// The dead letters of a user.
     User(UserFilter),
+    /// All that are set aside for a reason.
+    Reason(ReasonCode),
 }
 
 impl What {
-    /// The dead letter that stands for it.
-    async fn letter(&self, pool: &PgPool) -> anyhow::Result<LetterId> {
+    /// The dead letters that stand for it, in the order of the log.
+    async fn letters(&self, pool: &PgPool) -> anyhow::Result<Vec<Queued>> {
         match self {
-            Self::Letter(letter) => {
-                let there = letter.is_there(pool).await?;
-                anyhow::ensure!(
-                    there,
-                    "there is no dead letter {letter}: `rollcall dead-letters list` shows those that there are"
-                );
-                Ok(*letter)
+            Self::Letters(letters) => {
+                let mut found = Vec::new();
+                for letter in letters {
+                    let queued = Queued::at(pool, letter).await?;
+                    found.push(queued.with_context(|| {
+                        format!("there is no dead letter {letter}: `rollcall dead-letters list` shows those that there are")
+                    })?);
+                }
+                Ok(found)
             }
-            Self::User(user) => user.first(pool).await?.context("there is no dead letter of this user"),
+            Self::User(user) => {
+                let queues = Queued::of_user(pool, user).await?;
+                anyhow::ensure!(!queues.is_empty(), "there is no dead letter of this user");
+                Ok(queues)
+            }
+            Self::Reason(reason) => {
+                anyhow::ensure!(
+                    *reason != ReasonCode::Queued,
+                    "records that are {reason} are sound: they wait behind another one, so discard or retry that"
+                );
+                let letters = Queued::because(pool, *reason).await?;
+                anyhow::ensure!(!letters.is_empty(), "there is no dead letter with the reason {reason}");
+                Ok(letters)
+            }
         }
     }
 }

@@ -84,7 +84,10 @@ impl Store {
             return Ok(());
         }
         // Before any row, as `leave_out_gone` has it, so nobody waits in a circle.
-        sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(STRAYS_LOCK).execute(&mut *connection).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
+            .bind(STRAYS_LOCK)
+            .execute(&mut *connection)
+            .await?;
         // Whoever builds a generation holds its row while it writes, so that it either sees the tombstones or is seen here.
         let others: Vec<i32> =
             sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE id <> $1 ORDER BY id FOR UPDATE")

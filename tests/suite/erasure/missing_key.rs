@@ -98,7 +98,7 @@ pub async fn a_missing_key_is_loud(stack: &'static Stack) {
     assert_eq!(report.json_lines().last().unwrap()["summary"]["keyless"], 1, "{report:?}");
     let letters_now = letters(&deployment);
     assert_eq!(letters_now.len(), 2, "{letters_now:?}");
-    assert!(letters_now[0]["reason"].as_str().unwrap().contains("its key is missing"), "{letters_now:?}");
+    assert!(letters_now[0]["detail"].as_str().unwrap().contains("its key is missing"), "{letters_now:?}");
     let refused = until("the projector goes on", async || {
         let answer = api.update(&lost, json!({ "claims": {} })).await;
         (answer.status == 409).then_some(answer)

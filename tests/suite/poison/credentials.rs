@@ -84,7 +84,7 @@ fn shown_and_discarded(bench: &Bench, victim: &Created, places: &[(i32, i64)]) {
     expected.sort_unstable();
     let ids: Vec<_> = expected.iter().map(|at| letter_id("credentials", *at)).collect();
     assert_eq!(texts(&bench.letters(), "id"), ids);
-    assert!(texts(&bench.letters(), "reason").contains(&"data: larger than 256 KiB".to_owned()));
+    assert!(texts(&bench.letters(), "reason").contains(&"too-large".to_owned()));
     let first = letter_id("credentials", places[0]);
     let letter = bench.dead_letters(&["show", &first, "--json"]).expect(0).json();
     assert_eq!([&letter["topic"], &letter["userId"]], [&json!("credentials"), &json!(victim.id)]);

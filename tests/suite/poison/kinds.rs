@@ -6,62 +6,82 @@ use tests::{Foreign, Stack};
 
 /// A kind of poison.
 struct Kind {
-    /// What its reason says, at the beginning.
+    /// The code of its reason.
     reason: &'static str,
-    /// Whether it is known whose it is.
-    is_owned: bool,
+    /// What it says in words, among others.
+    words: &'static str,
+    /// Whether it parks its user.
+    is_at_home: bool,
     record: fn(&Created) -> Foreign,
 }
 
-const KINDS: [Kind; 12] = [
-    Kind { reason: "data: ", is_owned: true, record: |user| update(user, "not json") },
-    Kind { reason: "data: ", is_owned: true, record: |user| update(user, r#"{"personal":17}"#) },
-    Kind {
-        reason: "data: larger than a user can be",
-        is_owned: true,
-        record: |user| update(user, oversized()),
-    },
-    Kind {
-        reason: "data: its headers are larger than 64 KiB",
-        is_owned: true,
-        record: |user| Foreign::deletion(&user.key, 2).header("baggage", &"x".repeat(65 * 1024)),
-    },
-    Kind {
-        reason: "the type's version is not known to this build",
-        is_owned: true,
-        record: |user| Foreign::event(&user.key, "user.updated.v9", "{}").header("ce_sequence", "2"),
-    },
-    Kind { reason: "gap: ", is_owned: true, record: |user| Foreign::deletion(&user.key, 7) },
-    Kind {
-        reason: "header ce_tenantid is not that of the key",
-        is_owned: true,
-        record: |user| Foreign::deletion(&user.key, 2).header("ce_tenantid", "another"),
-    },
-    Kind {
-        reason: "header ce_subject is not that of the key",
-        is_owned: true,
-        record: |user| Foreign::deletion(&user.key, 2).header("ce_subject", "another"),
-    },
-    Kind {
-        reason: "header ce_sequence is missing",
-        is_owned: true,
-        record: |user| Foreign::event(&user.key, "user.deleted.v1", "{}"),
-    },
-    Kind {
-        reason: "key: there is none",
-        is_owned: false,
-        record: |user| Foreign::deletion(&user.key, 2).keyed(None).into_partition(user.partition),
-    },
-    Kind {
-        reason: "key: ",
-        is_owned: false,
-        record: |user| Foreign::deletion(&user.key, 2).keyed(Some("nobody")).into_partition(user.partition),
-    },
-    Kind {
-        reason: "the key does not belong to this partition",
-        is_owned: false,
-        record: |user| Foreign::deletion(&user.key, 2).into_partition((user.partition + 1) % PARTITIONS),
-    },
+/// One that lies in its user's partition under the plain key.
+const fn at_home(reason: &'static str, words: &'static str, record: fn(&Created) -> Foreign) -> Kind {
+    Kind { reason, words, is_at_home: true, record }
+}
+
+/// One that does not.
+const fn astray(reason: &'static str, words: &'static str, record: fn(&Created) -> Foreign) -> Kind {
+    Kind { reason, words, is_at_home: false, record }
+}
+
+const KINDS: [Kind; 22] = [
+    at_home("not-json", "Not valid JSON", |user| update(user, "not json")),
+    at_home("bad-data", "personal: Must be an object", |user| update(user, r#"{"personal":17}"#)),
+    at_home("no-value", "no value", |user| update(user, "")),
+    at_home("no-value", "no value", |user| update(user, "").without_value()),
+    at_home("too-large", "larger than a user can be", |user| update(user, oversized())),
+    at_home("headers-too-large", "larger than 64 KiB", |user| {
+        Foreign::deletion(&user.key, 2).header("baggage", &"x".repeat(65 * 1024))
+    }),
+    at_home("unknown-version", "version", |user| {
+        Foreign::event(&user.key, "user.updated.v9", "{}").header("ce_sequence", "2")
+    }),
+    at_home("gap", "gap: ", |user| Foreign::deletion(&user.key, 7)),
+    at_home("header-mismatch", "header ce_tenantid is not that of the key", |user| {
+        Foreign::deletion(&user.key, 2).header("ce_tenantid", "another")
+    }),
+    at_home("header-mismatch", "header ce_subject is not that of the key", |user| {
+        Foreign::deletion(&user.key, 2).header("ce_subject", "another")
+    }),
+    at_home("missing-header", "header ce_sequence is missing", |user| {
+        Foreign::event(&user.key, "user.deleted.v1", "{}")
+    }),
+    at_home("missing-header", "header ce_type is missing", |user| {
+        Foreign::deletion(&user.key, 2).without("ce_type")
+    }),
+    at_home("empty-header", "header ce_type is empty", |user| {
+        Foreign::deletion(&user.key, 2).header("ce_type", "")
+    }),
+    at_home("doubled-header", "header ce_sequence is doubled", |user| {
+        Foreign::deletion(&user.key, 2).one_more("CE_Sequence", "2")
+    }),
+    at_home("bad-header", "ce_time is not an RFC 3339 time", |user| {
+        Foreign::deletion(&user.key, 2).header("ce_time", "yesterday")
+    }),
+    at_home("bad-header-name", "name is not UTF-8", |user| {
+        Foreign::deletion(&user.key, 2).with_unreadable_name()
+    }),
+    // Sound as binary mode: the content type says that it is not.
+    at_home("structured-mode", "application/cloudevents+json", |user| {
+        Foreign::deletion(&user.key, 2).header("content-type", "application/cloudevents+json; charset=utf-8")
+    }),
+    at_home("structured-mode", "structured mode", |user| {
+        let event = Foreign::deletion(&user.key, 2).without("ce_type").without("content-type");
+        event.header("Content-Type", "Application/CloudEvents+JSON")
+    }),
+    at_home("batch-mode", "application/cloudevents-batch+json", |user| {
+        Foreign::deletion(&user.key, 2).header("content-type", "application/cloudevents-batch+json")
+    }),
+    astray("no-record-key", "no key", |user| {
+        Foreign::deletion(&user.key, 2).keyed(None).into_partition(user.partition)
+    }),
+    astray("bad-record-key", "key: ", |user| {
+        Foreign::deletion(&user.key, 2).keyed(Some("nobody")).into_partition(user.partition)
+    }),
+    astray("wrong-partition", "murmur2_random", |user| {
+        Foreign::deletion(&user.key, 2).into_partition((user.partition + 1) % PARTITIONS)
+    }),
 ];
 
 fn update(user: &Created, value: impl Into<Vec<u8>>) -> Foreign {
@@ -94,10 +114,10 @@ pub async fn every_kind_of_poison_parks_its_user_alone(stack: &'static Stack) {
     assert_eq!(bench.letters().len(), cases.iter().map(|case| 1 + case.behind.len()).sum::<usize>());
     for case in &cases {
         is_kept(&bench, case);
-        match case.kind.is_owned {
+        match case.kind.is_at_home {
             true => is_queued(&bench, case).await,
-            // Nobody knows whose it is, and the user that it names may be another instance's.
-            false => bench.goes_on(&case.user).await,
+            // It may lie with another instance than its user.
+            false => is_astray(&bench, case).await,
         }
     }
     for case in &cases {
@@ -121,7 +141,7 @@ async fn poisoned(bench: &Bench, kind: &'static Kind, has_more: bool) -> Case {
     let user = bench.create().await;
     let record = (kind.record)(&user);
     let mut records = vec![record.clone()];
-    if kind.is_owned && has_more {
+    if kind.is_at_home && has_more {
         records.extend([2, 3].map(|sequence| Foreign::deletion(&user.key, sequence)));
     }
     let mut places = bench.deployment.append("users.events", &records).await;
@@ -136,29 +156,42 @@ fn is_kept(bench: &Bench, case: &Case) {
     let (partition, offset) = case.at;
     assert_eq!([&letter["id"], &letter["topic"]], [&json!(id), &json!("users")]);
     assert_eq!([&letter["partition"], &letter["offset"]], [&json!(partition), &json!(offset)]);
-    let reason = letter["reason"].as_str().unwrap();
-    assert!(reason.starts_with(case.kind.reason), "{reason}");
-    let headers = case.record.headers().map(|(name, value)| json!({ "name": name, "value": value }));
+    assert_eq!(letter["reason"], case.kind.reason);
+    let detail = letter["detail"].as_str().unwrap();
+    assert!(detail.contains(case.kind.words), "{detail}");
+    let is_home_named = detail.contains(&format!("partition {},", case.user.partition));
+    assert!(case.kind.reason != "wrong-partition" || is_home_named, "{detail}");
+    let name = |name: &str| match std::str::from_utf8(name.as_bytes()) {
+        Ok(name) => name.to_owned(),
+        Err(_) => "(a name that is not UTF-8)".to_owned(),
+    };
+    let headers =
+        case.record.headers().map(|(header, value)| json!({ "name": name(header), "value": value }));
     assert_eq!(letter["headers"], headers.collect::<Value>());
     match serde_json::from_slice::<Value>(case.record.value()) {
         Ok(value) => assert_eq!(letter["value"], value),
+        Err(_) if letter["valueBase64"].is_null() => {
+            assert_eq!((&letter["value"], case.record.value().len()), (&Value::Null, 0))
+        }
         Err(_) => assert_eq!(letter["valueBase64"], base64(case.record.value())),
     }
     assert_eq!(letter["key"], json!(case.record.key()));
-    let (tenant, user) = match case.kind.is_owned {
-        true => (json!(bench.api.tenant), json!(case.user.id)),
-        false => (Value::Null, Value::Null),
-    };
-    assert_eq!([&letter["tenantId"], &letter["userId"]], [&tenant, &user]);
+    let owner = [&json!(bench.api.tenant), &json!(case.user.id)];
+    assert_eq!([&letter["tenantId"], &letter["userId"]], owner, "whoever it names owns it");
 
     let text = bench.dead_letters(&["show", &id]).expect(0).stdout;
     let has = |line: &str| text.lines().any(|shown| shown == line);
-    assert!(has(&format!("id      {id}")) && has(&format!("reason  {reason}")), "{text}");
-    for (name, value) in case.record.headers() {
-        assert!(has(&format!("header  {name}: {value}")), "{name}: {text}");
+    assert!(has(&format!("id      {id}")) && has(&format!("reason  {}", case.kind.reason)), "{text}");
+    assert!(has(&format!("detail  {detail}")), "{text}");
+    for (header, value) in case.record.headers() {
+        assert!(has(&format!("header  {}: {value}", name(header))), "{header}: {text}");
     }
     let list = bench.dead_letters(&["list"]).expect(0).stdout;
-    assert!(list.lines().any(|line| line.contains(&id) && line.contains(reason)), "{list}");
+    assert!(
+        list.lines()
+            .any(|line| line.contains(&id) && line.contains(case.kind.reason) && line.contains(detail)),
+        "{list}"
+    );
 }
 
 fn base64(bytes: &[u8]) -> Value {
@@ -172,21 +205,32 @@ async fn is_queued(bench: &Bench, case: &Case) {
     let letters = bench.letters_of(&case.user);
     let places = [&[case.at], case.behind.as_slice()].concat();
     assert_eq!(texts(&letters, "id"), places.iter().map(|at| letter_id("users", *at)).collect::<Vec<_>>());
-    for reason in &texts(&letters, "reason")[1..] {
-        assert_eq!(reason, "queued behind an earlier one");
-    }
+    assert!(texts(&letters, "reason")[1..].iter().all(|reason| reason == "queued"), "{letters:?}");
     let args = ["retry", "--json", "--tenant", &bench.api.tenant, "--user", &case.user.id];
     let retried = bench.dead_letters(&args).expect(1);
     assert_eq!([&retried.json()["settled"], &retried.json()["left"]], [&json!(0), &json!(places.len())]);
-    assert!(retried.stderr.contains(case.kind.reason), "{retried:?}");
+    assert_eq!(retried.json()["reason"], case.kind.reason);
+    assert!(retried.stderr.contains(case.kind.words), "{retried:?}");
     bench.is_parked(&case.user, 1).await;
+}
+
+/// The user goes on, and whoever asks for the user's dead letters finds it.
+async fn is_astray(bench: &Bench, case: &Case) {
+    bench.goes_on(&case.user).await;
+    assert_eq!(texts(&bench.letters_of(&case.user), "id"), [letter_id("users", case.at)]);
+    let retried = bench.dead_letters(&["retry", "--json", "--user", &case.user.id]).expect(1).json();
+    assert_eq!([&retried["settled"], &retried["left"]], [&json!(0), &json!(1)]);
+    assert_eq!(retried["reason"], case.kind.reason);
 }
 
 /// Without the poison, what waited behind it has its effect, in its order: the first deletion, not the second.
 async fn is_discarded(bench: &Bench, case: &Case) {
     let id = letter_id("users", case.at);
     let discarded = bench.dead_letters(&["discard", &id, "--json"]).expect(0).json();
-    assert_eq!(discarded, json!({ "settled": 1 + case.behind.len(), "left": 0, "reason": null }));
+    assert_eq!(
+        discarded,
+        json!({ "settled": 1 + case.behind.len(), "left": 0, "reason": null, "detail": null })
+    );
     if case.behind.is_empty() {
         bench.goes_on(&case.user).await;
     } else {

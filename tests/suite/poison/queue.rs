@@ -8,7 +8,7 @@ use tests::{Answer, Service, Stack};
 const BAD_BUILD: (&str, &str) = ("FAILPOINTS", "record.poison=return");
 /// That request.
 const UNREADABLE: &str = "x-poison";
-const REASON: &str = "data: this build can't read it";
+const REASON: &str = "this build can't read it";
 
 pub async fn a_fixed_build_folds_what_waits_in_its_order(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
@@ -29,9 +29,8 @@ pub async fn a_fixed_build_folds_what_waits_in_its_order(stack: &'static Stack) 
     for user in [&user, &second] {
         bench.is_parked(user, 1).await;
     }
-    let queued = "queued behind an earlier one";
-    assert_eq!(texts(&bench.letters_of(&user), "reason"), [REASON, queued, queued]);
-    assert_eq!(texts(&bench.letters_of(&second), "reason"), [REASON]);
+    assert_eq!(texts(&bench.letters_of(&user), "reason"), ["bad-data", "queued", "queued"]);
+    assert_eq!(texts(&bench.letters_of(&second), "reason"), ["bad-data"]);
     still_fails(&bench, &user);
 
     // The fixed one.
@@ -42,7 +41,7 @@ pub async fn a_fixed_build_folds_what_waits_in_its_order(stack: &'static Stack) 
     shows(&bench, &user, 4, 12).await;
     let id = &texts(&bench.letters_of(&second), "id")[0];
     let outcome = bench.dead_letters(&["retry", id, "--json"]).expect(0).json();
-    assert_eq!(outcome, json!({ "settled": 1, "left": 0, "reason": null }));
+    assert_eq!(outcome, json!({ "settled": 1, "left": 0, "reason": null, "detail": null }));
     assert_eq!(bench.api.get(&second.id).await.expect(200).header("etag"), durable.header("etag"));
     shows(&bench, &second, 2, 10).await;
     for user in [&user, &second] {

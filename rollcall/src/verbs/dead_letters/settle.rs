@@ -2,17 +2,18 @@
 
 use super::{super::print, User};
 use crate::settings;
+use events_schema::ReasonCode;
 use projector::{Kind, LetterId, Outcome, What};
 
-/// Folds the whole queue of a user again, in the order of the log
+/// Folds records again, each with all that waits behind it, in the order of the log
 ///
 /// What can be folded now has its effect. The first that still can't be stays, and all behind it: exit 1.
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["id", "user"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["ids", "user"]))]
 pub(crate) struct Retry {
-    /// Any one of the queue, as `dead-letters list` shows it
+    /// Any of a queue, as `dead-letters list` shows them
     #[arg(value_name = "ID")]
-    id: Option<LetterId>,
+    ids: Vec<LetterId>,
     #[command(flatten)]
     user: User,
     /// One JSON object
@@ -20,20 +21,25 @@ pub(crate) struct Retry {
     json: bool,
 }
 
-/// Takes the effect of a record, now and in every rebuild, and folds what waits behind it
+/// Takes the effect of records, now and in every rebuild, and folds what waits behind them
+///
+/// All of the records must be dead letters, or nothing is done.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["ids", "reason"]))]
 pub(crate) struct Discard {
-    /// As `dead-letters list` shows it
+    /// As `dead-letters list` shows them
     #[arg(value_name = "ID")]
-    id: LetterId,
+    ids: Vec<LetterId>,
+    /// All that are set aside for this reason, as `dead-letters list` shows it
+    #[arg(long, value_name = "CODE")]
+    reason: Option<ReasonCode>,
     /// One JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn retry(args: &Retry) -> anyhow::Result<()> {
-    let user = args.user.filter().map(What::User);
-    let Some(what) = args.id.map(What::Letter).or(user) else { anyhow::bail!("an ID or --user is needed") };
+    let what = args.user.filter().map_or_else(|| What::Letters(args.ids.clone()), What::User);
     let outcome = projector::ask(&settings::completed()?, Kind::Retry, &what).await?;
     tell(&outcome, args.json)?;
     match &outcome.detail {
@@ -43,7 +49,8 @@ pub(crate) async fn retry(args: &Retry) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn discard(args: &Discard) -> anyhow::Result<()> {
-    let outcome = projector::ask(&settings::completed()?, Kind::Discard, &What::Letter(args.id)).await?;
+    let what = args.reason.map_or_else(|| What::Letters(args.ids.clone()), What::Reason);
+    let outcome = projector::ask(&settings::completed()?, Kind::Discard, &what).await?;
     tell(&outcome, args.json)
 }
 

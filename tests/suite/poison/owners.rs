@@ -1,0 +1,71 @@
+//! Whom a record's key names owns it, wherever it lies and however the id is spelled: it is listed as the user's, goes with the user, and is
+//! not kept when it comes later.
+
+use super::bench::{Bench, Created, PARTITIONS, texts};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use tests::{Foreign, Stack, until};
+
+/// What a record of no sound form could say of its user.
+const SAYS: &str = r#"{"name":"somebody's name"}"#;
+
+pub async fn a_delete_takes_every_dead_letter_of_its_user_along(stack: &'static Stack) {
+    let bench = Bench::start(stack).await;
+    let (user, other) = (bench.create().await, bench.create().await);
+    let first = all_kinds(&bench, &user).await;
+    let kept = all_kinds(&bench, &other).await;
+    until("all of it is set aside", async || (bench.letters().len() == first + kept).then_some(())).await;
+    assert_eq!(bench.letters_of(&user).len(), first);
+    let reasons: BTreeSet<_> = texts(&bench.letters_of(&user), "reason").into_iter().collect();
+    assert_eq!(reasons, ["bad-data", "record-key-spelling", "wrong-partition"].map(str::to_owned).into());
+    bench.goes_on(&user).await;
+
+    bench.api.delete(&user.id).await.expect(204);
+    assert_eq!(bench.letters_of(&user), Vec::<Value>::new(), "nothing is left once it is answered");
+    assert_eq!(bench.letters_of(&other).len(), kept, "and of nobody else anything is taken");
+
+    // What comes later is not kept at all.
+    all_kinds(&bench, &user).await;
+    assert_eq!(bench.letters().len(), kept);
+    bench.goes_on(&other).await;
+}
+
+/// Appends records that name the user and can't be folded, of every place and spelling; says how many, once they are folded.
+async fn all_kinds(bench: &Bench, user: &Created) -> usize {
+    let (tenant, id) = user.key.split_once('/').unwrap();
+    let loud = format!("{tenant}/{}", id.to_uppercase());
+    let elsewhere = (user.partition + 1) % PARTITIONS;
+    let credential = || Foreign::event(&user.key, "credential.issued.v1", SAYS);
+    let event = || Foreign::event(&user.key, "user.updated.v1", SAYS).header("ce_sequence", "2");
+    let astray = |record: fn(Foreign, &str, i32) -> Foreign| {
+        (record(event(), &loud, elsewhere), record(credential(), &loud, elsewhere))
+    };
+    let in_home = astray(|record, loud, elsewhere| {
+        record.keyed(Some(loud)).into_partition((elsewhere + 3) % PARTITIONS)
+    });
+    let spelled = astray(|record, loud, elsewhere| record.keyed(Some(loud)).into_partition(elsewhere));
+    let lost = astray(|record, _, elsewhere| record.into_partition(elsewhere));
+    let users = [in_home.0, spelled.0, lost.0];
+    let credentials = [credential(), in_home.1, spelled.1, lost.1];
+    let count = users.len() + credentials.len();
+    for (topic, name, records) in [
+        ("users.events", "users", users.to_vec()),
+        ("users.credentials", "credentials", credentials.to_vec()),
+    ] {
+        let places = bench.deployment.append(topic, &records).await;
+        until("all of it is folded", async || bench.is_folded(name, &places).await.then_some(())).await;
+    }
+    count
+}
+
+impl Bench {
+    /// Whether all of these records are folded.
+    async fn is_folded(&self, topic: &str, places: &[(i32, i64)]) -> bool {
+        let checkpoints = self.checkpoints().await;
+        places.iter().all(|(partition, offset)| {
+            let checkpoint =
+                checkpoints.iter().find(|row| row["topic"] == topic && row["partition"] == *partition);
+            checkpoint.and_then(|row| row["next_offset"].as_i64()).is_some_and(|next| next > *offset)
+        })
+    }
+}
