@@ -213,6 +213,7 @@ suite! {
             an_operator_pauses_and_resumes;
         erasure_verbs:
             a_life_is_proved_at_each_of_its_ends,
+            what_cannot_be_read_is_dealt_with_by_an_operator,
             whatever_is_left_is_found,
             what_level_3_says_is_left,
             all_that_is_kept_is_exported,

@@ -5,3 +5,4 @@ pub(crate) mod letters;
 pub(crate) mod pause;
 pub(crate) mod requests;
 pub(crate) mod settle;
+mod unkept;

@@ -3,7 +3,7 @@
 
 use super::{
     letters::{LetterId, Queued, UserFilter},
-    pause,
+    pause, unkept,
 };
 use crate::{
     record::{Partition, Topic},
@@ -116,7 +116,7 @@ pub async fn ask(settings: &Settings, kind: Kind, what: &What) -> anyhow::Result
             pause.reason
         );
     }
-    let letters = what.letters(&pool).await?;
+    let Asked { letters, unkept } = what.asked(settings, &pool, kind).await?;
     // Answers are read at once; what is old was read long ago.
     sqlx::query("DELETE FROM rollcall.requests WHERE done_at < now() - interval '1 day'")
         .execute(&pool)
@@ -134,7 +134,11 @@ pub async fn ask(settings: &Settings, kind: Kind, what: &What) -> anyhow::Result
             done.push((queued.clone(), outcome));
         }
     }
-    let outcome = sum(&done);
+    for letter in &unkept {
+        unkept::discard(&pool, letter).await?;
+    }
+    let mut outcome = sum(&done);
+    outcome.settled += unkept.len();
     if let ([one], 0) = (letters.as_slice(), outcome.settled + outcome.left) {
         anyhow::bail!("there is no dead letter {} any more", one.letter);
     }
@@ -195,6 +199,14 @@ async fn outcome(pool: &PgPool, id: i64) -> anyhow::Result<Option<Outcome>> {
     Ok(outcome.map(|Json(outcome)| outcome))
 }
 
+/// The records that are asked for.
+#[derive(Default)]
+struct Asked {
+    letters: Vec<Queued>,
+    /// Those that are no dead letters.
+    unkept: Vec<LetterId>,
+}
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub enum What {
@@ -207,19 +219,31 @@ pub enum What {
 }
 
 impl What {
-    /// The dead letters that stand for it, in the order of the log.
+    /// What stands for it. Nothing is done where one of the names is wrong.
+    async fn asked(&self, settings: &Settings, pool: &PgPool, kind: Kind) -> anyhow::Result<Asked> {
+        let Self::Letters(letters) = self else {
+            return Ok(Asked { letters: self.letters(pool).await?, unkept: Vec::new() });
+        };
+        let mut asked = Asked::default();
+        for letter in letters {
+            match Queued::at(pool, letter).await? {
+                Some(queued) => asked.letters.push(queued),
+                None if kind == Kind::Discard => {
+                    unkept::check(settings, pool, letter).await?;
+                    asked.unkept.push(*letter);
+                }
+                None => anyhow::bail!(
+                    "there is no dead letter {letter}: `rollcall dead-letters list` shows those that there are"
+                ),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// The dead letters that stand for a user or a reason, in the order of the log.
     async fn letters(&self, pool: &PgPool) -> anyhow::Result<Vec<Queued>> {
         match self {
-            Self::Letters(letters) => {
-                let mut found = Vec::new();
-                for letter in letters {
-                    let queued = Queued::at(pool, letter).await?;
-                    found.push(queued.with_context(|| {
-                        format!("there is no dead letter {letter}: `rollcall dead-letters list` shows those that there are")
-                    })?);
-                }
-                Ok(found)
-            }
+            Self::Letters(_) => Ok(Vec::new()),
             Self::User(user) => {
                 let queues = Queued::of_user(pool, user).await?;
                 anyhow::ensure!(!queues.is_empty(), "there is no dead letter of this user");

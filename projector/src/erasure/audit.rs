@@ -4,7 +4,8 @@ mod rows;
 
 use super::{
     analytics, cached,
-    content::{Content, content},
+    content::{Content, content, is_empty},
+    dealt_with::DealtWith,
     findings::Kind,
     former,
     report::{LookProgress, ReadPartition, Step},
@@ -59,6 +60,8 @@ pub struct Audit {
     pub cache_keys: u64,
     /// What was read of the analytics topic.
     pub analytics: Vec<ReadPartition>,
+    /// Records of deleted users that can't be read, and that an operator has discarded.
+    pub discarded: u64,
     /// How much of each kind was found.
     pub counts: Vec<Count>,
     /// What was found, the first thousand of it.
@@ -100,6 +103,7 @@ impl Audit {
 struct Found {
     counts: BTreeMap<Kind, u64>,
     listed: Vec<AuditFinding>,
+    discarded: u64,
 }
 
 impl Found {
@@ -130,8 +134,9 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(LookProgress)) 
     let held = look_at_keys(&keys, &gone, &mut found, &mut progress).await?;
     let former = look_at_former(settings, &gone, &mut found).await?;
     let is_held = |id: &Uuid| held.contains(id) || former.as_ref().is_some_and(|ids| ids.contains_key(id));
+    let dealt_with = DealtWith::load(&mut connection).await?;
     let log = scan::read(settings, &mut progress, |record| {
-        look_at_record(record, &gone, &is_held, &mut found);
+        look_at_record(record, &gone, &is_held, &dealt_with, &mut found);
         Ok(())
     })
     .await?;
@@ -150,6 +155,7 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(LookProgress)) 
         generations,
         cache_keys,
         analytics,
+        discarded: found.discarded,
         counts: found.counts.into_iter().map(|(kind, count)| Count { kind, count }).collect(),
         findings: found.listed,
     })
@@ -197,6 +203,7 @@ fn look_at_record(
     record: &Record,
     gone: &HashSet<UserKey>,
     is_held: &impl Fn(&Uuid) -> bool,
+    dealt_with: &DealtWith,
     found: &mut Found,
 ) {
     let (topic, partition) = record.partition;
@@ -205,10 +212,15 @@ fn look_at_record(
         let kind = match topic {
             Topic::Users => kind_of(&record.raw, is_held),
             // The contract is about facts: what is none may say anything.
-            Topic::Credentials => matches!(record.fact, Fact::Poison(_)).then_some(Kind::UnclearRecords),
+            Topic::Credentials => {
+                let is_unclear = matches!(record.fact, Fact::Poison(_)) && !is_empty(&record.raw);
+                is_unclear.then_some(Kind::UnclearRecords)
+            }
         };
-        if let Some(kind) = kind {
-            found.add(kind, &user, &place);
+        match kind {
+            Some(Kind::UnclearRecords) if dealt_with.has(record) => found.discarded += 1,
+            Some(kind) => found.add(kind, &user, &place),
+            None => {}
         }
     }
 }

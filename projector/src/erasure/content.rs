@@ -47,6 +47,11 @@ impl SealedPart {
 /// Members beside `personal` that say nothing of a person.
 const IMPERSONAL: [&str; 1] = ["createdAt"];
 
+/// Whether a record has no value. It holds nothing then, whatever is wrong with it.
+pub(crate) fn is_empty(raw: &Raw) -> bool {
+    raw.value.as_deref().is_none_or(<[u8]>::is_empty)
+}
+
 /// What a record's value holds of a person. Stricter than the fold: a member that no event of ours has makes it unclear.
 pub(crate) fn content(raw: &Raw) -> Content {
     let Some(value) = raw.value.as_deref().filter(|value| !value.is_empty()) else { return Content::Nothing };

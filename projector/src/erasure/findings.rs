@@ -49,7 +49,9 @@ impl Kind {
             Self::Key => "data keys of the user in the key store",
             Self::OpenedEvents => "events in the log that a key opens which exists",
             Self::PlainEvents => "events in the log that were never sealed",
-            Self::UnclearRecords => "records in the log of which nobody can tell whether they are sealed",
+            Self::UnclearRecords => {
+                "records in the log that can't be read, so that nobody can tell what they say"
+            }
             Self::UnfoldedEvents => "events in the log that the read model has not folded yet",
             Self::NoTombstone => "events in the log, and no tombstone that says that the user was deleted",
             Self::PendingSteps => "steps of the erasure that are not done yet",
@@ -57,6 +59,31 @@ impl Kind {
             Self::CachedBodies => "bodies of the user in Redis",
             Self::AnalyticEvents => "analytic events that say more than ids",
             Self::MissingKey => "living users whose key is missing: nobody can read their events any more",
+        }
+    }
+
+    /// What an operator can do about them.
+    #[must_use]
+    pub fn way_out(self) -> Option<&'static str> {
+        match self {
+            Self::UnclearRecords => Some(
+                "look at each in the log; `rollcall dead-letters discard TOPIC:PARTITION:OFFSET...` says that it is dealt with",
+            ),
+            Self::DeadLetters => Some("see `rollcall dead-letters list`, and retry or discard them"),
+            Self::UnfoldedEvents => Some("wait until they are folded: see `rollcall projection status`"),
+            Self::PendingSteps => {
+                Some("the projectors work them off: their /health/ready says what is missing")
+            }
+            Self::MissingKey => Some("restore the key store"),
+            Self::UserRow
+            | Self::Credentials
+            | Self::Key
+            | Self::OpenedEvents
+            | Self::PlainEvents
+            | Self::NoTombstone
+            | Self::KeyInMemory
+            | Self::CachedBodies
+            | Self::AnalyticEvents => None,
         }
     }
 }
@@ -76,6 +103,9 @@ pub struct Finding {
     pub count: u64,
     /// Where the first of them are, in words that hold nothing personal.
     pub places: Vec<String>,
+    /// What an operator can do about them.
+    #[serde(rename = "wayOut")]
+    pub way_out: Option<&'static str>,
 }
 
 /// What is found, while it is looked for.
@@ -93,7 +123,12 @@ impl Findings {
         if count == 0 {
             return;
         }
-        let found = self.0.entry(kind).or_insert(Finding { kind, count: 0, places: Vec::new() });
+        let found = self.0.entry(kind).or_insert(Finding {
+            kind,
+            count: 0,
+            places: Vec::new(),
+            way_out: kind.way_out(),
+        });
         found.count += count;
         if found.places.len() < NAMED {
             found.places.push(place.to_string());

@@ -5,6 +5,7 @@ mod analytics;
 mod audit;
 mod cached;
 mod content;
+mod dealt_with;
 mod findings;
 mod former;
 mod prove;
@@ -17,8 +18,8 @@ pub use audit::{Audit, AuditFinding, Count, audit};
 pub use findings::{Finding, Kind};
 pub use prove::prove;
 pub use report::{
-    AnalyticsLook, CacheLook, EventCounts, FormerLook, GenerationLook, KeysLook, LookProgress, Place, Proof,
-    ReadPartition, Step, Tombstone, Verdict,
+    AnalyticsLook, CacheLook, CredentialCounts, EventCounts, FormerLook, GenerationLook, KeysLook,
+    LookProgress, Place, Proof, ReadPartition, Step, Tombstone, Verdict,
 };
 pub use scan::{LogScan, ScannedPartition};
 

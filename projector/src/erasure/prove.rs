@@ -2,12 +2,13 @@
 
 use super::{
     analytics, cached,
-    content::{Content, SealedPart, content},
+    content::{Content, SealedPart, content, is_empty},
+    dealt_with::DealtWith,
     findings::{Findings, Kind},
     former,
     report::{
-        AnalyticsLook, CacheLook, EventCounts, FormerLook, GenerationLook, KeysLook, LookProgress, Place,
-        Proof, Step, Tombstone, Verdict,
+        AnalyticsLook, CacheLook, CredentialCounts, EventCounts, FormerLook, GenerationLook, KeysLook,
+        LookProgress, Place, Proof, Step, Tombstone, Verdict,
     },
     rows, scan, tries,
 };
@@ -44,8 +45,12 @@ pub async fn prove(
     // Before the log is read: what is folded by now, and lies in the log, is read there.
     let folded = rows::folded(&mut connection).await?;
     anyhow::ensure!(!folded.is_empty(), "there is no live generation: run `rollcall migrate` first");
-    let mut logged = Logged::default();
-    let log = scan::read(settings, &mut progress, |record| logged.take(record, user)).await?;
+    let mut logged = Logged::new(DealtWith::load(&mut connection).await?);
+    let log = scan::read(settings, &mut progress, |record| {
+        logged.take(record, user);
+        Ok(())
+    })
+    .await?;
     let (keys, mut opened) = look_at_keys(settings, user, &logged, &mut progress).await?;
     let former_keys = look_at_former(settings, user, &logged, &mut opened, &mut findings).await?;
     logged.tell(&opened, &mut findings);
@@ -63,6 +68,8 @@ pub async fn prove(
         tombstone: model.tombstone,
         log,
         events: EventCounts { opened: u64::try_from(opened.len())?, ..logged.counts },
+        credentials: logged.credentials,
+        discarded: logged.discarded,
         keys,
         former_keys,
         generations: model.generations,
@@ -74,32 +81,52 @@ pub async fn prove(
 }
 
 /// What the log has of the user.
-#[derive(Default)]
 struct Logged {
+    dealt_with: DealtWith,
     counts: EventCounts,
+    credentials: CredentialCounts,
     sealed: Vec<(Place, SealedPart)>,
     plain: Vec<Place>,
     /// Of both topics.
     unclear: Vec<String>,
-    /// Of `users.events`, whatever they are.
+    /// Of both topics.
+    discarded: Vec<String>,
+    /// Of `users.events`, whatever they are; but for those that hold nothing or are dealt with.
     places: Vec<Place>,
     /// The requests that asked for them.
     requests: BTreeSet<String>,
 }
 
 impl Logged {
-    fn take(&mut self, record: &Record, user: &UserKey) -> anyhow::Result<()> {
+    fn new(dealt_with: DealtWith) -> Self {
+        Self {
+            dealt_with,
+            counts: EventCounts::default(),
+            credentials: CredentialCounts::default(),
+            sealed: Vec::new(),
+            plain: Vec::new(),
+            unclear: Vec::new(),
+            discarded: Vec::new(),
+            places: Vec::new(),
+            requests: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, record: &Record, user: &UserKey) {
         if !named(&record.raw).any(|named| named == *user) {
-            return Ok(());
+            return;
         }
-        if record.partition.0 == Topic::Credentials {
-            self.take_credential(record);
-            return Ok(());
+        match record.partition.0 {
+            Topic::Users => self.take_event(record),
+            Topic::Credentials => self.take_credential(record),
         }
+    }
+
+    fn take_event(&mut self, record: &Record) {
         let place = Place { partition: record.partition.1, offset: record.offset };
-        self.places.push(place);
         self.counts.events += 1;
         self.requests.extend(header(&record.raw, "ce_requestid").map(str::to_owned));
+        let mut holds_something = !is_empty(&record.raw);
         match content(&record.raw) {
             Content::Nothing => self.counts.impersonal += 1,
             Content::Sealed(part) => {
@@ -110,23 +137,35 @@ impl Logged {
                 self.counts.plain += 1;
                 self.plain.push(place);
             }
+            Content::Unclear if self.dealt_with.has(record) => {
+                self.counts.discarded += 1;
+                self.discarded.push(place.to_string());
+                holds_something = false;
+            }
             Content::Unclear => {
                 self.counts.unclear += 1;
                 self.unclear.push(place.to_string());
             }
         }
-        Ok(())
+        self.places.extend(Some(place).filter(|_| holds_something));
     }
 
     /// The contract is about facts: what is none may say anything.
     fn take_credential(&mut self, record: &Record) {
+        let place = || format!("credentials:{}:{}", record.partition.1, record.offset);
+        self.credentials.records += 1;
         match record.fact {
+            Fact::Poison(_) if is_empty(&record.raw) => self.credentials.empty += 1,
+            Fact::Poison(_) if self.dealt_with.has(record) => {
+                self.credentials.discarded += 1;
+                self.discarded.push(place());
+            }
             Fact::Poison(_) => {
-                self.counts.unclear += 1;
-                self.unclear.push(format!("credentials:{}:{}", record.partition.1, record.offset));
+                self.credentials.unclear += 1;
+                self.unclear.push(place());
             }
             Fact::User(_) | Fact::Credential(_) | Fact::Unknown | Fact::Discarded => {
-                self.counts.credential_facts += 1;
+                self.credentials.facts += 1
             }
         }
     }

@@ -98,24 +98,40 @@ pub struct Tombstone {
     pub place: Place,
 }
 
-/// The user's records in the log.
+/// The user's records in `users.events`: sealed, plain, unclear, discarded and impersonal ones are all that there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventCounts {
-    /// In `users.events`.
+    /// All of them.
     pub events: u64,
-    /// Of these: those whose personal part is sealed.
+    /// Those whose personal part is sealed.
     pub sealed: u64,
     /// Of the sealed ones: those that a key opens which exists, or whose key exists.
     pub opened: u64,
     /// Those whose personal part was never sealed.
     pub plain: u64,
-    /// Those of which nobody can tell, and records of `users.credentials` that are no facts.
+    /// Those of which nobody can tell.
     pub unclear: u64,
+    /// Those of which nobody can tell, and that an operator has discarded.
+    pub discarded: u64,
     /// Those without a personal part.
     pub impersonal: u64,
-    /// In `users.credentials`: pseudonymous by contract, they stay.
-    pub credential_facts: u64,
+}
+
+/// The user's records in `users.credentials`: facts, unclear, discarded and empty ones are all that there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialCounts {
+    /// All of them.
+    pub records: u64,
+    /// Facts, and what this build does not know: pseudonymous by contract, they stay.
+    pub facts: u64,
+    /// What is no fact, so that it may say anything.
+    pub unclear: u64,
+    /// What is no fact, and was discarded by an operator.
+    pub discarded: u64,
+    /// What has no value.
+    pub empty: u64,
 }
 
 /// What the key store was asked.
@@ -219,8 +235,12 @@ pub struct Proof {
     pub tombstone: Option<Tombstone>,
     /// What was read of the log.
     pub log: LogScan,
-    /// What was found there.
+    /// What was found in `users.events`.
     pub events: EventCounts,
+    /// What was found in `users.credentials`.
+    pub credentials: CredentialCounts,
+    /// Where the records lie that an operator has discarded.
+    pub discarded: Vec<String>,
     /// What the key store was asked.
     pub keys: KeysLook,
     /// What a former key store holds, if there is one.

@@ -14,9 +14,8 @@ use time::OffsetDateTime;
 /// What makes a row of users personal: what a blanked one has not got.
 pub(super) const IS_PERSONAL: &str = "(u.claims <> '{}' OR u.body <> '' OR num_nonnulls(u.provider_id, u.provider_url, u.subject_id) > 0 \
     OR encode(u.creation_digest, 'hex') !~ '^(00)*$')";
-/// What makes a dead letter one that holds something: what a blanked one has not got.
-pub(super) const HOLDS_RECORD: &str =
-    "(num_nonnulls(d.key, d.value) > 0 OR d.headers <> '[]' OR coalesce(d.raw_headers, '[]') <> '[]')";
+/// What makes a dead letter one that holds something: a value, which a blanked one has not got.
+pub(super) const HOLDS_RECORD: &str = "(coalesce(octet_length(d.value), 0) > 0)";
 
 /// Of letters that are nobody's, those whose record names the user.
 const OF_USER: &str = "\

@@ -52,9 +52,11 @@ fn erased(bench: &Bench, id: &str, (partition, offset): (i32, i64)) {
     assert_eq!([&tombstone["partition"], &tombstone["offset"]], [&json!(partition), &json!(offset)]);
     assert_eq!(tombstone["version"], 3);
     let events = json!({
-        "events": 3, "sealed": 2, "opened": 0, "plain": 0, "unclear": 0, "impersonal": 1, "credentialFacts": 1,
+        "events": 3, "sealed": 2, "opened": 0, "plain": 0, "unclear": 0, "discarded": 0, "impersonal": 1,
     });
     assert_eq!(proof["events"], events);
+    let credentials = json!({ "records": 1, "facts": 1, "unclear": 0, "discarded": 0, "empty": 0 });
+    assert_eq!((&proof["credentials"], &proof["discarded"]), (&credentials, &json!([])));
     // What ids are derived under is a key too, and nobody else has one.
     assert_eq!(proof["keys"], json!({ "keys": 1, "tries": 2, "isThere": false }));
     assert_eq!(proof["pendingSteps"], json!([]));

@@ -23,7 +23,8 @@ pub(crate) struct Retry {
 
 /// Takes the effect of records, now and in every rebuild, and folds what waits behind them
 ///
-/// All of the records must be dead letters, or nothing is done.
+/// Nothing is done where one of the IDs is wrong. A record that can't be read and is no dead letter any more, since its user is deleted, may be
+/// discarded too: that says to `erasure prove` and `audit` that it is dealt with.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["ids", "reason"]))]
 pub(crate) struct Discard {

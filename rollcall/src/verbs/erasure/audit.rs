@@ -55,8 +55,14 @@ fn text(audit: &Audit) -> String {
         count(audit.analytics.len(), "partition") + " of users.analytics",
     ]);
     lines.push(format!("looked at {}", looked_at.join(", ")));
+    if audit.discarded > 0 {
+        let records = count(audit.discarded, "record");
+        lines.push(format!("discarded {records}: an operator's word that they are dealt with"));
+    }
     let found = if audit.is_clean() { "nothing".to_owned() } else { counts(&audit.counts) };
     lines.push(format!("found     {found}"));
+    let ways = audit.counts.iter().filter_map(|Count { kind, .. }| Some((kind, kind.way_out()?)));
+    lines.extend(ways.map(|(kind, way_out)| format!("way out   {kind}: {way_out}")));
     lines.join("\n")
 }
 

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::settings;
 use projector::erasure::{
-    AnalyticsLook, EventCounts, Finding, FormerLook, GenerationLook, Proof, ScannedPartition,
+    AnalyticsLook, CredentialCounts, EventCounts, Finding, FormerLook, GenerationLook, Proof,
+    ScannedPartition,
 };
 use serde_json::json;
 
@@ -51,6 +52,11 @@ fn text(proof: &Proof) -> String {
     lines.push(format!("from      {} to {}", proof.started_at, proof.ended_at));
     lines.push(format!("digest    sha256:{} of the log that was read\n", proof.log.digest));
     lines.push(table(proof).to_string());
+    if !proof.discarded.is_empty() {
+        let places = proof.discarded.join(", ");
+        lines
+            .push(format!("\ndiscarded by an operator, who says thereby that they are dealt with: {places}"));
+    }
     if !proof.findings.is_empty() {
         let heading = if proof.tombstone.is_some() { "left" } else { "held" };
         lines.push(format!("\n{heading}"));
@@ -63,10 +69,8 @@ fn table(proof: &Proof) -> Table {
     let mut table = Table::new(["looked at", "how much", "of this user"]);
     let (events, facts): (Vec<_>, Vec<_>) =
         proof.log.partitions.iter().partition(|read| read.topic == "users");
-    let stay = if proof.events.credential_facts > 0 { ", pseudonymous by contract: they stay" } else { "" };
-    let pseudonymous = count(proof.events.credential_facts, "fact") + stay;
     table.row(["users.events".to_owned(), records(&events), in_words(&proof.events)]);
-    table.row(["users.credentials".to_owned(), records(&facts), pseudonymous]);
+    table.row(["users.credentials".to_owned(), records(&facts), credentials(&proof.credentials)]);
     table.row(key_store(proof));
     if let Some(FormerLook { keys, is_there }) = proof.former_keys {
         let own = if is_there { "their key is there" } else { "no key" };
@@ -126,17 +130,31 @@ fn analytics(look: &AnalyticsLook) -> [String; 3] {
 }
 
 fn in_words(counts: &EventCounts) -> String {
-    let EventCounts { events, sealed, plain, unclear, impersonal, .. } = counts;
+    let EventCounts { events, sealed, plain, unclear, discarded, impersonal, opened: _ } = *counts;
     let kinds = [
         (sealed, "sealed"),
         (plain, "never sealed"),
         (unclear, "unclear"),
+        (discarded, "discarded"),
         (impersonal, "without a personal part"),
     ];
-    let kinds: Vec<_> =
-        kinds.iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    let of = if kinds.is_empty() { "" } else { ": " };
-    format!("{}{of}{}", count(*events, "event"), kinds.join(", "))
+    count(events, "event") + &of_kinds(&kinds)
+}
+
+fn credentials(counts: &CredentialCounts) -> String {
+    let CredentialCounts { records, facts, unclear, discarded, empty } = *counts;
+    let kinds = [
+        (facts, "pseudonymous by contract, which stay"),
+        (unclear, "unclear"),
+        (discarded, "discarded"),
+        (empty, "without a value"),
+    ];
+    count(records, "record") + &of_kinds(&kinds)
+}
+
+fn of_kinds(kinds: &[(u64, &str)]) -> String {
+    let there: Vec<_> = kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if there.is_empty() { String::new() } else { format!(": {}", there.join(", ")) }
 }
 
 fn rows(look: &GenerationLook) -> String {
@@ -147,7 +165,8 @@ fn rows(look: &GenerationLook) -> String {
 }
 
 fn finding(finding: &Finding) -> String {
-    let Finding { kind, count, places } = finding;
+    let Finding { kind, count, places, way_out } = finding;
     let more = if usize::try_from(*count).is_ok_and(|count| count > places.len()) { ", …" } else { "" };
-    format!("  {kind}: {count} ({}{more})", places.join(", "))
+    let way_out = way_out.map_or_else(String::new, |way_out| format!("\n    {way_out}"));
+    format!("  {kind}: {count} ({}{more}){way_out}", places.join(", "))
 }
