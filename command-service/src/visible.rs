@@ -28,9 +28,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub(crate) enum Fate {
     /// It had its effect, and every read shows it.
     Accepted,
-    /// It has none, for whatever reason.
-    Rejected,
-    /// It is in the log; more is not known yet.
+    /// It has none, and never will.
+    Void,
+    /// It is in the log. It may have its effect later: it is not folded yet, or it waits for an operator.
     Pending,
 }
 
@@ -81,15 +81,10 @@ impl Visible {
                 metrics::waited(began.elapsed());
                 Fate::Accepted
             }
-            Ok(Outcome::Rejected) => Fate::Rejected,
-            Err(WaitError::TimedOut | WaitError::NoSuchPartition | WaitError::AnotherLog) => Fate::Pending,
+            Ok(Outcome::Void) => Fate::Void,
+            Ok(Outcome::Parked)
+            | Err(WaitError::TimedOut | WaitError::NoSuchPartition | WaitError::AnotherLog) => Fate::Pending,
         }
-    }
-
-    /// Whether a rejected event will never have an effect; else it may have it later: it waits for the operator, or just did.
-    pub(crate) async fn is_void(&self, position: LogPosition, deadline: Instant) -> bool {
-        let reason = self.rejections.reason(position, deadline).await;
-        matches!(reason, Ok(Some(Rejection::Superseded | Rejection::Deleted)))
     }
 
     /// Follows up a write that was answered before its fate was known, and records its end if it failed. Until its effect is there the
@@ -117,7 +112,7 @@ impl Visible {
                 Ok(Outcome::Accepted) | Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => {
                     return None;
                 }
-                Ok(Outcome::Rejected) => {
+                Ok(Outcome::Void | Outcome::Parked) => {
                     if let Ok(reason) = self.rejections.reason(position, until).await {
                         return reason;
                     }

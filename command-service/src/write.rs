@@ -133,7 +133,7 @@ impl Writer {
                     return Ok(self.done(write, appended, turn, deadline).await);
                 }
                 Fate::Pending => return Ok(Written::Pending(appended, turn)),
-                Fate::Rejected => {}
+                Fate::Void => metrics::superseded(),
             }
             if write.precondition.is_none() {
                 give_way(round, tried).await;
@@ -141,31 +141,10 @@ impl Writer {
             let Ok(user) = self.states.user(&write.key).await else {
                 return Ok(Written::Pending(appended, turn));
             };
-            if !self.is_void(&user.user, &appended, deadline).await {
-                return Ok(Written::Pending(appended, turn));
-            }
-            if write.precondition.is_some() {
-                return Err(outrun_with_condition(&user.user));
-            }
             next = Some(user);
         }
         metrics::tried(TRIES);
         Err(problems::outrun().into())
-    }
-
-    /// Whether an event that was rejected will never have its effect. Once the user has the version that it would give, or is gone, that is
-    /// plain, and needs no question: the sooner a loser is back, the sooner it wins.
-    async fn is_void(&self, user: &User, appended: &Appended, deadline: Instant) -> bool {
-        let is_plain = match user {
-            User::Present { version, .. } => *version >= appended.version,
-            User::Deleted => true,
-            User::Unknown | User::Parked => false,
-        };
-        let is_void = is_plain || self.visible.is_void(appended.position, deadline).await;
-        if is_void {
-            metrics::superseded();
-        }
-        is_void
     }
 
     /// The turn of a writer, if it comes in time. Of a user that is not known to anyone there is no other writer.
@@ -308,15 +287,6 @@ fn record(
         traceparent: Some(call.context.traceparent.clone()),
     };
     Record { key: key.clone(), headers: envelope.headers(), value: event.data() }
-}
-
-/// The version that the client named has passed; a user that is gone is told apart all the same.
-fn outrun_with_condition(user: &User) -> Failure {
-    match user {
-        User::Unknown | User::Deleted => Failure::Refused { refusal: Refusal::NotFound, position: None },
-        User::Parked => Failure::Refused { refusal: Refusal::Parked, position: None },
-        User::Present { .. } => problems::precondition_failed().into(),
-    }
 }
 
 /// Lets a writer of another instance go first, for a part of the time that a try takes, never the same for two. The more often a write

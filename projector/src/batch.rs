@@ -1,7 +1,9 @@
 //! A batch: the records drained at once, and what they change. Every row is written once, however often it changed.
 
 use crate::{
-    effects::{At, CredentialKey, CredentialRow, DeadLetterRow, Effects, RejectionRow, Span, TombstoneRow},
+    effects::{
+        At, CredentialKey, CredentialRow, DeadLetterRow, Effects, PARKED, RejectionRow, Span, TombstoneRow,
+    },
     fold::{
         credential,
         user::{Change, Rejection, State, User},
@@ -261,7 +263,7 @@ impl Fold {
             return self.reject(&dead, "deleted");
         }
         // Where a record does not belong, it is met before or after its user's deletion, as it happens: the same is said of it.
-        self.reject(&dead, "parked");
+        self.reject(&dead, PARKED);
         if !is_kept {
             return;
         }

@@ -8,6 +8,9 @@ use events_schema::{Reason, Timestamp, UserKey};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
+/// The reason of a rejection that an operator may take back.
+pub const PARKED: &str = "parked";
+
 /// A credential's place in the read model.
 pub type CredentialKey = (UserKey, Uuid);
 
@@ -172,5 +175,11 @@ impl Effects {
     /// The offsets of one partition of `users.events` that had no effect.
     pub fn rejected(&self, partition: i32) -> impl Iterator<Item = i64> {
         self.rejections.iter().filter(move |row| row.at.0 == partition).map(|row| row.at.1)
+    }
+
+    /// Those of them that wait for an operator.
+    pub fn parked(&self, partition: i32) -> impl Iterator<Item = i64> {
+        let parked = self.rejections.iter().filter(|row| row.reason == PARKED);
+        parked.filter(move |row| row.at.0 == partition).map(|row| row.at.1)
     }
 }

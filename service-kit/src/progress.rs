@@ -43,8 +43,21 @@ const REMEMBERED: usize = 1_024;
 pub enum Outcome {
     /// It had its effect.
     Accepted,
-    /// It had none.
-    Rejected,
+    /// It had none, and never will.
+    Void,
+    /// It waits behind one of its user that could not be read, and takes effect if an operator settles that one.
+    Parked,
+}
+
+impl Outcome {
+    /// By what the read model says of a rejected event.
+    fn of(reason: Option<&str>) -> Self {
+        match reason {
+            None => Self::Accepted,
+            Some("parked") => Self::Parked,
+            Some(_) => Self::Void,
+        }
+    }
 }
 
 /// Why a wait ended without an outcome.
@@ -93,6 +106,22 @@ struct Announcement {
     next: i64,
     /// Offsets without effect; missing where they did not fit.
     rejected: Option<Vec<i64>>,
+    /// Those of them that are parked. A projector of before this member leaves it out.
+    parked: Option<Vec<i64>>,
+}
+
+impl Announcement {
+    /// The records without effect and what became of each; `None` where that must be asked.
+    fn without_effect(&self) -> Option<Vec<(i64, Outcome)>> {
+        let rejected = self.rejected.as_ref()?;
+        let parked = self.parked.as_ref();
+        if parked.is_none() && !rejected.is_empty() {
+            return None;
+        }
+        let is_parked = |offset: &i64| parked.is_some_and(|parked| parked.contains(offset));
+        let outcome = |offset: &i64| if is_parked(offset) { Outcome::Parked } else { Outcome::Void };
+        Some(rejected.iter().map(|offset| (*offset, outcome(offset))).collect())
+    }
 }
 
 /// What is known of one partition.
@@ -102,14 +131,14 @@ struct Known {
     next: i64,
     /// The records whose fate was heard, without a gap …
     heard: Range<i64>,
-    /// … and which of them had no effect.
-    rejected: VecDeque<i64>,
+    /// … and which of them had no effect, with what became of them.
+    rejected: VecDeque<(i64, Outcome)>,
 }
 
 impl Known {
     fn hear(&mut self, said: &Announcement) {
         self.next = self.next.max(said.next);
-        let Some(rejected) = &said.rejected else {
+        let Some(rejected) = said.without_effect() else {
             (self.heard, self.rejected) = (said.next..said.next, VecDeque::new());
             return;
         };
@@ -119,13 +148,15 @@ impl Known {
         self.heard.end = said.next;
         self.rejected.extend(rejected);
         while self.rejected.len() > REMEMBERED {
-            self.heard.start = self.rejected.pop_front().map_or(self.heard.end, |forgotten| forgotten + 1);
+            self.heard.start =
+                self.rejected.pop_front().map_or(self.heard.end, |(forgotten, _)| forgotten + 1);
         }
     }
 
     fn outcome(&self, offset: i64) -> Option<Outcome> {
-        let rejected = self.rejected.contains(&offset);
-        self.heard.contains(&offset).then_some(if rejected { Outcome::Rejected } else { Outcome::Accepted })
+        let rejected = self.rejected.iter().find(|(at, _)| *at == offset);
+        let outcome = rejected.map_or(Outcome::Accepted, |(_, outcome)| *outcome);
+        self.heard.contains(&offset).then_some(outcome)
     }
 }
 
@@ -246,7 +277,7 @@ impl Progress {
     pub fn has_rejected_since(&self, position: LogPosition) -> bool {
         let live = self.live.borrow();
         let known = live.partitions.get(&position.at.partition).filter(|_| live.epoch == position.epoch);
-        known.and_then(|known| known.rejected.back()).is_some_and(|last| *last > position.at.offset)
+        known.and_then(|known| known.rejected.back()).is_some_and(|(last, _)| *last > position.at.offset)
     }
 
     /// Waits for the position; the outcome with it, where it was heard.
@@ -299,9 +330,8 @@ impl Progress {
     async fn ask_outcome(&self, position: LogPosition, deadline: Instant) -> Result<Outcome, WaitError> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match answered(left.min(ANSWER), is_rejected(&self.pool, position)).await {
-                Ok(Some(true)) => return Ok(Outcome::Rejected),
-                Ok(Some(false)) => return Ok(Outcome::Accepted),
+            match answered(left.min(ANSWER), rejection(&self.pool, position)).await {
+                Ok(Some(reason)) => return Ok(Outcome::of(reason.as_deref())),
                 Ok(None) => return Err(WaitError::AnotherLog),
                 Err(_) if Instant::now() >= deadline => return Err(WaitError::TimedOut),
                 Err(error) => tracing::warn!(%error, "the fate of an event could not be asked"),
@@ -311,11 +341,12 @@ impl Progress {
     }
 }
 
-/// `None`: another log is live by now. The views are locked before the statement's snapshot is taken, so both are of one generation.
-async fn is_rejected(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<bool>> {
+/// Why the event was rejected, if it was. `None`: another log is live by now. The views are locked before the statement's snapshot is
+/// taken, so both are of one generation.
+async fn rejection(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<Option<String>>> {
     let LogPosition { epoch, at: Position { partition, offset } } = position;
     sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM live.rejections WHERE partition = $1 AND log_offset = $2) \
+        "SELECT (SELECT reason FROM live.rejections WHERE partition = $1 AND log_offset = $2) \
          FROM rollcall.generations WHERE state = 'live' AND log_epoch = $3",
     )
     .bind(i32::try_from(partition).unwrap_or(-1))
@@ -422,7 +453,7 @@ mod tests {
     use super::*;
 
     fn said(from: i64, next: i64, rejected: Option<&[i64]>) -> Announcement {
-        Announcement { p: 0, from, next, rejected: rejected.map(<[i64]>::to_vec) }
+        Announcement { p: 0, from, next, rejected: rejected.map(<[i64]>::to_vec), parked: Some(Vec::new()) }
     }
 
     #[test]
@@ -432,9 +463,21 @@ mod tests {
         known.hear(&said(12, 13, Some(&[])));
         assert_eq!(known.outcome(9), None);
         assert_eq!(known.outcome(10), Some(Outcome::Accepted));
-        assert_eq!(known.outcome(11), Some(Outcome::Rejected));
+        assert_eq!(known.outcome(11), Some(Outcome::Void));
         assert_eq!(known.outcome(12), Some(Outcome::Accepted));
         assert_eq!(known.outcome(13), None);
+    }
+
+    #[test]
+    fn what_is_parked_is_told_from_what_is_void() {
+        let mut known = Known::default();
+        known.hear(&Announcement { parked: Some(vec![4]), ..said(0, 6, Some(&[3, 4])) });
+        let outcomes = [3, 4, 5].map(|offset| known.outcome(offset));
+        assert_eq!(outcomes, [Some(Outcome::Void), Some(Outcome::Parked), Some(Outcome::Accepted)]);
+        known.hear(&Announcement { parked: None, ..said(6, 8, Some(&[7])) });
+        assert_eq!((known.next, known.outcome(7)), (8, None), "an older projector does not say which it is");
+        assert_eq!(Outcome::of(Some("deleted")), Outcome::Void);
+        assert_eq!((Outcome::of(Some("parked")), Outcome::of(None)), (Outcome::Parked, Outcome::Accepted));
     }
 
     #[test]
@@ -442,7 +485,7 @@ mod tests {
         let mut known = Known::default();
         known.hear(&said(0, 5, Some(&[])));
         known.hear(&said(7, 9, Some(&[8])));
-        assert_eq!((known.outcome(4), known.outcome(8)), (None, Some(Outcome::Rejected)));
+        assert_eq!((known.outcome(4), known.outcome(8)), (None, Some(Outcome::Void)));
         known.hear(&said(9, 20, None));
         assert_eq!((known.next, known.outcome(8), known.outcome(19)), (20, None, None));
     }
@@ -451,7 +494,7 @@ mod tests {
     fn an_announcement_that_comes_late_takes_nothing_back() {
         let mut known = Known { next: 9, ..Known::default() };
         known.hear(&said(5, 7, Some(&[6])));
-        assert_eq!((known.next, known.outcome(6), known.outcome(8)), (9, Some(Outcome::Rejected), None));
+        assert_eq!((known.next, known.outcome(6), known.outcome(8)), (9, Some(Outcome::Void), None));
     }
 
     #[test]
@@ -459,7 +502,7 @@ mod tests {
         let mut known = Known::default();
         let all: Vec<i64> = (0..=1_024).collect();
         known.hear(&said(0, 1_025, Some(&all)));
-        assert_eq!((known.outcome(0), known.outcome(1)), (None, Some(Outcome::Rejected)));
+        assert_eq!((known.outcome(0), known.outcome(1)), (None, Some(Outcome::Void)));
     }
 
     fn notice(payload: &str) -> Notice {
@@ -484,7 +527,8 @@ mod tests {
     #[test]
     fn a_notice_may_say_no_more_than_its_generation() {
         assert_eq!(notice(r#"{"g":2}"#), Notice { g: 2, said: None });
-        let full = notice(r#"{"g":2,"p":1,"from":3,"next":4,"rejected":[3]}"#);
-        assert_eq!(full.said, Some(Announcement { p: 1, from: 3, next: 4, rejected: Some(vec![3]) }));
+        let full = notice(r#"{"g":2,"p":1,"from":3,"next":5,"rejected":[3,4],"parked":[4]}"#);
+        let (rejected, parked) = (Some(vec![3, 4]), Some(vec![4]));
+        assert_eq!(full.said, Some(Announcement { p: 1, from: 3, next: 5, rejected, parked }));
     }
 }

@@ -16,6 +16,7 @@ mod chaos;
 mod crash;
 mod erasure;
 mod erasure_verbs;
+mod fates;
 mod hot_user;
 mod instances;
 mod keys;
@@ -196,6 +197,8 @@ suite! {
             a_new_log_that_is_longer_is_told_apart;
         read_only:
             writes_go_on_by_themselves_after_a_failover;
+        fates:
+            a_parked_write_that_an_operator_lets_through_is_not_void;
         outages:
             everything_goes_on_without_redis,
             nothing_hangs_whatever_happens_to_postgres,

@@ -3,7 +3,7 @@
 use super::sql;
 use crate::{
     batch::{Batch, KEPT_CREDENTIALS, States},
-    effects::Effects,
+    effects::{Effects, Span},
     fence::{Epochs, FENCED},
     fold::{credential, user::State},
     generation, metrics,
@@ -231,19 +231,22 @@ impl Store {
         let of_users = effects.spans.iter().filter(|((topic, _), _)| *topic == Topic::Users);
         // What happens behind a checkpoint is no progress.
         let of_users = of_users.filter(|(_, span)| self.announce == Announce::Yes && span.from < span.next);
-        of_users
-            .map(|((_, p), span)| {
-                let start =
-                    format!(r#"{{"g":{},"p":{p},"from":{},"next":{}"#, self.generation, span.from, span.next);
-                let rejected: Vec<_> = effects.rejected(*p).map(|offset| offset.to_string()).collect();
-                let rejected = format!(r#","rejected":[{}]"#, rejected.join(","));
-                if start.len() + rejected.len() < MAX_NOTIFICATION {
-                    start + &rejected + "}"
-                } else {
-                    start + "}"
-                }
-            })
-            .collect()
+        of_users.map(|((_, partition), span)| self.announcement(effects, *partition, *span)).collect()
+    }
+
+    /// As `service_kit::progress` reads it.
+    fn announcement(&self, effects: &Effects, partition: i32, span: Span) -> String {
+        let Span { from, next, .. } = span;
+        let start = format!(r#"{{"g":{},"p":{partition},"from":{from},"next":{next}"#, self.generation);
+        let list = |offsets: Vec<i64>| offsets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let rejected = list(effects.rejected(partition).collect());
+        let parked = list(effects.parked(partition).collect());
+        let lists = match rejected.as_str() {
+            "" => r#","rejected":[]"#.to_owned(),
+            rejected => format!(r#","rejected":[{rejected}],"parked":[{parked}]"#),
+        };
+        let fits = start.len() + lists.len() < MAX_NOTIFICATION;
+        start + if fits { &lists } else { "" } + "}"
     }
 
     /// What a cache has to hold of a partition for the offsets `from..to`, `limit` users at most.

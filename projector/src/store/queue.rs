@@ -9,7 +9,7 @@ use crate::{
         discarded::Place,
         requests::{Outcome, Request},
     },
-    effects::Effects,
+    effects::{Effects, PARKED},
     fence::{self, Epochs},
     record::{Partition, Raw, Record, Topic},
 };
@@ -157,7 +157,7 @@ pub(crate) fn sort(queue: Vec<(Topic, i64)>, effects: &mut Effects) -> (Vec<(Top
         .map(|row| ((row.partition.0, row.offset), row.reason))
         .collect();
     // They are in the tables as they should be.
-    effects.rejections.retain(|row| row.reason != "parked");
+    effects.rejections.retain(|row| row.reason != PARKED);
     let settled = queue.into_iter().filter(|place| !stays.contains_key(place)).collect();
     let left = stays.into_iter().map(|((topic, offset), reason)| (topic, offset, reason)).collect();
     (settled, left)
