@@ -37,6 +37,8 @@ pub(crate) enum End {
     Halt(Halt),
     /// A person is needed, because of what would have been parked.
     TooManyParked,
+    /// A person is needed, because the tables contradict themselves: what the server said of it.
+    Inconsistent(String),
     /// Somebody has paused the projectors.
     Paused,
     /// The consumer's thread is gone: everything begins anew.

@@ -18,6 +18,7 @@ mod erasure;
 mod erasure_verbs;
 mod fates;
 mod hot_user;
+mod inconsistent;
 mod instances;
 mod keys;
 mod log_format;
@@ -199,6 +200,8 @@ suite! {
             writes_go_on_by_themselves_after_a_failover;
         fates:
             a_parked_write_that_an_operator_lets_through_is_not_void;
+        inconsistent:
+            a_broken_table_sets_no_sound_event_aside;
         outages:
             everything_goes_on_without_redis,
             nothing_hangs_whatever_happens_to_postgres,

@@ -14,6 +14,8 @@ pub(crate) enum By {
     Operator,
     /// A log that is not the one that was folded.
     Log,
+    /// Tables that contradict themselves.
+    ReadModel,
 }
 
 impl By {
@@ -22,6 +24,7 @@ impl By {
             Self::Limit => "limit",
             Self::Operator => "operator",
             Self::Log => "log",
+            Self::ReadModel => "read-model",
         }
     }
 }
@@ -34,7 +37,7 @@ pub struct Pause {
     /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
-    /// `limit`, `operator` or `log`.
+    /// `limit`, `operator`, `log` or `read-model`.
     pub by: String,
 }
 

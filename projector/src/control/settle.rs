@@ -12,9 +12,10 @@ use crate::{
     state::{End, Stop},
     store::{
         erase::Cached,
-        postgres::{self, Store},
+        postgres::Store,
         queue::{Settlement, sort},
         redis::{Cache, keys},
+        refused,
     },
 };
 use events_schema::ReasonCode;
@@ -97,9 +98,11 @@ pub(crate) async fn settle(
                 return Ok(Ok(true));
             }
             Ok(false) => return Ok(Ok(false)),
-            Err(error) if postgres::is_data_refused(&error) && !is_refused => {}
-            // Never the error's own text: it may repeat a row.
-            Err(error) => return Ok(Err(anyhow::anyhow!("SQLSTATE {}", postgres::code(&error)))),
+            Err(error) if refused::is_data_refused(&error) && !is_refused => {}
+            Err(error) if refused::is_inconsistent(&error) => {
+                return Err(End::Inconsistent(refused::reason(&error)));
+            }
+            Err(error) => return Ok(Err(anyhow::anyhow!(refused::reason(&error)))),
         }
     }
     Ok(Ok(false))

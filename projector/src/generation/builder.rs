@@ -11,7 +11,8 @@ use crate::{
     record::{Partition, Record, Topic},
     store::{
         erase::Cached,
-        postgres::{self, Announce, Store},
+        postgres::{Announce, Store},
+        refused,
     },
 };
 use events_schema::ReasonCode;
@@ -150,7 +151,7 @@ impl<'s> Builder<'s> {
         let mut effects = batch.fold(states);
         match self.store.commit(&mut effects, &self.epochs, Cached::Marked).await {
             Ok(()) => {}
-            Err(error) if postgres::is_data_refused(&error) => {
+            Err(error) if refused::is_data_refused(&error) => {
                 if let Some(alone) = spare.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
                     return Box::pin(self.fold(alone)).await;
                 }
@@ -166,9 +167,8 @@ impl<'s> Builder<'s> {
     }
 }
 
-// Never the error's own text: it may repeat a row.
 fn refusal(error: &sqlx::Error) -> anyhow::Error {
-    anyhow::anyhow!("a batch of the new generation was not committed (SQLSTATE {})", postgres::code(error))
+    anyhow::anyhow!("a batch of the new generation was not committed ({})", refused::reason(error))
 }
 
 pub(super) fn offsets(checkpoints: &BTreeMap<Partition, Checkpoint>) -> Vector {

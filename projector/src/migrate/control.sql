@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS rollcall.pause (
     is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
     reason text NOT NULL,
     since timestamptz NOT NULL DEFAULT now(),
-    by text NOT NULL CHECK (by IN ('limit', 'operator', 'log'))
+    by text NOT NULL CONSTRAINT pause_by_check CHECK (by IN ('limit', 'operator', 'log', 'read-model'))
 );
 
 -- When an operator last let the projectors go on: from then on the parked are counted.
@@ -53,6 +53,11 @@ CREATE TABLE IF NOT EXISTS rollcall.erasures (
 DO $$
 DECLARE g int;
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'rollcall.pause'::regclass AND conname = 'pause_by_check'
+            AND pg_get_constraintdef(oid) LIKE '%read-model%') THEN
+        ALTER TABLE rollcall.pause DROP CONSTRAINT IF EXISTS pause_by_check;
+        ALTER TABLE rollcall.pause ADD CONSTRAINT pause_by_check CHECK (by IN ('limit', 'operator', 'log', 'read-model'));
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'turn') THEN
         -- How often rows of a partition were changed behind its checkpoint: a cache from before such a change is not level.
         ALTER TABLE rollcall.checkpoints ADD COLUMN turn bigint NOT NULL DEFAULT 0;

@@ -9,8 +9,8 @@ use crate::{
     state::End,
     store::{
         erase::Cached,
-        postgres,
         redis::{Marks, keys},
+        refused,
     },
 };
 use events_schema::ReasonCode;
@@ -106,14 +106,15 @@ impl Projector {
                 return Ok(Fate::Committed);
             };
             // Never the error's own text: it may repeat a row.
-            let code = postgres::code(&error);
-            metrics::FENCED.inc_by(u64::from(code == FENCED));
-            tracing::warn!(code, "a batch was not committed, or the answer was lost");
+            metrics::FENCED.inc_by(u64::from(refused::code(&error) == FENCED));
+            let reason = refused::reason(&error);
+            tracing::warn!(reason, "a batch was not committed, or the answer was lost");
             let fate = self.stop.retry("asking what became of a commit", async || {
                 self.epochs.fate(&self.store.pool, self.store.generation, &effects.spans).await
             });
             match fate.await? {
-                Fate::Open if postgres::is_data_refused(&error) => return Ok(Fate::Open),
+                Fate::Open if refused::is_data_refused(&error) => return Ok(Fate::Open),
+                Fate::Open if refused::is_inconsistent(&error) => return Err(End::Inconsistent(reason)),
                 Fate::Open => self.stop.unless(tokio::time::sleep(pause)).await?,
                 fate @ (Fate::Committed | Fate::Lost) => return Ok(fate),
             }

@@ -51,6 +51,10 @@ pub(crate) async fn supervise(parts: Parts) {
                 continue;
             }
             Err(End::Halt(halt)) => halted(&parts, By::Log, &format!("{halt}, {RESUME}")).await,
+            Err(End::Inconsistent(reason)) => {
+                halted(&parts, By::ReadModel, &format!("{INCONSISTENT} ({reason}). {REBUILD}, {RESUME}"))
+                    .await
+            }
             Err(End::TooManyParked) => halted(&parts, By::Limit, TOO_MANY).await,
             Err(End::Paused) => wait_for_resume(&parts).await,
         };
@@ -60,6 +64,8 @@ pub(crate) async fn supervise(parts: Parts) {
     }
 }
 
+const INCONSISTENT: &str = "the tables of the read model contradict themselves, so a batch can't be committed and nothing was set aside";
+const REBUILD: &str = "Run `rollcall projection rebuild`, which folds the log into new tables";
 const RESUME: &str = "then `rollcall projection resume`";
 const TOO_MANY: &str = "too many users had to be parked in a short span: nothing more is folded. Look at `rollcall dead-letters list`, \
     put right what is wrong, then `rollcall projection resume`";

@@ -5,4 +5,5 @@ pub mod link;
 pub mod postgres;
 pub(crate) mod queue;
 pub mod redis;
+pub(crate) mod refused;
 mod sql;

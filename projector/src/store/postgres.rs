@@ -4,7 +4,7 @@ use super::sql;
 use crate::{
     batch::{Batch, KEPT_CREDENTIALS, States},
     effects::{Effects, Span},
-    fence::{Epochs, FENCED},
+    fence::Epochs,
     fold::{credential, user::State},
     generation, metrics,
     queue::Queue,
@@ -265,22 +265,6 @@ impl Store {
         let cached = |(tenant, user, version, body, offset)| Cached { tenant, user, version, body, offset };
         Ok(rows.into_iter().map(cached).collect())
     }
-}
-
-/// An error's SQLSTATE; empty where the server said none.
-pub(crate) fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
-}
-
-/// Whether the data was refused (class 22: they don't fit their type; 23: a constraint), so that another try is refused too.
-pub(crate) fn is_data_refused(error: &sqlx::Error) -> bool {
-    let code = code(error);
-    code.starts_with("22") || code.starts_with("23")
-}
-
-/// Whether it was the fence that refused.
-pub fn is_fenced(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == FENCED)
 }
 
 fn place<T>(keys: &[T], n: i64) -> anyhow::Result<&T> {

@@ -1,0 +1,47 @@
+//! Tables that contradict themselves speak against no record: the projector stops and says so, and sets nothing aside.
+
+use serde_json::json;
+use tests::{Deployment, Foreign, RedisServer, Service, Stack, until};
+
+pub async fn a_broken_table_sets_no_sound_event_aside(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    let created = api.create(json!({ "claims": { "n": 1 } })).await.expect(201);
+    let (id, (partition, offset)) = (created.id(), created.position());
+
+    // A row where the next record of the partition will have its own.
+    let broken = "INSERT INTO live.rejections (partition, log_offset, reason) VALUES ($1, $2, 'superseded')";
+    let broken = sqlx::query(broken).bind(partition).bind(offset + 1);
+    broken.execute(&deployment.database).await.unwrap();
+    // Sound, and superseded: the user has that version already.
+    let key = format!("{}/{id}", api.tenant);
+    assert_eq!(
+        deployment.append("users.events", &[Foreign::deletion(&key, 1)]).await,
+        [(partition, offset + 1)]
+    );
+
+    let url = format!("{}/health/ready", deployment.url(Service::Projector));
+    let said = until("the projector has stopped and says why", async || {
+        let said = reqwest::get(&url).await.ok()?.text().await.ok()?;
+        said.contains("contradict themselves").then_some(said)
+    })
+    .await;
+    for words in ["23505", "rejections", "constraint rejections_pkey", "projection rebuild"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains(&id), "no values of a row: {said}");
+    let letters = deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0).json_lines();
+    assert!(letters.is_empty(), "nothing was set aside: {letters:?}");
+
+    // The advice: a new generation has tables of its own.
+    let cli = deployment.cli.clone();
+    let rebuild = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));
+    rebuild.await.unwrap().expect(0);
+    deployment.cli.run(&["projection", "resume"]).expect(0);
+    until("writes are visible again", async || {
+        (api.update(&id, json!({ "claims": { "n": 2 } })).await.status == 200).then_some(())
+    })
+    .await;
+    assert!(deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0).json_lines().is_empty());
+}
