@@ -10,6 +10,7 @@ use super::{
     progress::step,
     supervise::{Child, Spec},
 };
+use anyhow::anyhow;
 use nix::{sys::signal::Signal, unistd::chown};
 use service_kit::settings::Settings;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
@@ -20,6 +21,10 @@ use std::{
 use tokio::process::Command;
 
 const NAME: &str = "rollcall";
+/// The file of the password, in the home.
+const PASSWORD: &str = "postgres.password";
+/// SQLSTATE of a password that is not the right one.
+const WRONG_PASSWORD: &str = "28P01";
 
 /// On the command line, so that a newer release of this program may change them.
 const CONFIGURATION: [&str; 11] = [
@@ -58,7 +63,7 @@ pub(crate) fn prepare(
     if settings.database_url.is_some() {
         return Ok(None);
     }
-    let (port, password) = (ports.any("postgres")?, home.secret("postgres.password")?);
+    let (port, password) = (ports.any("postgres")?, home.secret(PASSWORD)?);
     Ok(Some(Postgres { home: home.clone(), programs: programs.postgres.clone(), port, password }))
 }
 
@@ -76,6 +81,7 @@ impl Postgres {
         }
         let url = format!("postgres://{NAME}:{}@127.0.0.1:{}/{NAME}", self.password, self.port.number);
         let options: PgConnectOptions = url.parse()?;
+        let (cluster, secret) = (place.directory.clone(), self.home.join(PASSWORD));
         let mut child = Child::start(Spec {
             name: "PostgreSQL",
             home: self.home.clone(),
@@ -84,7 +90,7 @@ impl Postgres {
             log: "postgres",
         });
         child.ready(async || answers(&options).await).await?;
-        ensure_database(&options).await?;
+        ensure_database(&options).await.map_err(|error| said(error, &cluster, &secret))?;
         Ok((child, url))
     }
 
@@ -124,16 +130,37 @@ fn maintenance(options: &PgConnectOptions) -> PgConnectOptions {
     options.clone().database("postgres")
 }
 
+/// A server that refuses the password answers, too: who connects next says what is wrong.
 async fn answers(options: &PgConnectOptions) -> bool {
-    let Ok(connection) = PgConnection::connect_with(&maintenance(options)).await else { return false };
-    connection.close().await.is_ok()
+    match PgConnection::connect_with(&maintenance(options)).await {
+        Ok(connection) => connection.close().await.is_ok(),
+        Err(error) => is_wrong_password(&error),
+    }
 }
 
-async fn ensure_database(options: &PgConnectOptions) -> anyhow::Result<()> {
+fn is_wrong_password(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == WRONG_PASSWORD)
+}
+
+/// A cluster may be older than the password that the home has now: then it is of a home that was removed.
+fn said(error: sqlx::Error, cluster: &Path, secret: &Path) -> anyhow::Error {
+    if !is_wrong_password(&error) {
+        return error.into();
+    }
+    anyhow!(
+        "the cluster in {} has another password than {} says, so it was made by a home that is gone; its users and their keys are still in \
+         it. Put that home's files back; or, to begin anew without those users, move the cluster away and, if it is a link, remove {}",
+        cluster.display(),
+        secret.display(),
+        secret.with_file_name("postgres").display()
+    )
+}
+
+async fn ensure_database(options: &PgConnectOptions) -> sqlx::Result<()> {
     let mut connection = PgConnection::connect_with(&maintenance(options)).await?;
     let exists = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'rollcall')";
     if !sqlx::query_scalar::<_, bool>(exists).fetch_one(&mut connection).await? {
         sqlx::query("CREATE DATABASE rollcall").execute(&mut connection).await?;
     }
-    Ok(connection.close().await?)
+    connection.close().await
 }

@@ -5,7 +5,7 @@ use super::{
     process::{Account, LastWord, command},
     progress::say,
 };
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use nix::unistd::{Gid, Uid, User, chown, geteuid};
 use std::{
     fs::{self, DirBuilder},
@@ -28,19 +28,31 @@ impl Place {
     /// `$ROLLCALL_HOME/postgres`, or where that points to.
     pub(crate) async fn find(home: &Home) -> anyhow::Result<Self> {
         let link = home.join("postgres");
-        if link.is_symlink() && !link.exists() {
-            fs::remove_file(&link)?;
-        }
+        leads_somewhere(&link)?;
         let account = if geteuid().is_root() { Some(account_for(&link)?) } else { None };
         create(&link, account)?;
         if let Some(account) = account
             && !is_open_to(&link.canonicalize()?, account).await?
         {
-            move_elsewhere(home, &link, account)?;
+            move_elsewhere(Path::new(ELSEWHERE), home.path(), &link, account)?;
         }
         // Itself, since the way to the link may be closed to the server's user.
         Ok(Self { directory: link.canonicalize()?, account })
     }
+}
+
+/// A link to a place that is not there may mean no more than a disk that is not mounted, and an empty cluster in its place would have none of
+/// the users' keys.
+fn leads_somewhere(link: &Path) -> anyhow::Result<()> {
+    if link.is_symlink() && fs::metadata(link).is_err() {
+        bail!(
+            "{} is a link to {}, which can't be reached. The users' keys are there: mount or restore it. To begin anew without those users, \
+             remove the link",
+            link.display(),
+            fs::read_link(link)?.display()
+        );
+    }
+    Ok(())
 }
 
 /// Who has the directory already, so that a home that an ordinary user began goes on as it was; else one of the system's.
@@ -73,20 +85,89 @@ async fn is_open_to(directory: &Path, account: Account) -> anyhow::Result<bool> 
     Ok(test.arg("-w").arg(directory).stderr(Stdio::null()).status().await?.success())
 }
 
-fn move_elsewhere(home: &Home, link: &Path, account: Account) -> anyhow::Result<()> {
-    let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, home.path().as_os_str().as_encoded_bytes());
-    let place = Path::new(ELSEWHERE).join(name.to_string());
-    say(format_args!(
-        "PostgreSQL's user can't enter {}: its data is in {}",
-        home.path().display(),
+/// Puts the data where the server's user can go, and a link to it in the home. What is there already is this home's, by its name: it is found
+/// again, and never removed.
+fn move_elsewhere(elsewhere: &Path, home: &Path, link: &Path, account: Account) -> anyhow::Result<()> {
+    let place = elsewhere.join(name_of(home));
+    say(format_args!("PostgreSQL's user can't enter {}: its data is in {}", home.display(), place.display()));
+    ensure!(
+        fs::read_dir(link)?.next().is_none(),
+        "{} holds data that PostgreSQL's user ({}) can't reach: let that user through to it, or move it to {} and put a link in its place",
+        link.display(),
+        account.uid,
         place.display()
-    ));
+    );
     if place.exists() {
-        say("what is there is of a home that is gone, and is removed");
-        fs::remove_dir_all(&place)?;
+        say("that was there before: it is used as it is");
+    } else {
+        DirBuilder::new().recursive(true).mode(0o755).create(elsewhere)?;
+        create(&place, Some(account))?;
     }
-    DirBuilder::new().recursive(true).mode(0o755).create(ELSEWHERE)?;
-    create(&place, Some(account))?;
     let replace = fs::remove_dir(link).and_then(|()| symlink(&place, link));
     replace.with_context(|| format!("can't make a link of {}", link.display()))
+}
+
+/// The same for a home each time.
+fn name_of(home: &Path) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, home.as_os_str().as_encoded_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that goes with the test.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            let directory = std::env::temp_dir().join(format!("rollcall-place-{}", Uuid::new_v4()));
+            fs::create_dir_all(directory.join("home/postgres")).unwrap();
+            Self(directory)
+        }
+
+        fn moved(&self) -> anyhow::Result<PathBuf> {
+            let (home, us) = (self.0.join("home"), Account { uid: geteuid(), gid: nix::unistd::getegid() });
+            move_elsewhere(&self.0.join("elsewhere"), &home, &home.join("postgres"), us)?;
+            Ok(self.0.join("elsewhere").join(name_of(&home)))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_cluster_whose_link_was_lost_is_found_again() {
+        let scratch = Scratch::new();
+        let (place, link) = (scratch.moved().unwrap(), scratch.0.join("home/postgres"));
+        fs::create_dir(place.join("data")).unwrap();
+        fs::write(place.join("data/PG_VERSION"), "15").unwrap();
+        fs::remove_file(&link).unwrap();
+        fs::create_dir(&link).unwrap();
+        assert_eq!(scratch.moved().unwrap(), place);
+        assert_eq!(fs::read_to_string(link.join("data/PG_VERSION")).unwrap(), "15");
+    }
+
+    #[test]
+    fn data_that_the_server_can_not_reach_stays_where_it_is() {
+        let scratch = Scratch::new();
+        let file = scratch.0.join("home/postgres/PG_VERSION");
+        fs::write(&file, "15").unwrap();
+        assert!(scratch.moved().unwrap_err().to_string().contains("let that user through"));
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_refused_and_kept() {
+        let scratch = Scratch::new();
+        let (place, link) = (scratch.moved().unwrap(), scratch.0.join("home/postgres"));
+        assert!(leads_somewhere(&link).is_ok());
+        fs::remove_dir(&place).unwrap();
+        let refused = leads_somewhere(&link).unwrap_err().to_string();
+        assert!(refused.contains(&place.display().to_string()) && refused.contains("mount"), "{refused}");
+        assert!(link.is_symlink());
+    }
 }
