@@ -1,6 +1,9 @@
 //! The headers that a write takes, and the tag that it gives.
 
-use crate::{domain::precondition::Precondition, problems};
+use crate::{
+    domain::precondition::{Precondition, Tags},
+    problems,
+};
 use actix_web::http::header::HeaderMap;
 use service_kit::problem::Problem;
 
@@ -9,14 +12,19 @@ pub(crate) fn etag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
-/// `If-Match`, if it is given.
-pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
-    const NAME: &str = "If-Match";
-    let refuse = || problems::header(NAME, "Must be * or a list of quoted entity tags");
-    let values: Result<Vec<_>, _> = headers.get_all(NAME).map(|value| value.to_str()).collect();
+/// What `If-Match` and `If-None-Match` ask, if either is given. A write that ignored a malformed one could do what its client has excluded.
+pub(crate) fn precondition(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
+    let asked =
+        Precondition { if_match: tags(headers, "If-Match")?, if_none_match: tags(headers, "If-None-Match")? };
+    Ok(Some(asked).filter(|asked| *asked != Precondition::default()))
+}
+
+fn tags(headers: &HeaderMap, name: &'static str) -> Result<Option<Tags>, Problem> {
+    let refuse = || problems::header(name, "Must be * or a list of quoted entity tags");
+    let values: Result<Vec<_>, _> = headers.get_all(name).map(|value| value.to_str()).collect();
     match values.map_err(|_| refuse())? {
         values if values.is_empty() => Ok(None),
-        values => Precondition::parse(&values.join(",")).map(Some).map_err(|_| refuse()),
+        values => Tags::parse(&values.join(",")).map(Some).map_err(|_| refuse()),
     }
 }
 
@@ -70,12 +78,15 @@ mod tests {
     }
 
     #[test]
-    fn several_if_match_are_one_list() {
-        let read = if_match(&headers(&[("If-Match", "\"1\""), ("If-Match", "\"2\"")])).unwrap();
-        assert!(read.is_some_and(|precondition| precondition.allows(2)));
-        assert_eq!(if_match(&headers(&[])).unwrap(), None);
-        assert!(if_match(&headers(&[("If-Match", "1")])).is_err());
-        assert!(if_match(&headers(&[("If-Match", "*"), ("If-Match", "*")])).is_err());
+    fn several_headers_of_a_name_are_one_list() {
+        let read = |pairs: &[_]| precondition(&headers(pairs));
+        let asked = read(&[("If-Match", "\"1\""), ("If-Match", "\"2\""), ("If-None-Match", "\"3\"")]);
+        let asked = asked.unwrap().unwrap();
+        assert!(asked.allows(2) && !asked.allows(3));
+        assert_eq!(read(&[]).unwrap(), None);
+        for name in ["If-Match", "If-None-Match"] {
+            assert!(read(&[(name, "1")]).is_err() && read(&[(name, "*"), (name, "*")]).is_err());
+        }
     }
 
     #[test]

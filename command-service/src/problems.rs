@@ -42,7 +42,7 @@ pub(crate) fn change(refusal: Refusal, id: Uuid) -> Problem {
 pub(crate) fn precondition_failed() -> Problem {
     Problem::new(
         Code::PreconditionFailed,
-        "The user has another version than If-Match names: read it and decide again",
+        "The user's present version is not what If-Match or If-None-Match asks for: read it and decide again",
     )
 }
 

@@ -1,8 +1,8 @@
-//! `ETag` and `If-None-Match`: whether the client has this version already.
+//! `ETag`, `If-None-Match` and `If-Match`: whether the client has this version already, and whether it wants no other.
 
 use actix_web::{
     HttpRequest,
-    http::header::{HeaderValue, IF_NONE_MATCH},
+    http::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH},
 };
 
 /// The tag of a version: `"3"`.
@@ -15,6 +15,16 @@ pub(crate) fn is_held(request: &HttpRequest, etag: &str) -> bool {
     request.headers().get_all(IF_NONE_MATCH).any(|value| names(value, etag))
 }
 
+/// Whether `If-Match` is given and names neither that tag nor `*`. Compared strongly: a weak tag never matches.
+pub(crate) fn is_excluded(request: &HttpRequest, etag: &str) -> bool {
+    let mut values = request.headers().get_all(IF_MATCH).peekable();
+    let names = |value: &HeaderValue| {
+        let mut tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
+        tags.any(|tag| tag == "*" || tag == etag)
+    };
+    values.peek().is_some() && !values.any(names)
+}
+
 fn names(value: &HeaderValue, etag: &str) -> bool {
     let tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
     tags.map(|tag| tag.strip_prefix("W/").unwrap_or(tag)).any(|tag| tag == "*" || tag == etag)
@@ -24,6 +34,17 @@ fn names(value: &HeaderValue, etag: &str) -> bool {
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
+
+    #[test]
+    fn if_match_excludes_every_version_that_it_does_not_name() {
+        let excluded = |value: &str| {
+            let request = TestRequest::get().insert_header((IF_MATCH, value)).to_http_request();
+            is_excluded(&request, &etag(3))
+        };
+        assert!(!excluded("\"3\"") && !excluded("*") && !excluded("\"1\", \"3\""));
+        assert!(excluded("\"4\"") && excluded("W/\"3\"") && excluded("3"));
+        assert!(!is_excluded(&TestRequest::get().to_http_request(), &etag(3)));
+    }
 
     #[test]
     fn strong_weak_listed_or_any() {

@@ -61,6 +61,60 @@ pub async fn an_unquoted_tag_is_400(stack: &'static Stack) {
     api.get(&id).await.expect(200);
 }
 
+pub async fn if_none_match_guards_a_write(stack: &'static Stack) {
+    let api = stack.tenant();
+    let id = api.user(json!({ "n": 1 })).await;
+    let put = |id: &str, tags: &'static str| {
+        api.update(id, json!({ "claims": { "n": 2 } })).header("If-None-Match", tags)
+    };
+    for named in ["*", "\"1\"", "W/\"1\"", "\"7\", \"1\""] {
+        assert_eq!(put(&id, named).await.expect(412).json()["code"], "PreconditionFailed", "{named}");
+        api.delete(&id).header("If-None-Match", named).await.expect(412);
+    }
+    assert_eq!(api.get(&id).await.expect(200).version(), 1, "a refused write changes nothing");
+    for call in [put(&id, "1"), api.delete(&id).header("If-None-Match", "1")] {
+        let detail = call.await.expect(400).detail();
+        assert_eq!((&detail["param"], &detail["location"]), (&json!("If-None-Match"), &json!("headers")));
+    }
+    assert_eq!(put(&id, "\"7\"").await.expect(200).version(), 2);
+    put(&id, "\"1\"").header("If-Match", "\"1\"").await.expect(412);
+    put(&id, "\"2\"").header("If-Match", "\"2\"").await.expect(412);
+    assert_eq!(put(&id, "\"1\"").header("If-Match", "\"2\"").await.expect(200).version(), 3);
+    let unknown = Uuid::new_v4().to_string();
+    put(&unknown, "*").await.expect(404);
+    api.delete(&unknown).header("If-None-Match", "*").await.expect(404);
+    api.delete(&id).header("If-None-Match", "\"1\"").await.expect(204);
+    put(&id, "*").await.expect(404);
+    api.create(json!({})).header("If-None-Match", "*").header("If-Match", "\"9\"").await.expect(201);
+}
+
+pub async fn if_match_guards_a_read(stack: &'static Stack) {
+    let api = stack.tenant();
+    let id = api.user(json!({})).await;
+    for good in ["*", "\"1\"", "\"7\", \"1\""] {
+        api.get(&id).header("If-Match", good).await.expect(200);
+    }
+    for stale in ["\"2\"", "W/\"1\""] {
+        let refused = api.get(&id).header("If-Match", stale).await.expect(412);
+        assert_eq!(refused.json()["code"], "PreconditionFailed");
+    }
+    api.get(&id).header("If-Match", "\"1\"").header("If-None-Match", "\"1\"").await.expect(304);
+    api.get(&Uuid::new_v4().to_string()).header("If-Match", "*").await.expect(404);
+}
+
+/// Any of many writers that only ask for the user to be there is let through, one after the other.
+pub async fn updates_of_any_version_never_fail_for_one_another(stack: &'static Stack) {
+    let api = stack.tenant();
+    let id = api.user(json!({})).await;
+    let writers = (0..6).map(|n| {
+        let put = api.update(&id, json!({ "claims": { "n": n } })).header("If-Match", "*");
+        async { put.await.status }
+    });
+    let statuses = futures_util::future::join_all(writers).await;
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 202)), "{statuses:?}");
+    assert_eq!(api.get(&id).await.expect(200).version(), 7);
+}
+
 pub async fn of_many_guarded_updates_one_wins(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;

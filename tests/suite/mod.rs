@@ -9,6 +9,7 @@ mod api_conditions;
 mod api_errors;
 mod api_idempotency;
 mod api_input;
+mod api_reference;
 mod api_search;
 mod api_users;
 mod architecture;
@@ -79,6 +80,9 @@ suite! {
             if_match_guards_a_delete,
             if_match_on_a_user_that_is_gone_is_404,
             an_unquoted_tag_is_400,
+            if_none_match_guards_a_write,
+            if_match_guards_a_read,
+            updates_of_any_version_never_fail_for_one_another,
             of_many_guarded_updates_one_wins,
             unguarded_updates_never_lose_one_another;
         api_async:
@@ -196,12 +200,15 @@ suite! {
         log_identity:
             a_log_made_anew_is_told_apart,
             a_new_log_that_is_longer_is_told_apart;
-        read_only:
-            writes_go_on_by_themselves_after_a_failover;
         fates:
             a_parked_write_that_an_operator_lets_through_is_not_void;
         inconsistent:
             a_broken_table_sets_no_sound_event_aside;
+        read_only:
+            writes_go_on_by_themselves_after_a_failover;
+        api_reference:
+            errors_have_the_documented_texts,
+            a_cursor_that_lacks_a_part_has_the_documented_text;
         outages:
             everything_goes_on_without_redis,
             nothing_hangs_whatever_happens_to_postgres,

@@ -1,19 +1,46 @@
-//! `If-Match`: the versions of which one must still be the present one.
+//! `If-Match` and `If-None-Match`: what a write asks of the user's present version.
 
-/// A parsed `If-Match`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Precondition {
-    /// `*`: any version, as long as there is one.
-    Any,
-    /// The strong tags of the list, without their quotes. Weak ones are left out: they never match here.
-    OneOf(Vec<String>),
+/// What a write asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Precondition {
+    /// The version must be one of these.
+    pub(crate) if_match: Option<Tags>,
+    /// It must be none of these.
+    pub(crate) if_none_match: Option<Tags>,
 }
 
-/// A text that is no `If-Match`.
+/// A parsed header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// `*`: any version, as long as there is one.
+    Any,
+    /// The tags of the list.
+    OneOf(Vec<Tag>),
+}
+
+/// An entity tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// What stands in its quotes.
+    opaque: String,
+    is_weak: bool,
+}
+
+/// A text that is no such header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
 impl Precondition {
+    /// Whether the user may be changed at this version. RFC 9110 has tags of `If-Match` compared strongly, so that a weak one never
+    /// matches, and those of `If-None-Match` weakly.
+    pub(crate) fn allows(&self, version: u64) -> bool {
+        let is_named = self.if_match.as_ref().is_none_or(|tags| tags.name(version, |tag| !tag.is_weak));
+        let is_excluded = self.if_none_match.as_ref().is_some_and(|tags| tags.name(version, |_| true));
+        is_named && !is_excluded
+    }
+}
+
+impl Tags {
     /// Reads the header's value (several headers joined by commas).
     pub(crate) fn parse(text: &str) -> Result<Self, Malformed> {
         if text.trim_matches(BLANK) == "*" {
@@ -26,17 +53,18 @@ impl Precondition {
         let mut tags = Vec::new();
         while !rest.is_empty() {
             let (tag, after) = entity_tag(rest)?;
-            tags.extend(tag.map(str::to_owned));
+            tags.push(tag);
             rest = next(after)?;
         }
         Ok(Self::OneOf(tags))
     }
 
-    /// Whether the user may be changed at this version.
-    pub(crate) fn allows(&self, version: u64) -> bool {
+    fn name(&self, version: u64, counts: fn(&Tag) -> bool) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|tag| *tag == version.to_string()),
+            Self::OneOf(tags) => {
+                tags.iter().filter(|tag| counts(tag)).any(|tag| tag.opaque == version.to_string())
+            }
         }
     }
 }
@@ -45,13 +73,14 @@ const BLANK: [char; 2] = [' ', '\t'];
 /// An empty item of a list is tolerated, as RFC 9110 asks of a recipient.
 const SEPARATOR: [char; 3] = [' ', '\t', ','];
 
-/// One tag (`None`: a weak one) and what follows it.
-fn entity_tag(text: &str) -> Result<(Option<&str>, &str), Malformed> {
-    let strong = text.strip_prefix("W/");
-    let opened = strong.unwrap_or(text).strip_prefix('"').ok_or(Malformed)?;
-    let (tag, after) = opened.split_once('"').ok_or(Malformed)?;
-    let is_plain = tag.chars().all(|c| c > ' ' && c != '\u{7f}');
-    if is_plain { Ok((strong.is_none().then_some(tag), after)) } else { Err(Malformed) }
+/// One tag and what follows it.
+fn entity_tag(text: &str) -> Result<(Tag, &str), Malformed> {
+    let weak = text.strip_prefix("W/");
+    let opened = weak.unwrap_or(text).strip_prefix('"').ok_or(Malformed)?;
+    let (opaque, after) = opened.split_once('"').ok_or(Malformed)?;
+    let is_plain = opaque.chars().all(|c| c > ' ' && c != '\u{7f}');
+    let tag = Tag { opaque: opaque.to_owned(), is_weak: weak.is_some() };
+    if is_plain { Ok((tag, after)) } else { Err(Malformed) }
 }
 
 /// The rest of the list after a tag: nothing, or a comma and more.
@@ -71,7 +100,24 @@ mod tests {
 
     #[track_caller]
     fn allows(text: &str, version: u64) -> bool {
-        Precondition::parse(text).unwrap().allows(version)
+        Precondition { if_match: Some(Tags::parse(text).unwrap()), if_none_match: None }.allows(version)
+    }
+
+    #[track_caller]
+    fn excludes(text: &str, version: u64) -> bool {
+        !Precondition { if_match: None, if_none_match: Some(Tags::parse(text).unwrap()) }.allows(version)
+    }
+
+    #[test]
+    fn if_none_match_excludes_what_it_names() {
+        assert!(excludes("*", 1) && excludes("\"7\"", 7) && excludes("\"1\", W/\"7\"", 7));
+        assert!(!excludes("\"7\"", 8) && !excludes("\"07\"", 7));
+        let both = |if_match, if_none_match| {
+            let tags = |text| Some(Tags::parse(text).unwrap());
+            Precondition { if_match: tags(if_match), if_none_match: tags(if_none_match) }.allows(7)
+        };
+        assert!(both("\"7\"", "\"6\"") && !both("\"7\"", "\"7\"") && !both("\"6\"", "\"5\""));
+        assert!(Precondition::default().allows(7));
     }
 
     #[test]
@@ -103,14 +149,14 @@ mod tests {
             "\"7 8\"",
             "**",
         ] {
-            assert_eq!(Precondition::parse(bad), Err(Malformed), "{bad}");
+            assert_eq!(Tags::parse(bad), Err(Malformed), "{bad}");
         }
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,40}") {
-            let _ = Precondition::parse(&text);
+            let _ = Tags::parse(&text);
         }
 
         #[test]

@@ -39,7 +39,7 @@ fn input(request: &HttpRequest, id: Uuid) -> Result<Change, Problem> {
     Ok(Change {
         id,
         command: Command::Delete,
-        precondition: headers::if_match(request.headers())?,
+        precondition: headers::precondition(request.headers())?,
         is_async: headers::prefers_async(request.headers()),
     })
 }

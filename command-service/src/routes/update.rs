@@ -71,7 +71,7 @@ fn input(request: &HttpRequest, id: Uuid, (claims, link): Fields) -> Result<Chan
     Ok(Change {
         id,
         command: Command::Update { claims, link },
-        precondition: headers::if_match(request.headers())?,
+        precondition: headers::precondition(request.headers())?,
         is_async: headers::prefers_async(request.headers()),
     })
 }

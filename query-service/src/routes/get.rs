@@ -3,7 +3,7 @@
 use super::unavailable;
 use crate::{
     app::Queries,
-    condition::{etag, is_held},
+    condition::{etag, is_excluded, is_held},
     events, page, read_after,
     refusals::Refusals,
     store::User,
@@ -49,6 +49,9 @@ impl Queries {
         let key = UserKey { tenant: call.context.tenant.clone(), user: input.id };
         let found = self.reader.user(&key).await.map_err(|error| unavailable(&call, &error))?;
         let user = found.ok_or_else(|| not_found(input.id))?;
+        if is_excluded(request, &etag(user.version)) {
+            return Err(precondition_failed());
+        }
         let mut success = events::user("id", Some(input.id));
         if call.recorder.is_full() {
             success.full = events::given([("user", serde_json::from_slice(&user.body).ok())]);
@@ -66,6 +69,10 @@ fn answer(user: User, request: &HttpRequest) -> HttpResponse {
             .finish();
     }
     page::ok().insert_header((header::ETAG, etag)).body(user.body)
+}
+
+fn precondition_failed() -> Problem {
+    Problem::new(Code::PreconditionFailed, "The user's present version is not what If-Match asks for")
 }
 
 /// Another tenant's user is not found either.

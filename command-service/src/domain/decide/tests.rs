@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::precondition::Tags;
 use events_schema::{Timestamp, personal::AuthenticationProvider, personal::Claims};
 use proptest::prelude::*;
 
@@ -14,7 +15,7 @@ impl Given {
     }
 
     fn when_if_match(&self, command: &Command, tags: &str) -> Outcome {
-        Outcome(decide(command, &self.0, Some(&Precondition::parse(tags).unwrap())))
+        Outcome(decide(command, &self.0, Some(&if_match(tags))))
     }
 }
 
@@ -28,6 +29,10 @@ impl Outcome {
     fn then_refused(self, refusal: Refusal) {
         assert_eq!(self.0, Err(refusal));
     }
+}
+
+fn if_match(tags: &str) -> Precondition {
+    Precondition { if_match: Some(Tags::parse(tags).unwrap()), if_none_match: None }
 }
 
 fn given(user: User) -> Given {
