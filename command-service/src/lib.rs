@@ -45,6 +45,7 @@ use service_kit::{
     operation::Frame,
     progress::Progress,
     settings::Settings,
+    which_log::{LogWatch, WhichLog},
 };
 use sqlx::PgPool;
 use state::States;
@@ -81,15 +82,16 @@ pub async fn start(
     metrics::show();
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
     let log = Arc::new(Log::users(settings)?);
-    watch(health, &pool, &log);
+    let which = LogWatch::start(WhichLog::new(settings, pool.clone())?);
+    watch(health, &pool, &log, &which);
     let rejections = Rejections::new(pool.clone());
     let visible = Visible::new(Progress::start(pool.clone()), rejections, settings.visibility_timeout);
-    let inquiries = Inquiries::start(log.clone(), visible.clone(), Reader::new(settings)?);
+    let inquiries = Inquiries::start(log.clone(), which.clone(), visible.clone(), Reader::new(settings)?);
     let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
     keys.watch(health);
     let data_keys = DataKeys::new(keys.clone());
     let (states, turns) = (States::new(pool), Turns::default());
-    let writer = Writer { log, states, keys, data_keys, visible, turns, inquiries };
+    let writer = Writer { log, which, states, keys, data_keys, visible, turns, inquiries };
     let frame = Frame { authenticator, recorder };
     let service = Service { frame, writer: Arc::new(writer), runtime: Handle::current() };
     Ok(App { service: Data::new(service) })
@@ -109,10 +111,20 @@ impl App {
     }
 }
 
-fn watch(health: &Health, pool: &PgPool, log: &Arc<Log>) {
-    let (pool, log) = (pool.clone(), log.clone());
-    health.add("kafka", move || log.clone().check().boxed());
+fn watch(health: &Health, pool: &PgPool, log: &Arc<Log>, which: &LogWatch) {
+    let (pool, log, which) = (pool.clone(), log.clone(), which.clone());
+    health.add("kafka", move || kafka(log.clone(), which.clone()).boxed());
     health.add("postgres", move || postgres(pool.clone()).boxed());
+}
+
+async fn kafka(log: Arc<Log>, which: LogWatch) -> Result<(), String> {
+    if which.is_another() {
+        return Err(
+            "the log is not the one that was folded: nothing is written before an operator has acted"
+                .to_owned(),
+        );
+    }
+    log.check().await
 }
 
 async fn postgres(pool: PgPool) -> Result<(), String> {

@@ -98,9 +98,22 @@ pub(crate) fn queued() -> Problem {
     )
 }
 
-/// 503: the log took the event, but it is not the log that was folded so far.
+/// 503: the log is not the one that was folded, and the event was not appended to it.
 pub(crate) fn another_log() -> Problem {
-    Problem::unavailable("The log was replaced by another: the operator must act", SOON)
+    Problem::unavailable(
+        "The log was replaced by another, so the operator must act first: nothing was written, send it again later",
+        SOON,
+    )
+}
+
+/// 503: the same, found out after the event was appended.
+pub(crate) fn log_replaced_meanwhile() -> Problem {
+    Problem::unavailable(
+        "The log was replaced by another while the write was on its way: the operator must act, and the write may still take effect then. \
+         Read the user before you repeat it; a repeat with the same Idempotency-Key, or with the version in If-Match, never takes effect \
+         twice",
+        SOON,
+    )
 }
 
 /// 503: the log.

@@ -11,7 +11,8 @@ use crate::{
     reader::{Found, Reader},
     visible::Visible,
 };
-use service_kit::{position::Position, progress::LiveLog};
+use events_schema::UserKey;
+use service_kit::{position::Position, progress::LiveLog, which_log::LogWatch};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -23,15 +24,26 @@ const KEPT: usize = 4_096;
 const GRACE: Duration = Duration::from_secs(15);
 
 /// An event that may be in the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Uncertain {
     /// `ce_id`
     pub(crate) id: Uuid,
+    pub(crate) key: UserKey,
     pub(crate) log: LiveLog,
     /// Where it is, if it is there …
     pub(crate) partition: u32,
     /// … and not before this offset.
     pub(crate) from: i64,
+}
+
+impl Uncertain {
+    /// The same in the log that is live now: in another one than it was meant for, it may lie anywhere.
+    fn in_log(self, log: LiveLog) -> Self {
+        if self.log == log {
+            return self;
+        }
+        Self { partition: self.key.partition(log.partitions), log, from: 0, ..self }
+    }
 }
 
 /// It with the request that it was for.
@@ -48,10 +60,10 @@ pub(crate) struct Inquiries {
 
 impl Inquiries {
     /// Starts the task that looks for them.
-    pub(crate) fn start(log: Arc<Log>, visible: Visible, reader: Reader) -> Self {
+    pub(crate) fn start(log: Arc<Log>, which: LogWatch, visible: Visible, reader: Reader) -> Self {
         let (cases, queue) = mpsc::channel(KEPT);
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(Inquirer { log, visible, reader }.run(queue, stopped));
+        tokio::spawn(Inquirer { log, which, visible, reader }.run(queue, stopped));
         Self { cases, stop }
     }
 
@@ -85,6 +97,7 @@ fn close(case: Case, error: AppendError) {
 /// Looks for them.
 struct Inquirer {
     log: Arc<Log>,
+    which: LogWatch,
     visible: Visible,
     reader: Reader,
 }
@@ -111,8 +124,14 @@ impl Inquirer {
             return std::future::pending().await;
         }
         self.log.is_back().await;
+        // Until an operator has said which log counts, it has not got its effect in either.
+        self.which.is_ours().await;
         tokio::time::sleep(GRACE).await;
-        match self.reader.find(open.iter().map(|case| case.event).collect()).await {
+        let Some(log) = self.visible.log().await else { return };
+        for case in open.iter_mut() {
+            case.event = case.event.clone().in_log(log);
+        }
+        match self.reader.find(open.iter().map(|case| case.event.clone()).collect()).await {
             Ok(found) => open.drain(..).for_each(|case| self.resolve(case, &found)),
             Err(error) => tracing::warn!(%error, "the log can't be read for events that may be in it"),
         }
@@ -122,6 +141,12 @@ impl Inquirer {
         let Uncertain { id, log, partition, .. } = case.event;
         let Some(offset) = found.get(&id) else { return close(case, AppendError::Refused) };
         metrics::uncertain(-1);
-        self.visible.follow_up(log.position(Position { partition, offset: *offset }), None, case.end);
+        let replaced = |end: OpenEnd| end.fail(&problems::log_replaced_meanwhile());
+        self.visible.follow_up(
+            log.position(Position { partition, offset: *offset }),
+            None,
+            case.end,
+            replaced,
+        );
     }
 }

@@ -34,6 +34,9 @@ pub(crate) enum Fate {
     Pending,
 }
 
+/// Another log is the live one.
+struct AnotherLog;
+
 /// Waits for the projector. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Visible {
@@ -88,8 +91,14 @@ impl Visible {
     }
 
     /// Follows up a write that was answered before its fate was known, and records its end if it failed. Until its effect is there the
-    /// next writer of the user waits, unless that takes too long.
-    pub(crate) fn follow_up(&self, position: LogPosition, turn: Option<Turn>, end: OpenEnd) {
+    /// next writer of the user waits, unless that takes too long. `replaced` takes the end if another log becomes the live one.
+    pub(crate) fn follow_up(
+        &self,
+        position: LogPosition,
+        turn: Option<Turn>,
+        end: OpenEnd,
+        replaced: impl FnOnce(OpenEnd) + Send + 'static,
+    ) {
         let Ok(place) = self.followed.clone().try_acquire_owned() else {
             return tracing::warn!("too many writes wait for the projector; one is not followed up");
         };
@@ -98,23 +107,24 @@ impl Visible {
             let _place = place;
             let _ = visible.progress.visible(position, until).await;
             drop(turn);
-            if let Some(rejection) = visible.rejection(position).await {
-                end.rejected(rejection);
+            match visible.rejection(position).await {
+                Ok(Some(rejection)) => end.rejected(rejection),
+                Ok(None) => {}
+                Err(AnotherLog) => replaced(end),
             }
         });
     }
 
     /// Why the event was rejected, if it was; waits as long as that takes.
-    async fn rejection(&self, position: LogPosition) -> Option<Rejection> {
+    async fn rejection(&self, position: LogPosition) -> Result<Option<Rejection>, AnotherLog> {
         loop {
             let until = Instant::now() + STRETCH;
             match self.progress.outcome(position, until).await {
-                Ok(Outcome::Accepted) | Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => {
-                    return None;
-                }
+                Ok(Outcome::Accepted) => return Ok(None),
+                Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => return Err(AnotherLog),
                 Ok(Outcome::Void | Outcome::Parked) => {
                     if let Ok(reason) = self.rejections.reason(position, until).await {
-                        return reason;
+                        return Ok(reason);
                     }
                 }
                 Err(WaitError::TimedOut) => {}

@@ -8,7 +8,9 @@ use crate::{
         precondition::Precondition,
         user::{Command, User},
     },
-    metrics, problems,
+    metrics,
+    open_end::OpenEnd,
+    problems,
     sealing::{owner, seal},
     shown,
     state::{Known, Left, States},
@@ -23,6 +25,7 @@ use service_kit::{
     position::LogPosition,
     problem::Problem,
     progress::LiveLog,
+    which_log::LogWatch,
 };
 use std::{
     sync::Arc,
@@ -40,6 +43,7 @@ const LOOK: Duration = Duration::from_millis(40);
 /// Does writes.
 pub(crate) struct Writer {
     pub(crate) log: Arc<Log>,
+    pub(crate) which: LogWatch,
     pub(crate) states: States,
     pub(crate) keys: Keys,
     pub(crate) data_keys: DataKeys,
@@ -60,6 +64,7 @@ pub(crate) struct Write {
 /// An event of ours in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Appended {
+    pub(crate) event: Uncertain,
     pub(crate) position: LogPosition,
     /// The user's version once it is accepted.
     pub(crate) version: u64,
@@ -83,8 +88,8 @@ pub(crate) enum Failure {
         /// Where an event of ours lies that another writer outran.
         position: Option<LogPosition>,
     },
-    /// Its event may be in the log.
-    Uncertain(Uncertain),
+    /// Its event may be in the log, or is in one that may never count.
+    Uncertain(Uncertain, Problem),
     /// Anything else.
     Problem(Problem),
 }
@@ -116,12 +121,15 @@ impl Writer {
             let Known { user, key_id } = known?;
             let decision = decide(&write.command, &user, write.precondition.as_ref());
             let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
+            if self.which.is_another() {
+                return Err(problems::another_log().into());
+            }
             let data_key = self.data_key(write, key_id, foreseen).await?;
             let began = Instant::now();
             let appended = self.append(call, &write.key, decision, data_key.as_deref(), log).await?;
             position = Some(appended.position);
             if write.is_async {
-                return Ok(Written::Pending(appended, turn));
+                return self.pending(appended, turn);
             }
             let fate = self.visible.fate(appended.position, deadline).await;
             let round = began.elapsed();
@@ -132,19 +140,32 @@ impl Writer {
                     metrics::tried(tried);
                     return Ok(self.done(write, appended, turn, deadline).await);
                 }
-                Fate::Pending => return Ok(Written::Pending(appended, turn)),
+                Fate::Pending => return self.pending(appended, turn),
                 Fate::Void => metrics::superseded(),
             }
             if write.precondition.is_none() {
                 give_way(round, tried).await;
             }
-            let Ok(user) = self.states.user(&write.key).await else {
-                return Ok(Written::Pending(appended, turn));
-            };
+            let Ok(user) = self.states.user(&write.key).await else { return self.pending(appended, turn) };
             next = Some(user);
         }
         metrics::tried(TRIES);
         Err(problems::outrun().into())
+    }
+
+    /// It is in the log, unless that was replaced meanwhile: then nobody folds it before an operator has said which log counts.
+    fn pending(&self, appended: Appended, turn: Option<Turn>) -> Result<Written, Failure> {
+        if self.which.is_another() {
+            return Err(Failure::Uncertain(appended.event, problems::log_replaced_meanwhile()));
+        }
+        Ok(Written::Pending(appended, turn))
+    }
+
+    /// Follows up a write that is answered before its fate is known.
+    pub(crate) fn follow_up(self: &Arc<Self>, appended: &Appended, turn: Option<Turn>, end: OpenEnd) {
+        let (writer, event) = (self.clone(), appended.event.clone());
+        let replaced = move |end| writer.inquiries.open(event, end);
+        self.visible.follow_up(appended.position, turn, end, replaced);
     }
 
     /// The turn of a writer, if it comes in time. Of a user that is not known to anyone there is no other writer.
@@ -249,6 +270,7 @@ impl Writer {
         let record = record(call, key, id, version, key_id, &event);
         let partition = key.partition(log.partitions);
         let from = self.visible.folded(log, partition);
+        let event = Uncertain { id, key: key.clone(), log, partition, from };
         match self.log.append(&record, log.partitions).await {
             Ok(position) if position.offset < from => {
                 tracing::error!(
@@ -257,10 +279,10 @@ impl Writer {
                     offset = position.offset,
                     "the log is not the one that was folded"
                 );
-                Err(problems::another_log().into())
+                Err(Failure::Uncertain(event, problems::log_replaced_meanwhile()))
             }
-            Ok(position) => Ok(Appended { position: log.position(position), version, body }),
-            Err(AppendError::Unknown) => Err(Failure::Uncertain(Uncertain { id, log, partition, from })),
+            Ok(position) => Ok(Appended { event, position: log.position(position), version, body }),
+            Err(error @ AppendError::Unknown) => Err(Failure::Uncertain(event, problems::append(error))),
             Err(error) => Err(problems::append(error).into()),
         }
     }

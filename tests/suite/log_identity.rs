@@ -7,7 +7,7 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use serde_json::{Value, json};
-use tests::{Api, Call, Deployment, RedisServer, Service, Stack, fold, until};
+use tests::{Api, Call, Deployment, Foreign, RedisServer, Service, Stack, fold, until};
 use uuid::Uuid;
 
 const TOPICS: [&str; 2] = ["users.events", "users.credentials"];
@@ -18,7 +18,7 @@ const NOT_FOLDED: &str = "the log is not the one that was folded";
 const NO_MORE: &str = "The position is of a log that is no more";
 
 /// Deletes the log and makes it anew, as empty topics of the same names and settings.
-async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
+pub(super) async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", stack.var("KAFKA_BROKERS")).create().unwrap();
     let (names, options) = (TOPICS.map(|name| format!("{}{name}", deployment.prefix)), AdminOptions::new());
@@ -54,6 +54,13 @@ async fn folded(deployment: &Deployment) -> Vec<Value> {
     sqlx::query_scalar(rows).fetch_all(&deployment.database).await.unwrap()
 }
 
+/// A new user's event, as somebody else's writer appends it: unsealed.
+fn created(tenant: &str, n: u32) -> Foreign {
+    let data = json!({ "createdAt": "2024-01-01T00:00:00.000Z", "personal": { "claims": { "log": "new", "n": n } } });
+    let event = Foreign::event(&format!("{tenant}/{}", Uuid::new_v4()), "user.created.v1", data.to_string());
+    event.header("ce_sequence", "1")
+}
+
 /// One call of each read operation.
 fn every_read(api: &Api, id: &str) -> [Call; 4] {
     [api.get(id), api.list(""), api.search(json!({ "claims": { "log": "new" } })), api.credentials(id, "")]
@@ -65,7 +72,7 @@ async fn without_effect(write: Call) {
     assert!(matches!(answer.status, 202 | 503), "{}: {}", answer.status, answer.text());
 }
 
-async fn rebuild(deployment: &Deployment) {
+pub(super) async fn rebuild(deployment: &Deployment) {
     let cli = deployment.cli.clone();
     tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"]))
         .await
@@ -134,11 +141,8 @@ pub async fn a_new_log_that_is_longer_is_told_apart(stack: &'static Stack) {
 
     deployment.stop(Service::Projector);
     make_log_anew(stack, &deployment).await;
-    let users: Vec<_> =
-        (0..40).map(|n| json!({ "id": Uuid::new_v4(), "claims": { "log": "new", "n": n } })).collect();
-    let lines: Vec<_> = users.iter().map(Value::to_string).collect();
-    let import = ["log", "import", "-", "--no-wait", "--tenant", &api.tenant];
-    deployment.cli.run_with(&import, &lines.join("\n")).expect(0);
+    let users: Vec<_> = (0..40).map(|n| created(&api.tenant, n)).collect();
+    deployment.append("users.events", &users).await;
     let log = deployment.log().await;
     for partition in 0..4 {
         let length = log.iter().filter(|record| record.partition == partition).count();

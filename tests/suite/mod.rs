@@ -30,6 +30,7 @@ mod poison;
 mod read_only;
 mod rebuild;
 mod redis_faults;
+mod replaced_log;
 mod supervision;
 mod tenants;
 mod watch;
@@ -206,6 +207,9 @@ suite! {
             a_broken_table_sets_no_sound_event_aside;
         read_only:
             writes_go_on_by_themselves_after_a_failover;
+        replaced_log:
+            nothing_is_appended_before_an_operator_has_acted,
+            what_was_appended_unawares_may_still_take_effect;
         api_reference:
             errors_have_the_documented_texts,
             a_cursor_that_lacks_a_part_has_the_documented_text;

@@ -28,6 +28,7 @@ use service_kit::{
     kafka::{Topics, producer_config},
     keys::{DataKey, Keys, Owner, SealError},
     settings::Settings,
+    which_log::WhichLog,
 };
 use std::{collections::HashMap, io::BufRead, sync::Arc};
 use time::OffsetDateTime;
@@ -88,6 +89,7 @@ pub async fn run(
     let before = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
     let partitions = before.partitions()?;
     anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
+    let which = WhichLog::new(settings, pool.clone())?;
     let mut feed = Feed::new(log(settings, kind)?, partitions);
     let mut lines = Lines::new(input, LONGEST);
     let (mut progress, mut recent) = (Progress::default(), Recent::default());
@@ -102,6 +104,7 @@ pub async fn run(
         let all = read.facts.len();
         let is_new = |fact: &Fact| !there.contains(&fact.identity) && recent.is_new(fact.identity);
         let new: Vec<Fact> = read.facts.into_iter().filter(is_new).collect();
+        anyhow::ensure!(new.is_empty() || !which.is_another().await?, "{}", refused(progress.appended));
         progress.already_there += u64::try_from(all - new.len())?;
         for (line, record) in records(&keys, new).await? {
             feed.append(line, record).await?;
@@ -113,6 +116,7 @@ pub async fn run(
         }
     }
     let reached = feed.finish().await?;
+    anyhow::ensure!(progress.appended == 0 || !which.is_another().await?, wait::ANOTHER_LOG);
     if wait {
         wait::until_visible(&pool, kind, &before, &reached, |awaited| {
             progress.awaited = awaited;
@@ -121,6 +125,18 @@ pub async fn run(
         .await?;
     }
     Ok(Report::new(&progress))
+}
+
+/// Nothing goes into a log that nobody folds.
+fn refused(appended: u64) -> String {
+    let so_far = match appended {
+        0 => "nothing went in".to_owned(),
+        lines => format!("{lines} lines went in before that was known, and may still take effect"),
+    };
+    format!(
+        "the log is not the one that was folded, so an operator must act first: {so_far}. See `rollcall projection status`, then import the \
+         same lines again"
+    )
 }
 
 fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {

@@ -12,8 +12,8 @@ use std::{
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// After so long without any movement it is given up.
 const STALLED: Duration = Duration::from_secs(120);
-const ANOTHER_LOG: &str =
-    "everything is in the log, but that is not the one that was folded: see `rollcall projection status`";
+pub(super) const ANOTHER_LOG: &str = "everything is in the log, but that is not the one that was folded, so it may or may not take effect: \
+    see `rollcall projection status`";
 
 /// How far the live generation is.
 #[derive(Debug, Default)]

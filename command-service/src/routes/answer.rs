@@ -1,11 +1,11 @@
 //! Answers of writes. They are made far from the connection, so they are plain until the very end.
 
-use crate::{append::AppendError, headers::etag, problems, write::Appended};
+use crate::{headers::etag, write::Appended};
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
 };
-use service_kit::position::LogPosition;
+use service_kit::{position::LogPosition, problem::Problem};
 
 /// An answer, and no end of the request that is a failure.
 pub(super) struct Answer {
@@ -42,8 +42,7 @@ impl Answer {
     }
 
     /// 503 of a write whose event may be in the log. The request goes on, so this is no problem that would end it.
-    pub(super) fn uncertain() -> Self {
-        let problem = problems::append(AppendError::Unknown);
+    pub(super) fn uncertain(problem: Problem) -> Self {
         let answer = Self::of(problem.code.status(), serde_json::to_string(&problem).ok());
         let answer = answer.header("Cache-Control", "no-store".to_owned());
         problem.headers.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value))

@@ -36,12 +36,12 @@ pub(super) async fn change(
     let response = match writer.write(&call, &write, None).await {
         Ok(Written::Accepted(appended)) => accepted(appended),
         Ok(Written::Pending(appended, turn)) => {
-            writer.visible.follow_up(appended.position, turn, open_end(call, &write));
+            writer.follow_up(&appended, turn, open_end(call, &write));
             Answer::pending(&appended, is_async)
         }
-        Err(Failure::Uncertain(event)) => {
+        Err(Failure::Uncertain(event, problem)) => {
             writer.inquiries.open(event, open_end(call, &write));
-            Answer::uncertain()
+            Answer::uncertain(problem)
         }
         Err(Failure::Refused { refusal, .. }) => return Err(problems::change(refusal, id)),
         Err(Failure::Problem(problem)) => return Err(problem),

@@ -87,12 +87,12 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
     let response = match writer.write(&call, &write, known).await {
         Ok(Written::Accepted(appended)) => Answer::shown(StatusCode::CREATED, appended),
         Ok(Written::Pending(appended, turn)) => {
-            writer.visible.follow_up(appended.position, turn, open_end(call));
+            writer.follow_up(&appended, turn, open_end(call));
             Answer::pending(&appended, is_async)
         }
-        Err(Failure::Uncertain(event)) => {
+        Err(Failure::Uncertain(event, problem)) => {
             writer.inquiries.open(event, open_end(call));
-            return Ok(Done { response: Answer::uncertain(), success: None });
+            return Ok(Done { response: Answer::uncertain(problem), success: None });
         }
         Err(Failure::Refused { refusal, position }) => {
             return refused(&writer, &write, refusal, position).await;
