@@ -95,7 +95,8 @@ fn user_record() -> impl Strategy<Value = UserRecord> {
             time,
             key_id: event.is_sealed().then_some(key_id),
             request_id,
-            traceparent: None, client_id,
+            traceparent: None,
+            client_id,
             event,
         },
     )

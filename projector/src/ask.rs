@@ -2,7 +2,7 @@
 
 use crate::{
     log::{ASK, Ends, name_of},
-    record::Partition,
+    record::{Partition, Topic},
 };
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -28,7 +28,12 @@ pub(crate) async fn partitions(settings: &Settings) -> anyhow::Result<u32> {
             Ok(topic.partitions().len())
         };
         let (users, credentials) = (count(&topics.users)?, count(&topics.credentials)?);
-        anyhow::ensure!(users == credentials, "the topics have {users} and {credentials} partitions");
+        anyhow::ensure!(
+            users == credentials,
+            "{} has {users} partitions and {} has {credentials}: both must have the same number. `rollcall migrate` says what to do",
+            topics.users,
+            topics.credentials
+        );
         Ok(u32::try_from(users)?)
     })
     .await?
@@ -53,6 +58,20 @@ pub(crate) async fn ends(
         partitions.into_iter().map(ask).collect()
     })
     .await?
+}
+
+/// The ends of every partition of both topics, however many each has.
+///
+/// # Errors
+/// Kafka can't be asked, or a topic is not there.
+pub(crate) async fn all_ends(settings: &Settings) -> anyhow::Result<BTreeMap<Partition, Ends>> {
+    let topics = Topics::new(&settings.topic_prefix);
+    let mut all = BTreeMap::new();
+    for topic in Topic::ALL {
+        let ends = topic_ends(settings, name_of(&topics, topic)).await?;
+        all.extend(ends.into_iter().map(|(partition, ends)| ((topic, partition), ends)));
+    }
+    Ok(all)
 }
 
 /// The ends of every partition of a topic.

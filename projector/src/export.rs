@@ -3,6 +3,7 @@
 mod rows;
 
 use crate::{
+    cut::{Cut, cuts_in_words},
     erasure::{
         Content, LookProgress, Place, Tombstone, connection, content, folded, read_analytics, read_log,
         tombstone,
@@ -35,6 +36,12 @@ pub struct Export {
     pub exported_at: Timestamp,
     /// Whether everything that is not erased could be read.
     pub complete: bool,
+    /// Why not, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+    /// Where the log does not begin at 0: what it held of the user before is not in the export.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
     /// The user as they are now; none where they are deleted, or their events wait for the operator.
     pub current: Option<Current>,
     /// What is kept of a deleted user.
@@ -176,7 +183,7 @@ pub async fn export(
     let folded = folded(&mut connection).await?;
     let key = Keys::open(settings)?.of(&owner(user)).await?;
     let (mut events, mut credential_facts) = (Vec::new(), Vec::new());
-    read_log(settings, &mut progress, |record| {
+    let log = read_log(settings, &mut progress, |record| {
         if named(&record.raw).any(|named| named == *user) {
             match record.partition.0 {
                 Topic::Users => events.push(event(record, key.as_deref())),
@@ -194,6 +201,8 @@ pub async fn export(
         user_id: user.user,
         exported_at: millis(OffsetDateTime::now_utc()),
         complete: true,
+        incomplete: None,
+        cuts: log.cuts,
         current: rows::current(&mut connection, user).await?,
         tombstone: tombstone(&mut connection, user).await?,
         key: key.map(|key| KeyId { id: key.id() }),
@@ -204,9 +213,15 @@ pub async fn export(
         analytic_events: Vec::new(),
     };
     if !export.is_heard_of() {
+        anyhow::ensure!(
+            export.cuts.is_empty(),
+            "nothing is known of the user {user}, but {}",
+            cuts_in_words(&export.cuts)
+        );
         return Ok(None);
     }
-    export.complete = export.unread().is_none();
+    export.incomplete = export.unread();
+    export.complete = export.incomplete.is_none();
     export.analytic_events = analytic_events(settings, user, &export.events, &mut progress).await?;
     Ok(Some(export))
 }
@@ -215,14 +230,17 @@ impl Export {
     /// What could not be read though nothing erased it, and why, in words.
     #[must_use]
     pub fn unread(&self) -> Option<String> {
-        let sealed = self.events.iter().filter(|event| event.sealed == Some(true)).count();
-        let events = if sealed == 1 { "1 event".to_owned() } else { format!("{sealed} events") };
-        match self.key {
+        let unread = self.events.iter().filter(|event| event.sealed == Some(true)).count();
+        let events = if unread == 1 { "1 event".to_owned() } else { format!("{unread} events") };
+        let sealed = match self.key {
             // What is sealed for good is what the deletion was for.
-            _ if sealed == 0 || self.tombstone.is_some() => None,
+            _ if unread == 0 || self.tombstone.is_some() => None,
             None => Some(format!("key missing: {events} could not be opened")),
             Some(KeyId { id }) => Some(format!("{events} could not be opened by the key {id}")),
-        }
+        };
+        let cut = (!self.cuts.is_empty()).then(|| cuts_in_words(&self.cuts));
+        let reasons: Vec<_> = sealed.into_iter().chain(cut).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// A key alone is that of a create that never came to the log; what was asked about an id says nothing of a user either.

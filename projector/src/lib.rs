@@ -5,6 +5,7 @@ mod ask;
 pub mod batch;
 mod body;
 mod control;
+mod cut;
 pub mod effects;
 pub mod erasure;
 mod erasures;
@@ -14,7 +15,9 @@ pub mod fold;
 pub mod generation;
 pub mod lease;
 mod log;
+mod log_copy;
 mod log_identity;
+mod log_watch;
 mod metrics;
 mod migrate;
 mod named;
@@ -35,9 +38,16 @@ pub use control::{
     pause::{Pause, pause, paused, resume},
     requests::{Kind, Outcome, What, ask},
 };
+pub use cut::{AcceptedCut, Cut, LostRange, accept_cut, cuts, cuts_in_words};
 pub use export::{Analytic, Credential, CredentialFact, Current, Event, Export, KeyId, Letter, export};
-pub use generation::{Generation, Phase, RebuildProgress, RebuildReport, drop_retired, generations, rebuild};
+pub use generation::{
+    Generation, Phase, Reason, RebuildOptions, RebuildProgress, RebuildReport, SetAside, drop_retired,
+    generations, rebuild,
+};
+pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
+pub use log_identity::{check_log, check_partitions};
 pub use migrate::migrate;
 pub use running::{Running, start};
+pub use state::halted;
 pub use status::{PartitionStatus, status};
 pub use sweep::{ORPHAN_AFTER, Swept, sweep};

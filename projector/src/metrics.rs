@@ -50,6 +50,10 @@ metric! {
     USERS_WITHOUT_KEY: IntGauge = register_int_gauge!("rollcall_users_without_key", "Living users whose key was not in the key store when this projector swept it last");
     /// Steps of erasures.
     ERASURES_PENDING: IntGauge = register_int_gauge!("rollcall_erasures_pending", "Steps of erasures that are not done yet: a key in another database, a body in a cache that does not answer");
+    /// Partitions without their beginning.
+    LOG_CUTS: IntGauge = register_int_gauge!("rollcall_log_cut_partitions", "Partitions of the log that do not begin at offset 0, and nobody has accepted it");
+    /// Settings of topics.
+    TOPIC_FAULTS: IntGauge = register_int_gauge!("rollcall_topic_faults", "Settings of topics under which events can be lost");
     /// Superseded events.
     SUPERSEDED: IntCounter = register_int_counter!("rollcall_projector_superseded_total", "Events that another one came before");
     /// Refused commits.

@@ -6,8 +6,8 @@ use sqlx::PgPool;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// Users that may be parked in ten minutes, at most.
-const LIMIT: i64 = 100;
+/// Users that may be parked in ten minutes, at most; and by a generation that is built, more than the live one has.
+pub(crate) const LIMIT: i64 = 100;
 /// The span. A fact that is older than that and misses its key is no sign of anything yet: when a log is folded anew, the events of erased users
 /// are met long before their deletions.
 const SPAN: Duration = Duration::from_secs(600);

@@ -212,7 +212,8 @@ impl Fact {
     }
 }
 
-fn raw(message: &BorrowedMessage<'_>) -> Raw {
+/// The bytes of a record.
+pub(crate) fn raw(message: &BorrowedMessage<'_>) -> Raw {
     let text = |name: &[u8]| std::str::from_utf8(name).unwrap_or(UNREADABLE).to_owned();
     let header = |RawHeader { name, value }| (text(name), value.unwrap_or_default().to_vec());
     Raw {

@@ -3,6 +3,7 @@
 use crate::{
     analytics,
     log::Shared,
+    log_watch::LogWatch,
     migrate,
     projector::{Parts, supervise},
     state::{self, State, Stop},
@@ -46,6 +47,8 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     keys.try_out().await?;
     migrate::try_out(settings, &keys).await?;
     keys.watch(health);
+    let watch = LogWatch::default();
+    watch.mount(health);
     let settings = settings.clone();
     let analytics = analytics::start(&settings)?;
     let ended = on_own_thread(async move |over| {
@@ -53,6 +56,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         let pool = postgres::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
         tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));
+        tokio::spawn(watch.run(settings.clone()));
         let link = Link::start(client, redis);
         supervise(Parts { settings, pool, keys: keys.clone(), link, shared, state, stop }).await;
         keys.stop().await;

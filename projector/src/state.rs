@@ -23,10 +23,19 @@ pub(crate) enum State {
     Stopped(String),
 }
 
-/// The log is not the one that was folded: something that only a person can put right.
+/// The log is not the one that was folded: something that only a person can put right. It says how, and that `projection resume` comes last
+/// where nothing else ends the pause.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Halt(pub(crate) String);
+
+/// The words for an operator, where an error is one that only a person can put right.
+///
+/// # Errors
+/// It is another one.
+pub fn halted(error: anyhow::Error) -> anyhow::Result<String> {
+    error.downcast::<Halt>().map(|halt| halt.0)
+}
 
 /// Why the projector's work ended.
 #[derive(Debug)]
@@ -41,6 +50,8 @@ pub(crate) enum End {
     Inconsistent(String),
     /// Somebody has paused the projectors.
     Paused,
+    /// A generation of another log is live: everything begins anew with that log.
+    AnotherLog,
     /// The consumer's thread is gone: everything begins anew.
     Broken,
 }

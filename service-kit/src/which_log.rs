@@ -5,7 +5,7 @@
 
 use crate::{
     database::answered,
-    kafka::{TopicIds, Topics},
+    kafka::{Described, TopicIds, Topics},
     settings::Settings,
 };
 use sqlx::PgPool;
@@ -19,7 +19,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// The log of the live generation, and whether a projector has found another one in its place.
 const FOLDED: &str = "\
-SELECT l.users_topic_id, l.credentials_topic_id, EXISTS (SELECT FROM rollcall.pause WHERE by = 'log') \
+SELECT l.users_topic_id, l.credentials_topic_id, (to_jsonb(l) ->> 'partitions')::int, EXISTS (SELECT FROM rollcall.pause WHERE by = 'log') \
 FROM rollcall.generations g JOIN rollcall.logs l ON l.epoch = g.log_epoch WHERE g.state = 'live'";
 
 /// Asks which log is there.
@@ -38,19 +38,28 @@ impl WhichLog {
         Ok(Self { topics: Topics::new(&settings.topic_prefix), kafka: TopicIds::new(settings)?, pool })
     }
 
-    /// Whether the log is another one than that of the live generation, so that nothing may be appended. A topic that is not there says nothing: a
+    /// Whether the log is another one than that of the live generation, or has another number of partitions, so that nothing may be appended. A topic that is not there says nothing: a
     /// broker that is just starting may not know it yet, and nobody can append to it.
     ///
     /// # Errors
     /// Kafka or the read model can't be asked.
     pub async fn is_another(&self) -> anyhow::Result<bool> {
-        let folded = sqlx::query_as::<_, (String, String, bool)>(FOLDED).fetch_optional(&self.pool);
-        let Some((users, credentials, is_halted)) = answered(ANSWER, folded).await? else { return Ok(false) };
+        let folded =
+            sqlx::query_as::<_, (String, String, Option<i32>, bool)>(FOLDED).fetch_optional(&self.pool);
+        let Some((users, credentials, partitions, is_halted)) = answered(ANSWER, folded).await? else {
+            return Ok(false);
+        };
         if is_halted {
             return Ok(true);
         }
-        let there = self.kafka.of([&self.topics.users, &self.topics.credentials]).await?;
-        let is_other = |there: &Option<String>, folded| there.as_ref().is_some_and(|there| *there != folded);
+        let there = self.kafka.describe([&self.topics.users, &self.topics.credentials]).await?;
+        // Where it got more partitions, a user's next event would lie in another one than those before it.
+        let is_altered = |there: &Described| {
+            partitions.is_some_and(|partitions| i64::from(there.partitions) != i64::from(partitions))
+        };
+        let is_other = |there: &Option<Described>, folded| {
+            there.as_ref().is_some_and(|there| there.id != folded || is_altered(there))
+        };
         Ok(is_other(&there[0], users) || is_other(&there[1], credentials))
     }
 }

@@ -22,10 +22,12 @@ mod hot_user;
 mod inconsistent;
 mod instances;
 mod keys;
+mod log_cut;
 mod log_format;
 mod log_identity;
 mod operator;
 mod outages;
+mod partitions;
 mod poison;
 mod read_only;
 mod rebuild;
@@ -33,6 +35,7 @@ mod redis_faults;
 mod replaced_log;
 mod supervision;
 mod tenants;
+mod topic_settings;
 mod watch;
 
 use libtest_mimic::Trial;
@@ -213,6 +216,14 @@ suite! {
         api_reference:
             errors_have_the_documented_texts,
             a_cursor_that_lacks_a_part_has_the_documented_text;
+        partitions:
+            more_partitions_are_refused_and_a_copy_brings_everything_back,
+            a_rebuild_that_sets_more_aside_is_not_promoted;
+        log_cut:
+            a_cut_log_is_named_by_everything_that_reads_it,
+            a_cut_past_what_is_folded_is_accepted_with_its_number;
+        topic_settings:
+            a_setting_that_changes_is_named_and_a_start_refused;
         outages:
             everything_goes_on_without_redis,
             nothing_hangs_whatever_happens_to_postgres,

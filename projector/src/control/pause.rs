@@ -2,7 +2,7 @@
 
 use crate::store::postgres;
 use service_kit::settings::Settings;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 /// Who paused the projectors.
@@ -57,6 +57,15 @@ pub(crate) async fn read(pool: &PgPool) -> sqlx::Result<Option<Pause>> {
 pub(crate) async fn write(pool: &PgPool, by: By, reason: &str) -> sqlx::Result<()> {
     let insert = "INSERT INTO rollcall.pause (reason, by) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     sqlx::query(insert).bind(reason).bind(by.as_str()).execute(pool).await.map(drop)
+}
+
+/// Takes back a pause of somebody, if there is one.
+///
+/// # Errors
+/// Postgres can't be asked.
+pub(crate) async fn lift(connection: &mut PgConnection, by: By) -> sqlx::Result<()> {
+    let lift = "DELETE FROM rollcall.pause WHERE by = $1";
+    sqlx::query(lift).bind(by.as_str()).execute(connection).await.map(drop)
 }
 
 /// Pauses the projectors for an operator; gives the pause that there is then, which may be an earlier one.

@@ -5,7 +5,7 @@ use super::letters::LetterId;
 use crate::{
     ask,
     generation::replay::replay,
-    log_identity::{LogIdentity, folded},
+    log_identity::{LogIdentity, WhichLog},
     record::{Fact, Record},
 };
 use anyhow::Context as _;
@@ -64,8 +64,7 @@ async fn read(
     let range = BTreeMap::from([(partition, letter.offset..letter.offset + 1)]);
     let record = replay(settings, partitions, range)?.recv().await.transpose()?;
     // Asked last, it proves that what was read is of this log.
-    let present = LogIdentity::new(settings)?.present().await?;
-    let is_same = present == folded(&mut *pool.acquire().await?, generation).await?;
+    let is_same = LogIdentity::new(settings)?.which(pool, generation).await? == WhichLog::Same;
     anyhow::ensure!(is_same, "the log is not the one that was folded: see `rollcall projection status`");
     Ok(record)
 }

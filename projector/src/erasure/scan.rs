@@ -3,6 +3,7 @@
 use super::report::{LookProgress, Step};
 use crate::{
     ask,
+    cut::{self, Cut},
     generation::replay::replay,
     log_identity::LogIdentity,
     record::{Partition, Raw, Record, Topic},
@@ -28,6 +29,8 @@ pub struct LogScan {
     pub digest: String,
     /// Each partition of both topics.
     pub partitions: Vec<ScannedPartition>,
+    /// Where something lay before what was read, which nobody can look at any more.
+    pub cuts: Vec<Cut>,
 }
 
 /// What was read of a partition.
@@ -66,7 +69,7 @@ pub(crate) async fn read(
     mut each: impl FnMut(&Record) -> anyhow::Result<()>,
 ) -> anyhow::Result<LogScan> {
     let identity = LogIdentity::new(settings)?;
-    let ids = identity.present().await?;
+    let log = identity.present().await?;
     let count = ask::partitions(settings).await?;
     let mut running = begin(settings, count).await?;
     let ranges: BTreeMap<_, _> = running
@@ -88,10 +91,10 @@ pub(crate) async fn read(
         progress(LookProgress { step: Step::Log, done, total });
     }
     anyhow::ensure!(
-        identity.present().await? == ids,
-        "the log's topics were made anew while it was read: begin again"
+        identity.present().await? == log,
+        "the log's topics were made anew, or got more partitions, while it was read: begin again"
     );
-    Ok(finish(running))
+    Ok(LogScan { cuts: cut::cuts(settings).await?, ..finish(running) })
 }
 
 async fn begin(settings: &Settings, count: u32) -> anyhow::Result<BTreeMap<Partition, Running>> {
@@ -118,7 +121,7 @@ fn finish(running: BTreeMap<Partition, Running>) -> LogScan {
             digest,
         });
     }
-    LogScan { records, digest: hex(&whole.finalize()), partitions }
+    LogScan { records, digest: hex(&whole.finalize()), partitions, cuts: Vec::new() }
 }
 
 impl Running {

@@ -36,7 +36,16 @@ pub(super) struct Builder<'s> {
     pub(super) at: Vector,
     /// Records folded so far.
     pub(super) records: u64,
+    /// Users parked so far; not those who wait for a key, since events of erased users are met before their deletions.
+    parked: usize,
+    /// How many of these there may be.
+    may_park: usize,
 }
+
+/// So many users had to be parked that the rest of the log need not be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("too many users had to be parked")]
+pub(super) struct TooManyParked;
 
 impl<'s> Builder<'s> {
     pub(super) async fn new(
@@ -52,8 +61,25 @@ impl<'s> Builder<'s> {
         let count = u32::try_from(partitions.len() / Topic::ALL.len())?;
         let store = Store::new(pool, generation, Announce::No, keys);
         let discarded = Discarded::load(&store.pool, generation, &at).await?;
-        let one_by_one = Vector::new();
-        Ok(Self { settings, partitions: count, store, epochs, discarded, one_by_one, at, records: 0 })
+        let (one_by_one, records, parked) = (Vector::new(), 0, 0);
+        let partitions = count;
+        Ok(Self {
+            settings,
+            partitions,
+            store,
+            epochs,
+            discarded,
+            one_by_one,
+            at,
+            records,
+            parked,
+            may_park: usize::MAX,
+        })
+    }
+
+    /// Gives up once more users than that are parked.
+    pub(super) fn may_park(&mut self, users: usize) {
+        self.may_park = users;
     }
 
     pub(super) fn generation(&self) -> i32 {
@@ -149,6 +175,7 @@ impl<'s> Builder<'s> {
         let spare = self.is_one_by_one().then(|| batch.clone());
         let states = self.store.load(&batch).await?;
         let mut effects = batch.fold(states);
+        let newly_parked = effects.newly_parked;
         match self.store.commit(&mut effects, &self.epochs, Cached::Marked).await {
             Ok(()) => {}
             Err(error) if refused::is_data_refused(&error) => {
@@ -163,7 +190,8 @@ impl<'s> Builder<'s> {
         }
         self.at.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
         self.records += records;
-        Ok(true)
+        self.parked += newly_parked;
+        if self.parked > self.may_park { Err(TooManyParked.into()) } else { Ok(true) }
     }
 }
 

@@ -49,11 +49,17 @@ impl From<Row> for Generation {
     }
 }
 
-/// Drops a retired generation with its tables.
+/// Whether a generation is the last one of a log that the live generation is not folded from: then it may be all that is left of that log.
+const IS_LAST_OF_ANOTHER_LOG: &str = "\
+    SELECT log_epoch <> (SELECT log_epoch FROM rollcall.generations WHERE state = 'live') AND NOT EXISTS \
+        (SELECT FROM rollcall.generations o WHERE o.log_epoch = g.log_epoch AND o.id <> g.id AND o.state <> 'building') \
+    FROM rollcall.generations g WHERE id = $1";
+
+/// Drops a retired generation with its tables; the last one of a former log only where that is said.
 ///
 /// # Errors
 /// There is no such generation, it is not a retired one, or Postgres can't be asked.
-pub async fn drop_retired(settings: &Settings, generation: i32) -> anyhow::Result<()> {
+pub async fn drop_retired(settings: &Settings, generation: i32, last_of_its_log: bool) -> anyhow::Result<()> {
     let pool = postgres::pool(settings)?;
     let mut transaction = pool.begin().await?;
     migrate::lock(&mut transaction).await?;
@@ -61,6 +67,13 @@ pub async fn drop_retired(settings: &Settings, generation: i32) -> anyhow::Resul
         .bind(generation)
         .fetch_optional(&mut *transaction)
         .await?;
+    let is_last: Option<bool> =
+        sqlx::query_scalar(IS_LAST_OF_ANOTHER_LOG).bind(generation).fetch_optional(&mut *transaction).await?;
+    anyhow::ensure!(
+        last_of_its_log || is_last != Some(true),
+        "generation {generation} is the last one that is folded from a former log, and no rebuild brings it back unless that log is there: if \
+         it is not needed, say --last-of-its-log"
+    );
     match state.as_deref() {
         Some("retired") => drop_generation(&mut transaction, generation).await?,
         Some("live") => anyhow::bail!("generation {generation} is the live one"),

@@ -6,10 +6,12 @@ mod list;
 mod promote;
 mod rebuild;
 pub(crate) mod replay;
+mod set_aside;
 mod source;
 
 pub use list::{Generation, drop_retired, generations};
-pub use rebuild::{Phase, RebuildProgress, RebuildReport, rebuild};
+pub use rebuild::{Phase, RebuildOptions, RebuildProgress, RebuildReport, rebuild};
+pub use set_aside::{Reason, SetAside};
 
 use crate::migrate;
 use service_kit::progress::CHANNEL;
@@ -45,12 +47,12 @@ pub(crate) async fn create(
     Ok(id)
 }
 
-/// Adds the checkpoints that a generation has not got yet.
+/// Adds the checkpoints that a generation has not got yet: one for each partition of its own log.
 pub(crate) async fn add_checkpoints(connection: &mut PgConnection, partitions: u32) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO rollcall.checkpoints (generation, topic, partition) \
-         SELECT g.id, t.topic, p.partition FROM rollcall.generations g, unnest($1::text[]) t(topic), \
-                generate_series(0, $2 - 1) p(partition) \
+         SELECT g.id, t.topic, p.partition FROM rollcall.generations g JOIN rollcall.logs l ON l.epoch = g.log_epoch, \
+                unnest($1::text[]) t(topic), generate_series(0, coalesce(l.partitions, $2) - 1) p(partition) \
          WHERE g.state <> 'retired' ON CONFLICT DO NOTHING",
     )
     .bind(migrate::topics())

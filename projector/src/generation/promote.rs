@@ -1,18 +1,32 @@
 //! The switch from the live generation to a new one, in one transaction.
 
-use super::{builder::Builder, builder::offsets, live, set_live, source::Source};
+use super::{builder::Builder, builder::offsets, live, set_aside::SetAside, set_live, source::Source};
 use crate::{fence, lease, migrate};
 use anyhow::Context as _;
 use sqlx::{PgConnection, PgPool};
 
-/// Makes the built generation the live one; returns the one that was. The live projector waits at its fence meanwhile and then finds
+/// What became of a switch.
+pub(super) struct Switch {
+    /// The generation that was the live one, and still is where the new one was not promoted.
+    pub(super) old: i32,
+    /// What the new generation has set aside.
+    pub(super) set_aside: SetAside,
+    /// What the old one has.
+    pub(super) old_set_aside: SetAside,
+    /// Whether the new one is the live one now.
+    pub(super) is_promoted: bool,
+}
+
+/// Makes the built generation the live one, unless it has set more aside than the one that was and `is_accepted` does not say that this is as
+/// it should be. The live projector waits at its fence meanwhile and then finds
 /// its epochs gone, so it takes the new generation over. Readers see the old generation up to the commit and the new one after it, both
 /// folded up to the same offsets if they are of one log.
 pub(super) async fn promote(
     pool: &PgPool,
     builder: &mut Builder<'_>,
     source: &Source<'_>,
-) -> anyhow::Result<i32> {
+    is_accepted: bool,
+) -> anyhow::Result<Switch> {
     if source.is_another {
         wait_leases_out(pool, source).await?;
     }
@@ -26,12 +40,21 @@ pub(super) async fn promote(
     } else {
         meet(&mut transaction, builder, source, old).await?;
     }
+    // Both stand still, so what differs is not what one of them has yet to fold.
+    let set_aside = SetAside::of(&mut transaction, builder.generation()).await?;
+    let old_set_aside = SetAside::of(&mut transaction, old).await?;
+    let is_promoted = is_accepted || !set_aside.is_more_than(&old_set_aside);
+    let switch = Switch { old, set_aside, old_set_aside, is_promoted };
+    if !switch.is_promoted {
+        transaction.rollback().await?;
+        return Ok(switch);
+    }
     source.prove().await?;
     fence::bump(&mut transaction, old, &source.partitions).await?;
     fence::bump(&mut transaction, builder.generation(), &source.partitions).await?;
     set_live(&mut transaction, builder.generation()).await?;
     transaction.commit().await?;
-    Ok(old)
+    Ok(switch)
 }
 
 /// Brings the new generation exactly to where the live one stands, and holds both there.

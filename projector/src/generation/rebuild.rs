@@ -1,15 +1,16 @@
 //! A new generation, folded from the log's beginning beside the live one, then promoted. Reads go on throughout.
 
 use super::{
-    builder::{Builder, Vector, offsets},
+    builder::{Builder, TooManyParked, Vector, offsets},
     create, drop_generation,
     forget::forget_all_but,
     live,
-    promote::promote,
+    promote::{Switch, promote},
     schema,
+    set_aside::SetAside,
     source::Source,
 };
-use crate::{fence, log_identity, migrate, record::Topic, store::postgres};
+use crate::{cut::Cut, fence, log_identity, migrate, park, record::Topic, store::postgres};
 use anyhow::Context as _;
 use events_schema::ReasonCode;
 use service_kit::{keys::Keys, settings::Settings};
@@ -49,29 +50,50 @@ pub struct RebuildProgress {
     pub total: u64,
 }
 
+/// What an operator wants of a rebuild.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RebuildOptions {
+    /// The new generation becomes the live one even where it has set more aside than the one that was.
+    pub accept_set_aside: bool,
+    /// The log may begin behind offset 0.
+    pub from_cut: bool,
+}
+
 /// What a rebuild did.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebuildReport {
-    /// The generation that is live now.
+    /// The generation that was built.
     pub generation: i32,
-    /// The one that was, kept as retired.
-    pub retired: i32,
+    /// Whether it is the live one now.
+    pub promoted: bool,
+    /// The one that was live before, kept as retired; none where the new one was not promoted.
+    pub retired: Option<i32>,
     /// Records folded.
     pub records: u64,
+    /// What the new generation could not fold.
+    pub set_aside: SetAside,
+    /// What the one that was live before could not.
+    pub set_aside_before: SetAside,
+    /// Whether it ended before the log did, since it had to park too many users.
+    pub gave_up: bool,
     /// Users that are parked there because their key is missing though nothing says that they were deleted.
     pub keyless: i64,
+    /// Where the log does not begin at 0.
+    pub cuts: Vec<Cut>,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
 
-/// Folds the log into a new generation until it is level with the live one, and makes it the live one. A log that took the place of the
-/// one that was folded is folded up to its end, and what was folded before is left behind.
+/// Folds the log into a new generation until it is level with the live one, and makes it the live one, unless it has set more aside. A log that
+/// took the place of the one that was folded is folded up to its end, and what was folded before is left behind.
 ///
 /// # Errors
-/// Another rebuild is at work, the log has lost its beginning, or Kafka or Postgres fails; the live generation is untouched then.
+/// Another rebuild is at work, the log has lost its beginning or got more partitions, or Kafka or Postgres fails; the live generation is
+/// untouched then.
 pub async fn rebuild(
     settings: &Settings,
+    options: RebuildOptions,
     mut progress: impl FnMut(RebuildProgress),
 ) -> anyhow::Result<RebuildReport> {
     let started = Instant::now();
@@ -83,29 +105,67 @@ pub async fn rebuild(
         .fetch_one(&mut guard)
         .await?;
     anyhow::ensure!(is_alone, "another rebuild is at work");
-    let source = Source::look(settings, &pool).await?;
+    let source = Source::look(settings, &pool, options.from_cut).await?;
     if !source.is_another {
         check_end(&pool, &source).await?;
     }
     let generation = begin(&pool, &source).await?;
     let keys = Keys::open(settings)?;
     let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions, keys).await?;
-    let retired = build(&pool, &mut builder, &source, &mut progress).await?;
-    drop_older(&pool, retired).await;
-    if let Err(error) = forget_all_but(settings, generation).await {
-        tracing::warn!(error = format!("{error:#}"), "bodies of the retired generation are left in Redis");
+    let before = set_aside_before(&pool).await?;
+    if !options.accept_set_aside {
+        builder.may_park(usize::try_from(before.users + park::LIMIT)?);
+    }
+    let built = build(&pool, &mut builder, &source, options, &mut progress).await;
+    let (switch, gave_up) = match built {
+        Err(error) if error.is::<TooManyParked>() => (given_up(&pool, generation, before).await?, true),
+        built => (built?, false),
+    };
+    if switch.is_promoted {
+        drop_older(&pool, switch.old).await;
+        if let Err(error) = forget_all_but(settings, generation).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "bodies of the retired generation are left in Redis"
+            );
+        }
     }
     guard.close().await?;
-    let (records, keyless) = (builder.records, keyless(&pool).await?);
-    Ok(RebuildReport { generation, retired, records, keyless, seconds: started.elapsed().as_secs_f64() })
+    Ok(RebuildReport {
+        generation,
+        promoted: switch.is_promoted,
+        retired: switch.is_promoted.then_some(switch.old),
+        records: builder.records,
+        set_aside: switch.set_aside,
+        set_aside_before: switch.old_set_aside,
+        gave_up,
+        keyless: keyless(&pool, generation).await?,
+        cuts: source.cuts,
+        seconds: started.elapsed().as_secs_f64(),
+    })
 }
 
-/// How many users of the live generation can't be read for want of their key.
-async fn keyless(pool: &PgPool) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT count(DISTINCT (tenant_id, user_id)) FROM live.dead_letters WHERE reason = $1")
-        .bind(ReasonCode::KeyMissing.as_str())
-        .fetch_one(pool)
-        .await
+/// What the live generation has set aside.
+async fn set_aside_before(pool: &PgPool) -> anyhow::Result<SetAside> {
+    let mut connection = pool.acquire().await?;
+    let live = live(&mut connection).await?.context("there is no live generation")?;
+    Ok(SetAside::of(&mut connection, live).await?)
+}
+
+/// What is told of a generation that was given up.
+async fn given_up(pool: &PgPool, generation: i32, before: SetAside) -> anyhow::Result<Switch> {
+    let mut connection = pool.acquire().await?;
+    let old = live(&mut connection).await?.context("there is no live generation")?;
+    let set_aside = SetAside::of(&mut connection, generation).await?;
+    Ok(Switch { old, set_aside, old_set_aside: before, is_promoted: false })
+}
+
+/// How many users of a generation can't be read for want of their key.
+async fn keyless(pool: &PgPool, generation: i32) -> sqlx::Result<i64> {
+    let schema = schema(generation);
+    let sql =
+        format!("SELECT count(DISTINCT (tenant_id, user_id)) FROM {schema}.dead_letters WHERE reason = $1");
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await
 }
 
 /// The live generation must not be ahead of the log: what it has folded could never be folded again.
@@ -116,7 +176,9 @@ async fn check_end(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     match to.iter().find(|(partition, next)| ends.get(partition).is_none_or(|end| end < next)) {
         None => Ok(()),
         Some(((topic, partition), next)) => anyhow::bail!(
-            "the log is shorter than what is folded: {topic} partition {partition} does not reach offset {next}"
+            "the log is shorter than what is folded: {topic} partition {partition} does not reach offset {next}. Restore the log. Where that \
+             is impossible, `rollcall log copy --to-prefix PREFIX` makes a new log of what is left, which can be folded by itself; the \
+             present read model knows more than that"
         ),
     }
 }
@@ -131,9 +193,20 @@ async fn begin(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<i32> {
     for generation in left {
         drop_generation(&mut transaction, generation).await?;
     }
-    let epoch = log_identity::enter(&mut transaction, &source.ids).await?;
+    let epoch = log_identity::enter(&mut transaction, &source.log).await?;
     let partitions = u32::try_from(source.partitions.len() / Topic::ALL.len())?;
     let generation = create(&mut transaction, partitions, epoch).await?;
+    for ((topic, partition), first) in &source.begins {
+        sqlx::query(
+            "UPDATE rollcall.checkpoints SET next_offset = $4 WHERE generation = $1 AND topic = $2 AND partition = $3",
+        )
+        .bind(generation)
+        .bind(topic.as_str())
+        .bind(partition)
+        .bind(first)
+        .execute(&mut *transaction)
+        .await?;
+    }
     transaction.commit().await?;
     Ok(generation)
 }
@@ -142,8 +215,9 @@ async fn build(
     pool: &PgPool,
     builder: &mut Builder<'_>,
     source: &Source<'_>,
+    options: RebuildOptions,
     progress: &mut impl FnMut(RebuildProgress),
-) -> anyhow::Result<i32> {
+) -> anyhow::Result<Switch> {
     level(pool, builder, source, progress).await?;
     show(progress, builder, Phase::Indexing);
     index(pool, builder.generation()).await?;
@@ -152,7 +226,7 @@ async fn build(
     let mut tries = 0;
     loop {
         tries += 1;
-        match promote(pool, builder, source).await {
+        match promote(pool, builder, source, options.accept_set_aside).await {
             Err(error) if tries < TRIES && is_held_up(&error) => {
                 tracing::warn!(tries, "the switch was held up by a reader; trying again");
             }
@@ -218,16 +292,19 @@ fn is_held_up(error: &anyhow::Error) -> bool {
     code.and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
-/// Of the retired generations only the last is kept.
+/// Of the retired generations of a log only the last is kept. That of another log may be all that is left of it, so it stays.
 async fn drop_older(pool: &PgPool, retired: i32) {
     let dropped = async {
         let mut transaction = pool.begin().await?;
         migrate::lock(&mut transaction).await?;
         let older: Vec<i32> =
-            sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE state = 'retired' AND id < $1")
-                .bind(retired)
-                .fetch_all(&mut *transaction)
-                .await?;
+            sqlx::query_scalar(
+                "SELECT id FROM rollcall.generations g WHERE state = 'retired' AND id < $1 AND EXISTS ( \
+                     SELECT FROM rollcall.generations o WHERE o.log_epoch = g.log_epoch AND o.id > g.id AND o.id <= $1)",
+            )
+            .bind(retired)
+            .fetch_all(&mut *transaction)
+            .await?;
         for generation in older {
             drop_generation(&mut transaction, generation).await?;
         }

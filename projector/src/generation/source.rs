@@ -3,34 +3,64 @@
 use super::{builder::Vector, live};
 use crate::{
     ask,
-    log_identity::{self, Ids, LogIdentity},
-    record::{Partition, Topic},
+    cut::{self, Cut},
+    log_identity::{self, LogIdentity, Present, WhichLog, judge},
+    record::Partition,
+    state::Halt,
 };
 use anyhow::Context as _;
-use service_kit::settings::Settings;
+use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::PgPool;
 
 pub(super) struct Source<'s> {
     settings: &'s Settings,
     identity: LogIdentity,
     /// What it is known by.
-    pub(super) ids: Ids,
+    pub(super) log: Present,
     /// All of it.
     pub(super) partitions: Vec<Partition>,
     /// Whether the live generation is of another log, so that the two have nothing in common.
     pub(super) is_another: bool,
+    /// Where it does not begin at 0.
+    pub(super) cuts: Vec<Cut>,
+    /// The first offset of each partition that does not begin at 0.
+    pub(super) begins: Vector,
 }
 
 impl<'s> Source<'s> {
     /// The log that is there, if it still has its beginning.
-    pub(super) async fn look(settings: &'s Settings, pool: &PgPool) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// It has not got it, and may not be folded without; or Kafka or Postgres can't be asked.
+    pub(super) async fn look(settings: &'s Settings, pool: &PgPool, from_cut: bool) -> anyhow::Result<Self> {
         let identity = LogIdentity::new(settings)?;
-        let ids = identity.present().await?;
+        let log = identity.present().await?;
         let mut connection = pool.acquire().await?;
         let live = live(&mut connection).await?.context("there is no live generation")?;
-        let is_another = log_identity::folded(&mut connection, live).await? != ids;
-        let partitions = whole_log(settings).await?;
-        Ok(Self { settings, identity, ids, partitions, is_another })
+        let is_another = log_identity::folded(&mut connection, live).await?.ids != log.ids;
+        // Also one that some earlier generation was folded from.
+        if let Some(known) = log_identity::known(&mut connection, &log.ids).await?
+            && let WhichLog::Altered(altered) = judge(&Topics::new(&settings.topic_prefix), &log, &known)
+        {
+            return Err(Halt::from(altered).into());
+        }
+        // Both topics must have the same number.
+        ask::partitions(settings).await?;
+        let ends = ask::all_ends(settings).await?;
+        let cuts = cut::of_log(settings, &mut connection).await?;
+        anyhow::ensure!(from_cut || cuts.is_empty(), "{}", Self::refusal(&cuts));
+        let begins =
+            ends.iter().filter(|(_, ends)| ends.low > 0).map(|(partition, ends)| (*partition, ends.low));
+        let begins = begins.collect();
+        Ok(Self { settings, identity, log, partitions: ends.into_keys().collect(), is_another, cuts, begins })
+    }
+
+    fn refusal(cuts: &[Cut]) -> String {
+        format!(
+            "{}: a generation that is built from the rest lacks users that the live one has. Nothing was changed. To build it all the same, \
+             say --from-cut; it goes live only if it has not set more aside than the live one",
+            cut::cuts_in_words(cuts)
+        )
     }
 
     /// Where it ends.
@@ -41,26 +71,11 @@ impl<'s> Source<'s> {
 
     /// Proves that everything that was read so far is of this log.
     pub(super) async fn prove(&self) -> anyhow::Result<()> {
-        let is_same = self.identity.present().await? == self.ids;
-        anyhow::ensure!(is_same, "the log's topics were made anew while it was read: begin again");
+        let is_same = self.identity.present().await? == self.log;
+        anyhow::ensure!(
+            is_same,
+            "the log's topics were made anew, or got more partitions, while it was read: begin again"
+        );
         Ok(())
     }
-}
-
-/// All partitions, if the log still has its beginning.
-async fn whole_log(settings: &Settings) -> anyhow::Result<Vec<Partition>> {
-    let count = i32::try_from(ask::partitions(settings).await?)?;
-    let partitions: Vec<_> = Topic::ALL
-        .into_iter()
-        .flat_map(|topic| (0..count).map(move |partition| (topic, partition)))
-        .collect();
-    let ends = ask::ends(settings, partitions.clone()).await?;
-    let cut = ends.iter().find(|(_, ends)| ends.low > 0);
-    if let Some(((topic, partition), ends)) = cut {
-        anyhow::bail!(
-            "the log has lost its beginning: {topic} partition {partition} begins at offset {}",
-            ends.low
-        );
-    }
-    Ok(partitions)
 }

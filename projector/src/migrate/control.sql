@@ -49,6 +49,21 @@ CREATE TABLE IF NOT EXISTS rollcall.erasures (
     PRIMARY KEY (tenant_id, user_id, step)
 );
 
+-- Beginnings of the log that an operator knows to be lost, and those of the log that a copy was made of.
+CREATE TABLE IF NOT EXISTS rollcall.accepted_cuts (
+    log_epoch int NOT NULL,
+    topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
+    partition int NOT NULL,
+    -- The first offset that was there.
+    first_offset bigint NOT NULL,
+    -- From where on it was not folded, if something of it was not.
+    lost_from bigint,
+    is_copied boolean NOT NULL DEFAULT false,
+    accepted_by text NOT NULL DEFAULT session_user,
+    accepted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (log_epoch, topic, partition, first_offset, is_copied)
+);
+
 -- Columns that came later. Asked for first: even an ALTER without effect waits for everybody who reads.
 DO $$
 DECLARE g int;

@@ -5,8 +5,8 @@ mod key_store;
 pub(crate) use key_store::try_out;
 
 use crate::{
-    ask, generation,
-    log_identity::{self, Ids, LogIdentity},
+    ask, cut, generation,
+    log_identity::{self, LogIdentity, Present},
     record::Topic,
 };
 use service_kit::{
@@ -31,29 +31,38 @@ const VIEWS: &str = include_str!("views.sql");
 /// several processes at once.
 ///
 /// # Errors
-/// Kafka or Postgres can't be reached, a topic breaks a promise, or the key store is empty beside sealed users.
+/// Kafka or Postgres can't be reached, a topic breaks a promise or has other partitions than it was folded with, or the key store is empty
+/// beside sealed users.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    // First, since it can say more than the topics alone: what was folded, and the way back.
+    log_identity::check_partitions(settings).await?;
     kafka::ensure_topics(settings).await?;
     let partitions = ask::partitions(settings).await?;
     let log = LogIdentity::new(settings)?.present().await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     let migrated = all(&pool, partitions, &log, &Keys::open(settings)?).await;
     pool.close().await;
-    migrated
+    migrated?;
+    let cuts: Vec<_> = cut::cuts(settings).await?.into_iter().filter(|cut| !cut.accepted).collect();
+    if !cuts.is_empty() {
+        tracing::warn!("{}. `rollcall projection accept-cut` shows more", cut::cuts_in_words(&cuts));
+    }
+    Ok(())
 }
 
-async fn all(pool: &PgPool, partitions: u32, log: &Ids, keys: &Keys) -> anyhow::Result<()> {
+async fn all(pool: &PgPool, partitions: u32, log: &Present, keys: &Keys) -> anyhow::Result<()> {
     schema(pool, partitions, log).await?;
     key_store::check(pool, keys).await?;
     keys.migrate().await
 }
 
-async fn schema(pool: &PgPool, partitions: u32, log: &Ids) -> anyhow::Result<()> {
+async fn schema(pool: &PgPool, partitions: u32, log: &Present) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     lock(&mut transaction).await?;
-    raw_sql(ROLLCALL).execute(&mut *transaction).await?;
-    raw_sql(CONTROL).execute(&mut *transaction).await?;
+    outliving(&mut transaction).await?;
     log_identity::enter_first(&mut transaction, log).await?;
+    // Before checkpoints are added, which may be all that says it.
+    log_identity::fill_counts(&mut transaction).await?;
     match generation::live(&mut transaction).await? {
         Some(live) => renew_views(&mut transaction, live).await?,
         None => {
@@ -64,9 +73,16 @@ async fn schema(pool: &PgPool, partitions: u32, log: &Ids) -> anyhow::Result<()>
         }
     }
     generation::add_checkpoints(&mut transaction, partitions).await?;
+    log_identity::fill_counts(&mut transaction).await?;
     transaction.commit().await?;
     make_reader(pool).await;
     Ok(())
+}
+
+/// What outlives a generation. To be called under the schema lock.
+pub(crate) async fn outliving(connection: &mut PgConnection) -> sqlx::Result<()> {
+    raw_sql(ROLLCALL).execute(&mut *connection).await?;
+    raw_sql(CONTROL).execute(connection).await.map(drop)
 }
 
 /// Waits for the schema lock; it is held until the transaction ends.

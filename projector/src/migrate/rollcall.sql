@@ -24,6 +24,10 @@ DO $$ BEGIN
         -- Which of them a generation is folded from.
         ALTER TABLE rollcall.generations ADD COLUMN log_epoch int NOT NULL DEFAULT 1;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.logs'::regclass AND attname = 'partitions') THEN
+        -- How many partitions each of its topics has. It never changes: a user's partition follows from it.
+        ALTER TABLE rollcall.logs ADD COLUMN partitions int CHECK (partitions > 0);
+    END IF;
 END $$;
 
 CREATE TABLE IF NOT EXISTS rollcall.checkpoints (

@@ -4,7 +4,7 @@ use super::{Projector, supervise::live};
 use crate::{
     control::discarded::Discarded,
     log::Ends,
-    log_identity::{self, LogIdentity},
+    log_identity::{self, LogIdentity, WhichLog},
     metrics,
     record::{Partition, Topic},
     state::{End, Halt, Stop},
@@ -29,12 +29,18 @@ impl Projector {
         // It may have changed while nothing was ours.
         self.follow_live().await?;
         let numbers: Vec<_> = partitions.keys().copied().collect();
-        let (stop, store, epochs) = (&self.stop, &self.store, &mut self.epochs);
-        let taken = stop
-            .retry("taking partitions over", async || {
-                epochs.take_over(&store.pool, store.generation, &numbers).await
-            })
-            .await?;
+        let (stop, store, epochs, identity) = (&self.stop, &self.store, &mut self.epochs, &mut self.identity);
+        let taken = stop.retry("taking partitions over", async || {
+            // Partitions that came later have no checkpoint.
+            match identity.which(&store.pool, store.generation).await? {
+                WhichLog::Same => Ok(Ok(epochs.take_over(&store.pool, store.generation, &numbers).await?)),
+                other => anyhow::Ok(Err(other)),
+            }
+        });
+        let taken = match taken.await? {
+            Ok(taken) => taken,
+            Err(which) => return self.not_ours(which).await,
+        };
         if taken.had_another_owner {
             self.cache.leases.taken_over(Instant::now());
         }
@@ -43,8 +49,9 @@ impl Projector {
             .iter()
             .map(|(partition, checkpoint)| (*partition, checkpoint.next_offset))
             .collect();
-        if !is_same_log(&self.stop, &mut self.identity, &self.store).await? {
-            return self.another_log().await;
+        match which_log(&self.stop, &mut self.identity, &self.store).await? {
+            WhichLog::Same => {}
+            other => return self.not_ours(other).await,
         }
         check_ends(&offsets, &partitions)?;
         self.cache.taken_over(taken.checkpoints.iter().filter_map(|((topic, partition), checkpoint)| {
@@ -90,13 +97,16 @@ impl Projector {
     }
 
     /// The log is not that of our generation: another generation may be of it, else a person must say what is to become of it.
-    pub(super) async fn another_log(&mut self) -> Result<(), End> {
+    pub(super) async fn not_ours(&mut self, which: WhichLog) -> Result<(), End> {
         self.own(BTreeMap::new());
-        if !self.follow_live().await? {
-            return Err(log_identity::is_another().into());
+        if self.follow_live().await? {
+            // It may have another number of partitions.
+            return Err(End::AnotherLog);
         }
-        self.consumer.rejoin();
-        Ok(())
+        match which {
+            WhichLog::Altered(altered) => Err(Halt::from(altered).into()),
+            WhichLog::Another | WhichLog::Same => Err(log_identity::is_another().into()),
+        }
     }
 
     /// Goes on with the generation that is live; whether that is another one.
@@ -118,28 +128,46 @@ impl Projector {
         if self.owned.is_empty() || !self.shared.is_up.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let asked = self.identity.is_log_of(&self.store.pool, self.store.generation);
+        let asked = self.identity.which(&self.store.pool, self.store.generation);
         match self.stop.unless(tokio::time::timeout(LOOK, asked)).await? {
-            Ok(Ok(false)) => self.another_log().await,
-            _ => Ok(()),
+            Ok(Ok(WhichLog::Same) | Err(_)) | Err(_) => Ok(()),
+            Ok(Ok(other)) => self.not_ours(other).await,
         }
     }
 }
 
-/// Whether the log that is there is the one that was folded; until Kafka says, nothing that was read has an effect.
-pub(super) async fn is_same_log(stop: &Stop, identity: &mut LogIdentity, store: &Store) -> Result<bool, End> {
-    stop.retry("asking which log is there", async || identity.is_log_of(&store.pool, store.generation).await)
+/// How the log that is there stands to the one that was folded; until Kafka says, nothing that was read has an effect.
+pub(super) async fn which_log(
+    stop: &Stop,
+    identity: &mut LogIdentity,
+    store: &Store,
+) -> Result<WhichLog, End> {
+    stop.retry("asking which log is there", async || identity.which(&store.pool, store.generation).await)
         .await
 }
 
 /// A log that does not reach to where it was folded, or begins after it, is another log.
 fn check_ends(offsets: &BTreeMap<Partition, i64>, ends: &BTreeMap<Partition, Ends>) -> Result<(), Halt> {
+    let cut = |(partition, next): (&Partition, &i64)| {
+        let low = ends.get(partition)?.low;
+        (low > *next)
+            .then(|| format!("{} partition {} offsets {next} to {}", partition.0, partition.1, low - 1))
+    };
+    let cuts: Vec<_> = offsets.iter().filter_map(cut).collect();
+    if !cuts.is_empty() {
+        return Err(Halt(format!(
+            "the log was cut past what is folded: {} are gone, and nobody has folded them. Restore the log, then `rollcall projection \
+             resume`. If that is impossible, `rollcall projection accept-cut` shows what is lost, and goes on without it once you say so",
+            cuts.join(", ")
+        )));
+    }
     for ((topic, partition), next) in offsets {
         let Some(Ends { low, high }) = ends.get(&(*topic, *partition)) else { continue };
-        if high < next || low > next {
+        if high < next {
             return Err(Halt(format!(
                 "the log is not the one that was folded: {topic} partition {partition} is folded up to offset {next}, \
-                 the log has {low} to {high}. Restore the log"
+                 the log has {low} to {high}. Restore the log, then `rollcall projection resume`. If that is impossible, \
+                 `rollcall log copy` makes a new log of what is left, which can be folded by itself; docs/operate.md shows the way"
             )));
         }
     }

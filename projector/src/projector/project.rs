@@ -1,10 +1,11 @@
 //! One batch, from its records to its commit.
 
-use super::{ANSWER, Projector, ownership::is_same_log};
+use super::{ANSWER, Projector, ownership::which_log};
 use crate::{
     batch::Batch,
     effects::Effects,
     fence::{FENCED, Fate},
+    log_identity::WhichLog,
     metrics, park,
     state::End,
     store::{
@@ -29,11 +30,12 @@ impl Projector {
         let spare = self.is_one_by_one().then(|| batch.clone());
         let marks: Marks = keys(batch.marks());
         let load = self.stop.retry("loading states", async || self.store.load(&batch).await);
-        let is_same = is_same_log(&self.stop, &mut self.identity, &self.store);
-        let (states, seen, is_same) = tokio::join!(load, self.cache.mark(&marks), is_same);
+        let which = which_log(&self.stop, &mut self.identity, &self.store);
+        let (states, seen, which) = tokio::join!(load, self.cache.mark(&marks), which);
         let states = states?;
-        if !is_same? {
-            return self.another_log().await;
+        match which? {
+            WhichLog::Same => {}
+            other => return self.not_ours(other).await,
         }
         fault::point("fold.loaded");
         let mut effects = batch.fold(states);

@@ -12,7 +12,7 @@ use crate::{
     log::{Consumer, Shared},
     log_identity::LogIdentity,
     migrate,
-    state::{End, State, Stop},
+    state::{End, Halt, State, Stop},
     store::{
         link::Link,
         postgres::{Announce, Store},
@@ -50,11 +50,15 @@ pub(crate) async fn supervise(parts: Parts) {
                 tracing::error!("the log's consumer ended; making another one");
                 continue;
             }
-            Err(End::Halt(halt)) => halted(&parts, By::Log, &format!("{halt}, {RESUME}")).await,
             Err(End::Inconsistent(reason)) => {
                 halted(&parts, By::ReadModel, &format!("{INCONSISTENT} ({reason}). {REBUILD}, {RESUME}"))
                     .await
             }
+            Err(End::AnotherLog) => {
+                tracing::info!("a generation of another log is live");
+                continue;
+            }
+            Err(End::Halt(halt)) => halted(&parts, By::Log, &halt.to_string()).await,
             Err(End::TooManyParked) => halted(&parts, By::Limit, TOO_MANY).await,
             Err(End::Paused) => wait_for_resume(&parts).await,
         };
@@ -94,7 +98,7 @@ async fn wait_for_resume(parts: &Parts) -> Result<(), End> {
 
 async fn work(parts: Parts) -> Result<(), End> {
     let Parts { settings, pool, keys, link, shared, state, stop } = parts;
-    stop.retry("preparing topics and read model", async || migrate::migrate(&settings).await).await?;
+    prepare(&settings, &stop).await?;
     if stop.retry("asking for a pause", async || pause::read(&pool).await).await?.is_some() {
         return Err(End::Paused);
     }
@@ -124,6 +128,17 @@ async fn work(parts: Parts) -> Result<(), End> {
     let ended = projector.run().await;
     projector.consumer.stop().await;
     ended
+}
+
+/// Makes topics and read model. What only a person can put right is not tried again.
+async fn prepare(settings: &Settings, stop: &Stop) -> Result<(), End> {
+    let prepared =
+        stop.retry("preparing topics and read model", async || match migrate::migrate(settings).await {
+            Ok(()) => Ok(Ok(())),
+            Err(error) => error.downcast::<Halt>().map(Err),
+        });
+    prepared.await??;
+    Ok(())
 }
 
 pub(super) async fn live(pool: &PgPool) -> anyhow::Result<i32> {

@@ -4,6 +4,7 @@ mod audit;
 mod prove;
 
 use clap::Subcommand;
+use projector::erasure::LogScan;
 
 /// Proves that deleted users are erased
 #[derive(clap::Args)]
@@ -23,6 +24,16 @@ pub(crate) async fn erasure(args: &Args) -> anyhow::Result<()> {
         Verb::Prove(args) => prove::prove(args).await,
         Verb::Audit(args) => audit::audit(args).await,
     }
+}
+
+/// Refuses to say that nothing is left where something could not be looked at.
+fn whole(log: &LogScan, from_cut: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        from_cut || log.cuts.is_empty(),
+        "{}, so nothing is proved of it. If copies of it are dealt with, say --from-cut",
+        projector::cuts_in_words(&log.cuts)
+    );
+    Ok(())
 }
 
 /// So many of something, in words.

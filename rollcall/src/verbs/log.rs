@@ -1,5 +1,6 @@
 //! `rollcall log …`: what goes into the log, and what is in it.
 
+mod copy;
 mod import;
 mod reader;
 mod stats;
@@ -8,7 +9,7 @@ mod tail;
 
 use clap::Subcommand;
 
-/// Imports into the log and shows what is in it
+/// Imports into the log, shows what is in it, and copies it
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -18,6 +19,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Verb {
     Import(import::Args),
+    Copy(copy::Args),
     Tail(tail::Args),
     Stats(stats::Args),
 }
@@ -25,6 +27,7 @@ enum Verb {
 pub(crate) async fn log(args: &Args) -> anyhow::Result<()> {
     match &args.verb {
         Verb::Import(args) => import::import(args).await,
+        Verb::Copy(args) => copy::copy(args).await,
         Verb::Tail(args) => tail::tail(args).await,
         Verb::Stats(args) => stats::stats(args).await,
     }

@@ -1,5 +1,6 @@
 //! `rollcall projection …`: the read model and its generations.
 
+mod accept_cut;
 mod drop;
 mod list;
 mod pause;
@@ -26,6 +27,7 @@ enum Verb {
     Drop(drop::Args),
     Pause(pause::Args),
     Resume(resume::Args),
+    AcceptCut(accept_cut::Args),
 }
 
 pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
@@ -36,6 +38,7 @@ pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
         Verb::Drop(args) => drop::drop(args).await,
         Verb::Pause(args) => pause::pause(args).await,
         Verb::Resume(args) => resume::resume(args).await,
+        Verb::AcceptCut(args) => accept_cut::accept_cut(args).await,
     }
 }
 

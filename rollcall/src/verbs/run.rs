@@ -7,7 +7,7 @@ use crate::{
         env_file::{self, EnvFile},
         home::Home,
         lock,
-        progress::step,
+        progress::{say, step},
         terminal,
     },
     services::Services,
@@ -57,16 +57,32 @@ async fn with_children(
     stop: Stop,
 ) -> anyhow::Result<()> {
     let start = async {
-        step("preparing the read model and the topics", projector::migrate(settings)).await?;
-        step("starting the services", Services::start(settings)).await
+        let prepare = async {
+            projector::migrate(settings).await?;
+            projector::check_log(settings).await
+        };
+        let prepared = step("preparing the read model and the topics", prepare).await;
+        // The verbs that put it right need the stores, which may be our children.
+        let halted = prepared.map_or_else(|error| projector::halted(error).map(Some), |()| Ok(None))?;
+        anyhow::Ok((step("starting the services", Services::start(settings)).await?, halted))
     };
-    let services = tokio::select! {
-        services = start => services?,
+    let (services, halted) = tokio::select! {
+        started = start => started?,
         () = stop.clone() => return Ok(()),
     };
-    let outcome = serve(args, home, settings, listener, &services, stop).await;
+    if let Some(reason) = &halted {
+        say(format_args!("rollcall: not ready: {reason}"));
+    }
+    let started = Started { services: &services, is_halted: halted.is_some() };
+    let outcome = serve(args, home, settings, listener, &started, stop).await;
     services.stop().await;
     outcome
+}
+
+/// The services, and whether they wait for a person.
+struct Started<'s> {
+    services: &'s Services,
+    is_halted: bool,
 }
 
 async fn serve(
@@ -74,16 +90,17 @@ async fn serve(
     home: &Home,
     settings: &Settings,
     listener: TcpListener,
-    services: &Services,
+    started: &Started<'_>,
     stop: Stop,
 ) -> anyhow::Result<()> {
+    let Started { services, is_halted } = started;
     let address = listener.local_addr()?;
     let env_file = EnvFile::write(home, settings, address)?;
     let mut server =
         std::pin::pin!(server::serve(listener, services.health.clone(), services.routes(), stop.clone()));
     tokio::select! {
         outcome = &mut server => return outcome,
-        outcome = ready(&services.health) => outcome?,
+        outcome = ready(&services.health, *is_halted) => outcome?,
     }
     Welcome::new(settings, address)?.print(args.json)?;
     let outcome = server.await;
@@ -91,12 +108,17 @@ async fn serve(
     outcome
 }
 
-async fn ready(health: &Health) -> anyhow::Result<()> {
+async fn ready(health: &Health, is_halted: bool) -> anyhow::Result<()> {
     let all_up = async {
         while !health.is_ready().await {
             sleep(LOOK).await;
         }
     };
+    if is_halted {
+        // As long as the person takes.
+        all_up.await;
+        return Ok(());
+    }
     timeout(READY, all_up)
         .await
         .context("not every part is ready within a minute: /health/ready names those that are not")

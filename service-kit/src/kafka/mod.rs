@@ -1,16 +1,21 @@
 //! Clients of the log, and the topics as the design promises them.
 
+mod admin;
 mod client;
 mod contact;
 mod ensure;
 mod headers;
+mod like;
+mod promises;
 mod topic_id;
 
 pub use client::{client_config, producer_config};
 pub use contact::Contact;
 pub use ensure::ensure_topics;
 pub use headers::{RawHeader, header, headers};
-pub use topic_id::TopicIds;
+pub use like::make_like;
+pub use promises::{TopicFault, topic_faults};
+pub use topic_id::{Described, TopicIds};
 
 use events_schema::topics;
 

@@ -1,6 +1,7 @@
-//! What tells a topic from another one of the same name: the id that the brokers gave it when it was made.
+//! What tells a topic from another one of the same name: the id that the brokers gave it when it was made, and how
+//! many partitions it has.
 //!
-//! rdkafka's own admin client does not ask for it, so librdkafka is asked directly.
+//! rdkafka's own admin client does not ask for the id, so librdkafka is asked directly.
 
 #![allow(unsafe_code, reason = "rdkafka has no safe way to describe topics")]
 
@@ -20,6 +21,15 @@ use std::{
 
 /// For the brokers to answer.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// What the brokers say of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Its id, as Kafka prints it.
+    pub id: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+}
 
 /// Asks the brokers for the ids of topics. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +57,17 @@ impl TopicIds {
     /// # Errors
     /// The brokers did not answer in time, or refused.
     pub async fn of<const N: usize>(&self, topics: [&str; N]) -> anyhow::Result<[Option<String>; N]> {
+        Ok(self.describe(topics).await?.map(|topic| topic.map(|topic| topic.id)))
+    }
+
+    /// The same with the number of partitions.
+    ///
+    /// # Errors
+    /// The brokers did not answer in time, or refused.
+    pub async fn describe<const N: usize>(
+        &self,
+        topics: [&str; N],
+    ) -> anyhow::Result<[Option<Described>; N]> {
         let names: Vec<CString> = topics.into_iter().map(CString::new).collect::<Result<_, _>>()?;
         let client = self.client().clone();
         let asked = tokio::task::spawn_blocking(move || describe(&client, &names)).await?;
@@ -93,7 +114,7 @@ impl<T> Drop for Owned<T> {
 fn describe(
     client: &AdminClient<DefaultClientContext>,
     names: &[CString],
-) -> anyhow::Result<Vec<Option<String>>> {
+) -> anyhow::Result<Vec<Option<Described>>> {
     let client = client.inner().native_ptr();
     let mut texts: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = c_int::try_from(ANSWER.as_millis())?;
@@ -114,11 +135,11 @@ fn describe(
     }
 }
 
-/// The ids that an answer brought.
+/// The topics that an answer brought.
 ///
 /// # Safety
 /// The event must be one of a queue that only `rd_kafka_DescribeTopics` answers to.
-unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option<String>>> {
+unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option<Described>>> {
     // SAFETY: as promised, the event is an answer; the descriptions belong to it and are read while it lives.
     unsafe {
         let error = code(rd::rd_kafka_event_error(event.ptr()));
@@ -129,13 +150,13 @@ unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option
         anyhow::ensure!(!result.is_null(), "the topics' ids can't be asked: another answer came");
         let mut count = 0;
         let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        (0..count).map(|n| id(*topics.add(n))).collect()
+        (0..count).map(|n| topic(*topics.add(n))).collect()
     }
 }
 
 /// # Safety
 /// The description must be alive, if there is one.
-unsafe fn id(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Option<String>> {
+unsafe fn topic(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Option<Described>> {
     anyhow::ensure!(!topic.is_null(), "the brokers left a topic out");
     // SAFETY: as promised; name, error and id belong to the description and are copied.
     unsafe {
@@ -145,7 +166,10 @@ unsafe fn id(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Op
             Code::NoError => {
                 let id = rd::rd_kafka_Uuid_base64str(rd::rd_kafka_TopicDescription_topic_id(topic));
                 anyhow::ensure!(!id.is_null(), "a topic's id can't be printed");
-                Ok(Some(CStr::from_ptr(id).to_string_lossy().into_owned()))
+                let id = CStr::from_ptr(id).to_string_lossy().into_owned();
+                let mut partitions = 0;
+                rd::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+                Ok(Some(Described { id, partitions: u32::try_from(partitions)? }))
             }
             Code::UnknownTopicOrPartition | Code::UnknownTopic => Ok(None),
             error => {

@@ -110,10 +110,11 @@ impl Bench {
         self.dead_letters(&args).expect(0).json_lines()
     }
 
-    /// Rebuilds the read model, with a build of its own if `cli` is one.
+    /// Rebuilds the read model, with a build of its own if `cli` is one, whatever that can't read.
     pub async fn rebuild(&self, cli: &Cli) {
         let cli = cli.clone();
-        let run = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));
+        let run =
+            tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--accept-set-aside"]));
         run.await.unwrap().expect(0);
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::{print, screen::Screen, table::Table},
-    count,
+    count, whole,
 };
 use crate::settings;
 use projector::erasure::{Audit, Count};
@@ -14,6 +14,9 @@ use serde_json::json;
 /// user. Prints nothing personal.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Lets a log count as whole that does not begin at offset 0: what lay before can't be looked at
+    #[arg(long)]
+    from_cut: bool,
     /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end
     #[arg(long)]
     json: bool,
@@ -30,6 +33,7 @@ pub(crate) async fn audit(args: &Args) -> anyhow::Result<()> {
     } else {
         print(text(&audit))?
     }
+    whole(&audit.log, args.from_cut)?;
     anyhow::ensure!(audit.is_clean(), "not everything is as it should be: {}", counts(&audit.counts));
     Ok(())
 }
@@ -46,6 +50,7 @@ fn text(audit: &Audit) -> String {
     }
     lines.push(format!("from      {} to {}", audit.started_at, audit.ended_at));
     lines.push(format!("digest    sha256:{} of the log that was read", audit.log.digest));
+    lines.extend(audit.log.cuts.iter().map(|cut| format!("cut       {cut}")));
     lines.push(format!("users     {} deleted, {} alive", audit.tombstones, audit.users));
     let mut looked_at = vec![count(audit.log.records, "record"), count(audit.keys, "key")];
     looked_at.extend(audit.former_keys.map(|keys| count(keys, "key") + " of a former key store"));

@@ -2,7 +2,7 @@
 
 use super::{
     super::{print, screen::Screen, table::Table, user::User},
-    count,
+    count, whole,
 };
 use crate::settings;
 use projector::erasure::{
@@ -19,6 +19,9 @@ use serde_json::json;
 pub(crate) struct Args {
     #[command(flatten)]
     user: User,
+    /// Lets a log count as whole that does not begin at offset 0: what lay before can't be looked at
+    #[arg(long)]
+    from_cut: bool,
     /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end, to be filed
     #[arg(long)]
     json: bool,
@@ -36,6 +39,7 @@ pub(crate) async fn prove(args: &Args) -> anyhow::Result<()> {
     } else {
         print(text(&proof))?;
     }
+    whole(&proof.log, args.from_cut)?;
     anyhow::ensure!(proof.verdict.is_clean(), "{}", proof.verdict);
     Ok(())
 }
@@ -50,7 +54,9 @@ fn text(proof: &Proof) -> String {
         lines.push(format!("deleted   {at} as version {version} by the event {place}"));
     }
     lines.push(format!("from      {} to {}", proof.started_at, proof.ended_at));
-    lines.push(format!("digest    sha256:{} of the log that was read\n", proof.log.digest));
+    lines.push(format!("digest    sha256:{} of the log that was read", proof.log.digest));
+    lines.extend(proof.log.cuts.iter().map(|cut| format!("cut       {cut}")));
+    lines.push(String::new());
     lines.push(table(proof).to_string());
     if !proof.discarded.is_empty() {
         let places = proof.discarded.join(", ");

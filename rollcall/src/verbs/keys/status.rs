@@ -30,8 +30,9 @@ struct Status {
     former_keys: Option<u64>,
 }
 
-const LEFT_BEHIND: &str = "a former key store is in the read model's database: what it holds outlives each delete from now on. Drop its schema \
-    rollcall_keys there, then `rollcall keys rotate-master`: see docs/privacy.md, \"Moving the key store\"";
+const LEFT_BEHIND: &str = "a former key store is in the read model's database: what it holds outlives each delete from now on. See \
+    first that `rollcall erasure audit` names no living user whose key is missing: then nothing needs it, and its schema rollcall_keys can go from \
+    there. `rollcall keys rotate-master` comes last. docs/privacy.md, \"Moving the key store\", shows the way";
 
 pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     let settings = settings::completed()?;

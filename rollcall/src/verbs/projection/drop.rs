@@ -10,6 +10,9 @@ pub(crate) struct Args {
     /// Its number, as `projection list` shows it
     #[arg(value_name = "N")]
     generation: i32,
+    /// Also drops the last generation of a log that was replaced by another one: no rebuild brings it back
+    #[arg(long)]
+    last_of_its_log: bool,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -17,7 +20,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn drop(args: &Args) -> anyhow::Result<()> {
     let generation = args.generation;
-    projector::drop_retired(&settings::completed()?, generation).await?;
+    projector::drop_retired(&settings::completed()?, generation, args.last_of_its_log).await?;
     if args.json {
         return print(json!({"dropped": generation}));
     }

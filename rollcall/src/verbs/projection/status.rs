@@ -5,7 +5,7 @@ use super::super::{
     table::{Table, cell},
 };
 use crate::settings;
-use projector::{PartitionStatus, Pause};
+use projector::{Cut, PartitionStatus, Pause};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -30,6 +30,8 @@ struct Status {
     /// Why nothing is folded, if nothing is.
     paused: Option<Pause>,
     generation: Option<i32>,
+    /// Where the log does not begin at 0; missing where Kafka could not be asked.
+    cuts: Option<Vec<Cut>>,
     /// Records that wait; missing where Kafka could not be asked.
     lag: Option<i64>,
     /// Records folded a second.
@@ -54,12 +56,17 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     let (second, took) = (projector::status(&settings).await?, begin.elapsed());
     let mut status = Status::of(&first, second, took);
     status.paused = projector::paused(&settings).await?;
+    status.cuts = projector::cuts(&settings).await.ok();
     anyhow::ensure!(status.generation.is_some(), "there is no live generation: run `rollcall migrate` first");
     if args.json {
         return print(serde_json::to_string(&status)?);
     }
     if let Some(paused) = &status.paused {
         print(format_args!("{}\n", super::in_words(paused)))?;
+    }
+    let cuts = status.cuts.as_deref().unwrap_or_default();
+    if !cuts.is_empty() {
+        print(format_args!("{}\n", projector::cuts_in_words(cuts)))?;
     }
     print(table(&status))?;
     print(format_args!(
@@ -83,7 +90,7 @@ impl Status {
             .collect();
         let lag = partitions.iter().map(|partition| partition.status.lag).sum();
         let rate = partitions.iter().map(|partition| partition.rate).sum();
-        Self { paused: None, generation, lag, rate, partitions }
+        Self { paused: None, cuts: None, generation, lag, rate, partitions }
     }
 }
 

@@ -1,0 +1,83 @@
+//! The topic that is copied, between two offset vectors that don't change while it is read several times.
+
+use crate::{
+    generation::replay::{self, Part},
+    log::ASK,
+};
+use anyhow::Context as _;
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer as _},
+    message::BorrowedMessage,
+};
+use service_kit::{kafka, settings::Settings};
+use std::{collections::BTreeMap, ops::Range};
+use tokio::sync::mpsc::Receiver;
+
+/// What there is of each partition.
+pub(super) type Ranges = BTreeMap<i32, Range<i64>>;
+
+/// Everything that is in a topic.
+///
+/// # Errors
+/// Kafka can't be asked, there is no such topic, or a transaction is open in it: what it appended can't be read yet.
+pub(super) async fn ranges(settings: &Settings, topic: &str) -> anyhow::Result<Ranges> {
+    ranges_if_any(settings, topic).await?.with_context(|| format!("there is no topic {topic}"))
+}
+
+/// The same; `None`: there is no such topic.
+///
+/// # Errors
+/// Kafka can't be asked, or a transaction is open in the topic.
+pub(super) async fn ranges_if_any(settings: &Settings, topic: &str) -> anyhow::Result<Option<Ranges>> {
+    let Some(committed) = ask(settings, topic, "read_committed").await? else { return Ok(None) };
+    let Some(all) = ask(settings, topic, "read_uncommitted").await? else { return Ok(None) };
+    let open = all.iter().find(|(partition, range)| committed.get(partition) != Some(*range));
+    if let Some((partition, _)) = open {
+        anyhow::bail!(
+            "a transaction is open in {topic} partition {partition}, so what lies behind it can't be read: copy the log once its producer has \
+             ended it, or was stopped for longer than its transaction.timeout.ms"
+        );
+    }
+    Ok(Some(all))
+}
+
+async fn ask(settings: &Settings, topic: &str, isolation: &str) -> anyhow::Result<Option<Ranges>> {
+    let mut config = kafka::client_config(settings)?;
+    config.set("isolation.level", isolation);
+    let topic = topic.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        // Of all topics: asking for one by name would make a broker create it.
+        let metadata = consumer.fetch_metadata(None, ASK)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let Some(found) = found else { return Ok(None) };
+        let range = |partition: i32| -> anyhow::Result<(i32, Range<i64>)> {
+            let (low, high) = consumer.fetch_watermarks(&topic, partition, ASK)?;
+            Ok((partition, low..high))
+        };
+        found
+            .partitions()
+            .iter()
+            .map(|partition| range(partition.id()))
+            .collect::<anyhow::Result<_>>()
+            .map(Some)
+    })
+    .await?
+}
+
+/// About how many records they are.
+pub(super) fn total(ranges: &Ranges) -> u64 {
+    ranges.values().map(|range| u64::try_from(range.end - range.start).unwrap_or_default()).sum()
+}
+
+/// Reads what is committed in the ranges, each partition in its order.
+pub(super) fn read<T: Send + 'static>(
+    settings: &Settings,
+    topic: &str,
+    ranges: &Ranges,
+    take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
+) -> anyhow::Result<Receiver<anyhow::Result<T>>> {
+    let ranges = ranges.clone().into_iter().filter(|(_, range)| !range.is_empty()).collect();
+    let part = Part { name: topic.to_owned(), ranges, is_uncommitted_read: false, is_short_lived: false };
+    replay::read(settings, part, take)
+}

@@ -1,0 +1,191 @@
+//! What topics promise: settings under which an event that was acknowledged can be lost are refused, or named.
+
+use super::{
+    Topics,
+    admin::{Admin, Found, value},
+};
+use crate::settings::Settings;
+use std::fmt;
+
+/// A domain topic is the truth: nothing of it may ever be dropped.
+pub(super) const KEPT: &[(&str, &str)] =
+    &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+/// So that the broker unpacks what it takes, and its limit on a record holds for that. A few packed kilobytes can be more than any client
+/// unpacks, and no record behind them would ever be read.
+pub(super) const UNPACKED: (&str, &str) = ("compression.type", "uncompressed");
+/// How many replicas must have an event before it is acknowledged, where there are three or more.
+pub(super) const TWO_IN_SYNC: (&str, &str) = ("min.insync.replicas", "2");
+const UNCLEAN: (&str, &str) = ("unclean.leader.election.enable", "false");
+
+/// A setting of a topic that breaks a promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicFault {
+    /// The topic's name.
+    pub topic: String,
+    /// The setting.
+    pub setting: &'static str,
+    /// What it is.
+    pub found: String,
+    /// What it should be.
+    pub wanted: &'static str,
+    /// What comes of it.
+    why: &'static str,
+    /// Whether nothing should start with it.
+    pub is_refused: bool,
+}
+
+impl fmt::Display for TopicFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, setting, found, wanted, why, .. } = self;
+        write!(f, "topic {topic} has {setting}={found}, and it should be {wanted}: {why}. Mend it with ")?;
+        if *setting == REPLICAS {
+            write!(f, "kafka-reassign-partitions.sh, giving each partition {wanted} replicas")
+        } else {
+            write!(
+                f,
+                "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {setting}={wanted}"
+            )
+        }
+    }
+}
+
+const REPLICAS: &str = "replication.factor";
+
+/// What a topic is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Domain,
+    Analytics,
+}
+
+/// The settings of the topics that are there which break a promise.
+///
+/// # Errors
+/// The broker can't be reached, or does not show a topic's settings.
+pub async fn topic_faults(settings: &Settings) -> anyhow::Result<Vec<TopicFault>> {
+    let Topics { users, credentials, analytics } = Topics::new(&settings.topic_prefix);
+    let admin = Admin::new(settings)?;
+    let mut faults = Vec::new();
+    for (topic, kind) in [(users, Kind::Domain), (credentials, Kind::Domain), (analytics, Kind::Analytics)] {
+        let Some(found) = admin.find(&topic).await? else { continue };
+        let config = admin.config(&topic).await?;
+        faults.extend(judge(&topic, kind, found, |key| value(&config, key).to_owned()));
+    }
+    Ok(faults)
+}
+
+fn judge(topic: &str, kind: Kind, found: Found, value: impl Fn(&'static str) -> String) -> Vec<TopicFault> {
+    let fault = |(setting, wanted), why, is_refused| {
+        let found = value(setting);
+        TopicFault { topic: topic.to_owned(), setting, found, wanted, why, is_refused }
+    };
+    let mut faults = Vec::new();
+    let is_domain = kind == Kind::Domain;
+    if is_domain {
+        let lost = KEPT.iter().filter(|(key, wanted)| value(key) != *wanted);
+        faults.extend(lost.map(|kept| fault(*kept, "the log must be kept for ever", true)));
+    } else if value("cleanup.policy").contains("compact") {
+        let why = "the START of a request and its end have one key, and only the last of them would be kept";
+        faults.push(fault(("cleanup.policy", "delete"), why, false));
+    }
+    if found.replicas > 1 && value(UNCLEAN.0) == "true" {
+        let why = "a replica that lacks acknowledged events may become the leader, and they are lost";
+        faults.push(fault(UNCLEAN, why, is_domain));
+    }
+    if !is_domain {
+        return faults;
+    }
+    let in_sync = value(TWO_IN_SYNC.0).parse().unwrap_or(1);
+    if found.replicas > 1 && in_sync < 2 {
+        let why = "an event is acknowledged when a single broker has it, and lost with that broker";
+        faults.push(fault(TWO_IN_SYNC, why, false));
+    }
+    if in_sync > found.replicas {
+        let why = "there are fewer replicas than that, so no write is acknowledged";
+        faults.push(fault(("min.insync.replicas", if found.replicas > 2 { "2" } else { "1" }), why, false));
+    }
+    if found.replicas == 1 && found.brokers > 1 {
+        let why =
+            "with a single replica the log is lost with one broker's disk, though there are more brokers";
+        let (found, wanted) = ("1".to_owned(), if found.brokers > 2 { "3" } else { "2" });
+        faults.push(TopicFault {
+            topic: topic.to_owned(),
+            setting: REPLICAS,
+            found,
+            wanted,
+            why,
+            is_refused: false,
+        });
+    }
+    if value(UNPACKED.0) != UNPACKED.1 {
+        let why =
+            "whoever may write there can stop its readers with a record that unpacks to more than they take";
+        faults.push(fault(UNPACKED, why, false));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: [(&str, &str); 6] = [
+        ("cleanup.policy", "delete"),
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+        ("unclean.leader.election.enable", "false"),
+        ("min.insync.replicas", "2"),
+        ("compression.type", "uncompressed"),
+    ];
+
+    /// Setting, wanted value, and whether it is refused.
+    fn faults(
+        kind: Kind,
+        replicas: usize,
+        brokers: usize,
+        other: &[(&str, &str)],
+    ) -> Vec<(String, String, bool)> {
+        let value = |key: &'static str| {
+            let all = other.iter().chain(&SOUND);
+            all.clone()
+                .find(|(name, _)| *name == key)
+                .map_or_else(String::new, |(_, value)| (*value).to_owned())
+        };
+        let faults = judge("t", kind, Found { replicas, brokers }, value);
+        faults.into_iter().map(|f| (f.setting.to_owned(), f.wanted.to_owned(), f.is_refused)).collect()
+    }
+
+    fn one(setting: &str, wanted: &str, is_refused: bool) -> Vec<(String, String, bool)> {
+        vec![(setting.to_owned(), wanted.to_owned(), is_refused)]
+    }
+
+    #[test]
+    fn a_sound_topic_has_no_fault() {
+        assert_eq!(faults(Kind::Domain, 3, 3, &[]), []);
+        assert_eq!(faults(Kind::Analytics, 1, 3, &[("retention.ms", "1"), ("min.insync.replicas", "1")]), []);
+    }
+
+    #[test]
+    fn the_lone_broker_of_the_local_default_is_nothing_to_tell() {
+        let local = [("min.insync.replicas", "1"), ("unclean.leader.election.enable", "true")];
+        assert_eq!(faults(Kind::Domain, 1, 1, &local), []);
+    }
+
+    #[test]
+    fn what_loses_acknowledged_events_is_found() {
+        let unclean = [("unclean.leader.election.enable", "true")];
+        assert_eq!(faults(Kind::Domain, 3, 3, &unclean), one(UNCLEAN.0, "false", true));
+        assert_eq!(faults(Kind::Analytics, 3, 3, &unclean), one(UNCLEAN.0, "false", false));
+        let alone = [("min.insync.replicas", "1")];
+        assert_eq!(faults(Kind::Domain, 3, 3, &alone), one("min.insync.replicas", "2", false));
+        assert_eq!(
+            faults(Kind::Domain, 3, 3, &[("min.insync.replicas", "4")]),
+            one("min.insync.replicas", "2", false)
+        );
+        assert_eq!(faults(Kind::Domain, 3, 3, &[("retention.ms", "5")]), one("retention.ms", "-1", true));
+        assert_eq!(faults(Kind::Domain, 1, 3, &alone), one(REPLICAS, "3", false));
+        let compact = [("cleanup.policy", "compact,delete")];
+        assert_eq!(faults(Kind::Domain, 3, 3, &compact), one("cleanup.policy", "delete", true));
+        assert_eq!(faults(Kind::Analytics, 3, 3, &compact), one("cleanup.policy", "delete", false));
+    }
+}
