@@ -56,6 +56,12 @@ impl Batch {
         self.records.push(record);
     }
 
+    /// Takes in that a partition has no further record before `next`. Such a batch moves the checkpoint like any other, behind the same fence.
+    pub fn reach(&mut self, partition: Partition, from: i64, next: i64) {
+        let span = self.spans.entry(partition).or_insert(Span { from, next: from, time: None });
+        span.next = span.next.max(next);
+    }
+
     /// Its only record as one that can't be folded; `None` where it has none, or several, or that was tried.
     pub fn poisoned(mut self, reason: ReasonCode) -> Option<Self> {
         let record =
@@ -69,9 +75,9 @@ impl Batch {
         self.records.len() >= MAX_RECORDS || self.bytes >= MAX_BYTES
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it moves nothing.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.spans.is_empty()
     }
 
     /// The number of records.

@@ -21,6 +21,7 @@ mod log_watch;
 mod metrics;
 mod migrate;
 mod named;
+mod open;
 pub mod opening;
 mod park;
 mod projector;

@@ -1,7 +1,13 @@
 //! The consumer's thread: records go down one bounded channel, so back-pressure is natural. Offsets are asked of the fold loop, which has
 //! them from Postgres; those that Kafka keeps are only for its own tools.
 
-use crate::record::{Partition, Record, Topic};
+mod reading;
+
+use self::reading::Reading;
+use crate::{
+    open::OpenTransactions,
+    record::{Partition, Record, Topic},
+};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
@@ -15,12 +21,13 @@ use service_kit::{
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
 /// Records that wait between the consumer and the fold.
@@ -34,12 +41,13 @@ const SILENCE: Duration = Duration::from_secs(4);
 /// How often Kafka is told how far the fold has come.
 const TELL: Duration = Duration::from_secs(5);
 
-/// The ends of a partition's log: the first offset that is there, and the one after the last.
+/// The ends of a partition's log, for those who read committed records: the first offset that is there, and the first that can't be read yet
+/// (the last stable offset; behind it lies nothing, or an open transaction).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ends {
     /// The first offset.
     pub(crate) low: i64,
-    /// One after the last.
+    /// One after the last that can be read.
     pub(crate) high: i64,
 }
 
@@ -47,6 +55,13 @@ pub(crate) struct Ends {
 pub(crate) enum Event {
     /// A record.
     Record(Box<Record>),
+    /// A partition has no record from the last one up to here, and never will: control records and aborted transactions lie there.
+    Reached {
+        /// The partition.
+        partition: Partition,
+        /// The first offset behind them.
+        next: i64,
+    },
     /// These partitions are ours: from where are they to be read?
     Assigned {
         /// The partitions with the ends of their logs.
@@ -73,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) folded: Offsets,
     /// The ends of the logs.
     pub(crate) ends: Offsets,
+    /// What other producers have open there.
+    pub(crate) open: Arc<Mutex<OpenTransactions>>,
 }
 
 /// The consumer in its thread.
@@ -90,6 +107,7 @@ struct Context {
     events: mpsc::Sender<Event>,
     shared: Shared,
     contact: Arc<Contact>,
+    reading: Arc<Mutex<Reading>>,
 }
 
 /// The topic of that name in Kafka.
@@ -109,8 +127,15 @@ pub(crate) fn name_of(topics: &Topics, topic: Topic) -> &str {
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         tracing::warn!(%error, reason, "kafka");
         self.seen(false);
     }
@@ -122,12 +147,17 @@ impl ClientContext for Context {
         };
         let up = statistics.brokers.values().any(lives);
         self.seen(up);
-        let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = locked(&self.shared.ends);
+        let (mut open, reading, now) =
+            (locked(&self.shared.open), locked(&self.reading), OffsetDateTime::now_utc());
         for (name, topic) in &statistics.topics {
             let Some(ours) = topic_of(&self.topics, name) else { continue };
             for (number, partition) in &topic.partitions {
                 if partition.ls_offset >= 0 {
                     ends.insert((ours, *number), partition.ls_offset);
+                }
+                if reading.has((ours, *number)) {
+                    open.saw((ours, *number), partition.ls_offset, partition.hi_offset, now);
                 }
             }
         }
@@ -139,6 +169,7 @@ impl ConsumerContext for Context {
         let done = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
             _ => {
+                self.reads(&BTreeMap::new());
                 let _ = self.events.blocking_send(Event::Revoked);
                 consumer.unassign()
             }
@@ -155,6 +186,11 @@ impl Context {
         self.contact.seen(is_up);
     }
 
+    fn reads(&self, offsets: &BTreeMap<Partition, i64>) {
+        locked(&self.shared.open).clear();
+        locked(&self.reading).assigned(offsets);
+    }
+
     /// Asks the fold loop for the offsets and assigns at them; blocks until it answers.
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let Some(partitions) = self.ends(consumer, list) else { return consumer.unassign() };
@@ -162,6 +198,7 @@ impl Context {
         let asked = self.events.blocking_send(Event::Assigned { partitions, reply });
         let offsets = asked.ok().and_then(|()| answer.blocking_recv().ok());
         let Some(offsets) = offsets else { return consumer.unassign() };
+        self.reads(&offsets);
         let mut assignment = TopicPartitionList::new();
         for ((topic, partition), offset) in offsets {
             let name = name_of(&self.topics, topic);
@@ -202,9 +239,13 @@ impl Consumer {
     pub(crate) fn start(settings: &Settings, partitions: u32, shared: Shared) -> anyhow::Result<Self> {
         let (sender, events) = mpsc::channel(QUEUE);
         let topics = Topics::new(&settings.topic_prefix);
-        let contact = Arc::default();
-        let context =
-            Context { topics: topics.clone(), events: sender.clone(), shared: shared.clone(), contact };
+        let context = Context {
+            topics: topics.clone(),
+            events: sender.clone(),
+            shared: shared.clone(),
+            contact: Arc::default(),
+            reading: Arc::default(),
+        };
         let mut config = kafka::client_config(settings)?;
         config
             .set("group.id", format!("{}rollcall-projector", settings.topic_prefix))
@@ -213,6 +254,8 @@ impl Consumer {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
+            // What lies before the end may be no record: the mark of a transaction.
+            .set("enable.partition.eof", "true")
             // Longer than a broker that was killed takes to be back: it finds us a member still, and nobody waits for a dead one.
             .set("session.timeout.ms", "6000")
             // Whoever is to give partitions up hears of it with its next heartbeat, and the others wait until then.
@@ -302,8 +345,10 @@ impl Thread {
                 self.consumer.context().seen(true);
                 let Some(topic) = topic_of(&self.topics, message.topic()) else { return };
                 let record = Record::read(topic, &message, self.partitions);
+                locked(&self.consumer.context().reading).record(record.partition, record.offset);
                 let _ = self.events.blocking_send(Event::Record(Box::new(record)));
             }
+            Some(Err(KafkaError::PartitionEOF(partition))) => self.at_end(partition),
             Some(Err(error)) => {
                 tracing::warn!(%error, "the log can't be read");
                 let code = error.rdkafka_error_code();
@@ -316,6 +361,23 @@ impl Thread {
                 }
             }
             None => {}
+        }
+    }
+
+    /// A partition of one of the topics is read to its end; the client does not say of which. Its position is past control records and aborted
+    /// transactions, which it does not hand over. It is no former assignment's: the client begins to read the partitions of an assignment
+    /// once those of the former one have stopped, which resets their positions, and drops what it still had of them.
+    fn at_end(&self, partition: i32) {
+        let context = self.consumer.context();
+        context.seen(true);
+        let positions = self.consumer.position().inspect_err(|error| tracing::warn!(%error, "no position"));
+        for element in positions.iter().flat_map(TopicPartitionList::elements) {
+            let Some(topic) = topic_of(&self.topics, element.topic()) else { continue };
+            let Offset::Offset(next) = element.offset() else { continue };
+            let place = (topic, element.partition());
+            if element.partition() == partition && locked(&context.reading).is_further(place, next) {
+                let _ = self.events.blocking_send(Event::Reached { partition: place, next });
+            }
         }
     }
 

@@ -30,6 +30,10 @@ metric! {
     LAG_RECORDS: IntGaugeVec = register_int_gauge_vec!("rollcall_projector_lag_records", "Records not folded yet", &["topic", "partition"]);
     /// Age of the last folded record, while there are records behind it.
     LAG_SECONDS: GaugeVec = register_gauge_vec!("rollcall_projector_lag_seconds", "Age of what is folded, 0 at the log's end", &["topic", "partition"]);
+    /// What an open transaction holds back.
+    OPEN_OFFSETS: IntGaugeVec = register_int_gauge_vec!("rollcall_projector_open_transaction_offsets", "Offsets that can't be read until a producer ends its transaction", &["topic", "partition"]);
+    /// For how long.
+    OPEN_SECONDS: GaugeVec = register_gauge_vec!("rollcall_projector_open_transaction_seconds", "For how long this projector has seen that transaction open", &["topic", "partition"]);
     /// Batches.
     BATCHES: IntCounter = register_int_counter!("rollcall_projector_batches_total", "Batches committed");
     /// Records.
@@ -83,10 +87,19 @@ pub(crate) fn show_lag((topic, partition): Partition, records: i64, time: Option
     LAG_SECONDS.with_label_values(&labels).set(age.unwrap_or(0.0).max(0.0));
 }
 
+/// Shows what an open transaction holds back in a partition: how many offsets, and for how many seconds.
+pub(crate) fn show_open((topic, partition): Partition, (offsets, seconds): (i64, f64)) {
+    let labels = [topic.as_str(), &partition.to_string()];
+    OPEN_OFFSETS.with_label_values(&labels).set(offsets);
+    OPEN_SECONDS.with_label_values(&labels).set(seconds);
+}
+
 /// Shows a partition no more: it is another's now.
 pub(crate) fn hide_lag((topic, partition): Partition) {
     let labels = [topic.as_str(), &partition.to_string()];
-    // Both fail only for a partition that was never shown.
+    // Each fails only for a partition that was never shown.
     let _ = LAG_RECORDS.remove_label_values(&labels);
     let _ = LAG_SECONDS.remove_label_values(&labels);
+    let _ = OPEN_OFFSETS.remove_label_values(&labels);
+    let _ = OPEN_SECONDS.remove_label_values(&labels);
 }

@@ -72,29 +72,32 @@ impl Projector {
         let mut event = Some(event);
         while let Some(next) = event.take() {
             match next {
-                Event::Record(record) => {
-                    let (batch, after) = self.drain(*record);
+                Event::Assigned { partitions, reply } => self.assigned(partitions, reply).await?,
+                Event::Revoked => self.own(BTreeMap::new()),
+                first @ (Event::Record(_) | Event::Reached { .. }) => {
+                    let (batch, after) = self.drain(first);
                     event = after;
                     if !batch.is_empty() {
                         self.project(batch).await?;
                     }
                 }
-                Event::Assigned { partitions, reply } => self.assigned(partitions, reply).await?,
-                Event::Revoked => self.own(BTreeMap::new()),
             }
         }
         Ok(())
     }
 
-    /// Everything that is queued, up to a batch, or to an event that is no record.
-    fn drain(&mut self, first: Record) -> (Batch, Option<Event>) {
+    /// Everything that is queued, up to a batch, or to an event that is about assignments.
+    fn drain(&mut self, first: Event) -> (Batch, Option<Event>) {
         let mut batch = Batch::default();
-        self.collect(&mut batch, first);
-        while !batch.is_full() && !self.is_one_by_one() {
-            match self.consumer.events.try_recv() {
-                Ok(Event::Record(record)) => self.collect(&mut batch, *record),
-                Ok(other) => return (batch, Some(other)),
-                Err(_) => break,
+        let mut event = Some(first);
+        while let Some(next) = event.take() {
+            match next {
+                Event::Record(record) => self.collect(&mut batch, *record),
+                Event::Reached { partition, next } => self.reach(&mut batch, partition, next),
+                other => return (batch, Some(other)),
+            }
+            if !batch.is_full() && !self.is_one_by_one() {
+                event = self.consumer.events.try_recv().ok();
             }
         }
         (batch, None)
@@ -102,11 +105,24 @@ impl Projector {
 
     /// Records from before a loss or a new start are left out.
     fn collect(&self, batch: &mut Batch, record: Record) {
-        let Some(next) = self.owned.get(&record.partition) else { return };
-        let at = batch.spans.get(&record.partition).map_or(*next, |span| span.next);
+        let Some((next, at)) = self.standing(batch, record.partition) else { return };
         if record.offset >= at {
-            batch.push(self.discarded.hide(record), *next);
+            batch.push(self.discarded.hide(record), next);
         }
+    }
+
+    /// So are ends.
+    fn reach(&self, batch: &mut Batch, partition: Partition, end: i64) {
+        let Some((next, at)) = self.standing(batch, partition) else { return };
+        if end > at {
+            batch.reach(partition, next, end);
+        }
+    }
+
+    /// Where a partition of ours stands: without the batch, and with it.
+    fn standing(&self, batch: &Batch, partition: Partition) -> Option<(i64, i64)> {
+        let next = *self.owned.get(&partition)?;
+        Some((next, batch.spans.get(&partition).map_or(next, |span| span.next)))
     }
 
     /// Whether records are folded one by one until a span is through that was refused.

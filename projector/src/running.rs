@@ -42,7 +42,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     let (state, watched) = watch::channel(State::Starting);
     let (sender, stop) = Stop::new();
     let asked = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    state::mount(health, asked, redis.clone(), shared.is_up.clone(), watched);
+    state::mount(health, asked, redis.clone(), shared.is_up.clone(), shared.open.clone(), watched);
     let keys = Keys::open(settings)?;
     keys.try_out().await?;
     migrate::try_out(settings, &keys).await?;

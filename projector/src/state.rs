@@ -1,11 +1,12 @@
 //! What the projector says about itself, and when it has to stop.
 
+use crate::open::OpenTransactions;
 use futures_util::FutureExt as _;
 use service_kit::health::Health;
 use sqlx::PgPool;
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -124,8 +125,10 @@ pub(crate) fn mount(
     pool: PgPool,
     redis: Arc<AtomicBool>,
     kafka: Arc<AtomicBool>,
+    open: Arc<Mutex<OpenTransactions>>,
     state: watch::Receiver<State>,
 ) {
+    health.note("openTransactions", move || open.lock().unwrap_or_else(PoisonError::into_inner).in_words());
     health.add("postgres", move || {
         let pool = pool.clone();
         async move { sqlx::query("SELECT 1").execute(&pool).await.map(drop).map_err(|_| "no answer".to_owned()) }

@@ -6,7 +6,10 @@ use crate::{
     store,
     store::postgres,
 };
-use service_kit::settings::Settings;
+use service_kit::{
+    kafka::{OpenTransaction, Topics, open_transactions},
+    settings::Settings,
+};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
@@ -22,10 +25,12 @@ pub struct PartitionStatus {
     pub generation: i32,
     /// The first offset that is not folded yet.
     pub next_offset: i64,
-    /// One after the log's last record; `None`: Kafka could not be asked.
+    /// The end of what can be read, which an open transaction holds back; `None`: Kafka could not be asked.
     pub log_end: Option<i64>,
-    /// Records between the two.
+    /// Offsets between the two.
     pub lag: Option<i64>,
+    /// What holds that end back: the first transaction that some producer has open there.
+    pub open_transaction: Option<OpenTransaction>,
     /// The owner's epoch.
     pub epoch: i64,
     /// Kafka's time of the last folded record.
@@ -52,8 +57,25 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
     pool.close().await;
     let partitions: Vec<_> = rows.iter().filter_map(|row| Some((Topic::named(&row.1)?, row.2))).collect();
     let ends = ask::ends(settings, partitions).await.unwrap_or_default();
+    let open = open(settings, &rows).await.unwrap_or_default();
     let next = redis_next(settings, &rows).await.unwrap_or_default();
-    Ok(rows.into_iter().map(|row| line(row, &ends, &next)).collect())
+    let line = |row| line(row, &ends, &next);
+    let with = |status: PartitionStatus| {
+        let place = Topic::named(&status.topic).map(|topic| (topic, status.partition));
+        PartitionStatus { open_transaction: place.and_then(|place| open.get(&place).cloned()), ..status }
+    };
+    Ok(rows.into_iter().map(line).map(with).collect())
+}
+
+async fn open(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<Partition, OpenTransaction>> {
+    let topics = Topics::new(&settings.topic_prefix);
+    let mut open = BTreeMap::new();
+    for topic in Topic::ALL {
+        let partitions = rows.iter().filter(|row| row.1 == topic.as_str()).map(|row| row.2).collect();
+        let found = open_transactions(settings, log::name_of(&topics, topic), partitions).await?;
+        open.extend(found.into_iter().map(|(partition, found)| ((topic, partition), found)));
+    }
+    Ok(open)
 }
 
 fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, i64>) -> PartitionStatus {
@@ -69,6 +91,7 @@ fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, i6
         next_offset,
         log_end,
         lag,
+        open_transaction: None,
         epoch,
         record_time,
         redis_next,

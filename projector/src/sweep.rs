@@ -4,7 +4,6 @@
 mod keyless;
 
 use crate::{
-    ask,
     generation::{self, forget::forget_all_but},
     metrics::USERS_WITHOUT_KEY,
     record::{Partition, Topic},
@@ -12,6 +11,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use service_kit::{
+    kafka::{self, Topics},
     keys::{Held, Keys},
     settings::Settings,
 };
@@ -202,10 +202,10 @@ async fn ends(settings: &Settings, pool: &PgPool) -> anyhow::Result<Ends> {
         sqlx::query_scalar("SELECT partition FROM live.checkpoints WHERE topic = 'users'")
             .fetch_all(pool)
             .await?;
-    let partitions: Vec<Partition> =
-        partitions.into_iter().map(|partition| (Topic::Users, partition)).collect();
-    let ends = ask::ends(settings, partitions).await?;
-    Ok(ends.into_iter().map(|(partition, ends)| (partition, ends.high)).collect())
+    // Of everything that is written: what lies behind an open transaction may be the create that a key was made for.
+    let users = Topics::new(&settings.topic_prefix).users;
+    let ends = kafka::high_watermarks(settings, &users, partitions).await?;
+    Ok(ends.into_iter().map(|(partition, end)| ((Topic::Users, partition), end)).collect())
 }
 
 async fn is_level(connection: &mut PgConnection, ends: &Ends) -> sqlx::Result<bool> {

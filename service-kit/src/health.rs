@@ -17,11 +17,13 @@ use std::{
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+type Note = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// The checks of `/health/ready`. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Health {
     checks: Arc<RwLock<Vec<Named>>>,
+    notes: Arc<RwLock<BTreeMap<&'static str, Note>>>,
 }
 
 /// A check under the name of its dependency.
@@ -50,6 +52,9 @@ enum Dependency {
 struct Report {
     status: &'static str,
     dependencies: BTreeMap<&'static str, Dependency>,
+    /// What an operator should know of, though the process does its work.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    notes: BTreeMap<&'static str, String>,
 }
 
 impl Health {
@@ -72,6 +77,18 @@ impl Health {
         self.push(Named { name, check: Arc::new(check), is_needed: false });
     }
 
+    /// Adds something that an operator should know of whenever `note` has words for it. It makes nothing unready. Asked with every report, so
+    /// it must be known already; no secrets, and no personal data.
+    pub fn note(&self, name: &'static str, note: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.notes.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(note));
+    }
+
+    /// What there is to know of.
+    fn notes(&self) -> BTreeMap<&'static str, String> {
+        let notes = self.notes.read().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().filter_map(|(name, note)| Some((*name, note()?))).collect()
+    }
+
     fn push(&self, named: Named) {
         self.checks.write().unwrap_or_else(PoisonError::into_inner).push(named);
     }
@@ -92,7 +109,7 @@ impl Health {
     pub(crate) fn mount(self, config: &mut ServiceConfig) {
         let ready = move || {
             let health = self.clone();
-            async move { report(health.dependencies().await) }
+            async move { report(health.dependencies().await, health.notes()) }
         };
         config
             .service(web::resource("/health/live").guard(guard::Get()).to(live))
@@ -119,11 +136,14 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().insert_header(NOT_CACHED).json(serde_json::json!({"status": "ok"}))
 }
 
-fn report(dependencies: BTreeMap<&'static str, Dependency>) -> HttpResponse {
+fn report(
+    dependencies: BTreeMap<&'static str, Dependency>,
+    notes: BTreeMap<&'static str, String>,
+) -> HttpResponse {
     let is_ready = dependencies.values().all(Dependency::can_do);
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     let status = if is_ready { "ready" } else { "not ready" };
-    response.insert_header(NOT_CACHED).json(Report { status, dependencies })
+    response.insert_header(NOT_CACHED).json(Report { status, dependencies, notes })
 }
 
 const NOT_CACHED: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
@@ -141,6 +161,15 @@ mod tests {
         let response = test::call_service(&app, request).await;
         assert_eq!(response.headers().get("cache-control").unwrap(), "no-store");
         (response.status(), test::read_body_json(response).await)
+    }
+
+    #[actix_web::test]
+    async fn a_note_makes_nothing_unready() {
+        let health = Health::default();
+        health.note("silent", || None);
+        health.note("lag", || Some("something waits".to_owned()));
+        let up = json!({"status": "ready", "dependencies": {}, "notes": {"lag": "something waits"}});
+        assert_eq!(ready(health).await, (StatusCode::OK, up));
     }
 
     #[actix_web::test]

@@ -1,6 +1,6 @@
 //! The operator's program, as a person runs it.
 
-use crate::programs::program;
+use crate::{Process, programs::program};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -62,6 +62,13 @@ impl Cli {
     /// Runs a verb to its end.
     pub fn run(&self, args: &[&str]) -> Output {
         self.run_with(args, "")
+    }
+
+    /// Starts a verb and does not wait for it; what it prints is added to `log`.
+    pub fn start(&self, args: &[&str], log: &Path) -> Process {
+        let mut command = command("rollcall", &self.settings);
+        command.args(args);
+        Process::start(&command, log)
     }
 
     /// Runs a verb to its end, with `stdin`.

@@ -124,8 +124,17 @@ impl Deployment {
     /// # Panics
     /// The broker refuses one.
     pub async fn append(&self, topic: &str, records: &[Foreign]) -> Vec<(i32, i64)> {
+        self.append_with(&self.producer(&[]), topic, records).await
+    }
+
+    /// The same with a producer of one's own.
+    pub(crate) async fn append_with(
+        &self,
+        producer: &FutureProducer,
+        topic: &str,
+        records: &[Foreign],
+    ) -> Vec<(i32, i64)> {
         let topic = format!("{}{topic}", self.prefix);
-        let producer = self.producer(&[]);
         // All are queued before the first is waited for, so that they come in few batches.
         let sent: Vec<_> = records
             .iter()
@@ -156,7 +165,7 @@ impl Deployment {
         delivered.map(drop).map_err(|(error, _)| error.rdkafka_error_code().expect("Kafka's own error"))
     }
 
-    fn producer(&self, settings: &[(&str, &str)]) -> FutureProducer {
+    pub(crate) fn producer(&self, settings: &[(&str, &str)]) -> FutureProducer {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", self.brokers())

@@ -22,6 +22,7 @@ mod raw;
 mod redis_server;
 mod servers;
 mod stack;
+mod transaction;
 mod until;
 mod vault;
 
@@ -42,5 +43,6 @@ pub use raw::raw;
 pub use redis_server::RedisServer;
 pub use servers::Server;
 pub use stack::{Stack, remove_scratch, scratch, workspace};
+pub use transaction::Transaction;
 pub use until::until;
 pub use vault::Vault;

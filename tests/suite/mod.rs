@@ -36,6 +36,7 @@ mod replaced_log;
 mod supervision;
 mod tenants;
 mod topic_settings;
+mod transactions;
 mod watch;
 
 use libtest_mimic::Trial;
@@ -224,6 +225,9 @@ suite! {
             a_cut_past_what_is_folded_is_accepted_with_its_number;
         topic_settings:
             a_setting_that_changes_is_named_and_a_start_refused;
+        transactions:
+            control_records_are_no_lag,
+            an_open_transaction_is_shown;
         outages:
             everything_goes_on_without_redis,
             nothing_hangs_whatever_happens_to_postgres,

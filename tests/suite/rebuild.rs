@@ -15,7 +15,10 @@ const TABLES: [(&str, &str); 5] = [
     ("tombstones", "*"),
     ("credentials", "*"),
     ("rejections", "*"),
-    ("dead_letters", "topic, partition, log_offset, tenant_id, user_id, key, value, headers, reason, detail, at_home"),
+    (
+        "dead_letters",
+        "topic, partition, log_offset, tenant_id, user_id, key, value, headers, reason, detail, at_home",
+    ),
 ];
 
 /// Every row of a schema's tables as JSON, in an order of its own.

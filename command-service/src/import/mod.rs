@@ -10,7 +10,7 @@ mod report;
 mod users;
 mod wait;
 
-pub use report::{BadLine, Progress, Report};
+pub use report::{BadLine, Held, Progress, Report};
 
 use crate::{
     append::{Log, Record},
@@ -41,6 +41,17 @@ pub enum Kind {
     Users,
     /// Credentials, for `users.credentials`.
     Credentials,
+}
+
+impl Kind {
+    /// The topic that they go to.
+    fn topic(self, settings: &Settings) -> String {
+        let topics = Topics::new(&settings.topic_prefix);
+        match self {
+            Self::Users => topics.users,
+            Self::Credentials => topics.credentials,
+        }
+    }
 }
 
 /// Lines that are looked up and handed to the log together: so many, or so many bytes.
@@ -118,8 +129,9 @@ pub async fn run(
     let reached = feed.finish().await?;
     anyhow::ensure!(progress.appended == 0 || !which.is_another().await?, wait::ANOTHER_LOG);
     if wait {
-        wait::until_visible(&pool, kind, &before, &reached, |awaited| {
+        wait::until_visible((settings, &pool), kind, &before, &reached, |awaited, held| {
             progress.awaited = awaited;
+            progress.held = held.to_vec();
             on_progress(&progress, &[]);
         })
         .await?;
@@ -144,12 +156,7 @@ fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {
     for (key, value) in PATIENT.into_iter().filter(|(key, _)| !settings.kafka.contains_key(*key)) {
         config.set(key, value);
     }
-    let topics = Topics::new(&settings.topic_prefix);
-    let topic = match kind {
-        Kind::Users => topics.users,
-        Kind::Credentials => topics.credentials,
-    };
-    Log::new(config, topic)
+    Log::new(config, kind.topic(settings))
 }
 
 /// The facts of a batch of lines, and whether the input ends with it.

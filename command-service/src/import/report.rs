@@ -1,5 +1,8 @@
 //! How far an import is, and what came of it.
 
+use service_kit::kafka::OpenTransaction;
+use std::fmt;
+
 /// A line that did not go in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
@@ -9,8 +12,27 @@ pub struct BadLine {
     pub reason: String,
 }
 
+/// Another producer's transaction that keeps what went in from being read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// What is open there.
+    #[serde(flatten)]
+    pub transaction: OpenTransaction,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} partition {}: {}", self.topic, self.partition, self.transaction)
+    }
+}
+
 /// How far an import is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Lines read, blank ones left out.
     pub read: u64,
@@ -24,6 +46,8 @@ pub struct Progress {
     pub bad: u64,
     /// Once everything is in the log: how many records are still to be folded before all of ours are visible.
     pub awaited: u64,
+    /// What holds them back, where something does.
+    pub held: Vec<Held>,
 }
 
 /// What came of an import.
@@ -43,7 +67,7 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new(progress: &Progress) -> Self {
-        let Progress { read, bytes, appended, already_there, bad, awaited: _ } = *progress;
+        let Progress { read, bytes, appended, already_there, bad, .. } = *progress;
         Self { read, appended, already_there, bad, bytes }
     }
 }

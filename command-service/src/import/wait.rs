@@ -1,7 +1,8 @@
 //! Until what went in is visible: as long as it takes, while something moves.
 
-use super::{Kind, feed::Reached};
+use super::{Held, Kind, feed::Reached};
 use anyhow::{bail, ensure};
+use service_kit::{kafka, settings::Settings};
 use sqlx::PgPool;
 use std::{
     collections::HashMap,
@@ -12,6 +13,8 @@ use std::{
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// After so long without any movement it is given up.
 const STALLED: Duration = Duration::from_secs(120);
+/// After so long without any movement, and then now and then, it is asked whether an open transaction is why.
+const LOOK: Duration = Duration::from_secs(2);
 pub(super) const ANOTHER_LOG: &str = "everything is in the log, but that is not the one that was folded, so it may or may not take effect: \
     see `rollcall projection status`";
 
@@ -51,39 +54,75 @@ pub(super) async fn positions(pool: &PgPool, kind: Kind) -> anyhow::Result<Posit
     Ok(positions)
 }
 
-/// Waits until every offset is visible; tells now and then how many are left. `before` is how far it was before the first append.
+/// Waits until every offset is visible; tells now and then how many are left, and what other producers' transactions hold them back. `before` is
+/// how far it was before the first append.
 pub(super) async fn until_visible(
-    pool: &PgPool,
+    (settings, pool): (&Settings, &PgPool),
     kind: Kind,
     before: &Positions,
     reached: &Reached,
-    mut on_left: impl FnMut(u64),
+    mut on_left: impl FnMut(u64, &[Held]),
 ) -> anyhow::Result<()> {
     let is_behind = reached.iter().any(|(partition, offset)| *offset < before.of(*partition));
     ensure!(!is_behind, ANOTHER_LOG);
-    let (mut least, mut moved) = (u64::MAX, Instant::now());
+    let (mut least, mut moved, mut looked) = (u64::MAX, Instant::now(), Instant::now());
+    let mut held = Vec::new();
     loop {
         match positions(pool, kind).await {
             Ok(positions) => {
                 ensure!(positions.epoch == before.epoch, ANOTHER_LOG);
                 let left = left(&positions, reached);
-                on_left(left);
-                if left == 0 {
-                    return Ok(());
-                }
                 if left < least {
                     (least, moved) = (left, Instant::now());
+                    held.clear();
+                }
+                if left > 0 && moved.elapsed() > LOOK && looked.elapsed() > LOOK {
+                    held = open_transactions(settings, kind, &positions, reached).await;
+                    looked = Instant::now();
+                }
+                on_left(left, &held);
+                if left == 0 {
+                    return Ok(());
                 }
             }
             Err(error) => tracing::warn!(%error, "the read model can't be asked how far it is"),
         }
         if moved.elapsed() > STALLED {
-            bail!(
-                "everything is in the log, but the projector has not moved for {} s: is it running? It will catch up by itself",
-                STALLED.as_secs()
-            );
+            bail!("{}", stalled(&held));
         }
         tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// What is open in the partitions where something of ours is not visible yet.
+async fn open_transactions(
+    settings: &Settings,
+    kind: Kind,
+    positions: &Positions,
+    reached: &Reached,
+) -> Vec<Held> {
+    let topic = kind.topic(settings);
+    let awaited = reached.iter().filter(|(partition, offset)| positions.of(**partition) <= **offset);
+    let awaited = awaited.filter_map(|(partition, _)| i32::try_from(*partition).ok()).collect();
+    let held = |(partition, transaction)| Held { topic: topic.clone(), partition, transaction };
+    match kafka::open_transactions(settings, &topic, awaited).await {
+        Ok(found) => found.into_iter().map(held).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "the log can't be asked for open transactions");
+            Vec::new()
+        }
+    }
+}
+
+fn stalled(held: &[Held]) -> String {
+    let seconds = STALLED.as_secs();
+    match held.first() {
+        None => format!(
+            "everything is in the log, but the projector has not moved for {seconds} s: is it running? It will catch up by itself"
+        ),
+        Some(held) => format!(
+            "everything is in the log, but not visible yet after {seconds} s: {held}. It will be visible by itself once that transaction ends"
+        ),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::letters::LetterId;
 use crate::{
     ask,
-    generation::replay::replay,
+    generation::replay::{Step, replay},
     log_identity::{LogIdentity, WhichLog},
     record::{Fact, Record},
 };
@@ -62,7 +62,10 @@ async fn read(
         return Ok(None);
     }
     let range = BTreeMap::from([(partition, letter.offset..letter.offset + 1)]);
-    let record = replay(settings, partitions, range)?.recv().await.transpose()?;
+    let record = match replay(settings, partitions, range)?.recv().await.transpose()? {
+        Some(Step::Record(record)) => Some(*record),
+        Some(Step::Reached(..)) | None => None,
+    };
     // Asked last, it proves that what was read is of this log.
     let is_same = LogIdentity::new(settings)?.which(pool, generation).await? == WhichLog::Same;
     anyhow::ensure!(is_same, "the log is not the one that was folded: see `rollcall projection status`");

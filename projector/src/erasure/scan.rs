@@ -4,7 +4,7 @@ use super::report::{LookProgress, Step};
 use crate::{
     ask,
     cut::{self, Cut},
-    generation::replay::replay,
+    generation::replay::{self, replay},
     log_identity::LogIdentity,
     record::{Partition, Raw, Record, Topic},
 };
@@ -80,9 +80,9 @@ pub(crate) async fn read(
     let total = ranges.values().map(|range| range.end - range.start).sum::<i64>().try_into()?;
     let mut done = 0;
     progress(LookProgress { step: Step::Log, done, total });
-    let mut records = replay(settings, count, ranges)?;
-    while let Some(record) = records.recv().await {
-        let record = record?;
+    let mut steps = replay(settings, count, ranges)?;
+    while let Some(step) = steps.recv().await {
+        let replay::Step::Record(record) = step? else { continue };
         if let Some(running) = running.get_mut(&record.partition) {
             running.take(&record);
         }

@@ -1,6 +1,6 @@
 //! A generation while it is built: it follows the live one and never runs ahead of it, so that both can be stopped at one vector.
 
-use super::replay::replay;
+use super::replay::{Step, replay};
 use crate::{
     batch::Batch,
     control::{
@@ -8,7 +8,7 @@ use crate::{
         settle::{self, Standing},
     },
     fence::{Checkpoint, Epochs},
-    record::{Partition, Record, Topic},
+    record::{Partition, Topic},
     store::{
         erase::Cached,
         postgres::{Announce, Store},
@@ -113,10 +113,10 @@ impl<'s> Builder<'s> {
                 .map(|(partition, end)| (*partition, self.next(*partition)..*end))
                 .filter(|(_, range)| !range.is_empty())
                 .collect();
-            let mut records = replay(self.settings, self.partitions, ranges)?;
+            let mut steps = replay(self.settings, self.partitions, ranges)?;
             let mut is_refused = false;
-            while let Some(first) = records.recv().await {
-                let batch = self.drain(first?, &mut records)?;
+            while let Some(first) = steps.recv().await {
+                let batch = self.drain(first?, &mut steps)?;
                 is_refused = !self.fold(batch).await?;
                 folded(self.records);
                 if is_refused {
@@ -153,14 +153,19 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
-    fn drain(&self, first: Record, records: &mut Receiver<anyhow::Result<Record>>) -> anyhow::Result<Batch> {
+    fn drain(&self, first: Step, steps: &mut Receiver<anyhow::Result<Step>>) -> anyhow::Result<Batch> {
         let mut batch = Batch::default();
         let mut next = Some(first);
-        while let Some(record) = next {
-            let from = self.next(record.partition);
-            batch.push(self.discarded.hide(record), from);
+        while let Some(step) = next {
+            match step {
+                Step::Record(record) => {
+                    let from = self.next(record.partition);
+                    batch.push(self.discarded.hide(*record), from);
+                }
+                Step::Reached(partition, end) => batch.reach(partition, self.next(partition), end),
+            }
             let is_more = !batch.is_full() && !self.is_one_by_one();
-            next = if is_more { records.try_recv().ok().transpose()? } else { None };
+            next = if is_more { steps.try_recv().ok().transpose()? } else { None };
         }
         Ok(batch)
     }

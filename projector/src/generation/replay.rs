@@ -32,6 +32,14 @@ pub(crate) struct Part {
     pub(crate) is_short_lived: bool,
 }
 
+/// What is read.
+pub(crate) enum Step {
+    /// A record.
+    Record(Box<Record>),
+    /// Up to this offset a partition is read; behind its last record lie control records, aborted transactions, or nothing.
+    Reached(Partition, i64),
+}
+
 /// Reads these ranges, each topic in a thread of its own; the channel ends when all of them are read, or the log is at its end.
 ///
 /// # Errors
@@ -40,7 +48,7 @@ pub(crate) fn replay(
     settings: &Settings,
     partitions: u32,
     ranges: BTreeMap<Partition, Range<i64>>,
-) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Record>>> {
+) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Step>>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     for topic in Topic::ALL {
         let of_topic = |((of, partition), range)| (of == topic).then_some((partition, range));
@@ -50,8 +58,11 @@ pub(crate) fn replay(
             is_uncommitted_read: false,
             is_short_lived: false,
         };
-        let record = move |message: &BorrowedMessage<'_>| Record::read(topic, message, partitions);
-        start(settings, part, record, sender.clone())?;
+        let record = move |message: &BorrowedMessage<'_>| {
+            Step::Record(Box::new(Record::read(topic, message, partitions)))
+        };
+        let reached = move |partition, next| Some(Step::Reached((topic, partition), next));
+        start(settings, part, record, reached, sender.clone())?;
     }
     Ok(receiver)
 }
@@ -66,7 +77,7 @@ pub(crate) fn read<T: Send + 'static>(
     take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
 ) -> anyhow::Result<mpsc::Receiver<anyhow::Result<T>>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    start(settings, part, take, sender)?;
+    start(settings, part, take, |_, _| None, sender)?;
     Ok(receiver)
 }
 
@@ -74,13 +85,14 @@ fn start<T: Send + 'static>(
     settings: &Settings,
     part: Part,
     take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
+    reached: impl FnMut(i32, i64) -> Option<T> + Send + 'static,
     sender: mpsc::Sender<anyhow::Result<T>>,
 ) -> anyhow::Result<()> {
     if part.ranges.is_empty() {
         return Ok(());
     }
     let consumer = consumer(settings, &part)?;
-    let reader = Reader { consumer, name: part.name, left: part.ranges, take, sender };
+    let reader = Reader { consumer, name: part.name, left: part.ranges, take, reached, sender };
     reader
         .consumer
         .assign(&reader.list(reader.left.iter().map(|(partition, range)| (*partition, range.start)))?)?;
@@ -119,15 +131,17 @@ fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<Con
 }
 
 /// Reads one topic: at a partition's end the client says no more than its number.
-struct Reader<T, F> {
+struct Reader<T, F, R> {
     consumer: BaseConsumer<Context>,
     name: String,
     left: BTreeMap<i32, Range<i64>>,
     take: F,
+    /// What is said of a partition that is read up to an offset.
+    reached: R,
     sender: mpsc::Sender<anyhow::Result<T>>,
 }
 
-impl<T, F: FnMut(&BorrowedMessage<'_>) -> T> Reader<T, F> {
+impl<T, F: FnMut(&BorrowedMessage<'_>) -> T, R: FnMut(i32, i64) -> Option<T>> Reader<T, F, R> {
     fn run(mut self) {
         while !self.left.is_empty() && !self.sender.is_closed() {
             if let Err(error) = self.step() {
@@ -141,7 +155,10 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> T> Reader<T, F> {
         let message = match self.consumer.poll(Duration::from_millis(100)) {
             None => return Ok(()),
             Some(Ok(message)) => message,
-            Some(Err(KafkaError::PartitionEOF(partition))) => return self.done(partition),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                let end = self.position(partition)?;
+                return self.done(partition, end);
+            }
             Some(Err(error)) => {
                 let code = error.rdkafka_error_code();
                 let is_lost = matches!(
@@ -158,11 +175,23 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> T> Reader<T, F> {
         if offset < end {
             let _ = self.sender.blocking_send(Ok((self.take)(&message)));
         }
-        if offset + 1 >= end { self.done(partition) } else { Ok(()) }
+        drop(message);
+        if offset + 1 >= end { self.done(partition, end) } else { Ok(()) }
     }
 
-    fn done(&mut self, partition: i32) -> anyhow::Result<()> {
-        if self.left.remove(&partition).is_some() {
+    /// Up to where a partition is read that has come to its end: past control records and aborted transactions, which are not handed over.
+    fn position(&self, partition: i32) -> anyhow::Result<i64> {
+        let positions = self.consumer.position()?;
+        let position = positions.find_partition(&self.name, partition).map(|found| found.offset());
+        let start = self.left.get(&partition).map_or(0, |range| range.start);
+        Ok(position.and_then(|offset| offset.to_raw()).map_or(start, |offset| offset.max(start)))
+    }
+
+    fn done(&mut self, partition: i32, next: i64) -> anyhow::Result<()> {
+        if let Some(range) = self.left.remove(&partition) {
+            if let Some(reached) = (self.reached)(partition, next.min(range.end)) {
+                let _ = self.sender.blocking_send(Ok(reached));
+            }
             self.consumer.pause(&self.list([(partition, 0)].into_iter())?)?;
         }
         Ok(())

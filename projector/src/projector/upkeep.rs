@@ -13,6 +13,7 @@ use crate::{
 };
 use service_kit::database::answered;
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use time::OffsetDateTime;
 
 impl Projector {
     /// Proves that the partitions are still ours, and renews their leases on that ground.
@@ -101,10 +102,20 @@ impl Projector {
     }
 
     fn show_lag(&self) {
+        let now = OffsetDateTime::now_utc();
         let ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
         for (partition, next) in &self.owned {
             let records = ends.get(partition).map_or(0, |end| (end - next).max(0));
             metrics::show_lag(*partition, records, self.times.get(partition).copied());
+            metrics::show_open(*partition, open.waiting(*partition, now));
+        }
+        for ((topic, partition), transaction) in open.newly_long(now) {
+            tracing::warn!(
+                topic = topic.as_str(),
+                partition,
+                "{transaction}: what lies behind it is folded once its producer commits or aborts it, or Kafka aborts it"
+            );
         }
     }
 }

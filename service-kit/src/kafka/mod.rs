@@ -6,6 +6,7 @@ mod contact;
 mod ensure;
 mod headers;
 mod like;
+mod open;
 mod promises;
 mod topic_id;
 
@@ -14,6 +15,7 @@ pub use contact::Contact;
 pub use ensure::ensure_topics;
 pub use headers::{RawHeader, header, headers};
 pub use like::make_like;
+pub use open::{OpenTransaction, high_watermarks, open_transactions};
 pub use promises::{TopicFault, topic_faults};
 pub use topic_id::{Described, TopicIds};
 

@@ -6,11 +6,12 @@ use super::super::{
 };
 use crate::{local::progress::say, settings};
 use anyhow::Context as _;
-use command_service::import::{self, BadLine, Kind, Progress, Report};
+use command_service::import::{self, BadLine, Held, Kind, Progress, Report};
 use events_schema::TenantId;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{BufRead, BufReader, stdin},
     path::{Path, PathBuf},
@@ -74,18 +75,29 @@ struct Screen {
     total: Option<u64>,
     bar: ProgressBar,
     now: Now,
+    /// The open transactions that were told of, by partition and first offset.
+    told: BTreeSet<(i32, i64)>,
 }
 
 impl Screen {
     fn new(args: &Args, total: Option<u64>) -> Self {
         let template = if total.is_some() { OF_A_FILE } else { OF_A_STREAM };
-        Self { is_json: args.json, total, bar: bar(total, template), now: Now::default() }
+        Self {
+            is_json: args.json,
+            total,
+            bar: bar(total, template),
+            now: Now::default(),
+            told: BTreeSet::new(),
+        }
     }
 
     fn show(&mut self, progress: &Progress, bad: &[BadLine]) {
         for BadLine { line, reason } in bad {
             // Above the bar, if there is one.
             self.bar.suspend(|| say(format_args!("line {line}: {reason}")));
+        }
+        for held in &progress.held {
+            self.wait(held);
         }
         self.bar.set_position(progress.bytes);
         self.bar.set_message(match progress.awaited {
@@ -97,12 +109,20 @@ impl Screen {
             let _ = print(json!({"progress": in_json(progress, self.total)}));
         }
     }
+
+    /// Says once why nothing moves.
+    fn wait(&mut self, held: &Held) {
+        if self.told.insert((held.partition, held.transaction.offset)) {
+            self.bar.suspend(|| say(format_args!("waiting: {held}")));
+        }
+    }
 }
 
 fn in_json(progress: &Progress, total: Option<u64>) -> Value {
     json!({
         "lines": progress.read, "appended": progress.appended, "alreadyThere": progress.already_there,
         "bad": progress.bad, "bytes": progress.bytes, "totalBytes": total, "awaited": progress.awaited,
+        "openTransactions": progress.held,
     })
 }
 

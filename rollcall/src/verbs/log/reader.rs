@@ -79,9 +79,10 @@ fn partitions(consumer: &impl Consumer, topic: &str) -> anyhow::Result<Vec<i32>>
     Ok(partitions)
 }
 
-/// The first offset of each partition of a topic, and the one after its last.
+/// The first offset of each partition of a topic, and the one after its last, which may be of an open transaction.
 pub(super) async fn ends(settings: &Settings, topic: &str) -> anyhow::Result<Vec<(i32, i64, i64)>> {
-    let (config, topic) = (config(settings)?, topic.to_owned());
+    let (mut config, topic) = (config(settings)?, topic.to_owned());
+    config.set("isolation.level", "read_uncommitted");
     let ask = move || {
         let consumer: BaseConsumer = config.create()?;
         let partitions = partitions(&consumer, &topic)?;

@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use serde::Serialize;
 use service_kit::{
-    kafka::{self, Topics},
+    kafka::{self, OpenTransaction, Topics},
     settings::Settings,
 };
 use std::time::Duration;
@@ -33,6 +33,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 struct Topic {
     topic: String,
     records: i64,
+    /// How many of them nobody can read before a producer ends its transaction.
+    waiting: i64,
     cleanup_policy: Option<String>,
     /// -1: for ever.
     retention_ms: Option<i64>,
@@ -42,6 +44,7 @@ struct Topic {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Partition {
     partition: i32,
     /// The first offset that is there.
@@ -49,6 +52,8 @@ struct Partition {
     /// The one after the last.
     end: i64,
     records: i64,
+    /// The first transaction that some producer has open there.
+    open_transaction: Option<OpenTransaction>,
 }
 
 pub(crate) async fn stats(args: &Args) -> anyhow::Result<()> {
@@ -62,20 +67,35 @@ pub(crate) async fn stats(args: &Args) -> anyhow::Result<()> {
         return topics.iter().try_for_each(|topic| print(serde_json::to_string(topic)?));
     }
     print(format_args!("{}\n", table(&topics)))?;
-    topics.iter().try_for_each(|topic| print(in_words(topic)))
+    topics.iter().try_for_each(|topic| print(in_words(topic)))?;
+    topics.iter().flat_map(open_transactions).try_for_each(print)
+}
+
+fn open_transactions(topic: &Topic) -> impl Iterator<Item = String> {
+    topic.partitions.iter().filter_map(|partition| {
+        let open = partition.open_transaction.as_ref()?;
+        Some(format!("{} partition {}: {open}", topic.topic, partition.partition))
+    })
 }
 
 async fn topic(settings: &Settings, topic: String) -> anyhow::Result<Topic> {
     let config = config(settings, &topic).await?;
     let value = |key: &str| config.get(key).and_then(|entry| entry.value.clone());
     let number = |key: &str| value(key).and_then(|text| text.parse().ok());
-    let partitions: Vec<_> = reader::ends(settings, &topic)
-        .await?
+    let ends = reader::ends(settings, &topic).await?;
+    let numbers = ends.iter().map(|(partition, ..)| *partition).collect();
+    let mut open = kafka::open_transactions(settings, &topic, numbers).await?;
+    let partitions: Vec<_> = ends
         .into_iter()
-        .map(|(partition, first, end)| Partition { partition, first, end, records: end - first })
+        .map(|(partition, first, end)| {
+            let open_transaction = open.remove(&partition);
+            Partition { partition, first, end, records: end - first, open_transaction }
+        })
         .collect();
+    let waiting = |partition: &Partition| partition.open_transaction.as_ref().map_or(0, |open| open.waiting);
     Ok(Topic {
         records: partitions.iter().map(|partition| partition.records).sum(),
+        waiting: partitions.iter().map(waiting).sum(),
         cleanup_policy: value("cleanup.policy"),
         retention_ms: number("retention.ms"),
         retention_bytes: number("retention.bytes"),
@@ -96,7 +116,7 @@ async fn config(settings: &Settings, topic: &str) -> anyhow::Result<ConfigResour
 fn table(topics: &[Topic]) -> Table {
     let mut table = Table::new(["topic", "partition", "first", "end", "records"]);
     for topic in topics {
-        for Partition { partition, first, end, records } in &topic.partitions {
+        for Partition { partition, first, end, records, .. } in &topic.partitions {
             let [partition, first, end, records] =
                 [i64::from(*partition), *first, *end, *records].map(|n| n.to_string());
             table.row([topic.topic.clone(), partition, first, end, records]);

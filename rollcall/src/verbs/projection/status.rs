@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 /// Shows how far the live generation has come, partition by partition
 ///
 /// next: the first offset that is not folded yet. redis: up to where the cache is written, after its generation. seconds: while records
-/// wait, the time since the last folded record was written. rate: records folded a second, as of now.
+/// wait, the time since the last folded record was written. rate: records folded a second, as of now. open: offsets that nobody can read before
+/// a producer ends its transaction; they are not counted as lag.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// One JSON object
@@ -34,6 +35,8 @@ struct Status {
     cuts: Option<Vec<Cut>>,
     /// Records that wait; missing where Kafka could not be asked.
     lag: Option<i64>,
+    /// Offsets that open transactions hold back.
+    waiting: i64,
     /// Records folded a second.
     rate: f64,
     partitions: Vec<Partition>,
@@ -69,6 +72,9 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
         print(format_args!("{}\n", projector::cuts_in_words(cuts)))?;
     }
     print(table(&status))?;
+    for line in open_transactions(&status) {
+        print(line)?;
+    }
     print(format_args!(
         "\ngeneration {}, lag {} records, {:.0} records/s",
         cell(status.generation),
@@ -90,8 +96,18 @@ impl Status {
             .collect();
         let lag = partitions.iter().map(|partition| partition.status.lag).sum();
         let rate = partitions.iter().map(|partition| partition.rate).sum();
-        Self { paused: None, cuts: None, generation, lag, rate, partitions }
+        let open = partitions.iter().filter_map(|partition| partition.status.open_transaction.as_ref());
+        let waiting = open.map(|open| open.waiting).sum();
+        Self { paused: None, cuts: None, generation, lag, waiting, rate, partitions }
     }
+}
+
+/// What holds readers back, partition by partition.
+fn open_transactions(status: &Status) -> impl Iterator<Item = String> {
+    let partitions = status.partitions.iter().map(|partition| &partition.status);
+    partitions.filter_map(|PartitionStatus { topic, partition, open_transaction, .. }| {
+        Some(format!("{topic} partition {partition}: {}", open_transaction.as_ref()?))
+    })
 }
 
 /// Zero across a switch of generations, which is no progress of the fold.
@@ -113,7 +129,7 @@ fn lag_seconds(status: &PartitionStatus, now: OffsetDateTime) -> Option<i64> {
 
 fn table(status: &Status) -> Table {
     let mut table =
-        Table::new(["topic", "partition", "next", "redis", "end", "lag", "seconds", "rate", "epoch"]);
+        Table::new(["topic", "partition", "next", "redis", "end", "lag", "open", "seconds", "rate", "epoch"]);
     for Partition { status, lag_seconds, rate } in &status.partitions {
         table.row([
             status.topic.clone(),
@@ -122,6 +138,7 @@ fn table(status: &Status) -> Table {
             cell(status.redis_next),
             cell(status.log_end),
             cell(status.lag),
+            cell(status.open_transaction.as_ref().map(|open| open.waiting)),
             cell(*lag_seconds),
             format!("{rate:.0}"),
             status.epoch.to_string(),
@@ -142,6 +159,7 @@ mod tests {
             next_offset,
             log_end: lag.map(|lag| next_offset + lag),
             lag,
+            open_transaction: None,
             epoch: 1,
             record_time: Some(OffsetDateTime::UNIX_EPOCH),
             redis_next: None,

@@ -1,0 +1,149 @@
+//! Open transactions of other producers. Whoever reads committed records stops before the first record of one until it ends.
+
+use super::client_config;
+use crate::settings::Settings;
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
+use time::OffsetDateTime;
+
+/// For one answer of the broker.
+const ANSWER: Duration = Duration::from_secs(5);
+/// For the record at which readers stop.
+const RECORD: Duration = Duration::from_secs(2);
+
+/// The first open transaction of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenTransaction {
+    /// Its first record: readers stop before it.
+    pub offset: i64,
+    /// Offsets from there to the log's end. They wait until the transaction ends.
+    pub waiting: i64,
+    /// When that record was written, as its producer (or the topic's `message.timestamp.type`) says; `None`: it could not be read.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
+}
+
+impl fmt::Display for OpenTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, waiting, since } = self;
+        write!(f, "a transaction is open at offset {offset}")?;
+        if let Some(since) = since {
+            write!(f, " since {}", events_schema::millis(*since))?;
+        }
+        write!(f, ", {waiting} offsets wait for its end")
+    }
+}
+
+/// The open transactions in these partitions of a topic.
+///
+/// # Errors
+/// Kafka can't be asked.
+pub async fn open_transactions(
+    settings: &Settings,
+    topic: &str,
+    partitions: Vec<i32>,
+) -> anyhow::Result<BTreeMap<i32, OpenTransaction>> {
+    let (config, topic) = (config(settings)?, topic.to_owned());
+    tokio::task::spawn_blocking(move || look(config, &topic, partitions)).await?
+}
+
+/// The end of each of these partitions, records of open transactions included: the high watermark.
+///
+/// # Errors
+/// Kafka can't be asked.
+pub async fn high_watermarks(
+    settings: &Settings,
+    topic: &str,
+    partitions: Vec<i32>,
+) -> anyhow::Result<BTreeMap<i32, i64>> {
+    let (config, topic) = (config(settings)?, topic.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let consumer = reader(&config, "read_uncommitted")?;
+        partitions.into_iter().map(|partition| Ok((partition, end(&consumer, &topic, partition)?))).collect()
+    })
+    .await?
+}
+
+fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
+    let mut config = client_config(settings)?;
+    // The group is never joined, but `assign` asks for a name.
+    config
+        .set("group.id", format!("{}rollcall-open", settings.topic_prefix))
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error");
+    Ok(config)
+}
+
+fn reader(config: &ClientConfig, isolation: &str) -> anyhow::Result<BaseConsumer> {
+    Ok(config.clone().set("isolation.level", isolation).create()?)
+}
+
+/// What the broker calls the end depends on the client's isolation level: the high watermark, or the last stable offset.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64, KafkaError> {
+    consumer.fetch_watermarks(topic, partition, ANSWER).map(|(_, end)| end)
+}
+
+fn look(
+    config: ClientConfig,
+    topic: &str,
+    partitions: Vec<i32>,
+) -> anyhow::Result<BTreeMap<i32, OpenTransaction>> {
+    let all = reader(&config, "read_uncommitted")?;
+    let committed = reader(&config, "read_committed")?;
+    let mut found = BTreeMap::new();
+    for partition in partitions {
+        // In this order: without an open transaction the stable end is never behind an earlier high watermark.
+        let high = end(&all, topic, partition)?;
+        let offset = end(&committed, topic, partition)?;
+        if offset < high {
+            let since = written_at(&all, topic, partition, offset)?;
+            found.insert(partition, OpenTransaction { offset, waiting: high - offset, since });
+        }
+    }
+    Ok(found)
+}
+
+fn written_at(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> anyhow::Result<Option<OffsetDateTime>> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    consumer.assign(&list)?;
+    let deadline = Instant::now() + RECORD;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        if let Some(Ok(message)) = consumer.poll(left) {
+            let millis = message.timestamp().to_millis();
+            let time =
+                |millis: i64| OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok();
+            return Ok(millis.and_then(time));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_transaction_says_where_it_is_and_how_much_waits() {
+        let open = OpenTransaction { offset: 7, waiting: 3, since: None };
+        assert_eq!(open.to_string(), "a transaction is open at offset 7, 3 offsets wait for its end");
+        let since = Some(OffsetDateTime::UNIX_EPOCH);
+        let open = OpenTransaction { since, ..open };
+        assert!(open.to_string().contains("since 1970-01-01T00:00:00.000Z"), "{open}");
+    }
+}
