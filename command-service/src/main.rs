@@ -2,13 +2,17 @@
 
 use service_kit::{
     analytics::Recorder, auth::Authenticator, fault, health::Health, refusal::Refusal, server,
-    settings::Settings, telemetry,
+    settings::Settings, telemetry, usage,
 };
 use std::{sync::Arc, time::Duration};
 
+const ABOUT: &str = "Takes the writes of the users API and appends their events to the log.";
+const ADDR: &str = "127.0.0.1:8081";
+
 #[tokio::main]
 async fn main() -> Result<(), Refusal> {
-    let settings = Settings::from_env("127.0.0.1:8081")?;
+    usage::read("command-service", ABOUT, ADDR);
+    let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
     fault::start();
     let listener = server::bind(settings.addr)?;

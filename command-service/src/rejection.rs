@@ -46,7 +46,10 @@ impl Rejections {
             loop {
                 match self.ask(position).await {
                     Ok(reason) => return reason,
-                    Err(error) => tracing::warn!(%error, "why an event was rejected could not be asked"),
+                    Err(error) => tracing::warn!(
+                        error = service_kit::chain::told(&error),
+                        "why an event was rejected could not be asked"
+                    ),
                 }
                 tokio::time::sleep(ASK_EVERY).await;
             }

@@ -33,7 +33,10 @@ pub(crate) async fn work_off(
 ) -> anyhow::Result<i64> {
     let (keys, bodies) = pending(&store.pool).await?;
     if let Err(error) = destroy_keys(store, &keys).await {
-        tracing::warn!(error = format!("{error:#}"), "keys of deleted users are not destroyed yet");
+        tracing::warn!(
+            error = service_kit::chain::told(error.as_ref()),
+            "keys of deleted users are not destroyed yet"
+        );
     }
     // A partition's cache is written by its owner alone.
     let partition = |step: &Step| i32::try_from(step.key.partition(partitions)).unwrap_or(-1);

@@ -65,7 +65,10 @@ pub(crate) async fn now_and_then(settings: Settings, keys: Keys) {
         match sweep_with(&settings, &keys, ORPHAN_AFTER).await {
             Ok(Some(swept)) => tell(swept),
             Ok(None) => {}
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "the key store was not swept"),
+            Err(error) => tracing::warn!(
+                error = service_kit::chain::told(error.as_ref()),
+                "the key store was not swept"
+            ),
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -125,7 +128,7 @@ async fn sweep_with(
         && let Err(error) = forget_all_but(settings, live).await
     {
         tracing::warn!(
-            error = format!("{error:#}"),
+            error = service_kit::chain::told(error.as_ref()),
             "bodies of generations that are not live may be left in Redis"
         );
     }

@@ -56,7 +56,10 @@ impl Vacuum {
         tokio::spawn(async move {
             let began = Instant::now();
             let is_whole = vacuum(&pool, &keys).await.unwrap_or_else(|error| {
-                tracing::warn!(error = format!("{error:#}"), "what was deleted is not given free yet");
+                tracing::warn!(
+                    error = service_kit::chain::told(error.as_ref()),
+                    "what was deleted is not given free yet"
+                );
                 false
             });
             if !is_whole {

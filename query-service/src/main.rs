@@ -2,16 +2,20 @@
 
 use service_kit::{
     analytics::Recorder, auth::Authenticator, fault, health::Health, refusal::Refusal, server,
-    settings::Settings, telemetry,
+    settings::Settings, telemetry, usage,
 };
 use std::{sync::Arc, time::Duration};
 
 /// How long analytic events may take to be delivered at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 
+const ABOUT: &str = "Answers the reads of the users API from the read model.";
+const ADDR: &str = "127.0.0.1:8082";
+
 #[tokio::main]
 async fn main() -> Result<(), Refusal> {
-    let settings = Settings::from_env("127.0.0.1:8082")?;
+    usage::read("query-service", ABOUT, ADDR);
+    let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
     fault::start();
     let health = Health::default();

@@ -5,6 +5,7 @@ use crate::{
     verbs::{dead_letters, env, erasure, keys, log, migrate, projection, run, token, users},
 };
 use clap::{Parser, Subcommand};
+use service_kit::chain;
 use std::{
     io::{Write, stderr},
     process::ExitCode,
@@ -59,7 +60,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when stderr is gone.
-            let _ = writeln!(stderr(), "rollcall: {:#}", unreached::named(error));
+            let _ = writeln!(stderr(), "rollcall: {}", chain::told(unreached::named(error).as_ref()));
             ExitCode::FAILURE
         }
     }

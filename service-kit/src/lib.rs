@@ -2,6 +2,7 @@
 
 pub mod analytics;
 pub mod auth;
+pub mod chain;
 pub mod cursor;
 pub mod database;
 pub mod fault;
@@ -22,5 +23,6 @@ pub mod server;
 pub mod settings;
 pub mod telemetry;
 pub mod trace_context;
+pub mod usage;
 pub mod vacuum;
 pub mod which_log;

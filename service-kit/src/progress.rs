@@ -8,6 +8,7 @@
 //! anew: it may be of another log, where an offset means another record.
 
 use crate::{
+    chain,
     database::answered,
     position::{LogPosition, Position},
 };
@@ -35,6 +36,9 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(2);
 /// After so long a silence the listener's connection has to show that it is still there.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Announcements that are not heard for so long are worth a line: until then the read model's answers stand in for them, and a database that starts
+/// or restarts is back.
+const DEAF: Duration = Duration::from_secs(10);
 /// Rejections that are remembered per partition, so that a waiter that wakes late still finds its own.
 const REMEMBERED: usize = 1_024;
 
@@ -334,7 +338,9 @@ impl Progress {
                 Ok(Some(reason)) => return Ok(Outcome::of(reason.as_deref())),
                 Ok(None) => return Err(WaitError::AnotherLog),
                 Err(_) if Instant::now() >= deadline => return Err(WaitError::TimedOut),
-                Err(error) => tracing::warn!(%error, "the fate of an event could not be asked"),
+                Err(error) => {
+                    tracing::warn!(error = chain::told(&error), "the fate of an event could not be asked")
+                }
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
@@ -358,21 +364,57 @@ async fn rejection(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<
 
 /// Hears the announcements.
 async fn listen(pool: PgPool, live: watch::Sender<Live>, waiting: Arc<Waiting>) {
+    let mut deaf = Deaf::default();
     while !live.is_closed() {
-        if let Err(error) = listen_once(&pool, &live, &waiting).await {
-            tracing::warn!(%error, "announcements are not heard; the read model is asked instead");
+        let ended = listen_once(&pool, &live, &waiting, &mut deaf).await;
+        if let Some(deaf_for) = deaf.ended(Instant::now()) {
+            let error = ended.err().map(|error| chain::told(&error));
+            tracing::warn!(
+                error,
+                seconds = deaf_for.as_secs(),
+                "announcements are not heard; the read model is asked instead"
+            );
         }
         // Not in place of a condition: how long to leave a database alone that just refused.
         tokio::time::sleep(ASK_EVERY).await;
     }
 }
 
-async fn listen_once(pool: &PgPool, live: &watch::Sender<Live>, waiting: &Waiting) -> sqlx::Result<()> {
+/// For how long announcements are not heard, and whether that was said.
+#[derive(Default)]
+struct Deaf {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl Deaf {
+    /// They are heard.
+    fn hears(&mut self) {
+        if std::mem::take(self).is_told {
+            tracing::info!("announcements are heard again");
+        }
+    }
+
+    /// A connection has ended, or there was none. For how long nothing has been heard, where that is to be said: once, and not of what is soon over.
+    fn ended(&mut self, now: Instant) -> Option<Duration> {
+        let since = *self.since.get_or_insert(now);
+        let deaf = now.saturating_duration_since(since);
+        (deaf >= DEAF && !std::mem::replace(&mut self.is_told, true)).then_some(deaf)
+    }
+}
+
+async fn listen_once(
+    pool: &PgPool,
+    live: &watch::Sender<Live>,
+    waiting: &Waiting,
+    deaf: &mut Deaf,
+) -> sqlx::Result<()> {
     // Of its own, so that it is not one of those that requests wait for.
     let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
     let options = (*pool.connect_options()).clone().application_name("rollcall progress");
     let mut listener = PgListener::connect_with(&alone.connect_lazy_with(options)).await?;
     answered(ANSWER, listener.listen(CHANNEL)).await?;
+    deaf.hears();
     while let Some(notification) = next(&mut listener).await? {
         let Ok(notice) = serde_json::from_str::<Notice>(notification.payload()) else { continue };
         live.send_if_modified(|live| hear(live, &notice, waiting));
@@ -411,7 +453,9 @@ async fn ask(pool: PgPool, live: watch::Sender<Live>, waiting: Arc<Waiting>) {
         let asked = Instant::now();
         match answered(ANSWER, checkpoints(&pool)).await {
             Ok(rows) => live.send_modify(|live| learn(live, &rows, asked)),
-            Err(error) => tracing::warn!(%error, "the projector's progress could not be asked"),
+            Err(error) => {
+                tracing::warn!(error = chain::told(&error), "the projector's progress could not be asked")
+            }
         }
         if live.borrow().partitions.is_empty() {
             tokio::time::sleep(ASK_EVERY).await;
@@ -451,6 +495,18 @@ fn learn(live: &mut Live, rows: &[Checkpoint], asked: Instant) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_lasting_silence_is_told_and_once() {
+        let (now, mut deaf) = (Instant::now(), Deaf::default());
+        assert_eq!(deaf.ended(now), None, "a database that restarts");
+        deaf.hears();
+        assert_eq!(deaf.ended(now + DEAF), None, "counted from here on");
+        assert_eq!(deaf.ended(now + 2 * DEAF), Some(DEAF));
+        assert_eq!(deaf.ended(now + 3 * DEAF), None);
+        deaf.hears();
+        assert!(!deaf.is_told && deaf.since.is_none());
+    }
 
     fn said(from: i64, next: i64, rejected: Option<&[i64]>) -> Announcement {
         Announcement { p: 0, from, next, rejected: rejected.map(<[i64]>::to_vec), parked: Some(Vec::new()) }

@@ -1,5 +1,6 @@
 //! How a program ends that can't go on.
 
+use crate::chain;
 use std::fmt;
 
 /// The error of a `main`: told in its own words on one line, without the backtrace that `RUST_BACKTRACE` would add.
@@ -14,6 +15,6 @@ impl<E: Into<anyhow::Error>> From<E> for Refusal {
 /// What is printed of the error of a `main`.
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.0)
+        f.write_str(&chain::told(self.0.as_ref()))
     }
 }

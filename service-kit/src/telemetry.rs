@@ -1,13 +1,21 @@
 //! Logs: JSON lines, or plain ones on a terminal.
 
 use anyhow::{Context as _, anyhow};
-use std::{io::IsTerminal as _, panic::PanicHookInfo, str::FromStr as _};
+use std::{fmt, io::IsTerminal as _, panic::PanicHookInfo, str::FromStr as _};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
-    EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer,
+    filter::LevelFilter,
+    layer::{Context, SubscriberExt as _},
+    util::SubscriberInitExt as _,
 };
 
-/// What a client's broken request must not print as an error of ours; a filter that names it wins.
-const QUIET: &str = "actix_http::h1::dispatcher=off";
+/// What is not printed by default; a filter that names it wins. A client's broken request is no error of ours; PostgreSQL's notices say that what
+/// is made where it is missing was there ("already exists, skipping"); a statement that was slow is printed as a whole, over a page or more.
+const QUIET: &str = "actix_http::h1::dispatcher=off,sqlx::postgres::notice=warn,sqlx::query=error";
 
 /// Starts tracing with a filter such as `info`; logs go to stderr.
 ///
@@ -16,7 +24,7 @@ const QUIET: &str = "actix_http::h1::dispatcher=off";
 pub fn init(filter: &str) -> anyhow::Result<()> {
     let filter =
         parse(filter).context("ROLLCALL_LOG: must be a filter such as info or info,projector=debug")?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(NotForThisClient);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     if std::io::stdout().is_terminal() {
         registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()?;
@@ -25,6 +33,32 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
     }
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Keeps out what librdkafka says of the operator's own settings (`ROLLCALL_KAFKA__…`) that are for another kind of client: all of them get all,
+/// producers those of consumers too.
+struct NotForThisClient;
+
+impl<S: Subscriber> Layer<S> for NotForThisClient {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        event.metadata().target() != "librdkafka" || {
+            let mut found = Found(false);
+            event.record(&mut found);
+            !found.0
+        }
+    }
+}
+
+/// Whether an event's message is of that kind.
+struct Found(bool);
+
+impl Visit for Found {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let message = format!("{value:?}");
+            self.0 = message.contains("CONFWARN") && message.contains("will be ignored by this");
+        }
+    }
 }
 
 /// The filter itself, if it can be read.

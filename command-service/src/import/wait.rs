@@ -85,7 +85,10 @@ pub(super) async fn until_visible(
                     return Ok(());
                 }
             }
-            Err(error) => tracing::warn!(%error, "the read model can't be asked how far it is"),
+            Err(error) => tracing::warn!(
+                error = service_kit::chain::told(error.as_ref()),
+                "the read model can't be asked how far it is"
+            ),
         }
         if moved.elapsed() > STALLED {
             bail!("{}", stalled(&held));
@@ -108,7 +111,10 @@ async fn open_transactions(
     match kafka::open_transactions(settings, &topic, awaited).await {
         Ok(found) => found.into_iter().map(held).collect(),
         Err(error) => {
-            tracing::warn!(%error, "the log can't be asked for open transactions");
+            tracing::warn!(
+                error = service_kit::chain::told(error.as_ref()),
+                "the log can't be asked for open transactions"
+            );
             Vec::new()
         }
     }

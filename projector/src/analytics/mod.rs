@@ -85,7 +85,10 @@ fn run(configs: &Configs, outcomes: &Outcomes, stopped: &Receiver<()>) {
         let session = Session::open(configs, outcomes);
         match session.and_then(|session| session.run(|| !is_running(stopped, Duration::ZERO))) {
             Ok(()) => return,
-            Err(error) => tracing::warn!(%error, "analytics start over from the committed offsets"),
+            Err(error) => tracing::warn!(
+                error = service_kit::chain::told(error.as_ref()),
+                "analytics start over from the committed offsets"
+            ),
         }
         is_running(stopped, RETRY);
     }

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgPool};
 use std::time::Instant;
 
 /// One rebuild at a time.
-const REBUILD_LOCK: i64 = migrate::SCHEMA_LOCK + 1;
+pub(super) const REBUILD_LOCK: i64 = migrate::SCHEMA_LOCK + 1;
 /// Offsets behind the live generation at which the switch is begun.
 const LEVEL: i64 = 2_000;
 /// Tries of the switch: a reader's long query can hold it up.
@@ -125,7 +125,7 @@ pub async fn rebuild(
         drop_older(&pool, switch.old).await;
         if let Err(error) = forget_all_but(settings, generation).await {
             tracing::warn!(
-                error = format!("{error:#}"),
+                error = service_kit::chain::told(error.as_ref()),
                 "bodies of the retired generation are left in Redis"
             );
         }
@@ -311,6 +311,9 @@ async fn drop_older(pool: &PgPool, retired: i32) {
         anyhow::Ok(transaction.commit().await?)
     };
     if let Err(error) = dropped.await {
-        tracing::warn!(error = format!("{error:#}"), "an older generation was not dropped");
+        tracing::warn!(
+            error = service_kit::chain::told(error.as_ref()),
+            "an older generation was not dropped"
+        );
     }
 }

@@ -99,7 +99,10 @@ async fn make_reader(pool: &PgPool) {
         transaction.commit().await
     };
     if let Err(error) = made.await {
-        tracing::warn!(%error, "the role rollcall_reader was not made; readers keep the rights of their own user");
+        tracing::warn!(
+            error = service_kit::chain::told(&error),
+            "the role rollcall_reader was not made; readers keep the rights of their own user"
+        );
     }
 }
 

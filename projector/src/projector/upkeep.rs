@@ -38,7 +38,10 @@ impl Projector {
                 self.vacuum.when_due(&self.store.pool, &self.store.keys);
             }
             Ok(_) => self.lost().await?,
-            Err(error) => tracing::warn!(%error, "the fence can't be checked; leases are not renewed"),
+            Err(error) => tracing::warn!(
+                error = service_kit::chain::told(&error),
+                "the fence can't be checked; leases are not renewed"
+            ),
         }
         Ok(())
     }
@@ -52,7 +55,9 @@ impl Projector {
                 metrics::ERASURES_PENDING.set(left);
                 self.vacuum.is_due();
             }
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "an erasure is not done yet"),
+            Err(error) => {
+                tracing::warn!(error = service_kit::chain::told(error.as_ref()), "an erasure is not done yet")
+            }
         }
         Ok(())
     }
@@ -80,7 +85,10 @@ impl Projector {
         match settle::settle(hands, request, standing).await? {
             Ok(is_settled) => Ok(is_settled),
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "a request about dead letters was not done yet");
+                tracing::warn!(
+                    error = service_kit::chain::told(error.as_ref()),
+                    "a request about dead letters was not done yet"
+                );
                 Ok(false)
             }
         }
@@ -89,7 +97,10 @@ impl Projector {
     pub(super) async fn catch_up(&mut self) -> Result<(), End> {
         let positions = self.positions();
         if let Err(error) = self.cache.catch_up(&self.store, &positions).await {
-            tracing::warn!(error = format!("{error:#}"), "the cache can't be written again yet");
+            tracing::warn!(
+                error = service_kit::chain::told(error.as_ref()),
+                "the cache can't be written again yet"
+            );
             self.stop.unless(tokio::time::sleep(Duration::from_millis(200))).await?;
         }
         Ok(())

@@ -117,7 +117,9 @@ impl RemoteSource {
                 self.fetched.store(Some(Arc::new(fetched)));
                 flight.failed_at = None;
             }
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "the key set can't be fetched"),
+            Err(error) => {
+                tracing::warn!(error = crate::chain::told(error.as_ref()), "the key set can't be fetched")
+            }
         }
     }
 

@@ -62,7 +62,7 @@ async fn former_keys(settings: &Settings) -> Option<u64> {
         Ok(keys) => keys.inspect(|keys| tracing::warn!(keys, "{LEFT_BEHIND}")),
         Err(error) => {
             tracing::warn!(
-                error = format!("{error:#}"),
+                error = service_kit::chain::told(error.as_ref()),
                 "nobody can tell whether a former key store is there"
             );
             None
