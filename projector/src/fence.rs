@@ -3,6 +3,7 @@
 
 use crate::{
     effects::Span,
+    instance,
     record::{Partition, Topic},
 };
 use anyhow::Context as _;
@@ -34,6 +35,9 @@ pub struct Taken {
     pub checkpoints: BTreeMap<Partition, Checkpoint>,
     /// Whether one of them had another owner, whose leases may still live.
     pub had_another_owner: bool,
+    /// Whether nothing was taken over, since the projectors are paused and the caller heeds that. Asked behind the checkpoints' locks, which a pause
+    /// takes too: either it is seen here, or it closes the fence that is opened here.
+    pub is_paused: bool,
 }
 
 /// What a look at the fence tells.
@@ -77,7 +81,7 @@ impl Epochs {
         self.0.clear();
     }
 
-    /// Makes the partitions ours: those that still are keep their epoch, the others get a new one.
+    /// Makes the partitions ours: those that still are keep their epoch, the others get a new one. `heeds_pause`: unless the projectors are paused.
     ///
     /// # Errors
     /// Postgres can't be asked, or a partition has no checkpoint.
@@ -86,6 +90,7 @@ impl Epochs {
         pool: &PgPool,
         generation: i32,
         partitions: &[Partition],
+        heeds_pause: bool,
     ) -> anyhow::Result<Taken> {
         let mut transaction = pool.begin().await?;
         let mut checkpoints = lock(&mut transaction, generation, partitions).await?;
@@ -94,14 +99,40 @@ impl Epochs {
         let foreign: Vec<_> =
             partitions.iter().copied().filter(|p| checkpoints[p].epoch != self.of(*p)).collect();
         let had_another_owner = foreign.iter().any(|partition| checkpoints[partition].epoch > 0);
-        bump(&mut transaction, generation, &foreign).await?;
+        let is_paused = sqlx::query_scalar("SELECT $1 AND EXISTS (SELECT FROM rollcall.pause)");
+        let is_paused = is_paused.bind(heeds_pause).fetch_one(&mut *transaction).await?;
+        if is_paused {
+            return Ok(Taken { checkpoints, had_another_owner, is_paused });
+        }
+        bump(&mut transaction, generation, &foreign, Some(instance::name())).await?;
         transaction.commit().await?;
         for partition in foreign {
             let checkpoint = checkpoints.get_mut(&partition).context("a checkpoint went")?;
             checkpoint.epoch += 1;
             self.0.insert(partition, checkpoint.epoch);
         }
-        Ok(Taken { checkpoints, had_another_owner })
+        Ok(Taken { checkpoints, had_another_owner, is_paused })
+    }
+
+    /// Says of the partitions that are still ours that nobody owns them any more. The fence stays as it is.
+    ///
+    /// # Errors
+    /// Postgres can't be asked.
+    pub async fn release(&self, pool: &PgPool, generation: i32) -> sqlx::Result<()> {
+        let partitions: Vec<_> = self.0.keys().copied().collect();
+        let (topics, numbers) = columns(&partitions);
+        sqlx::query(
+            "UPDATE rollcall.checkpoints c SET owner = NULL, owned_since = NULL \
+             FROM unnest($2::text[], $3::int[], $4::bigint[]) o(topic, partition, epoch) \
+             WHERE c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch",
+        )
+        .bind(generation)
+        .bind(topics)
+        .bind(numbers)
+        .bind(partitions.iter().map(|partition| self.of(*partition)).collect::<Vec<_>>())
+        .execute(pool)
+        .await
+        .map(drop)
     }
 
     /// Whether all of the partitions are still ours, in the live generation, and what operators want.
@@ -183,20 +214,22 @@ pub(crate) async fn lock(
     Ok(rows.into_iter().filter_map(row).collect())
 }
 
-/// Bumps epochs: their owners until now are fenced off.
+/// Bumps epochs: their owners until now are fenced off. `owner` is who owns them from now on, if anybody does.
 pub(crate) async fn bump(
     connection: &mut PgConnection,
     generation: i32,
     partitions: &[Partition],
+    owner: Option<&str>,
 ) -> sqlx::Result<()> {
     let (topics, numbers) = columns(partitions);
     sqlx::query(
-        "UPDATE rollcall.checkpoints SET epoch = epoch + 1 \
+        "UPDATE rollcall.checkpoints SET epoch = epoch + 1, owner = $4, owned_since = CASE WHEN $4 IS NOT NULL THEN now() END \
          WHERE generation = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))",
     )
     .bind(generation)
     .bind(topics)
     .bind(numbers)
+    .bind(owner)
     .execute(connection)
     .await
     .map(drop)

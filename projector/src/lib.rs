@@ -13,6 +13,7 @@ mod export;
 pub mod fence;
 pub mod fold;
 pub mod generation;
+mod instance;
 pub mod lease;
 mod log;
 mod log_copy;
@@ -33,10 +34,11 @@ mod status;
 pub mod store;
 mod sweep;
 mod vacuum;
+mod waiting_letters;
 
 pub use control::{
     letters::{DeadLetter, LetterId, UserFilter, WholeLetter, dead_letter, dead_letters},
-    pause::{Pause, pause, paused, resume},
+    pause::{Pause, Paused, pause, paused, resume},
     requests::{Kind, Outcome, What, ask},
 };
 pub use cut::{AcceptedCut, Cut, LostRange, accept_cut, cuts, cuts_in_words};
@@ -52,3 +54,4 @@ pub use running::{Running, start};
 pub use state::halted;
 pub use status::{PartitionStatus, status};
 pub use sweep::{ORPHAN_AFTER, Swept, sweep};
+pub use waiting_letters::{WaitingLetters, WaitingReason, waiting_letters};

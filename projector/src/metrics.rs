@@ -1,10 +1,10 @@
 //! What the projector counts, in the process' registry.
 
-use crate::{effects::Effects, record::Partition};
+use crate::{effects::Effects, instance, record::Partition, waiting_letters::WaitingLetters};
 use events_schema::ReasonCode;
 use prometheus::{
-    GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge_vec, register_histogram,
-    register_int_counter, register_int_gauge, register_int_gauge_vec,
+    Gauge, GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge, register_gauge_vec,
+    register_histogram, register_int_counter, register_int_gauge, register_int_gauge_vec,
 };
 use std::sync::LazyLock;
 use time::OffsetDateTime;
@@ -34,6 +34,14 @@ metric! {
     OPEN_OFFSETS: IntGaugeVec = register_int_gauge_vec!("rollcall_projector_open_transaction_offsets", "Offsets that can't be read until a producer ends its transaction", &["topic", "partition"]);
     /// For how long.
     OPEN_SECONDS: GaugeVec = register_gauge_vec!("rollcall_projector_open_transaction_seconds", "For how long this projector has seen that transaction open", &["topic", "partition"]);
+    /// Whose the partitions are.
+    OWNED: IntGaugeVec = register_int_gauge_vec!("rollcall_projector_owned", "1: this instance owns the partition", &["topic", "partition", "instance"]);
+    /// Users that wait.
+    PARKED_USERS: IntGauge = register_int_gauge!("rollcall_parked_users", "Users of whom nothing is folded until an operator acts; every projector shows the same");
+    /// Dead letters that are there.
+    DEAD_LETTERS: IntGaugeVec = register_int_gauge_vec!("rollcall_dead_letters", "Dead letters that wait for an operator; every projector shows the same", &["topic", "reason"]);
+    /// The age of the oldest.
+    OLDEST_DEAD_LETTER: Gauge = register_gauge!("rollcall_dead_letters_oldest_seconds", "How long ago the oldest dead letter was set aside, 0 without one; every projector shows the same");
     /// Batches.
     BATCHES: IntCounter = register_int_counter!("rollcall_projector_batches_total", "Batches committed");
     /// Records.
@@ -79,12 +87,24 @@ pub(crate) fn count(effects: &Effects, records: usize) {
     SUPERSEDED.inc_by(amount(effects.rejections.iter().filter(|row| row.reason == "superseded").count()));
 }
 
-/// Shows how far a partition is behind; `time` is that of the last folded record.
+/// Shows what waits for an operator.
+pub(crate) fn show_waiting_letters(found: &WaitingLetters, now: OffsetDateTime) {
+    PARKED_USERS.set(found.parked_users);
+    DEAD_LETTERS.reset();
+    for reason in &found.reasons {
+        DEAD_LETTERS.with_label_values(&[&reason.topic, &reason.reason]).set(reason.letters);
+    }
+    let age = found.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+    OLDEST_DEAD_LETTER.set(age);
+}
+
+/// Shows how far a partition of ours is behind; `time` is that of the last folded record.
 pub(crate) fn show_lag((topic, partition): Partition, records: i64, time: Option<OffsetDateTime>) {
     let labels = [topic.as_str(), &partition.to_string()];
     LAG_RECORDS.with_label_values(&labels).set(records);
     let age = time.filter(|_| records > 0).map(|time| (OffsetDateTime::now_utc() - time).as_seconds_f64());
     LAG_SECONDS.with_label_values(&labels).set(age.unwrap_or(0.0).max(0.0));
+    OWNED.with_label_values(&[labels[0], labels[1], instance::name()]).set(1);
 }
 
 /// Shows what an open transaction holds back in a partition: how many offsets, and for how many seconds.
@@ -95,11 +115,12 @@ pub(crate) fn show_open((topic, partition): Partition, (offsets, seconds): (i64,
 }
 
 /// Shows a partition no more: it is another's now.
-pub(crate) fn hide_lag((topic, partition): Partition) {
+pub(crate) fn hide((topic, partition): Partition) {
     let labels = [topic.as_str(), &partition.to_string()];
     // Each fails only for a partition that was never shown.
     let _ = LAG_RECORDS.remove_label_values(&labels);
     let _ = LAG_SECONDS.remove_label_values(&labels);
     let _ = OPEN_OFFSETS.remove_label_values(&labels);
     let _ = OPEN_SECONDS.remove_label_values(&labels);
+    let _ = OWNED.remove_label_values(&[labels[0], labels[1], instance::name()]);
 }

@@ -6,9 +6,9 @@ use crate::{
     log_watch::LogWatch,
     migrate,
     projector::{Parts, supervise},
-    state::{self, State, Stop},
+    state::{self, Shown, State, Stop},
     store::{link::Link, postgres},
-    sweep,
+    sweep, waiting_letters,
 };
 use service_kit::{
     database::{self, Role},
@@ -42,7 +42,10 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     let (state, watched) = watch::channel(State::Starting);
     let (sender, stop) = Stop::new();
     let asked = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    state::mount(health, asked, redis.clone(), shared.is_up.clone(), shared.open.clone(), watched);
+    let counted = waiting_letters::Counted::default();
+    let shown = Shown { shared: shared.clone(), set_aside: counted.clone() };
+    state::mount(health, asked, redis.clone(), shown, watched);
+    let counting = database::pool(settings.database_url()?, Role::Reader, 1)?;
     let keys = Keys::open(settings)?;
     keys.try_out().await?;
     migrate::try_out(settings, &keys).await?;
@@ -55,6 +58,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         // Both spawn, so they are made inside the runtime that they are used in.
         let pool = postgres::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
+        tokio::spawn(waiting_letters::watch(counting, counted));
         tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));
         tokio::spawn(watch.run(settings.clone()));
         let link = Link::start(client, redis);
@@ -73,7 +77,10 @@ fn on_own_thread(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("projector-fold".into()).spawn(move || {
         if let Err(error) = runtime.block_on(work(over)) {
-            tracing::error!(error = format!("{error:#}"), "the projector could not start");
+            tracing::error!(
+                error = service_kit::chain::told(error.as_ref()),
+                "the projector could not start"
+            );
         }
     })?;
     Ok(ended)

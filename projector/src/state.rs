@@ -1,12 +1,12 @@
 //! What the projector says about itself, and when it has to stop.
 
-use crate::open::OpenTransactions;
+use crate::{instance, log::Shared, waiting_letters::Counted};
 use futures_util::FutureExt as _;
-use service_kit::health::Health;
+use service_kit::{chain, health::Health};
 use sqlx::PgPool;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -100,7 +100,7 @@ impl Stop {
     ///
     /// # Errors
     /// [`End::Stopping`].
-    pub(crate) async fn retry<T, E: std::fmt::Display>(
+    pub(crate) async fn retry<T, E: Into<anyhow::Error>>(
         &self,
         what: &'static str,
         mut work: impl AsyncFnMut() -> Result<T, E>,
@@ -109,8 +109,10 @@ impl Stop {
         loop {
             match self.unless(tokio::time::timeout(ATTEMPT, work())).await? {
                 Ok(Ok(done)) => return Ok(done),
-                // The whole chain: `{:#}` of anyhow; other errors print the same either way.
-                Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "{what}: trying again"),
+                Ok(Err(error)) => {
+                    let error: anyhow::Error = error.into();
+                    tracing::warn!(error = chain::told(error.as_ref()), "{what}: trying again");
+                }
                 Err(_) => tracing::warn!(error = "no answer in time", "{what}: trying again"),
             }
             self.unless(tokio::time::sleep(pause)).await?;
@@ -119,16 +121,42 @@ impl Stop {
     }
 }
 
+/// What an operator is shown beside the checks.
+pub(crate) struct Shown {
+    /// Of the log's consumer.
+    pub(crate) shared: Shared,
+    /// What waits for an operator.
+    pub(crate) set_aside: Counted,
+}
+
+impl Shown {
+    fn mount(self, health: &Health) {
+        let Self { shared, set_aside } = self;
+        let Shared { open, folded, .. } = shared;
+        health.note("openTransactions", move || locked(&open).in_words());
+        health.note("deadLetters", move || locked(&set_aside).in_words());
+        health.note("partitions", move || {
+            let owned: Vec<_> =
+                locked(&folded).keys().map(|(topic, partition)| format!("{topic} {partition}")).collect();
+            (!owned.is_empty()).then(|| format!("{} owns {}", instance::name(), owned.join(", ")))
+        });
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Mounts the projector's health checks.
 pub(crate) fn mount(
     health: &Health,
     pool: PgPool,
     redis: Arc<AtomicBool>,
-    kafka: Arc<AtomicBool>,
-    open: Arc<Mutex<OpenTransactions>>,
+    shown: Shown,
     state: watch::Receiver<State>,
 ) {
-    health.note("openTransactions", move || open.lock().unwrap_or_else(PoisonError::into_inner).in_words());
+    let kafka = shown.shared.is_up.clone();
+    shown.mount(health);
     health.add("postgres", move || {
         let pool = pool.clone();
         async move { sqlx::query("SELECT 1").execute(&pool).await.map(drop).map_err(|_| "no answer".to_owned()) }

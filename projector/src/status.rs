@@ -33,6 +33,12 @@ pub struct PartitionStatus {
     pub open_transaction: Option<OpenTransaction>,
     /// The owner's epoch.
     pub epoch: i64,
+    /// The projector that took the partition over last, `<host>/<process id>`; `None`: nobody has, since it was given up. One that was killed
+    /// stands here until another takes over.
+    pub owner: Option<String>,
+    /// When it did.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub owned_since: Option<OffsetDateTime>,
     /// Kafka's time of the last folded record.
     #[serde(with = "time::serde::rfc3339::option")]
     pub record_time: Option<OffsetDateTime>,
@@ -40,7 +46,7 @@ pub struct PartitionStatus {
     pub redis_next: Option<i64>,
 }
 
-type Row = (i32, String, i32, i64, i64, Option<OffsetDateTime>);
+type Row = (i32, String, i32, i64, i64, Option<OffsetDateTime>, Option<String>, Option<OffsetDateTime>);
 
 /// Where every partition of the live generation stands.
 ///
@@ -49,7 +55,8 @@ type Row = (i32, String, i32, i64, i64, Option<OffsetDateTime>);
 pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>> {
     let pool = postgres::pool(settings)?;
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT c.generation, c.topic, c.partition, c.next_offset, c.epoch, c.record_time FROM rollcall.checkpoints c \
+        "SELECT c.generation, c.topic, c.partition, c.next_offset, c.epoch, c.record_time, c.owner, c.owned_since \
+         FROM rollcall.checkpoints c \
          JOIN rollcall.generations g ON g.id = c.generation AND g.state = 'live' ORDER BY c.topic DESC, c.partition",
     )
     .fetch_all(&pool)
@@ -79,7 +86,7 @@ async fn open(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<Part
 }
 
 fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, i64>) -> PartitionStatus {
-    let (generation, topic, partition, next_offset, epoch, record_time) = row;
+    let (generation, topic, partition, next_offset, epoch, record_time, owner, owned_since) = row;
     let kind = Topic::named(&topic);
     let log_end = kind.and_then(|kind| ends.get(&(kind, partition))).map(|ends| ends.high);
     let redis_next = next.get(&partition).filter(|_| kind == Some(Topic::Users)).copied();
@@ -93,6 +100,8 @@ fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, i6
         lag,
         open_transaction: None,
         epoch,
+        owner,
+        owned_since,
         record_time,
         redis_next,
     }

@@ -1,6 +1,6 @@
 //! The pause: while its row is there no projector folds, whoever wrote it and however often one is restarted.
 
-use crate::store::postgres;
+use crate::{generation, migrate, store::postgres};
 use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -41,6 +41,15 @@ pub struct Pause {
     pub by: String,
 }
 
+/// What a request for a pause has led to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Paused {
+    /// The pause.
+    pub paused: Pause,
+    /// Whether it was there before, so that nothing was to be done.
+    pub already: bool,
+}
+
 /// The pause, if there is one.
 ///
 /// # Errors
@@ -50,13 +59,29 @@ pub(crate) async fn read(pool: &PgPool) -> sqlx::Result<Option<Pause>> {
     Ok(row.map(|(reason, since, by)| Pause { reason, since, by }))
 }
 
-/// Pauses the projectors, unless they are paused.
+/// Pauses the projectors, unless they are paused; whether they were not.
+///
+/// Once it returns, nothing more is folded, whatever a projector has in hand: the row and the closed fence are one transaction, behind the locks
+/// of the live checkpoints, which every commit and every takeover needs. A commit that is under way is waited for; a later one is refused.
 ///
 /// # Errors
 /// Postgres can't be asked.
-pub(crate) async fn write(pool: &PgPool, by: By, reason: &str) -> sqlx::Result<()> {
+pub(crate) async fn write(pool: &PgPool, by: By, reason: &str) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    // Another generation must not become the live one meanwhile.
+    migrate::lock(&mut transaction).await?;
+    let live = generation::live(&mut transaction).await?;
+    if let Some(live) = live {
+        hold(&mut transaction, live).await?;
+    }
     let insert = "INSERT INTO rollcall.pause (reason, by) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    sqlx::query(insert).bind(reason).bind(by.as_str()).execute(pool).await.map(drop)
+    let inserted = sqlx::query(insert).bind(reason).bind(by.as_str()).execute(&mut *transaction).await?;
+    let is_new = inserted.rows_affected() > 0;
+    if is_new && let Some(live) = live {
+        close_fence(&mut transaction, live).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_new)
 }
 
 /// Takes back a pause of somebody, if there is one.
@@ -68,14 +93,25 @@ pub(crate) async fn lift(connection: &mut PgConnection, by: By) -> sqlx::Result<
     sqlx::query(lift).bind(by.as_str()).execute(connection).await.map(drop)
 }
 
-/// Pauses the projectors for an operator; gives the pause that there is then, which may be an earlier one.
+/// Locks all checkpoints of a generation, in the order that everybody has.
+async fn hold(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    let lock = "SELECT FROM rollcall.checkpoints WHERE generation = $1 ORDER BY topic, partition FOR UPDATE";
+    sqlx::query(lock).bind(generation).execute(connection).await.map(drop)
+}
+
+async fn close_fence(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    let bump = "UPDATE rollcall.checkpoints SET epoch = epoch + 1, owner = NULL, owned_since = NULL WHERE generation = $1";
+    sqlx::query(bump).bind(generation).execute(connection).await.map(drop)
+}
+
+/// Pauses the projectors for an operator, unless they are paused; nothing more is folded once it returns. `None`: somebody resumed it at once.
 ///
 /// # Errors
 /// Postgres can't be asked.
-pub async fn pause(settings: &Settings, reason: &str) -> anyhow::Result<Option<Pause>> {
+pub async fn pause(settings: &Settings, reason: &str) -> anyhow::Result<Option<Paused>> {
     let pool = postgres::pool(settings)?;
-    write(&pool, By::Operator, reason).await?;
-    Ok(read(&pool).await?)
+    let already = !write(&pool, By::Operator, reason).await?;
+    Ok(read(&pool).await?.map(|paused| Paused { paused, already }))
 }
 
 /// Lets the projectors go on; gives the pause that there was.

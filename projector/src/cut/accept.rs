@@ -152,7 +152,7 @@ async fn go_on(
     lost: &[(Partition, i64, i64)],
 ) -> anyhow::Result<()> {
     let partitions: Vec<Partition> = lost.iter().map(|(partition, ..)| *partition).collect();
-    fence::bump(connection, live, &partitions).await?;
+    fence::bump(connection, live, &partitions, None).await?;
     for ((topic, partition), _, to) in lost {
         sqlx::query(
             "UPDATE rollcall.checkpoints SET next_offset = $4 WHERE generation = $1 AND topic = $2 AND partition = $3",

@@ -56,7 +56,7 @@ impl<'s> Builder<'s> {
         keys: Keys,
     ) -> anyhow::Result<Self> {
         let mut epochs = Epochs::default();
-        let taken = epochs.take_over(&pool, generation, partitions).await?;
+        let taken = epochs.take_over(&pool, generation, partitions, false).await?;
         let at = offsets(&taken.checkpoints);
         let count = u32::try_from(partitions.len() / Topic::ALL.len())?;
         let store = Store::new(pool, generation, Announce::No, keys);

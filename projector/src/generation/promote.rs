@@ -50,8 +50,8 @@ pub(super) async fn promote(
         return Ok(switch);
     }
     source.prove().await?;
-    fence::bump(&mut transaction, old, &source.partitions).await?;
-    fence::bump(&mut transaction, builder.generation(), &source.partitions).await?;
+    fence::bump(&mut transaction, old, &source.partitions, None).await?;
+    fence::bump(&mut transaction, builder.generation(), &source.partitions, None).await?;
     set_live(&mut transaction, builder.generation()).await?;
     transaction.commit().await?;
     Ok(switch)
@@ -78,7 +78,7 @@ async fn meet(
 async fn wait_leases_out(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     let old = live(&mut transaction).await?.context("there is no live generation")?;
-    fence::bump(&mut transaction, old, &source.partitions).await?;
+    fence::bump(&mut transaction, old, &source.partitions, None).await?;
     transaction.commit().await?;
     tokio::time::sleep(lease::LENGTH).await;
     Ok(())

@@ -77,6 +77,10 @@ BEGIN
         -- How often rows of a partition were changed behind its checkpoint: a cache from before such a change is not level.
         ALTER TABLE rollcall.checkpoints ADD COLUMN turn bigint NOT NULL DEFAULT 0;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'owner') THEN
+        -- Which process has taken a partition over, and when. For operators alone: the fence is the epoch.
+        ALTER TABLE rollcall.checkpoints ADD COLUMN owner text, ADD COLUMN owned_since timestamptz;
+    END IF;
     FOR g IN SELECT id FROM rollcall.generations LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_attribute
             WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'record_time');

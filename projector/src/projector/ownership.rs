@@ -33,7 +33,9 @@ impl Projector {
         let taken = stop.retry("taking partitions over", async || {
             // Partitions that came later have no checkpoint.
             match identity.which(&store.pool, store.generation).await? {
-                WhichLog::Same => Ok(Ok(epochs.take_over(&store.pool, store.generation, &numbers).await?)),
+                WhichLog::Same => {
+                    Ok(Ok(epochs.take_over(&store.pool, store.generation, &numbers, true).await?))
+                }
                 other => anyhow::Ok(Err(other)),
             }
         });
@@ -41,6 +43,9 @@ impl Projector {
             Ok(taken) => taken,
             Err(which) => return self.not_ours(which).await,
         };
+        if taken.is_paused {
+            return Err(End::Paused);
+        }
         if taken.had_another_owner {
             self.cache.leases.taken_over(Instant::now());
         }
@@ -78,7 +83,7 @@ impl Projector {
             .keys()
             .filter(|partition| !offsets.contains_key(partition))
             .copied()
-            .for_each(metrics::hide_lag);
+            .for_each(metrics::hide);
         self.shared.folded.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&offsets);
         self.owned = offsets;
     }

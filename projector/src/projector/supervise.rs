@@ -11,7 +11,7 @@ use crate::{
     generation,
     log::{Consumer, Shared},
     log_identity::LogIdentity,
-    migrate,
+    metrics, migrate,
     state::{End, Halt, State, Stop},
     store::{
         link::Link,
@@ -21,13 +21,16 @@ use crate::{
     vacuum::Vacuum,
 };
 use anyhow::Context as _;
-use service_kit::{keys::Keys, settings::Settings};
+use service_kit::{database::answered, keys::Keys, settings::Settings};
 use sqlx::PgPool;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 use tokio::sync::watch;
 
 /// How often it is asked whether the work may go on.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// For the word that the partitions are nobody's any more.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// What the supervisor hands over.
 #[derive(Clone)]
@@ -126,7 +129,13 @@ async fn work(parts: Parts) -> Result<(), End> {
         one_by_one: BTreeMap::new(),
     };
     let ended = projector.run().await;
+    // Only what operators are shown: where it fails, they see the owner that was.
+    let release = projector.epochs.release(&projector.store.pool, projector.store.generation);
+    let _ = answered(RELEASE, release).await;
     projector.consumer.stop().await;
+    // Kafka was told before how far the fold has come.
+    projector.shared.folded.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    projector.owned.into_keys().for_each(metrics::hide);
     ended
 }
 

@@ -284,7 +284,9 @@ fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
 }
 
 fn bind_spans<'q>(query: Statement<'q>, effects: &'q Effects, epochs: &Epochs) -> Statement<'q> {
-    let spans: Vec<_> = effects.spans.iter().collect();
+    let mut spans: Vec<_> = effects.spans.iter().collect();
+    // In the order in which `fence::lock` takes the same rows, so that the two never wait for each other in a circle.
+    spans.sort_unstable_by_key(|((topic, partition), _)| (topic.as_str(), *partition));
     query
         .bind(column(&spans, |((topic, _), _)| topic.as_str()))
         .bind(column(&spans, |((_, partition), _)| *partition))

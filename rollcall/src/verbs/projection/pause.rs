@@ -1,11 +1,14 @@
 //! `rollcall projection pause`
 
 use super::super::print;
-use crate::settings;
+use crate::{local::progress::say, settings};
 use anyhow::Context as _;
-use serde_json::json;
+use projector::Paused;
+use std::time::Duration;
 
-/// Has every projector stop folding, until `projection resume`; restarts don't end it
+/// Stops all folding, until `projection resume`; restarts don't end it
+///
+/// Returns when nothing more is folded by any projector. Succeeds when that is so already, and says since when.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What health checks and `projection status` say
@@ -16,11 +19,24 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// After so long a person is told what it waits for.
+const SOON: Duration = Duration::from_secs(1);
+
 pub(crate) async fn pause(args: &Args) -> anyhow::Result<()> {
-    let paused = projector::pause(&settings::completed()?, &args.reason).await?;
-    let paused = paused.context("somebody resumed it at the same time")?;
+    let settings = settings::completed()?;
+    let mut pausing = Box::pin(projector::pause(&settings, &args.reason));
+    let paused = match tokio::time::timeout(SOON, &mut pausing).await {
+        Ok(paused) => paused,
+        Err(_) => {
+            say("waiting for what is being committed …");
+            pausing.await
+        }
+    };
+    let paused = paused?.context("somebody resumed it at the same time")?;
     if args.json {
-        return print(json!({"paused": paused}));
+        return print(serde_json::to_string(&paused)?);
     }
-    print(super::in_words(&paused))
+    let Paused { paused, already } = paused;
+    let words = super::in_words(&paused);
+    if already { print(format_args!("it was so already: {words}")) } else { print(words) }
 }

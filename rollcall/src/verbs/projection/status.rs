@@ -5,7 +5,7 @@ use super::super::{
     table::{Table, cell},
 };
 use crate::settings;
-use projector::{Cut, PartitionStatus, Pause};
+use projector::{Cut, PartitionStatus, Pause, WaitingLetters};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 ///
 /// next: the first offset that is not folded yet. redis: up to where the cache is written, after its generation. seconds: while records
 /// wait, the time since the last folded record was written. rate: records folded a second, as of now. open: offsets that nobody can read before
-/// a producer ends its transaction; they are not counted as lag.
+/// a producer ends its transaction; they are not counted as lag. owner: the projector that took the partition over last.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// One JSON object
@@ -37,6 +37,8 @@ struct Status {
     lag: Option<i64>,
     /// Offsets that open transactions hold back.
     waiting: i64,
+    /// Dead letters, and users that are parked behind one.
+    set_aside: WaitingLetters,
     /// Records folded a second.
     rate: f64,
     partitions: Vec<Partition>,
@@ -60,6 +62,7 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     let mut status = Status::of(&first, second, took);
     status.paused = projector::paused(&settings).await?;
     status.cuts = projector::cuts(&settings).await.ok();
+    status.set_aside = projector::waiting_letters(&settings).await?;
     anyhow::ensure!(status.generation.is_some(), "there is no live generation: run `rollcall migrate` first");
     if args.json {
         return print(serde_json::to_string(&status)?);
@@ -72,7 +75,7 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
         print(format_args!("{}\n", projector::cuts_in_words(cuts)))?;
     }
     print(table(&status))?;
-    for line in open_transactions(&status) {
+    for line in open_transactions(&status).chain(status.set_aside.in_words()) {
         print(line)?;
     }
     print(format_args!(
@@ -98,7 +101,8 @@ impl Status {
         let rate = partitions.iter().map(|partition| partition.rate).sum();
         let open = partitions.iter().filter_map(|partition| partition.status.open_transaction.as_ref());
         let waiting = open.map(|open| open.waiting).sum();
-        Self { paused: None, cuts: None, generation, lag, waiting, rate, partitions }
+        let set_aside = WaitingLetters::default();
+        Self { paused: None, cuts: None, generation, lag, waiting, set_aside, rate, partitions }
     }
 }
 
@@ -128,8 +132,19 @@ fn lag_seconds(status: &PartitionStatus, now: OffsetDateTime) -> Option<i64> {
 }
 
 fn table(status: &Status) -> Table {
-    let mut table =
-        Table::new(["topic", "partition", "next", "redis", "end", "lag", "open", "seconds", "rate", "epoch"]);
+    let mut table = Table::new([
+        "topic",
+        "partition",
+        "next",
+        "redis",
+        "end",
+        "lag",
+        "open",
+        "seconds",
+        "rate",
+        "epoch",
+        "owner",
+    ]);
     for Partition { status, lag_seconds, rate } in &status.partitions {
         table.row([
             status.topic.clone(),
@@ -142,6 +157,7 @@ fn table(status: &Status) -> Table {
             cell(*lag_seconds),
             format!("{rate:.0}"),
             status.epoch.to_string(),
+            cell(status.owner.as_deref()),
         ]);
     }
     table
@@ -161,6 +177,8 @@ mod tests {
             lag,
             open_transaction: None,
             epoch: 1,
+            owner: None,
+            owned_since: None,
             record_time: Some(OffsetDateTime::UNIX_EPOCH),
             redis_next: None,
         }

@@ -1,0 +1,18 @@
+//! What this process is called where several of them share the work.
+
+use std::{fs, sync::LazyLock};
+
+static NAME: LazyLock<String> = LazyLock::new(|| format!("{}/{}", host(), std::process::id()));
+
+/// `<host>/<process id>`, for operators; nothing depends on it.
+pub(crate) fn name() -> &'static str {
+    &NAME
+}
+
+fn host() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => "unknown".to_owned(),
+        host => host.to_owned(),
+    }
+}
