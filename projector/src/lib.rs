@@ -44,9 +44,10 @@ pub use control::{
 pub use cut::{AcceptedCut, Cut, LostRange, accept_cut, cuts, cuts_in_words};
 pub use export::{Analytic, Credential, CredentialFact, Current, Event, Export, KeyId, Letter, export};
 pub use generation::{
-    Generation, Phase, Reason, RebuildOptions, RebuildProgress, RebuildReport, SetAside, drop_retired,
+    Generation, Phase, Reason, RebuildOptions, RebuildProgress, RebuildReport, SetAside, drop_unused,
     generations, rebuild,
 };
+pub use generation::{Generation, Phase, RebuildProgress, RebuildReport, drop_unused, generations, rebuild};
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use log_identity::{check_log, check_partitions};
 pub use migrate::migrate;

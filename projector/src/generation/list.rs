@@ -1,8 +1,9 @@
 //! What an operator asks of generations.
 
-use super::drop_generation;
+use super::{drop_generation, rebuild::REBUILD_LOCK};
 use crate::{migrate, store::postgres};
 use service_kit::settings::Settings;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 /// A generation.
@@ -23,6 +24,9 @@ pub struct Generation {
     pub log_epoch: i32,
     /// Offsets that it has folded, of both topics.
     pub folded: i64,
+    /// Whether it is `building` and no rebuild is at work: the one that made it was killed, or failed.
+    #[serde(rename = "abandoned")]
+    pub is_abandoned: bool,
 }
 
 type Row = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i32, i64);
@@ -39,14 +43,30 @@ pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>>
     )
     .fetch_all(&pool)
     .await?;
+    let is_rebuilding = is_rebuilding(&pool).await?;
     pool.close().await;
-    Ok(all.into_iter().map(Generation::from).collect())
+    let generation = |(id, state, created_at, promoted_at, log_epoch, folded): Row| {
+        let is_abandoned = state == "building" && !is_rebuilding;
+        Generation { id, state, created_at, promoted_at, log_epoch, folded, is_abandoned }
+    };
+    Ok(all.into_iter().map(generation).collect())
 }
 
-impl From<Row> for Generation {
-    fn from((id, state, created_at, promoted_at, log_epoch, folded): Row) -> Self {
-        Self { id, state, created_at, promoted_at, log_epoch, folded }
-    }
+/// Whether somebody holds the lock of rebuilds: it goes with the connection of the process that took it.
+async fn is_rebuilding(pool: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             AND (classid::bigint << 32) + objid::bigint = $1)",
+    )
+    .bind(REBUILD_LOCK)
+    .fetch_one(pool)
+    .await
+}
+
+/// Keeps rebuilds from beginning until the transaction ends; `false`: one is at work.
+async fn hold_rebuilds(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(REBUILD_LOCK).fetch_one(connection).await
 }
 
 /// Whether a generation is the last one of a log that the live generation is not folded from: then it may be all that is left of that log.
@@ -55,11 +75,12 @@ const IS_LAST_OF_ANOTHER_LOG: &str = "\
         (SELECT FROM rollcall.generations o WHERE o.log_epoch = g.log_epoch AND o.id <> g.id AND o.state <> 'building') \
     FROM rollcall.generations g WHERE id = $1";
 
-/// Drops a retired generation with its tables; the last one of a former log only where that is said.
+/// Drops a generation with its tables that nobody needs: a retired one, or one that a rebuild left behind; the last one of a former log only
+/// where that is said.
 ///
 /// # Errors
-/// There is no such generation, it is not a retired one, or Postgres can't be asked.
-pub async fn drop_retired(settings: &Settings, generation: i32, last_of_its_log: bool) -> anyhow::Result<()> {
+/// There is no such generation, it is live or a rebuild is at work on it, or Postgres can't be asked.
+pub async fn drop_unused(settings: &Settings, generation: i32, last_of_its_log: bool) -> anyhow::Result<()> {
     let pool = postgres::pool(settings)?;
     let mut transaction = pool.begin().await?;
     migrate::lock(&mut transaction).await?;
@@ -77,9 +98,10 @@ pub async fn drop_retired(settings: &Settings, generation: i32, last_of_its_log:
     match state.as_deref() {
         Some("retired") => drop_generation(&mut transaction, generation).await?,
         Some("live") => anyhow::bail!("generation {generation} is the live one"),
-        Some(_) => anyhow::bail!(
-            "generation {generation} is being built; the next rebuild drops what a broken-off one has left"
-        ),
+        Some(_) if hold_rebuilds(&mut transaction).await? => {
+            drop_generation(&mut transaction, generation).await?;
+        }
+        Some(_) => anyhow::bail!("generation {generation} is being built: a rebuild is at work"),
         None => anyhow::bail!("there is no generation {generation}"),
     }
     transaction.commit().await?;

@@ -9,7 +9,7 @@ pub(crate) mod replay;
 mod set_aside;
 mod source;
 
-pub use list::{Generation, drop_retired, generations};
+pub use list::{Generation, drop_unused, generations};
 pub use rebuild::{Phase, RebuildOptions, RebuildProgress, RebuildReport, rebuild};
 pub use set_aside::{Reason, SetAside};
 

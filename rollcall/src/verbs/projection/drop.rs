@@ -4,7 +4,7 @@ use super::super::print;
 use crate::settings;
 use serde_json::json;
 
-/// Drops a retired generation with its tables
+/// Drops a retired generation, or one that a rebuild abandoned, with its tables
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Its number, as `projection list` shows it
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn drop(args: &Args) -> anyhow::Result<()> {
     let generation = args.generation;
-    projector::drop_retired(&settings::completed()?, generation, args.last_of_its_log).await?;
+    projector::drop_unused(&settings::completed()?, generation, args.last_of_its_log).await?;
     if args.json {
         return print(json!({"dropped": generation}));
     }

@@ -21,15 +21,22 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
         return generations.iter().try_for_each(|generation| print(serde_json::to_string(generation)?));
     }
     let mut table = Table::new(["generation", "state", "created", "promoted", "folded"]);
+    let abandoned: Vec<_> = generations.iter().filter(|one| one.is_abandoned).map(|one| one.id).collect();
     for generation in generations {
         let (created, promoted) = (millis(generation.created_at), generation.promoted_at.map(millis));
         table.row([
             generation.id.to_string(),
-            generation.state,
+            if generation.is_abandoned { "abandoned".to_owned() } else { generation.state },
             created.to_string(),
             cell(promoted),
             generation.folded.to_string(),
         ]);
     }
-    print(table)
+    print(table)?;
+    abandoned.into_iter().try_for_each(|id| {
+        print(format_args!(
+            "generation {id} is abandoned: the rebuild that made it has ended without switching to it. `rollcall projection drop {id}` drops it, \
+             and so does the next rebuild"
+        ))
+    })
 }
