@@ -1,6 +1,6 @@
 //! The operator's program, as a person runs it.
 
-use crate::{Process, programs::program};
+use crate::{Process, Service, programs::program};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -76,20 +76,31 @@ impl Cli {
     /// # Panics
     /// It can't be run.
     pub fn run_with(&self, args: &[&str], stdin: &str) -> Output {
-        let mut command = command("rollcall", &self.settings);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("rollcall runs");
-        let mut pipe = child.stdin.take().expect("stdin is a pipe");
-        let text = stdin.to_owned();
-        // From a thread of its own: a verb may print before it has read everything, or read nothing at all.
-        let feeding = std::thread::spawn(move || {
-            let _ = pipe.write_all(text.as_bytes());
-        });
-        let output = child.wait_with_output().expect("rollcall ends");
-        feeding.join().expect("stdin was fed");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
-        Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        run(command("rollcall", &self.settings), args, stdin)
     }
+}
+
+/// Runs a service to its end, with arguments and without a setting.
+///
+/// # Panics
+/// It can't be run.
+pub fn run_service(service: Service, args: &[&str]) -> Output {
+    run(command(service.program(), &BTreeMap::new()), args, "")
+}
+
+fn run(mut command: Command, args: &[&str], stdin: &str) -> Output {
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program runs");
+    let mut pipe = child.stdin.take().expect("stdin is a pipe");
+    let text = stdin.to_owned();
+    // From a thread of its own: a verb may print before it has read everything, or read nothing at all.
+    let feeding = std::thread::spawn(move || {
+        let _ = pipe.write_all(text.as_bytes());
+    });
+    let output = child.wait_with_output().expect("the program ends");
+    feeding.join().expect("stdin was fed");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 impl Output {

@@ -28,7 +28,7 @@ mod vault;
 
 pub use answer::Answer;
 pub use api::{Api, Call, PREFIX};
-pub use cli::{Cli, Output};
+pub use cli::{Cli, Output, run_service};
 pub use deployment::{Deployment, Service, new_database};
 pub use fold::{Accepted, Model, User, fold};
 pub use foreign::Foreign;

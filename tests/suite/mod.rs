@@ -18,6 +18,7 @@ mod crash;
 mod erasure;
 mod erasure_verbs;
 mod fates;
+mod halts;
 mod hot_user;
 mod inconsistent;
 mod instances;
@@ -33,6 +34,7 @@ mod read_only;
 mod rebuild;
 mod redis_faults;
 mod replaced_log;
+mod set_aside;
 mod supervision;
 mod tenants;
 mod topic_settings;
@@ -228,6 +230,13 @@ suite! {
         transactions:
             control_records_are_no_lag,
             an_open_transaction_is_shown;
+        set_aside:
+            what_waits_for_an_operator_is_counted,
+            each_partitions_owner_is_named;
+        halts:
+            a_pause_is_true_when_it_is_answered,
+            a_killed_rebuild_is_shown_as_abandoned,
+            a_default_log_says_nothing_twice_and_nothing_of_no_use;
         outages:
             everything_goes_on_without_redis,
             nothing_hangs_whatever_happens_to_postgres,
@@ -275,6 +284,8 @@ suite! {
             a_main_is_small,
             no_log_line_names_a_person,
             each_mutant_still_applies;
+        halts:
+            a_service_says_how_it_is_used_without_settings;
         erasure:
             a_marker_is_found_nowhere_after_a_delete;
         supervision:

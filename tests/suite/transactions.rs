@@ -23,8 +23,7 @@ impl<'d> Issuer<'d> {
     fn facts(&self, count: usize) -> Vec<Foreign> {
         let key = format!("{}/{}", self.api.tenant, self.user);
         let fact = |_| {
-            let credential = json!({ "id": Uuid::new_v4(), "type": "T", "profile": "compact" });
-            let data = json!({ "createdAt": "2024-01-01T00:00:00.000Z", "credential": credential });
+            let data = json!({ "id": Uuid::new_v4(), "type": "T", "profile": "compact" });
             Foreign::event(&key, "credential.issued.v1", data.to_string())
         };
         (0..count).map(fact).collect()
@@ -51,22 +50,28 @@ impl<'d> Issuer<'d> {
     }
 }
 
-fn status(deployment: &Deployment) -> Value {
+/// What `projection status` says.
+pub fn status(deployment: &Deployment) -> Value {
     deployment.cli.run(&["projection", "status", "--json"]).expect(0).json()
 }
 
-async fn answer(deployment: &Deployment, path: &str) -> (u16, String) {
-    let url = format!("{}{path}", deployment.url(Service::Projector));
+/// What a projector answers.
+pub async fn answer(deployment: &Deployment, n: usize, path: &str) -> (u16, String) {
+    let url = format!("{}{path}", deployment.instance_url(Service::Projector, n));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = http.get(url).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
+/// What a ready projector wants an operator to know.
+pub async fn notes(deployment: &Deployment) -> Value {
+    let (status, body) = answer(deployment, 0, "/health/ready").await;
+    assert_eq!(status, 200, "a note makes nothing unready: {body}");
+    serde_json::from_str::<Value>(&body).unwrap()["notes"].clone()
+}
+
 async fn note(deployment: &Deployment) -> Option<String> {
-    let (status, body) = answer(deployment, "/health/ready").await;
-    assert_eq!(status, 200, "an open transaction makes nothing unready: {body}");
-    let report: Value = serde_json::from_str(&body).unwrap();
-    report["notes"]["openTransactions"].as_str().map(str::to_owned)
+    notes(deployment).await["openTransactions"].as_str().map(str::to_owned)
 }
 
 pub async fn control_records_are_no_lag(stack: &'static Stack) {
@@ -125,7 +130,7 @@ pub async fn an_open_transaction_is_shown(stack: &'static Stack) {
         "rollcall_projector_open_transaction_offsets{{partition=\"{partition}\",topic=\"credentials\"}} 3"
     );
     until("a gauge counts it", async || {
-        answer(&deployment, "/metrics").await.1.contains(&gauge).then_some(())
+        answer(&deployment, 0, "/metrics").await.1.contains(&gauge).then_some(())
     })
     .await;
     until("the log says it", async || {

@@ -44,7 +44,8 @@ async fn parked(bench: &Bench, count: usize) {
 
 pub async fn an_operator_pauses_and_resumes(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
-    bench.cli().run(&["projection", "resume"]).expect(1);
+    let resumed = bench.cli().run(&["projection", "resume", "--json"]).expect(0).json();
+    assert_eq!(resumed["resumed"], Value::Null, "it was not paused, which is no error");
     let reason = "the database is moved";
     let paused = bench.cli().run(&["projection", "pause", "--reason", reason, "--json"]).expect(0).json();
     assert_eq!(paused["paused"]["reason"], reason);
