@@ -47,7 +47,6 @@ pub use generation::{
     Generation, Phase, Reason, RebuildOptions, RebuildProgress, RebuildReport, SetAside, drop_unused,
     generations, rebuild,
 };
-pub use generation::{Generation, Phase, RebuildProgress, RebuildReport, drop_unused, generations, rebuild};
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use log_identity::{check_log, check_partitions};
 pub use migrate::migrate;
