@@ -88,10 +88,8 @@ fn tell(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     }
     if report.set_aside.records > 0 {
         print(format_args!("set aside: {}", in_numbers(&report.set_aside)))?;
-        let lines = report.set_aside.reasons.iter();
-        lines
-            .map(|reason| print(format_args!("  {:>8}  {}", reason.records, reason.reason)))
-            .collect::<Result<(), _>>()?;
+        let mut lines = report.set_aside.reasons.iter();
+        lines.try_for_each(|reason| print(format_args!("  {:>8}  {}", reason.records, reason.reason)))?;
     }
     let RebuildReport { generation, retired: Some(retired), records, seconds, .. } = report else {
         return Ok(());
