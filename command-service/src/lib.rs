@@ -47,7 +47,6 @@ use service_kit::{
     settings::Settings,
     which_log::{LogWatch, WhichLog},
 };
-use sqlx::PgPool;
 use state::States;
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
@@ -83,9 +82,10 @@ pub async fn start(
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
     let log = Arc::new(Log::users(settings)?);
     let which = LogWatch::start(WhichLog::new(settings, pool.clone())?);
-    watch(health, &pool, &log, &which);
+    let progress = Progress::start(pool.clone());
+    watch(settings, health, &progress, &log, &which)?;
     let rejections = Rejections::new(pool.clone());
-    let visible = Visible::new(Progress::start(pool.clone()), rejections, settings.visibility_timeout);
+    let visible = Visible::new(progress, rejections, settings.visibility_timeout);
     let inquiries = Inquiries::start(log.clone(), which.clone(), visible.clone(), Reader::new(settings)?);
     let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
     keys.watch(health);
@@ -111,10 +111,20 @@ impl App {
     }
 }
 
-fn watch(health: &Health, pool: &PgPool, log: &Arc<Log>, which: &LogWatch) {
-    let (pool, log, which) = (pool.clone(), log.clone(), which.clone());
+fn watch(
+    settings: &Settings,
+    health: &Health,
+    progress: &Progress,
+    log: &Arc<Log>,
+    which: &LogWatch,
+) -> anyhow::Result<()> {
+    let (log, which) = (log.clone(), which.clone());
     health.add("kafka", move || kafka(log.clone(), which.clone()).boxed());
-    health.add("postgres", move || postgres(pool.clone()).boxed());
+    // Nothing of a write is visible until the projector has written it there.
+    let needs = "SELECT FROM live.checkpoints LIMIT 1";
+    health.add_postgres("postgres", settings.database_url()?, Some(needs))?;
+    progress.watch(health);
+    Ok(())
 }
 
 async fn kafka(log: Arc<Log>, which: LogWatch) -> Result<(), String> {
@@ -125,13 +135,4 @@ async fn kafka(log: Arc<Log>, which: LogWatch) -> Result<(), String> {
         );
     }
     log.check().await
-}
-
-async fn postgres(pool: PgPool) -> Result<(), String> {
-    let asked = sqlx::query("SELECT FROM live.checkpoints LIMIT 1").execute(&pool).await;
-    asked.map(drop).map_err(|error| match error {
-        // The server's own words on a statement hold nothing secret; those on a connection might.
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        _ => "no connection".to_owned(),
-    })
 }

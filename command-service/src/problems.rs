@@ -82,6 +82,14 @@ pub(crate) fn no_read_model() -> Problem {
     Problem::unavailable("The read model can't be reached: nothing was changed, send it again", SOON)
 }
 
+/// 503: what the read model says of the user may be older than what the log says.
+pub(crate) fn catching_up() -> Problem {
+    Problem::unavailable(
+        "The read model is catching up with the log: nothing was changed, send it again",
+        SOON,
+    )
+}
+
 /// 409: the operator must act first.
 pub(crate) fn key_is_missing() -> Problem {
     Problem::new(

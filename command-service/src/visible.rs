@@ -51,6 +51,11 @@ impl Visible {
         Self { progress, rejections, timeout, followed: Arc::new(Semaphore::new(FOLLOWED)) }
     }
 
+    /// Whether the read model may lack what the log has, so that a refusal can't rest on it alone.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.progress.catching_up().is_some()
+    }
+
     /// When a write that begins now stops to wait.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout

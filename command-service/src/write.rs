@@ -120,7 +120,7 @@ impl Writer {
             };
             let Known { user, key_id } = known?;
             let decision = decide(&write.command, &user, write.precondition.as_ref());
-            let decision = decision.map_err(|refusal| Failure::Refused { refusal, position })?;
+            let decision = decision.map_err(|refusal| self.refused(refusal, position))?;
             if self.which.is_another() {
                 return Err(problems::another_log().into());
             }
@@ -166,6 +166,15 @@ impl Writer {
         let (writer, event) = (self.clone(), appended.event.clone());
         let replaced = move |end| writer.inquiries.open(event, end);
         self.visible.follow_up(appended.position, turn, end, replaced);
+    }
+
+    /// A refusal must not rest on a read model that the log may contradict. Once an event of ours is folded, its user's partition is not such
+    /// a one any more.
+    fn refused(&self, refusal: Refusal, position: Option<LogPosition>) -> Failure {
+        if position.is_none() && self.visible.is_catching_up() {
+            return problems::catching_up().into();
+        }
+        Failure::Refused { refusal, position }
     }
 
     /// The turn of a writer, if it comes in time. Of a user that is not known to anyone there is no other writer.

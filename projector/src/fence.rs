@@ -7,6 +7,7 @@ use crate::{
     record::{Partition, Topic},
 };
 use anyhow::Context as _;
+use service_kit::progress::CHANNEL;
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +24,20 @@ pub struct Checkpoint {
     /// How often rows were changed behind it.
     pub turn: i64,
 }
+
+/// One statement, so that what is announced was true when it was announced. Nothing in it has to outlive a crash.
+const HOLD: &str = "\
+WITH held AS (
+    SELECT count(*) = cardinality($2::text[]) AS ours,
+        count(*) FILTER (WHERE c.next_offset = o.next) = cardinality($2::text[]) AS in_place
+    FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) o(topic, partition, epoch, next)
+    JOIN rollcall.checkpoints c ON c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch
+)
+SELECT held.ours, held.in_place, EXISTS (SELECT FROM rollcall.pause),
+    EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL), EXISTS (SELECT FROM rollcall.erasures),
+    (SELECT count(pg_notify($6, payload)) FROM unnest($7::text[]) payload WHERE held.in_place),
+    set_config('synchronous_commit', 'off', true)
+FROM held";
 
 /// The epochs under which this process owns, or owned, partitions of one generation.
 #[derive(Debug, Default)]
@@ -45,6 +60,8 @@ pub struct Taken {
 pub struct Held {
     /// Whether the partitions are still ours.
     pub are_ours: bool,
+    /// Whether each of them stands where we have folded it to. Where they are ours and don't, the read model was restored.
+    pub are_in_place: bool,
     /// Whether nothing is to be folded.
     pub is_paused: bool,
     /// Whether something is to be done with dead letters, of whatever partition.
@@ -135,31 +152,30 @@ impl Epochs {
         .map(drop)
     }
 
-    /// Whether all of the partitions are still ours, in the live generation, and what operators want.
+    /// Whether all of the partitions are still ours, in the live generation, and stand at these offsets; and what operators want. If they
+    /// are and do, `announcements` go to whoever listens.
     ///
     /// # Errors
     /// Postgres can't be asked.
-    pub async fn hold<'p>(
+    pub async fn hold(
         &self,
         pool: &PgPool,
         generation: i32,
-        partitions: impl IntoIterator<Item = &'p Partition>,
+        partitions: &BTreeMap<Partition, i64>,
+        announcements: &[String],
     ) -> sqlx::Result<Held> {
-        let partitions: Vec<_> = partitions.into_iter().copied().collect();
-        let (topics, numbers) = columns(&partitions);
-        let (are_ours, is_paused, is_asked, is_erasing) = sqlx::query_as(
-            "SELECT count(*) = cardinality($2::text[]), EXISTS (SELECT FROM rollcall.pause), \
-                 EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL), EXISTS (SELECT FROM rollcall.erasures) \
-             FROM unnest($2::text[], $3::int[], $4::bigint[]) o(topic, partition, epoch) \
-             JOIN rollcall.checkpoints c ON c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch",
-        )
-        .bind(generation)
-        .bind(topics)
-        .bind(numbers)
-        .bind(partitions.iter().map(|partition| self.of(*partition)).collect::<Vec<_>>())
-        .fetch_one(pool)
-        .await?;
-        Ok(Held { are_ours, is_paused, is_asked, is_erasing })
+        let (topics, numbers) = columns(partitions.keys());
+        let (are_ours, are_in_place, is_paused, is_asked, is_erasing) = sqlx::query_as(HOLD)
+            .bind(generation)
+            .bind(topics)
+            .bind(numbers)
+            .bind(partitions.keys().map(|partition| self.of(*partition)).collect::<Vec<_>>())
+            .bind(partitions.values().copied().collect::<Vec<_>>())
+            .bind(CHANNEL)
+            .bind(announcements)
+            .fetch_one(pool)
+            .await?;
+        Ok(Held { are_ours, are_in_place, is_paused, is_asked, is_erasing })
     }
 
     /// What became of a commit. The rows are locked, so a commit that is still on its way on the server is waited for.

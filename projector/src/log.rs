@@ -6,6 +6,7 @@ mod reading;
 use self::reading::Reading;
 use crate::{
     open::OpenTransactions,
+    projector::CatchUp,
     record::{Partition, Record, Topic},
 };
 use rdkafka::{
@@ -90,6 +91,15 @@ pub(crate) struct Shared {
     pub(crate) ends: Offsets,
     /// What other producers have open there.
     pub(crate) open: Arc<Mutex<OpenTransactions>>,
+    /// What was there to be folded when the partitions were taken over.
+    pub(crate) catch_up: CatchUp,
+}
+
+impl Shared {
+    /// Why this projector is not level with what the log held when it took its partitions over, if it is not.
+    pub(crate) fn behind(&self) -> Option<String> {
+        self.catch_up.reason(&self.folded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The consumer in its thread.
@@ -194,6 +204,7 @@ impl Context {
     /// Asks the fold loop for the offsets and assigns at them; blocks until it answers.
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), KafkaError> {
         let Some(partitions) = self.ends(consumer, list) else { return consumer.unassign() };
+        self.seen(true);
         let (reply, answer) = oneshot::channel();
         let asked = self.events.blocking_send(Event::Assigned { partitions, reply });
         let offsets = asked.ok().and_then(|()| answer.blocking_recv().ok());

@@ -7,7 +7,7 @@ use crate::{
     migrate,
     projector::{Parts, supervise},
     state::{self, Shown, State, Stop},
-    store::{link::Link, postgres},
+    store::{link::Link, postgres, probe},
     sweep, waiting_letters,
 };
 use service_kit::{
@@ -16,7 +16,6 @@ use service_kit::{
     keys::Keys,
     settings::Settings,
 };
-use std::sync::{Arc, atomic::AtomicBool};
 use tokio::sync::{oneshot, watch};
 
 /// One for the batch's keys, one for what goes on beside it.
@@ -37,14 +36,14 @@ pub struct Running {
 pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
     settings.kafka_brokers()?;
     let client = Link::client(settings.redis_url()?)?;
-    let redis = Arc::new(AtomicBool::new(false));
     let shared = Shared::default();
     let (state, watched) = watch::channel(State::Starting);
     let (sender, stop) = Stop::new();
-    let asked = database::pool(settings.database_url()?, Role::Projector, 1)?;
+    health.add_postgres("postgres", settings.database_url()?, None)?;
+    probe::watch(health, &client, &settings.topic_prefix);
     let counted = waiting_letters::Counted::default();
     let shown = Shown { shared: shared.clone(), set_aside: counted.clone() };
-    state::mount(health, asked, redis.clone(), shown, watched);
+    state::mount(health, shown, watched);
     let counting = database::pool(settings.database_url()?, Role::Reader, 1)?;
     let keys = Keys::open(settings)?;
     keys.try_out().await?;
@@ -61,7 +60,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         tokio::spawn(waiting_letters::watch(counting, counted));
         tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));
         tokio::spawn(watch.run(settings.clone()));
-        let link = Link::start(client, redis);
+        let link = Link::start(client);
         supervise(Parts { settings, pool, keys: keys.clone(), link, shared, state, stop }).await;
         keys.stop().await;
         let _ = over.send(());

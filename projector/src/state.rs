@@ -3,12 +3,8 @@
 use crate::{instance, log::Shared, waiting_letters::Counted};
 use futures_util::FutureExt as _;
 use service_kit::{chain, health::Health};
-use sqlx::PgPool;
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::sync::watch;
@@ -147,36 +143,20 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Mounts the projector's health checks.
-pub(crate) fn mount(
-    health: &Health,
-    pool: PgPool,
-    redis: Arc<AtomicBool>,
-    shown: Shown,
-    state: watch::Receiver<State>,
-) {
-    let kafka = shown.shared.is_up.clone();
+/// Mounts the projector's own health checks.
+pub(crate) fn mount(health: &Health, shown: Shown, state: watch::Receiver<State>) {
+    let (shared, is_up) = (shown.shared.clone(), shown.shared.is_up.clone());
     shown.mount(health);
-    health.add("postgres", move || {
-        let pool = pool.clone();
-        async move { sqlx::query("SELECT 1").execute(&pool).await.map(drop).map_err(|_| "no answer".to_owned()) }
-            .boxed()
+    health.add("kafka", move || {
+        let is_up = is_up.load(Ordering::Relaxed);
+        async move { if is_up { Ok(()) } else { Err("not connected".to_owned()) } }.boxed()
     });
-    flag(health, "redis", redis);
-    flag(health, "kafka", kafka);
     health.add("projector", move || {
-        let state = match &*state.borrow() {
-            State::Running => Ok(()),
-            State::Starting => Err("starting".to_owned()),
-            State::Stopped(reason) => Err(reason.clone()),
+        let lacks = match &*state.borrow() {
+            State::Running => shared.behind(),
+            State::Starting => Some("starting".to_owned()),
+            State::Stopped(reason) => Some(reason.clone()),
         };
-        async move { state }.boxed()
-    });
-}
-
-fn flag(health: &Health, name: &'static str, is_up: Arc<AtomicBool>) {
-    health.add(name, move || {
-        let state = if is_up.load(Ordering::Relaxed) { Ok(()) } else { Err("not connected".to_owned()) };
-        async move { state }.boxed()
+        async move { lacks.map_or(Ok(()), Err) }.boxed()
     });
 }

@@ -49,6 +49,7 @@ pub async fn start(
     let store = Store::open(settings)?;
     let progress = Progress::start(store.pool().clone());
     watch(health, &store, &redis);
+    progress.watch(health);
     Ok(App { authenticator, recorder, store, redis, progress, patience: settings.visibility_timeout })
 }
 

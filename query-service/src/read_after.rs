@@ -1,4 +1,5 @@
-//! `Read-After`: a read that must see a write the client knows of.
+//! From when on a read may be answered: not before the read model has caught up with the log, nor before the write that `Read-After` names
+//! is visible.
 
 use actix_web::HttpRequest;
 use service_kit::{
@@ -28,12 +29,16 @@ pub(crate) fn parse(request: &HttpRequest) -> Result<Option<LogPosition>, Proble
 /// Waits until the position is visible, if there is one to wait for.
 ///
 /// # Errors
-/// 400: there is no such partition, or it is a position of another log, which can't be waited for. 503: not reached in time.
+/// 400: there is no such partition, or it is a position of another log, which can't be waited for. 503: not reached in time, or the read
+/// model may lack deletions that the log has: it was restored, or nobody has said yet that it was not.
 pub(crate) async fn wait(
     progress: &Progress,
     position: Option<LogPosition>,
     patience: Duration,
 ) -> Result<(), Problem> {
+    if progress.catching_up().is_some() {
+        return Err(Problem::unavailable("The read model is catching up with the log: read again", 1));
+    }
     let Some(position) = position else { return Ok(()) };
     let deadline = Instant::now() + patience;
     let refuse = |msg: &str| Problem::invalid(Some(&position.to_string()), msg, HEADER, Location::Headers);

@@ -7,15 +7,21 @@
 //! All of it is about one generation. When another becomes the live one, which an announcement of its own gives away, everything is asked
 //! anew: it may be of another log, where an offset means another record.
 
+mod level;
+
+pub use level::{CatchingUp, Tail};
+
 use crate::{
     chain,
     database::answered,
+    health::Health,
     position::{LogPosition, Position},
 };
+use level::{Gate, Standing};
 use serde::Deserialize;
 use sqlx::{
     PgPool,
-    postgres::{PgListener, PgNotification, PgPoolOptions},
+    postgres::{PgListener, PgPoolOptions},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -34,8 +40,9 @@ pub const CHANNEL: &str = "rollcall_progress";
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// For one answer of the read model.
 const ANSWER: Duration = Duration::from_secs(2);
-/// After so long a silence the listener's connection has to show that it is still there.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How often the listener looks at the read model: what a restore under this process can show at most, and how long a connection
+/// that was lost without a word is believed in.
+const LOOK: Duration = Duration::from_secs(1);
 /// Announcements that are not heard for so long are worth a line: until then the read model's answers stand in for them, and a database that starts
 /// or restarts is back.
 const DEAF: Duration = Duration::from_secs(10);
@@ -100,6 +107,9 @@ struct Notice {
     g: i32,
     #[serde(flatten)]
     said: Option<Announcement>,
+    /// Where partitions stand whose owner has just proved that they are its own.
+    #[serde(default)]
+    standings: Vec<Standing>,
 }
 
 /// One announcement: the records `from..next` of partition `p` are folded and visible.
@@ -188,6 +198,7 @@ pub struct Progress {
     pool: PgPool,
     live: watch::Receiver<Live>,
     waiting: Arc<Waiting>,
+    gate: Arc<Gate>,
 }
 
 /// How many wait: while nobody does, the read model is left alone.
@@ -237,10 +248,26 @@ impl Progress {
     /// Starts to follow; reconnects for ever by itself.
     pub fn start(pool: PgPool) -> Self {
         let (sender, live) = watch::channel(Live::default());
-        let waiting = Arc::new(Waiting::default());
-        tokio::spawn(listen(pool.clone(), sender.clone(), waiting.clone()));
+        let (waiting, gate) = (Arc::new(Waiting::default()), Arc::new(Gate::default()));
+        let ear = Ear { live: sender.clone(), waiting: waiting.clone(), gate: gate.clone() };
+        tokio::spawn(listen(pool.clone(), ear));
         tokio::spawn(ask(pool.clone(), sender, waiting.clone()));
-        Self { pool, live, waiting }
+        Self { pool, live, waiting, gate }
+    }
+
+    /// What the read model still lacks of what the log held when this process began to listen; `None`: nothing, so what it says may be
+    /// believed. Costs no question.
+    pub fn catching_up(&self) -> Option<CatchingUp> {
+        self.gate.catching_up()
+    }
+
+    /// Adds to what a process needs that the read model has caught up with the log.
+    pub fn watch(&self, health: &Health) {
+        let progress = self.clone();
+        health.add("readModel", move || {
+            let missing = progress.catching_up();
+            Box::pin(async move { missing.map_or(Ok(()), |missing| Err(missing.to_string())) })
+        });
     }
 
     /// Waits until everything up to and including `position` is visible to every read.
@@ -362,11 +389,18 @@ async fn rejection(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<
     .await
 }
 
+/// Who hears the announcements, and what they are told to.
+struct Ear {
+    live: watch::Sender<Live>,
+    waiting: Arc<Waiting>,
+    gate: Arc<Gate>,
+}
+
 /// Hears the announcements.
-async fn listen(pool: PgPool, live: watch::Sender<Live>, waiting: Arc<Waiting>) {
+async fn listen(pool: PgPool, ear: Ear) {
     let mut deaf = Deaf::default();
-    while !live.is_closed() {
-        let ended = listen_once(&pool, &live, &waiting, &mut deaf).await;
+    while !ear.live.is_closed() {
+        let ended = listen_once(&pool, &ear, &mut deaf).await;
         if let Some(deaf_for) = deaf.ended(Instant::now()) {
             let error = ended.err().map(|error| chain::told(&error));
             tracing::warn!(
@@ -403,36 +437,65 @@ impl Deaf {
     }
 }
 
-async fn listen_once(
-    pool: &PgPool,
-    live: &watch::Sender<Live>,
-    waiting: &Waiting,
-    deaf: &mut Deaf,
-) -> sqlx::Result<()> {
+/// Until the connection is lost, or what was heard on it may be from before a restore.
+async fn listen_once(pool: &PgPool, ear: &Ear, deaf: &mut Deaf) -> sqlx::Result<()> {
     // Of its own, so that it is not one of those that requests wait for.
     let alone = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER);
     let options = (*pool.connect_options()).clone().application_name("rollcall progress");
     let mut listener = PgListener::connect_with(&alone.connect_lazy_with(options)).await?;
     answered(ANSWER, listener.listen(CHANNEL)).await?;
     deaf.hears();
-    while let Some(notification) = next(&mut listener).await? {
-        let Ok(notice) = serde_json::from_str::<Notice>(notification.payload()) else { continue };
-        live.send_if_modified(|live| hear(live, &notice, waiting));
+    loop {
+        let asked = Instant::now();
+        let rows = answered(ANSWER, partitions(&mut listener)).await?;
+        if ear.look(&rows, asked) {
+            return Ok(());
+        }
+        let Some(()) = ear.hear_until(asked + LOOK, &mut listener).await? else { return Ok(()) };
     }
-    Ok(())
 }
 
-/// What is heard next; `None`: the connection was lost, and announcements with it. One that is lost without a word shows in that it does
-/// not answer.
-async fn next(listener: &mut PgListener) -> sqlx::Result<Option<PgNotification>> {
-    loop {
-        match tokio::time::timeout(SILENCE, listener.try_recv()).await {
-            Ok(heard) => return heard,
-            Err(_) => {
-                answered(ANSWER, sqlx::query("SELECT 1").execute(&mut *listener)).await?;
-            }
+impl Ear {
+    /// Takes in what the read model shows; whether it was restored.
+    fn look(&self, rows: &[level::Row], asked: Instant) -> bool {
+        let went_back = self.gate.look(rows);
+        if went_back {
+            tracing::warn!(
+                "the read model went back: it was restored. Reads wait until it has caught up with the log"
+            );
         }
+        let of_users = rows.iter().filter(|(.., topic, _, _)| topic == "users");
+        let rows: Vec<Checkpoint> =
+            of_users.map(|(g, epoch, _, partition, next)| (*g, *epoch, *partition, *next)).collect();
+        self.live.send_if_modified(|live| {
+            if went_back {
+                *live = Live::default();
+            }
+            learn(live, &rows, asked)
+        });
+        went_back
     }
+
+    /// Hears for a while; `None`: the connection was lost, and announcements with it.
+    async fn hear_until(&self, end: Instant, listener: &mut PgListener) -> sqlx::Result<Option<()>> {
+        while Instant::now() < end {
+            let Ok(heard) = tokio::time::timeout_at(end.into(), listener.try_recv()).await else { break };
+            let Some(notification) = heard? else { return Ok(None) };
+            let Ok(notice) = serde_json::from_str::<Notice>(notification.payload()) else { continue };
+            self.gate.hear(notice.g, &notice.standings);
+            if let Some(said) = &notice.said {
+                self.gate.moved(notice.g, i32::try_from(said.p).unwrap_or(-1), said.next);
+            }
+            self.live.send_if_modified(|live| hear(live, &notice, &self.waiting));
+        }
+        Ok(Some(()))
+    }
+}
+
+async fn partitions(listener: &mut PgListener) -> sqlx::Result<Vec<level::Row>> {
+    sqlx::query_as("SELECT generation, log_epoch, topic, partition, next_offset FROM live.checkpoints")
+        .fetch_all(listener)
+        .await
 }
 
 fn hear(live: &mut Live, notice: &Notice, waiting: &Waiting) -> bool {
@@ -452,7 +515,7 @@ async fn ask(pool: PgPool, live: watch::Sender<Live>, waiting: Arc<Waiting>) {
     while !live.is_closed() {
         let asked = Instant::now();
         match answered(ANSWER, checkpoints(&pool)).await {
-            Ok(rows) => live.send_modify(|live| learn(live, &rows, asked)),
+            Ok(rows) => drop(live.send_if_modified(|live| learn(live, &rows, asked))),
             Err(error) => {
                 tracing::warn!(error = chain::told(&error), "the projector's progress could not be asked")
             }
@@ -477,8 +540,8 @@ async fn checkpoints(pool: &PgPool) -> sqlx::Result<Vec<Checkpoint>> {
 }
 
 /// What is heard while the answer is on its way may be further than the answer; of another generation it is nothing.
-fn learn(live: &mut Live, rows: &[Checkpoint], asked: Instant) {
-    let Some((generation, epoch, ..)) = rows.first() else { return };
+fn learn(live: &mut Live, rows: &[Checkpoint], asked: Instant) -> bool {
+    let Some((generation, epoch, ..)) = rows.first() else { return false };
     if *generation != live.generation {
         live.partitions.clear();
     }
@@ -490,6 +553,7 @@ fn learn(live: &mut Live, rows: &[Checkpoint], asked: Instant) {
         let known = live.partitions.entry(partition).or_default();
         known.next = known.next.max(*next);
     }
+    true
 }
 
 #[cfg(test)]
@@ -582,7 +646,7 @@ mod tests {
 
     #[test]
     fn a_notice_may_say_no_more_than_its_generation() {
-        assert_eq!(notice(r#"{"g":2}"#), Notice { g: 2, said: None });
+        assert_eq!(notice(r#"{"g":2}"#), Notice { g: 2, said: None, standings: Vec::new() });
         let full = notice(r#"{"g":2,"p":1,"from":3,"next":5,"rejected":[3,4],"parked":[4]}"#);
         let (rejected, parked) = (Some(vec![3, 4]), Some(vec![4]));
         assert_eq!(full.said, Some(Announcement { p: 1, from: 3, next: 5, rejected, parked }));

@@ -58,13 +58,18 @@ impl RedisServer {
         self.process.as_ref().expect("Redis runs").signal(Signal::SIGCONT);
     }
 
-    /// Runs a command of one word.
+    /// Runs a command of words without spaces.
     ///
     /// # Panics
     /// It fails.
-    pub async fn command(&self, name: &str) {
+    pub async fn command(&self, words: &str) {
         let mut connection = self.connect().await.expect("a connection to Redis");
-        redis::cmd(name).exec_async(&mut connection).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (name, arguments) = words.split_once(' ').unwrap_or((words, ""));
+        let mut command = redis::cmd(name);
+        for argument in arguments.split_whitespace() {
+            command.arg(argument);
+        }
+        command.exec_async(&mut connection).await.unwrap_or_else(|error| panic!("{words}: {error}"));
     }
 
     /// The keys of a pattern.

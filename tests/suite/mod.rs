@@ -19,6 +19,7 @@ mod erasure;
 mod erasure_verbs;
 mod fates;
 mod halts;
+mod health;
 mod hot_user;
 mod inconsistent;
 mod instances;
@@ -35,6 +36,7 @@ mod rebuild;
 mod redis_faults;
 mod replaced_log;
 mod set_aside;
+mod restored;
 mod supervision;
 mod tenants;
 mod topic_settings;
@@ -243,6 +245,14 @@ suite! {
             a_full_pool_is_503,
             a_lost_listener_comes_back,
             services_may_start_before_their_servers;
+        health:
+            many_callers_cost_no_write,
+            a_read_only_database_is_not_ready_for_writes,
+            a_redis_that_takes_no_writes_is_named;
+        restored:
+            a_restored_database_shows_no_deleted_user,
+            a_database_that_is_restored_under_running_services,
+            a_projector_that_restarts_stops_no_read;
         poison:
             every_kind_of_poison_parks_its_user_alone,
             a_fixed_build_folds_what_waits_in_its_order,

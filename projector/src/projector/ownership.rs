@@ -66,6 +66,7 @@ impl Projector {
         self.discarded = stop
             .retry("asking for discarded records", async || Discarded::load(pool, generation, &offsets).await)
             .await?;
+        self.shared.catch_up.begin(&partitions, &offsets);
         let ends = partitions.iter().map(|(partition, ends)| (*partition, ends.high));
         self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
         tracing::info!(
@@ -99,6 +100,16 @@ impl Projector {
             self.consumer.rejoin();
         }
         Ok(())
+    }
+
+    /// The read model does not stand where we have folded it to, and nobody else has been there: PostgreSQL was restored under us. The
+    /// partitions are taken over anew, from where they stand now to where their logs end now.
+    pub(super) fn restored(&mut self) {
+        tracing::warn!(
+            "the read model is not where this projector has folded it to: PostgreSQL was restored; folding from there"
+        );
+        self.own(BTreeMap::new());
+        self.consumer.reassign();
     }
 
     /// The log is not that of our generation: another generation may be of it, else a person must say what is to become of it.

@@ -1,6 +1,6 @@
 //! What is done between batches: leases, what operators ask for, what erasures leave, and the cache where it is behind.
 
-use super::{ANSWER, Projector};
+use super::{ANSWER, Projector, catch_up::announcements};
 use crate::{
     control::{
         requests::{self, Request},
@@ -12,7 +12,11 @@ use crate::{
     store::redis::Marks,
 };
 use service_kit::database::answered;
-use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 use time::OffsetDateTime;
 
 impl Projector {
@@ -21,9 +25,11 @@ impl Projector {
         self.show_lag();
         self.look_at_log().await?;
         let seen = self.cache.mark(&Marks::new()).await;
-        let hold = self.epochs.hold(&self.store.pool, self.store.generation, self.owned.keys());
+        let (generation, standings) = (self.store.generation, self.standings());
+        let hold = self.epochs.hold(&self.store.pool, generation, &self.owned, &standings);
         match self.stop.unless(answered(ANSWER, hold)).await? {
             Ok(held) if held.is_paused => return Err(End::Paused),
+            Ok(held) if held.are_ours && !held.are_in_place => self.restored(),
             Ok(held) if held.are_ours => {
                 self.cache.renew(&self.positions(), seen.as_ref()).await;
                 if held.is_asked {
@@ -110,6 +116,16 @@ impl Projector {
     fn positions(&self) -> BTreeMap<i32, i64> {
         let users = self.owned.iter().filter(|((topic, _), _)| *topic == Topic::Users);
         users.map(|((_, partition), next)| (*partition, *next)).collect()
+    }
+
+    /// What is announced of our partitions: where they stand, and where their logs end.
+    fn standings(&self) -> Vec<String> {
+        if !self.shared.is_up.load(Ordering::Relaxed) {
+            // What the log has got meanwhile is not known.
+            return Vec::new();
+        }
+        let ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        announcements(self.store.generation, &self.owned, &ends)
     }
 
     fn show_lag(&self) {

@@ -1,13 +1,7 @@
 //! The connection to Redis: one plain connection is one server, and is made again in the background.
 
 use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long an answer may take. While it is waited for, a commit may wait.
@@ -29,7 +23,6 @@ pub struct Server {
 pub struct Link {
     client: Client,
     server: watch::Receiver<Option<Server>>,
-    is_up: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -43,9 +36,9 @@ impl Link {
     }
 
     /// Starts to connect.
-    pub fn start(client: Client, is_up: Arc<AtomicBool>) -> Self {
-        let server = connect(client.clone(), is_up.clone());
-        Self { client, server, is_up }
+    pub fn start(client: Client) -> Self {
+        let server = connect(client.clone());
+        Self { client, server }
     }
 
     /// The server, if it is connected.
@@ -55,19 +48,17 @@ impl Link {
 
     /// Gives the connection up and makes another one.
     pub fn reconnect(&mut self) {
-        self.is_up.store(false, Ordering::Relaxed);
-        self.server = connect(self.client.clone(), self.is_up.clone());
+        self.server = connect(self.client.clone());
     }
 }
 
-fn connect(client: Client, is_up: Arc<AtomicBool>) -> watch::Receiver<Option<Server>> {
+fn connect(client: Client) -> watch::Receiver<Option<Server>> {
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
         while !sender.is_closed() {
             match server(&client).await {
                 Ok(server) => {
                     tracing::info!("redis is connected");
-                    is_up.store(true, Ordering::Relaxed);
                     let _ = sender.send(Some(server));
                     return;
                 }
@@ -81,13 +72,18 @@ fn connect(client: Client, is_up: Arc<AtomicBool>) -> watch::Receiver<Option<Ser
 }
 
 async fn server(client: &Client) -> RedisResult<Server> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(TIMEOUT))
-        .set_response_timeout(Some(TIMEOUT));
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut connection = connection(client).await?;
     let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
     let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
     Ok(Server { connection, run: run.trim().to_owned() })
+}
+
+/// A new connection.
+pub(super) async fn connection(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(TIMEOUT))
+        .set_response_timeout(Some(TIMEOUT));
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 /// An error in words that can't repeat a command's arguments.

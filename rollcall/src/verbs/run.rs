@@ -14,10 +14,13 @@ use crate::{
     settings,
     stop::{Stop, stop},
 };
-use anyhow::Context;
 use service_kit::{health::Health, server, settings::Settings};
-use std::{net::TcpListener, time::Duration};
-use tokio::time::{sleep, timeout};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 
 /// Starts the whole service in the foreground, with the stores that are not given
 #[derive(clap::Args)]
@@ -27,10 +30,12 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// How long every part may take to be ready once all are started.
+/// How long the parts that are not ready may say the same once all are started.
 const READY: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often it is said what is waited for.
+const SAY: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     let mut settings = settings::own()?;
@@ -108,18 +113,27 @@ async fn serve(
     outcome
 }
 
+/// Waits until every part is ready: after a restore the read model may have much to catch up with, and says how far it is.
 async fn ready(health: &Health, is_halted: bool) -> anyhow::Result<()> {
-    let all_up = async {
-        while !health.is_ready().await {
-            sleep(LOOK).await;
+    let (mut lacks, mut changed, mut said) = (health.lacks().await, Instant::now(), Instant::now());
+    while !lacks.is_empty() {
+        // One that is halted waits for a person, as long as that takes.
+        let is_stuck = !is_halted && changed.elapsed() > READY;
+        anyhow::ensure!(!is_stuck, "not ready, and nothing gets on: {}", in_words(&lacks));
+        if said.elapsed() > SAY {
+            say(format_args!("not ready yet: {}", in_words(&lacks)));
+            said = Instant::now();
         }
-    };
-    if is_halted {
-        // As long as the person takes.
-        all_up.await;
-        return Ok(());
+        sleep(LOOK).await;
+        let now = health.lacks().await;
+        if now != lacks {
+            (lacks, changed) = (now, Instant::now());
+        }
     }
-    timeout(READY, all_up)
-        .await
-        .context("not every part is ready within a minute: /health/ready names those that are not")
+    Ok(())
+}
+
+fn in_words(lacks: &BTreeMap<&'static str, String>) -> String {
+    let all: Vec<String> = lacks.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+    all.join(", ")
 }

@@ -77,12 +77,12 @@ impl Keys {
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
-        self.0.id_secret.get_or_try_init(|| twice(|| self.read_id_secret())).await.cloned()
+        self.0.id_secret.get_or_try_init(|| twice(|| self.read_id_secret(&self.0.pool))).await.cloned()
     }
 
-    pub(super) async fn read_id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
-        let masters = answered(ANSWER, store::masters(&self.0.pool)).await?;
-        let found = answered(ANSWER, store::secret(&self.0.pool, ID_SECRET)).await?;
+    pub(super) async fn read_id_secret(&self, pool: &PgPool) -> Result<Arc<DataKey>, KeysError> {
+        let masters = answered(ANSWER, store::masters(pool)).await?;
+        let found = answered(ANSWER, store::secret(pool, ID_SECRET)).await?;
         let Some((id, wrapped)) = found else { return Err(KeysError::Away("it is not made yet".to_owned())) };
         self.0.wrapper.has(masters).await?;
         let master = wrapped.master.clone();

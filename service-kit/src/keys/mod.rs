@@ -23,7 +23,7 @@ pub use walk::{Held, MasterCount};
 
 use crate::{
     database::{self, Role, answered},
-    health::Health,
+    health::{self, Health},
     problem::Problem,
     settings::Settings,
     vacuum,
@@ -33,7 +33,7 @@ use data_key::Secret;
 use events_schema::TenantId;
 use futures_util::FutureExt as _;
 use key_file::KeyFile;
-use sqlx::{Connection as _, PgExecutor, PgPool};
+use sqlx::{Connection as _, PgExecutor, PgPool, postgres::PgConnectOptions};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -121,6 +121,10 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     url: String,
     pool: PgPool,
+    /// For the question whether the keys are there, which must not take a connection from those who need a key.
+    checks: PgPool,
+    /// How to find out whether a key store of its own takes writes.
+    writes: Option<Arc<PgConnectOptions>>,
     wrapper: Box<dyn Wrapper>,
     cache: Arc<Cache>,
     /// Set once the master key is known to be the right one.
@@ -142,13 +146,16 @@ impl Keys {
         let apart = settings.keys_database_url.as_deref();
         let url = apart.map_or_else(|| settings.database_url(), Ok)?.to_owned();
         let pool = database::by_key(database::pool(&url, Role::Keys, connections)?);
+        let checks = database::by_key(database::pool(&url, Role::Keys, 1)?);
+        let writes = apart.map(health::options).transpose()?;
         let wrapper: Box<dyn Wrapper> = match &settings.vault {
             Some(vault) => Box::new(Vault::new(vault)?),
             None => Box::new(KeyFile::new(settings.master_key_file())),
         };
         wrapper.look()?;
         let (cache, id_secret, stop) = (Arc::default(), OnceCell::new(), watch::Sender::new(false));
-        Ok(Self(Arc::new(Inner { is_apart: apart.is_some(), url, pool, wrapper, cache, id_secret, stop })))
+        let is_apart = apart.is_some();
+        Ok(Self(Arc::new(Inner { is_apart, url, pool, checks, writes, wrapper, cache, id_secret, stop })))
     }
 
     /// Opens them for a service, which keeps a few in memory for a moment and asks by so many `connections`. Where the stores answer, the master key is tried at once.
@@ -171,13 +178,19 @@ impl Keys {
         let keys = self.clone();
         health.add("keys", move || {
             let keys = keys.clone();
-            async move { keys.ping().await.map_err(|error| in_public(&error)) }.boxed()
+            async move { keys.ping().await }.boxed()
         });
     }
 
-    /// Whether the key store answers and the master key is there and the right one, which may be lost at any time.
-    async fn ping(&self) -> Result<(), KeysError> {
-        twice(|| self.read_id_secret()).await.map(drop)
+    /// Whether the key store answers and takes writes, and the master key is there and the right one, which may be lost at any time.
+    async fn ping(&self) -> Result<(), String> {
+        let read = twice(|| self.read_id_secret(&self.0.checks)).await;
+        read.map_err(|error| in_public(&error))?;
+        match &self.0.writes {
+            Some(apart) => health::takes_writes(apart, None).await,
+            // The read model's database, which has a check of its own.
+            None => Ok(()),
+        }
     }
 
     /// Whether the key store is in another database than the read model, so that no transaction reaches both.

@@ -15,8 +15,8 @@ async fn without_servers(stack: &'static Stack) -> Bench {
         proxy.set(Way::Refused);
     }
     Service::ALL.into_iter().for_each(|service| bench.launch(service));
-    bench.lacks(Service::Command, &["kafka", "keys", "postgres"], &[]).await;
-    bench.lacks(Service::Query, &["postgres", "redis"], &[]).await;
+    bench.lacks(Service::Command, &["kafka", "keys", "postgres", "readModel"], &[]).await;
+    bench.lacks(Service::Query, &["postgres", "readModel", "redis"], &[]).await;
     bench.lacks(Service::Projector, &["kafka", "keys", "postgres", "projector", "redis"], &[]).await;
     bench
 }

@@ -1,0 +1,92 @@
+//! What the log holds beyond the read model when partitions are taken over, and what readers are told of it.
+
+use crate::{
+    log::Ends,
+    record::{Partition, Topic},
+};
+use service_kit::progress::{CatchingUp, Tail};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Partitions of which one announcement speaks: PostgreSQL takes 8,000 bytes.
+const TOGETHER: usize = 100;
+
+/// What was there to be folded at the last takeover; nothing before the first one. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct CatchUp(Arc<Mutex<Option<BTreeMap<Partition, Ends>>>>);
+
+impl CatchUp {
+    /// Partitions were taken over, with logs that end there, to be folded from these offsets on.
+    pub(super) fn begin(&self, ends: &BTreeMap<Partition, Ends>, offsets: &BTreeMap<Partition, i64>) {
+        let tail = |(partition, from): (&Partition, &i64)| {
+            let high = ends.get(partition).map_or(*from, |ends| ends.high);
+            (*partition, Ends { low: *from, high })
+        };
+        *self.tails() = Some(offsets.iter().filter(|(partition, _)| is_gated(partition)).map(tail).collect());
+    }
+
+    /// Why the projector is not ready, if it is not; `folded` says up to where those partitions are folded that are still ours.
+    pub(crate) fn reason(&self, folded: &BTreeMap<Partition, i64>) -> Option<String> {
+        let Some(tails) = &*self.tails() else { return Some("joining the group of projectors".to_owned()) };
+        let tail = |(partition, ends): (&Partition, &Ends)| {
+            Some(Tail { from: ends.low, to: ends.high, next: *folded.get(partition)? })
+        };
+        let tails: Vec<Tail> = tails.iter().filter_map(tail).collect();
+        CatchingUp::of(&tails, 0).map(|missing| missing.to_string())
+    }
+
+    fn tails(&self) -> MutexGuard<'_, Option<BTreeMap<Partition, Ends>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether reads wait for what the log holds of the partition.
+fn is_gated((topic, _): &Partition) -> bool {
+    *topic == Topic::Users
+}
+
+/// The announcements of where partitions stand and where their logs end. A partition whose end is not known is left out.
+pub(super) fn announcements(
+    generation: i32,
+    owned: &BTreeMap<Partition, i64>,
+    ends: &BTreeMap<Partition, i64>,
+) -> Vec<String> {
+    let standing = |(partition, next): (&Partition, &i64)| {
+        let end = if is_gated(partition) { *ends.get(partition)? } else { *next };
+        Some(format!(r#"["{}",{},{next},{end}]"#, partition.0, partition.1))
+    };
+    let all: Vec<String> = owned.iter().filter_map(standing).collect();
+    let together = |some: &[String]| format!(r#"{{"g":{generation},"standings":[{}]}}"#, some.join(","));
+    all.chunks(TOGETHER).map(together).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: Partition = (Topic::Users, 3);
+
+    #[test]
+    fn a_projector_is_ready_once_it_has_folded_what_it_found() {
+        let catch_up = CatchUp::default();
+        assert!(catch_up.reason(&BTreeMap::new()).is_some(), "nothing is assigned yet");
+        catch_up.begin(&BTreeMap::from([(USERS, Ends { low: 0, high: 9 })]), &BTreeMap::from([(USERS, 4)]));
+        let reason = catch_up.reason(&BTreeMap::from([(USERS, 7)]));
+        assert_eq!(reason.as_deref(), Some("catching up with the log: 3 of 5 records are folded"));
+        assert_eq!(catch_up.reason(&BTreeMap::from([(USERS, 9)])), None);
+        assert_eq!(catch_up.reason(&BTreeMap::new()), None, "another instance has it now");
+    }
+
+    #[test]
+    fn an_announcement_fits_into_a_notification() {
+        let owned: BTreeMap<_, _> = (0..250).map(|partition| ((Topic::Users, partition), i64::MAX)).collect();
+        let all = announcements(i32::MAX, &owned, &owned);
+        assert_eq!(all.len(), 3);
+        assert!(all.iter().all(|payload| payload.len() < 8_000));
+        let one = announcements(2, &BTreeMap::from([(USERS, 7)]), &BTreeMap::from([(USERS, 9)]));
+        assert_eq!(one, [r#"{"g":2,"standings":[["users",3,7,9]]}"#]);
+        assert!(announcements(2, &BTreeMap::from([(USERS, 7)]), &BTreeMap::new()).is_empty());
+    }
+}
