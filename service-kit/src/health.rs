@@ -5,7 +5,7 @@
 
 mod postgres;
 
-pub(crate) use postgres::{options, takes_writes};
+pub(crate) use postgres::Probe;
 
 use actix_web::{
     HttpResponse, guard,

@@ -23,7 +23,7 @@ pub use walk::{Held, MasterCount};
 
 use crate::{
     database::{self, Role, answered},
-    health::{self, Health},
+    health::{Health, Probe},
     problem::Problem,
     settings::Settings,
     vacuum,
@@ -33,7 +33,7 @@ use data_key::Secret;
 use events_schema::TenantId;
 use futures_util::FutureExt as _;
 use key_file::KeyFile;
-use sqlx::{Connection as _, PgExecutor, PgPool, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgExecutor, PgPool};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -124,7 +124,7 @@ struct Inner {
     /// For the question whether the keys are there, which must not take a connection from those who need a key.
     checks: PgPool,
     /// How to find out whether a key store of its own takes writes.
-    writes: Option<Arc<PgConnectOptions>>,
+    writes: Option<Probe>,
     wrapper: Box<dyn Wrapper>,
     cache: Arc<Cache>,
     /// Set once the master key is known to be the right one.
@@ -147,7 +147,7 @@ impl Keys {
         let url = apart.map_or_else(|| settings.database_url(), Ok)?.to_owned();
         let pool = database::by_key(database::pool(&url, Role::Keys, connections)?);
         let checks = database::by_key(database::pool(&url, Role::Keys, 1)?);
-        let writes = apart.map(health::options).transpose()?;
+        let writes = apart.map(|url| Probe::new(url, None)).transpose()?;
         let wrapper: Box<dyn Wrapper> = match &settings.vault {
             Some(vault) => Box::new(Vault::new(vault)?),
             None => Box::new(KeyFile::new(settings.master_key_file())),
@@ -187,7 +187,7 @@ impl Keys {
         let read = twice(|| self.read_id_secret(&self.0.checks)).await;
         read.map_err(|error| in_public(&error))?;
         match &self.0.writes {
-            Some(apart) => health::takes_writes(apart, None).await,
+            Some(apart) => apart.look().await,
             // The read model's database, which has a check of its own.
             None => Ok(()),
         }
