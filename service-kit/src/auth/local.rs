@@ -29,7 +29,7 @@ pub(super) struct LocalKey {
 /// A token of the local key pair, signed EdDSA.
 ///
 /// # Errors
-/// The settings name another key set, or the local key can't be read.
+/// The settings name another key set, no service has made a key pair yet, or it can't be read.
 pub fn local_token(
     settings: &Settings,
     tenant: &TenantId,
@@ -43,7 +43,7 @@ pub fn local_token(
             "tokens are of another issuer (ROLLCALL_JWKS_URL or ROLLCALL_JWKS_FILE is set): ask it for one"
         );
     }
-    let key = ensure(&settings.home)?;
+    let key = existing(&settings.home)?;
     let now = get_current_timestamp();
     let claims = json!({
         "iss": jwt.issuer,
@@ -72,6 +72,27 @@ pub(super) fn ensure(home: &Path) -> anyhow::Result<LocalKey> {
     if !key_path.exists() {
         create(&key_path).with_context(|| format!("{} can't be made", key_path.display()))?;
     }
+    load(home)
+}
+
+/// The pair that a service has made in `home`. One made here would be believed by no service.
+fn existing(home: &Path) -> anyhow::Result<LocalKey> {
+    let key_path = home.join("jwt.key");
+    match key_path.try_exists() {
+        Ok(true) => load(home),
+        Ok(false) => bail!(
+            "there is no key pair in {}: a service makes it when it first starts there. Run this where \
+             `make run` was started, or set ROLLCALL_HOME to the home of the running service",
+            std::path::absolute(home).as_deref().unwrap_or(home).display()
+        ),
+        Err(error) => {
+            Err(error).with_context(|| format!("the local key {} can't be used", key_path.display()))
+        }
+    }
+}
+
+fn load(home: &Path) -> anyhow::Result<LocalKey> {
+    let key_path = home.join("jwt.key");
     let signing =
         read(&key_path).with_context(|| format!("the local key {} can't be used", key_path.display()))?;
     let mut public = Jwk::from_encoding_key(&signing, Algorithm::EdDSA)?;
@@ -145,6 +166,16 @@ mod tests {
         files.sort();
         assert_eq!(files, ["jwks.json", "jwt.key"]);
         assert_eq!(fs::metadata(path.join("jwt.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_token_makes_no_key() {
+        let home = Scratch::new();
+        let error = existing(home.path()).err().unwrap().to_string();
+        assert!(error.contains(home.path().to_str().unwrap()) && error.contains("ROLLCALL_HOME"), "{error}");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        let made = ensure(home.path()).unwrap();
+        assert_eq!(existing(home.path()).unwrap().id, made.id);
     }
 
     #[test]
