@@ -88,7 +88,7 @@ async fn done(pool: &PgPool, steps: &[Step], step: &str) -> anyhow::Result<()> {
         steps.iter().map(|step| (step.key.tenant.as_str(), step.key.user)).unzip();
     sqlx::query(
         "DELETE FROM rollcall.erasures e USING unnest($1::text[], $2::uuid[]) d(tenant_id, user_id) \
-         WHERE e.tenant_id = d.tenant_id AND e.user_id = d.user_id AND e.step = $3",
+         WHERE e.tenant_id = ANY (ARRAY[d.tenant_id]) AND e.user_id = d.user_id AND e.step = $3",
     )
     .bind(tenants)
     .bind(users)

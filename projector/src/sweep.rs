@@ -180,9 +180,9 @@ async fn standings(connection: &mut PgConnection, page: &[Held]) -> anyhow::Resu
     let (tenants, ids): (Vec<&str>, Vec<Uuid>) =
         page.iter().map(|held| (held.owner.tenant.as_str(), held.owner.id)).unzip();
     let rows: Vec<(bool, bool)> = sqlx::query_as(
-        "SELECT EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = k.tenant_id AND t.id = k.id), \
-             EXISTS (SELECT FROM live.users u WHERE u.tenant_id = k.tenant_id AND u.id = k.id) \
-             OR EXISTS (SELECT FROM live.dead_letters d WHERE d.tenant_id = k.tenant_id AND d.user_id = k.id) \
+        "SELECT EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = ANY (ARRAY[k.tenant_id]) AND t.id = k.id), \
+             EXISTS (SELECT FROM live.users u WHERE u.tenant_id = ANY (ARRAY[k.tenant_id]) AND u.id = k.id) \
+             OR EXISTS (SELECT FROM live.dead_letters d WHERE d.tenant_id = ANY (ARRAY[k.tenant_id]) AND d.user_id = k.id) \
          FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY k(tenant_id, id, n) ORDER BY k.n",
     )
     .bind(tenants)

@@ -18,7 +18,7 @@ pub(super) async fn judge(
         events.iter().map(|event| (event.place.partition, event.place.offset)).unzip();
     let rows: Vec<(i32, i64, String)> = sqlx::query_as(
         "SELECT r.partition, r.log_offset, r.reason FROM unnest($1::int[], $2::bigint[]) e(partition, log_offset) \
-         JOIN live.rejections r ON r.partition = e.partition AND r.log_offset = e.log_offset",
+         JOIN live.rejections r ON r.partition = ANY (ARRAY[e.partition]) AND r.log_offset = e.log_offset",
     )
     .bind(partitions)
     .bind(offsets)

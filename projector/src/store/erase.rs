@@ -154,7 +154,7 @@ async fn gone_among(
     let (tenants, ids) = columns(users);
     let rows: Vec<(String, Uuid)> = sqlx::query_as(
         "SELECT k.tenant_id, k.id FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
-         WHERE EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = k.tenant_id AND t.id = k.id)",
+         WHERE EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = ANY (ARRAY[k.tenant_id]) AND t.id = k.id)",
     )
     .bind(tenants)
     .bind(ids)

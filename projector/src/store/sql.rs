@@ -1,23 +1,26 @@
 //! The statements on a generation's tables. `{g}` stands for its schema.
+//!
+//! Lists of keys meet tables by `column = ANY (ARRAY[key])` on the first column of the primary key, see [`service_kit::database::by_key`]. So
+//! do dead letters by their owner; `topic <> 'credentials'` stands for `topic = 'users'`, which would bring another index in.
 
 /// Version, tombstone and parking of users, by their place in the list that was asked for.
 pub(super) const LOAD_USERS: &str = "\
 SELECT k.n, u.version, t.version, EXISTS (SELECT FROM {g}.dead_letters d \
-        WHERE d.topic = 'users' AND d.at_home AND d.tenant_id = k.tenant_id AND d.user_id = k.id) \
+        WHERE d.topic <> 'credentials' AND d.at_home AND d.tenant_id = ANY (ARRAY[k.tenant_id]) AND d.user_id = k.id) \
 FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY k(tenant_id, id, n) \
-LEFT JOIN {g}.users u ON u.tenant_id = k.tenant_id AND u.id = k.id \
-LEFT JOIN {g}.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id";
+LEFT JOIN {g}.users u ON u.tenant_id = ANY (ARRAY[k.tenant_id]) AND u.id = k.id \
+LEFT JOIN {g}.tombstones t ON t.tenant_id = ANY (ARRAY[k.tenant_id]) AND t.id = k.id";
 
 /// What waits of those of them that are parked, in its order, and whether it waits for a key.
 pub(super) const LOAD_QUEUES: &str = "\
 SELECT d.tenant_id, d.user_id, d.partition, d.log_offset, d.sequence, d.reason = $3 \
 FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
-JOIN {g}.dead_letters d ON d.topic = 'users' AND d.at_home AND d.tenant_id = k.tenant_id AND d.user_id = k.id ORDER BY d.partition, d.log_offset";
+JOIN {g}.dead_letters d ON d.topic <> 'credentials' AND d.at_home AND d.tenant_id = ANY (ARRAY[k.tenant_id]) AND d.user_id = k.id ORDER BY d.partition, d.log_offset";
 
 /// Credentials, likewise.
 pub(super) const LOAD_CREDENTIALS: &str = "\
 SELECT k.n, c.created_at, c.status, c.body, c.log_offset FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, user_id, id, n) \
-JOIN {g}.credentials c ON c.tenant_id = k.tenant_id AND c.user_id = k.user_id AND c.id = k.id";
+JOIN {g}.credentials c ON c.tenant_id = ANY (ARRAY[k.tenant_id]) AND c.user_id = k.user_id AND c.id = k.id";
 
 /// A whole batch in one statement, so in one transaction and one round trip: fence, rows, announcement. It has all of its effects or, by
 /// the error that `rollcall.fence` raises, none.
@@ -45,7 +48,7 @@ WITH moved AS (
     FROM unnest($8::text[], $9::uuid[], $10::bigint[], $11::text[], $12::uuid[], $13::text[], $14::text[], $15::text[], $16::int[],
         $17::bigint[], $18::timestamptz[], $50::uuid[])
         AS r(tenant_id, id, version, claims, provider_id, provider_url, subject_id, body, log_partition, log_offset, created_at, key_id)
-    WHERE r.created_at IS NULL AND u.tenant_id = r.tenant_id AND u.id = r.id
+    WHERE r.created_at IS NULL AND u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id
 ), gone AS (
     SELECT * FROM unnest($20::text[], $21::uuid[], $22::bigint[], $23::timestamptz[], $24::int[], $25::bigint[])
         AS r(tenant_id, id, version, deleted_at, log_partition, log_offset)
@@ -53,11 +56,11 @@ WITH moved AS (
     INSERT INTO {g}.tombstones (tenant_id, id, version, deleted_at, log_partition, log_offset)
     SELECT * FROM gone
 ), users_gone AS (
-    DELETE FROM {g}.users u USING gone WHERE u.tenant_id = gone.tenant_id AND u.id = gone.id
+    DELETE FROM {g}.users u USING gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id
 ), credentials_gone AS (
-    DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = gone.tenant_id AND c.user_id = gone.id
+    DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = ANY (ARRAY[gone.tenant_id]) AND c.user_id = gone.id
 ), letters_gone AS (
-    DELETE FROM {g}.dead_letters d USING gone WHERE d.tenant_id = gone.tenant_id AND d.user_id = gone.id
+    DELETE FROM {g}.dead_letters d USING gone WHERE d.tenant_id = ANY (ARRAY[gone.tenant_id]) AND d.user_id = gone.id
 ), issued AS (
     INSERT INTO {g}.credentials AS c (tenant_id, user_id, id, created_at, issued, status, body, log_partition, log_offset)
     SELECT tenant_id, user_id, id, created_at, body IS NOT NULL, status, body, log_partition, log_offset
@@ -124,13 +127,13 @@ SELECT * FROM (
 /// being built has yet to come to their deletion.
 pub(super) const BLANK: &str = "\
 WITH gone AS (SELECT * FROM unnest($1::text[], $2::uuid[]) AS r(tenant_id, id)), \
-    credentials AS (DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = gone.tenant_id AND c.user_id = gone.id), \
+    credentials AS (DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = ANY (ARRAY[gone.tenant_id]) AND c.user_id = gone.id), \
     letters AS (UPDATE {g}.dead_letters d SET key = NULL, value = NULL, headers = '[]', raw_headers = '[]' FROM gone \
-        WHERE d.tenant_id = gone.tenant_id AND d.user_id = gone.id) \
+        WHERE d.tenant_id = ANY (ARRAY[gone.tenant_id]) AND d.user_id = gone.id) \
 UPDATE {g}.users u SET claims = '{}', provider_id = NULL, provider_url = NULL, subject_id = NULL, body = '', creation_digest = '' \
-FROM gone WHERE u.tenant_id = gone.tenant_id AND u.id = gone.id";
+FROM gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id";
 
 /// Facts that were without effect as long as their key was missed, and had it all the same.
 pub(super) const RESTORE: &str = "\
 DELETE FROM {g}.rejections r USING unnest($1::int[], $2::bigint[]) AS f(partition, log_offset) \
-WHERE r.partition = f.partition AND r.log_offset = f.log_offset";
+WHERE r.partition = ANY (ARRAY[f.partition]) AND r.log_offset = f.log_offset";

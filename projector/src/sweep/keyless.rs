@@ -80,7 +80,7 @@ async fn not_deleted(connection: &mut PgConnection, users: &[&Owner]) -> anyhow:
         users.iter().map(|user| (user.tenant.as_str(), user.id)).unzip();
     let count: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
-         WHERE NOT EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = k.tenant_id AND t.id = k.id)",
+         WHERE NOT EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = ANY (ARRAY[k.tenant_id]) AND t.id = k.id)",
     )
     .bind(tenants)
     .bind(ids)

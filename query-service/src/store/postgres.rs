@@ -67,7 +67,7 @@ impl Postgres {
     }
 
     pub(super) async fn users(&self, tenant: &TenantId, page: &PageRequest) -> sqlx::Result<Page> {
-        let mut sql = of_tenant("live.users", tenant);
+        let mut sql = users_of(tenant);
         fetch(&self.reads, &mut sql, page).await
     }
 
@@ -77,7 +77,7 @@ impl Postgres {
         criteria: &Criteria,
         page: &PageRequest,
     ) -> sqlx::Result<Page> {
-        let mut sql = of_tenant("live.users", tenant);
+        let mut sql = users_of(tenant);
         narrow(&mut sql, criteria);
         fetch(&self.searches, &mut sql, page).await
     }
@@ -105,6 +105,13 @@ fn of_tenant(table: &str, tenant: &TenantId) -> Sql {
          count(*) OVER () AS found FROM (SELECT body, created_at, id FROM ",
     );
     sql.push(table).push(" WHERE tenant_id = ").push_bind(tenant.as_str());
+    sql
+}
+
+/// The same for users, by the index of their pages; `version > 0`, which all of them are, is what that index says of itself.
+fn users_of(tenant: &TenantId) -> Sql {
+    let mut sql = of_tenant("live.users", tenant);
+    sql.push(" AND version > 0");
     sql
 }
 

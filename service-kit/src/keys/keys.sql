@@ -55,7 +55,7 @@ CREATE INDEX IF NOT EXISTS dropping_cache ON rollcall_keys.dropping (cache_id);
 CREATE OR REPLACE FUNCTION rollcall_keys.destroy(tenants text[], owners uuid[]) RETURNS bigint LANGUAGE sql AS $$
     WITH gone AS (
         DELETE FROM rollcall_keys.data_keys k USING unnest(tenants, owners) o(tenant_id, owner_id)
-        WHERE k.tenant_id = o.tenant_id AND k.owner_id = o.owner_id RETURNING k.tenant_id, k.owner_id
+        WHERE k.tenant_id = ANY (ARRAY[o.tenant_id]) AND k.owner_id = o.owner_id RETURNING k.tenant_id, k.owner_id
     ), told AS (
         INSERT INTO rollcall_keys.dropping (tenant_id, owner_id, cache_id)
         SELECT gone.tenant_id, gone.owner_id, c.id FROM gone, rollcall_keys.caches c ON CONFLICT DO NOTHING

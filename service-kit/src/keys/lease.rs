@@ -126,7 +126,7 @@ async fn strike_off(pool: &PgPool, me: Uuid, owners: &[Owner]) -> sqlx::Result<(
     let (tenants, ids): (Vec<_>, Vec<_>) =
         owners.iter().map(|owner| (owner.tenant.as_str(), owner.id)).unzip();
     let delete = "DELETE FROM rollcall_keys.dropping d USING unnest($2::text[], $3::uuid[]) o(tenant_id, owner_id) \
-         WHERE d.cache_id = $1 AND d.tenant_id = o.tenant_id AND d.owner_id = o.owner_id";
+         WHERE d.cache_id = $1 AND d.tenant_id = ANY (ARRAY[o.tenant_id]) AND d.owner_id = o.owner_id";
     sqlx::query(delete).bind(me).bind(tenants).bind(ids).execute(pool).await.map(drop)
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<St
     let (tenants, ids) = columns(owners);
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM unnest($1::text[], $2::uuid[]) o(tenant_id, owner_id) \
-         JOIN rollcall_keys.data_keys k ON k.tenant_id = o.tenant_id AND k.owner_id = o.owner_id"
+         JOIN rollcall_keys.data_keys k ON k.tenant_id = ANY (ARRAY[o.tenant_id]) AND k.owner_id = o.owner_id"
     )))
     .bind(tenants)
     .bind(ids)
@@ -162,7 +162,7 @@ pub(super) async fn rewrap(pool: &PgPool, keys: &[(Stored, Wrapped)]) -> sqlx::R
     let done = sqlx::query(
         "UPDATE rollcall_keys.data_keys k SET wrapped = n.wrapped, master_id = n.master_id \
          FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[]) n(tenant_id, owner_id, id, wrapped, master_id) \
-         WHERE k.tenant_id = n.tenant_id AND k.owner_id = n.owner_id AND k.id = n.id",
+         WHERE k.tenant_id = ANY (ARRAY[n.tenant_id]) AND k.owner_id = n.owner_id AND k.id = n.id",
     )
     .bind(tenants)
     .bind(owners)
@@ -226,7 +226,7 @@ pub(super) async fn destroy_orphans(
     let (tenants, ids) = columns(owners);
     let done = sqlx::query(
         "DELETE FROM rollcall_keys.data_keys k USING unnest($1::text[], $2::uuid[]) o(tenant_id, owner_id) \
-         WHERE k.tenant_id = o.tenant_id AND k.owner_id = o.owner_id AND k.asked_at < $3",
+         WHERE k.tenant_id = ANY (ARRAY[o.tenant_id]) AND k.owner_id = o.owner_id AND k.asked_at < $3",
     );
     done.bind(tenants).bind(ids).bind(asked_before).execute(pool).await.map(|done| done.rows_affected())
 }

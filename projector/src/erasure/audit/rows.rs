@@ -105,7 +105,7 @@ pub(super) async fn still_living(
         users.iter().map(|user| (user.tenant.as_str(), user.user)).unzip();
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT u.tenant_id, u.id FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
-         JOIN live.users u ON u.tenant_id = k.tenant_id AND u.id = k.id ORDER BY 1, 2",
+         JOIN live.users u ON u.tenant_id = ANY (ARRAY[k.tenant_id]) AND u.id = k.id ORDER BY 1, 2",
     )
     .bind(tenants)
     .bind(ids)
