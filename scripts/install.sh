@@ -25,6 +25,7 @@ any_file /usr/include/openssl/ssl.h || want libssl-dev
 any_file /usr/include/zlib.h || want zlib1g-dev
 if [ "${1:-}" = test ]; then
     has nginx || [ -x /usr/sbin/nginx ] || want nginx-light
+    has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
 fi
 
@@ -60,7 +61,7 @@ export DEBIAN_FRONTEND=noninteractive
     -o Dpkg::Options::=--force-confold install "${packages[@]}" >&2
 
 # Nor are they to start with the machine; those that were here before are left as they are.
-for service in redis-server nginx; do
+for service in redis-server nginx pgbouncer; do
     if [[ " ${packages[*]} " == *" $service"* ]] && has systemctl; then
         "${root[@]}" systemctl disable --quiet "$service" 2>/dev/null || true
     fi

@@ -1,7 +1,7 @@
 //! The command service as a program of its own.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, fault, health::Health, refusal::Refusal, server,
+    analytics::Recorder, auth::Authenticator, environment, fault, health::Health, refusal::Refusal, server,
     settings::Settings, telemetry, usage,
 };
 use std::{sync::Arc, time::Duration};
@@ -11,6 +11,7 @@ const ADDR: &str = "127.0.0.1:8081";
 
 #[tokio::main]
 async fn main() -> Result<(), Refusal> {
+    environment::clean()?;
     usage::read("command-service", ABOUT, ADDR);
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;

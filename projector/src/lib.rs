@@ -49,7 +49,7 @@ pub use generation::{
 };
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use log_identity::{check_log, check_partitions};
-pub use migrate::migrate;
+pub use migrate::{Migrated, migrate};
 pub use running::{Running, start};
 pub use state::halted;
 pub use status::{PartitionStatus, status};

@@ -1,12 +1,13 @@
 //! The projector as a process of its own; its listener answers health and metrics.
 
-use service_kit::{fault, health::Health, refusal::Refusal, server, settings::Settings, telemetry, usage};
+use service_kit::{environment, fault, health::Health, refusal::Refusal, server, settings::Settings, telemetry, usage};
 
 const ABOUT: &str = "Folds the log into the read model.";
 const ADDR: &str = "127.0.0.1:8083";
 
 #[tokio::main]
 async fn main() -> Result<(), Refusal> {
+    environment::clean()?;
     usage::read("projector", ABOUT, ADDR);
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;

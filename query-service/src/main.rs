@@ -1,7 +1,7 @@
 //! The query service by itself.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, fault, health::Health, refusal::Refusal, server,
+    analytics::Recorder, auth::Authenticator, environment, fault, health::Health, refusal::Refusal, server,
     settings::Settings, telemetry, usage,
 };
 use std::{sync::Arc, time::Duration};
@@ -14,6 +14,7 @@ const ADDR: &str = "127.0.0.1:8082";
 
 #[tokio::main]
 async fn main() -> Result<(), Refusal> {
+    environment::clean()?;
     usage::read("query-service", ABOUT, ADDR);
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;

@@ -5,7 +5,7 @@ use crate::{
     verbs::{dead_letters, env, erasure, keys, log, migrate, projection, run, token, users},
 };
 use clap::{Parser, Subcommand};
-use service_kit::chain;
+use service_kit::{chain, environment, fault};
 use std::{
     io::{Write, stderr},
     process::ExitCode,
@@ -55,8 +55,7 @@ impl Verb {
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
-    service_kit::fault::start();
-    match perform(Cli::parse().verb) {
+    match environment::clean().and_then(|()| start()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when stderr is gone.
@@ -64,6 +63,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn start() -> anyhow::Result<()> {
+    fault::start();
+    perform(Cli::parse().verb)
 }
 
 /// On the main thread, and so are the tasks of the set: a child must be started by a thread that lives as long as the process.

@@ -1,7 +1,9 @@
 //! The settings of the verbs: the environment, completed by what a running `rollcall run` has written down.
 
 use crate::local::env_file;
+use anyhow::Context as _;
 use service_kit::{settings::Settings, telemetry};
+use std::path::Path;
 
 const ADDR: &str = "127.0.0.1:8080";
 
@@ -15,8 +17,23 @@ pub(crate) fn own() -> anyhow::Result<Settings> {
 /// From the environment; what is not set there is taken from `$ROLLCALL_HOME/env`, if that is there.
 pub(crate) fn completed() -> anyhow::Result<Settings> {
     let mut settings = own()?;
-    complete(&mut settings);
+    complete(&mut settings)?;
     Ok(settings)
+}
+
+/// That stores are needed which nobody names.
+pub(crate) fn nothing_runs(home: &Path, missing: &str) -> String {
+    let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
+    format!(
+        "nothing runs in {} and {missing} is not set: start it with `make run`, set ROLLCALL_HOME to the home of a \
+         service that runs, or set DATABASE_URL, REDIS_URL and KAFKA_BROKERS",
+        home.display()
+    )
+}
+
+/// The same, as far as the settings can be read, where a verb asked for a store.
+pub(crate) fn nothing_runs_here(missing: &str) -> Option<String> {
+    Some(nothing_runs(&Settings::from_env(ADDR).ok()?.home, missing))
 }
 
 /// The setting that says where the key store is.
@@ -25,8 +42,17 @@ pub(crate) fn of_key_store() -> &'static str {
     if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" }
 }
 
-fn complete(settings: &mut Settings) {
-    for (name, value) in env_file::read(&settings.home) {
+fn complete(settings: &mut Settings) -> anyhow::Result<()> {
+    let is_complete =
+        settings.database_url.is_some() && settings.redis_url.is_some() && settings.kafka_brokers.is_some();
+    let written = match env_file::read(&settings.home) {
+        Err(_) if is_complete => Vec::new(),
+        read => read.with_context(|| {
+            "DATABASE_URL, REDIS_URL and KAFKA_BROKERS are not all set, and where the service in ROLLCALL_HOME runs is \
+             for its owner alone: run this as that user, or set them"
+        })?,
+    };
+    for (name, value) in written {
         let setting = match name.as_str() {
             "ROLLCALL_URL" => &mut settings.url,
             "DATABASE_URL" => &mut settings.database_url,
@@ -36,6 +62,7 @@ fn complete(settings: &mut Settings) {
         };
         setting.get_or_insert(value);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -51,7 +78,7 @@ mod tests {
         let vars = [("ROLLCALL_HOME", home.to_str().unwrap()), ("REDIS_URL", "redis://own")];
         let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut settings = Settings::from_vars(vars, ADDR).unwrap();
-        complete(&mut settings);
+        complete(&mut settings).unwrap();
         std::fs::remove_dir_all(&home).unwrap();
         assert_eq!(settings.database_url.as_deref(), Some("postgres://file?a=b"));
         assert_eq!(settings.redis_url.as_deref(), Some("redis://own"));

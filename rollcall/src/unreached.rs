@@ -1,15 +1,29 @@
 //! A server that can't be reached, named together with the setting that says where it is.
 
 use crate::settings;
-use service_kit::keys::KeysError;
+use service_kit::{
+    keys::KeysError,
+    pooler::{self, Pooler},
+    settings::NotSet,
+};
 use std::error::Error;
 
 /// The same error, with that in front of it. The setting's value is never said: it holds a password.
 pub(crate) fn named(error: anyhow::Error) -> anyhow::Error {
+    if let Some(words) = error.downcast_ref().and_then(|NotSet(name)| settings::nothing_runs_here(name)) {
+        return anyhow::Error::msg(words);
+    }
+    if error.chain().any(is_pooler) {
+        return anyhow::Error::msg(format!("DATABASE_URL: {Pooler}"));
+    }
     match error.chain().find_map(setting) {
         Some(setting) => error.context(format!("PostgreSQL ({setting}) can't be reached")),
         None => error,
     }
+}
+
+fn is_pooler(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<Pooler>() || cause.downcast_ref().is_some_and(pooler::is_meant)
 }
 
 fn setting(cause: &(dyn Error + 'static)) -> Option<&'static str> {
@@ -41,5 +55,6 @@ mod tests {
         assert!(told(KeysError::NoAnswer.into()).starts_with("PostgreSQL (DATABASE_URL) can't be reached"));
         assert_eq!(told(sqlx::Error::RowNotFound.into()), sqlx::Error::RowNotFound.to_string());
         assert_eq!(told(anyhow!("no")), "no");
+        assert!(told(NotSet("REDIS_URL").into()).contains("REDIS_URL is not set: start it with"));
     }
 }

@@ -1,6 +1,7 @@
 //! Pools of Postgres connections.
 
 use anyhow::anyhow;
+use reqwest::Url;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -61,10 +62,7 @@ const TAKE_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles
 /// # Errors
 /// The URL can't be read.
 pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
-    // The parser's own words could repeat a part of the URL, which holds a password.
-    let options =
-        PgConnectOptions::from_str(url).map_err(|_| anyhow!("DATABASE_URL: must be a postgres:// URL"))?;
-    let options = options
+    let options = options(url)?
         .application_name(role.application_name())
         .options(KEEPALIVE)
         .options(role.options().iter().copied());
@@ -75,8 +73,26 @@ pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
     Ok(pool.connect_lazy_with(options))
 }
 
+/// What a URL says, and nothing else: no file of passwords in the home directory.
+///
+/// # Errors
+/// The URL can't be read.
+pub fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
+    // The parser's own words could repeat a part of the URL, which holds a password.
+    let refused = || anyhow!("DATABASE_URL: must be a postgres:// URL");
+    let parsed = Url::parse(url).map_err(|_| refused())?;
+    let options = PgConnectOptions::from_str(url).map_err(|_| refused())?;
+    let has_password = parsed.password().is_some() || parsed.query_pairs().any(|(key, _)| key == "password");
+    // An empty one and none are the same to a server.
+    Ok(if has_password { options } else { options.password("") })
+}
+
 /// A pool for statements that all find their rows by key: they are planned once, and so whatever the statistics say, which are old where a table
 /// is being filled.
+///
+/// A plan that was made for an empty table is kept while the table grows. So a statement must leave the planner no other way than one look
+/// into an index for each key. It writes the first column of the key as `t.a = ANY (ARRAY[k.a])`: by that, unlike `t.a = k.a`, PostgreSQL can
+/// neither read the whole index beside the list of keys nor hash it. And no other index may begin with the same columns, unless it is partial.
 #[must_use]
 pub fn by_key(pool: PgPool) -> PgPool {
     let options = pool.connect_options().as_ref().clone();

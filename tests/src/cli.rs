@@ -59,6 +59,14 @@ impl Cli {
         self
     }
 
+    /// One of its settings.
+    ///
+    /// # Panics
+    /// It is not set.
+    pub fn setting(&self, name: &str) -> &str {
+        &self.settings[name]
+    }
+
     /// Runs a verb to its end.
     pub fn run(&self, args: &[&str]) -> Output {
         self.run_with(args, "")
@@ -69,6 +77,20 @@ impl Cli {
         let mut command = command("rollcall", &self.settings);
         command.args(args);
         Process::start(&command, log)
+    }
+
+    /// Runs a verb to its end while nobody reads what it prints.
+    ///
+    /// # Panics
+    /// It can't be run.
+    pub fn run_unread(&self, args: &[&str]) -> Output {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = command("rollcall", &self.settings);
+        command.args(args).stdin(Stdio::null()).stdout(writer);
+        let output = command.output().expect("rollcall runs");
+        let stderr = String::from_utf8(output.stderr).expect("output is UTF-8");
+        Output { code: output.status.code(), stdout: String::new(), stderr }
     }
 
     /// Runs a verb to its end, with `stdin`.

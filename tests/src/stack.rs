@@ -54,7 +54,15 @@ impl Stack {
     /// # Panics
     /// It ends before, or never is.
     pub fn start(home: &Path) -> Self {
-        let process = Self::launch(home);
+        Self::start_in(home, &[])
+    }
+
+    /// The same in an environment with further variables.
+    ///
+    /// # Panics
+    /// It ends before, or never is.
+    pub fn start_in(home: &Path, environment: &[(&str, &str)]) -> Self {
+        let process = Self::launch_in(home, environment);
         let ready = wait_for_ready(process);
         let env = read_env(&home.join("env"));
         Self { home: home.to_owned(), env, process: Mutex::new(Some(ready)) }
@@ -62,13 +70,17 @@ impl Stack {
 
     /// Starts `rollcall run` in `home` and waits for nothing.
     pub fn launch(home: &Path) -> Process {
+        Self::launch_in(home, &[])
+    }
+
+    fn launch_in(home: &Path, environment: &[(&str, &str)]) -> Process {
         let settings = [
             ("ROLLCALL_HOME", home.display().to_string()),
             ("ROLLCALL_ADDR", "127.0.0.1:0".to_owned()),
             ("ROLLCALL_KAFKA_PORT", free_port().to_string()),
         ];
         let mut run = command("rollcall", &settings.map(|(name, value)| (name.to_owned(), value)).into());
-        run.arg("run");
+        run.arg("run").envs(environment.iter().copied());
         fs::create_dir_all(home).expect("the home can be made");
         // An earlier start must not be taken for this one.
         fs::write(home.join("run.log"), "").expect("the home can be written to");

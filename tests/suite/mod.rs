@@ -15,6 +15,7 @@ mod api_users;
 mod architecture;
 mod chaos;
 mod crash;
+mod environment;
 mod erasure;
 mod erasure_verbs;
 mod fates;
@@ -28,8 +29,10 @@ mod log_cut;
 mod log_format;
 mod log_identity;
 mod operator;
+mod operator_io;
 mod outages;
 mod partitions;
+mod plans;
 mod poison;
 mod read_only;
 mod rebuild;
@@ -180,6 +183,17 @@ suite! {
             the_log_can_be_watched,
             a_taken_port_stops_the_start,
             a_second_start_in_the_same_home_is_refused;
+        operator_io:
+            a_byte_order_mark_is_named,
+            utf_16_is_named_and_nothing_goes_in,
+            who_reads_no_further_is_no_error,
+            an_error_is_said_once;
+        environment:
+            an_env_file_that_cant_be_read_is_named,
+            a_role_without_create_is_told_the_grant,
+            a_pooler_is_named;
+        plans:
+            an_import_looks_up_by_key_in_tables_that_were_never_analyzed;
         apart:
             behind_nginx_they_are_one_service;
         instances:
@@ -300,6 +314,10 @@ suite! {
             a_marker_is_found_nowhere_after_a_delete;
         supervision:
             children_come_back_and_die_with_their_parent;
+        environment:
+            a_foreign_shell_and_an_odd_home_change_nothing,
+            where_nothing_runs_every_verb_says_so,
+            a_token_is_of_a_service_that_is_there;
     }
     long {
         outages:

@@ -24,7 +24,7 @@ use known::{Known, Recent};
 use lines::{Line, Lines};
 use service_kit::{
     database::{self, Role},
-    json::Refusal,
+    json::{Refusal, is_utf16},
     kafka::{Topics, producer_config},
     keys::{DataKey, Keys, Owner, SealError},
     settings::Settings,
@@ -92,11 +92,16 @@ pub async fn run(
     settings: &Settings,
     tenant: &TenantId,
     kind: Kind,
-    input: impl BufRead + Send,
+    mut input: impl BufRead + Send,
     wait: bool,
     mut on_progress: impl FnMut(&Progress, &[BadLine]) + Send,
 ) -> anyhow::Result<Report> {
-    let pool = database::pool(settings.database_url()?, Role::Reader, 2)?;
+    // Its lines do not even end where a line feed is.
+    anyhow::ensure!(
+        !is_utf16(input.fill_buf().context("the input can't be read")?),
+        "the input is UTF-16, and nothing of it was imported: make it UTF-8 first, with `iconv -f UTF-16 -t UTF-8`"
+    );
+    let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, 2)?);
     let before = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
     let partitions = before.partitions()?;
     anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");

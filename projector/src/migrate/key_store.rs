@@ -3,6 +3,7 @@
 use service_kit::{
     database::{self, Role},
     keys::Keys,
+    pooler::{self, Pooler},
     settings::Settings,
 };
 use sqlx::PgPool;
@@ -37,11 +38,15 @@ pub(super) async fn check(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
 /// The same at a service's start, where the stores answer.
 ///
 /// # Errors
-/// Users are sealed and the key store is empty.
+/// Users are sealed and the key store is empty, or a pooler stands before the database.
 pub(crate) async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    match tokio::time::timeout(FIRST_LOOK, check(&pool, keys)).await {
-        Ok(Err(refused)) if refused.is::<Emptied>() => Err(refused),
+    let looked = async {
+        pooler::check(&pool).await?;
+        check(&pool, keys).await
+    };
+    match tokio::time::timeout(FIRST_LOOK, looked).await {
+        Ok(Err(refused)) if refused.is::<Emptied>() || refused.is::<Pooler>() => Err(refused),
         // Start order does not matter, nor that there is no read model yet: the migration looks again.
         Ok(_) | Err(_) => Ok(()),
     }

@@ -1,14 +1,18 @@
 //! Schema and topics, made where they are missing.
 
 mod key_store;
+mod report;
+mod rights;
 
 pub(crate) use key_store::try_out;
+pub use report::Migrated;
 
 use crate::{
     ask, cut, generation,
     log_identity::{self, LogIdentity, Present},
     record::Topic,
 };
+use report::Objects;
 use service_kit::{
     database::{self, Role},
     kafka,
@@ -31,12 +35,14 @@ const VIEWS: &str = include_str!("views.sql");
 /// several processes at once.
 ///
 /// # Errors
-/// Kafka or Postgres can't be reached, a topic breaks a promise or has other partitions than it was folded with, or the key store is empty
-/// beside sealed users.
-pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+/// Kafka or Postgres can't be reached, the role lacks a right, a topic breaks a promise or has other partitions than it was folded with, or
+/// the key store is empty beside sealed users.
+pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
+    rights::check(settings).await?;
     // First, since it can say more than the topics alone: what was folded, and the way back.
     log_identity::check_partitions(settings).await?;
-    kafka::ensure_topics(settings).await?;
+    let before = Objects::look(settings).await?;
+    let topics = kafka::ensure_topics(settings).await?;
     let partitions = ask::partitions(settings).await?;
     let log = LogIdentity::new(settings)?.present().await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
@@ -47,7 +53,7 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     if !cuts.is_empty() {
         tracing::warn!("{}. `rollcall projection accept-cut` shows more", cut::cuts_in_words(&cuts));
     }
-    Ok(())
+    Ok(Migrated { topics, tables: Objects::look(settings).await?.made_since(&before) })
 }
 
 async fn all(pool: &PgPool, partitions: u32, log: &Present, keys: &Keys) -> anyhow::Result<()> {

@@ -1,9 +1,11 @@
 //! `$ROLLCALL_HOME/env`: where the running service and its stores are, for the other verbs and for scripts.
 
 use super::home::{Home, write_private};
+use anyhow::Context as _;
 use service_kit::settings::Settings;
 use std::{
     fs,
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -34,10 +36,17 @@ pub(crate) fn remove_stale(home: &Home) {
 }
 
 /// What it says; nothing where there is none.
-pub(crate) fn read(home: &Path) -> Vec<(String, String)> {
-    let text = fs::read_to_string(home.join("env")).unwrap_or_default();
+///
+/// # Errors
+/// It is there and can't be read.
+pub(crate) fn read(home: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let path = home.join("env");
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("can't read {}", path.display()))?,
+    };
     let lines = text.lines().filter_map(|line| line.split_once('='));
-    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    Ok(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 /// The variables that say where everything is, as far as it is known.

@@ -16,13 +16,20 @@ use service_kit::settings::Settings;
 use std::{
     fs,
     net::{Ipv4Addr, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use tokio::process::Command;
 use uuid::Uuid;
 
 const PROPERTIES: &str = include_str!("kafka/server.properties");
 const LOGGING: &str = include_str!("kafka/log4j2.properties");
+
+/// Names in Kafka's directory.
+const SERVER: &str = "server.properties";
+const FORMAT: &str = "format.properties";
+const LOGGING_NAME: &str = "log4j2.properties";
+const DATA: &str = "data";
+const PARTIAL: &str = "data.partial";
 
 /// What the broker needs, before it is started.
 pub(crate) struct Kafka {
@@ -57,21 +64,20 @@ pub(crate) fn prepare(
 impl Kafka {
     /// Starts it and waits until it answers; gives its address too.
     pub(crate) async fn start(self) -> anyhow::Result<Started> {
-        let jars = kafka_jars::directory(&self.home).await?;
-        step("starting Kafka", self.start_with(jars)).await
+        kafka_jars::fetch_missing(&self.home).await?;
+        step("starting Kafka", self.start_with_jars()).await
     }
 
-    async fn start_with(self, jars: PathBuf) -> anyhow::Result<Started> {
+    async fn start_with_jars(self) -> anyhow::Result<Started> {
         let home = self.home.clone();
         let port = self.port.number;
-        let data = self.data();
-        let properties = self.write_properties("server", &data)?;
-        if !data.is_dir() {
-            self.format(&jars, &data).await?;
+        self.write_properties(SERVER, DATA)?;
+        if !self.directory().join(DATA).is_dir() {
+            self.format().await?;
         }
         let mut child = Child::start(Spec {
             name: "Kafka",
-            command: Box::new(move || self.java(&jars, &["kafka.Kafka"], &properties)),
+            command: Box::new(move || self.java(&["kafka.Kafka", SERVER])),
             stop_signal: Signal::SIGTERM,
             home,
             log: "kafka",
@@ -80,46 +86,50 @@ impl Kafka {
         Ok((child, format!("127.0.0.1:{port}")))
     }
 
-    fn data(&self) -> PathBuf {
-        self.home.join("kafka").join("data")
+    /// Where it works. Everything in there goes by its relative name, since the home's own may hold what a class
+    /// path, a list of directories or a file of properties can't.
+    fn directory(&self) -> PathBuf {
+        self.home.join("kafka")
     }
 
     /// Beside the place first, and there by a rename: half a format is never found.
-    async fn format(&self, jars: &Path, data: &Path) -> anyhow::Result<()> {
-        let partial = data.with_extension("partial");
+    async fn format(&self) -> anyhow::Result<()> {
+        let partial = self.directory().join(PARTIAL);
         let _ = fs::remove_dir_all(&partial);
-        let properties = self.write_properties("format", &partial)?;
+        self.write_properties(FORMAT, PARTIAL)?;
         let cluster = Uuid::new_v4().simple().to_string();
-        let mut format =
-            self.java(jars, &["kafka.tools.StorageTool", "format", "-t", &cluster, "-c"], &properties);
-        format.arg("--ignore-formatted");
+        let format = self.java(&[
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            &cluster,
+            "-c",
+            FORMAT,
+            "--ignore-formatted",
+        ]);
         finish(format, "formatting Kafka's data", self.home.open_log("kafka")?, &self.home.log_path("kafka"))
             .await?;
-        Ok(fs::rename(partial, data)?)
+        Ok(fs::rename(partial, self.directory().join(DATA))?)
     }
 
-    fn write_properties(&self, name: &str, data: &Path) -> anyhow::Result<PathBuf> {
+    fn write_properties(&self, name: &str, data: &str) -> anyhow::Result<()> {
         let values = [
             ("{port}", self.port.number.to_string()),
             ("{controller}", self.controller.number.to_string()),
-            ("{data}", data.display().to_string()),
+            ("{data}", data.to_owned()),
         ];
         let text = values.iter().fold(PROPERTIES.to_owned(), |text, (name, value)| text.replace(name, value));
-        let path = self.home.join("kafka").join(format!("{name}.properties"));
+        let path = self.directory().join(name);
         fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
-        fs::write(self.logging(), LOGGING)?;
-        Ok(path)
+        Ok(fs::write(self.directory().join(LOGGING_NAME), LOGGING)?)
     }
 
-    fn logging(&self) -> PathBuf {
-        self.home.join("kafka").join("log4j2.properties")
-    }
-
-    fn java(&self, jars: &Path, main: &[&str], properties: &Path) -> Command {
+    fn java(&self, arguments: &[&str]) -> Command {
         let mut java = command(&self.java, LastWord::Kill, None);
+        java.current_dir(self.directory());
         java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"]);
-        java.arg(format!("-Dlog4j2.configurationFile={}", self.logging().display()));
-        java.arg("-cp").arg(jars.join("*")).args(main).arg(properties);
+        java.arg(format!("-Dlog4j2.configurationFile={LOGGING_NAME}"));
+        java.arg("-cp").arg(format!("{}/*", kafka_jars::LIBRARIES)).args(arguments);
         java
     }
 }

@@ -7,27 +7,26 @@ use super::{
     progress::step,
 };
 use anyhow::Context;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 const POM: &str = include_str!("kafka/pom.xml");
 /// As the pom has it; the tests keep them equal.
 const VERSION: &str = "4.3.1";
+/// Where they are in Kafka's directory.
+pub(crate) const LIBRARIES: &str = "4.3.1/libs";
 
-/// The directory of the jars, fetched if they are missing.
-pub(crate) async fn directory(home: &Home) -> anyhow::Result<PathBuf> {
-    let version = home.join("kafka").join(VERSION);
-    let jars = version.join("libs");
-    if !jars.is_dir() {
+/// Fetches the jars if they are missing.
+pub(crate) async fn fetch_missing(home: &Home) -> anyhow::Result<()> {
+    let kafka = home.join("kafka");
+    let version = kafka.join(VERSION);
+    if !kafka.join(LIBRARIES).is_dir() {
         step(
             &format!("fetching Apache Kafka {VERSION} with Maven (54 MB, this once)"),
             fetch(home, &version),
         )
         .await?;
     }
-    Ok(jars)
+    Ok(())
 }
 
 /// Beside the place first, and there by a rename: half a set of jars is never found.
@@ -40,15 +39,11 @@ async fn fetch(home: &Home, version: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&partial)?;
     fs::write(partial.join("pom.xml"), POM)?;
     let mut copy = command(&maven, LastWord::Kill, None);
-    copy.args([
-        "-B",
-        "dependency:copy-dependencies",
-        "-DincludeScope=runtime",
-        "-DoutputDirectory=libs",
-        "-f",
-    ]);
-    copy.arg(partial.join("pom.xml"));
-    finish(copy, "Maven", home.open_log("maven")?, &home.log_path("maven")).await?;
+    copy.args(["-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libs"]);
+    // The pom is found there. Its path would go through a shell script.
+    copy.current_dir(&partial);
+    let fetched = finish(copy, "Maven", home.open_log("maven")?, &home.log_path("maven")).await;
+    fetched.context("Apache Kafka can't be fetched: Maven takes a proxy from ~/.m2/settings.xml, not from the environment")?;
     let _ = fs::remove_dir_all(version);
     fs::rename(&partial, version).with_context(|| format!("can't make {}", version.display()))
 }
@@ -61,5 +56,6 @@ mod tests {
     fn the_pom_fetches_the_version_that_is_looked_for() {
         assert_eq!(POM.matches("org.apache.kafka</groupId>").count(), 2);
         assert_eq!(POM.matches(&format!("<version>{VERSION}</version>")).count(), 2);
+        assert_eq!(LIBRARIES, format!("{VERSION}/libs"));
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use anyhow::anyhow;
 use nix::{sys::signal::Signal, unistd::chown};
-use service_kit::settings::Settings;
+use service_kit::{database, settings::Settings};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{
     fs,
@@ -80,7 +80,7 @@ impl Postgres {
             self.initialise(&place, &data).await?;
         }
         let url = format!("postgres://{NAME}:{}@127.0.0.1:{}/{NAME}", self.password, self.port.number);
-        let options: PgConnectOptions = url.parse()?;
+        let options = database::options(&url)?;
         let (cluster, secret) = (place.directory.clone(), self.home.join(PASSWORD));
         let mut child = Child::start(Spec {
             name: "PostgreSQL",

@@ -34,6 +34,8 @@ pub(crate) fn command(program: &Path, last_word: LastWord, account: Option<Accou
     command
         .args(["--", "sh", "-c", r#"[ "$PPID" = "$0" ] && exec "$@""#])
         .arg(std::process::id().to_string());
+    // The same language, encoding and time everywhere, whatever the shell's are: a home may have any name.
+    command.env("LC_ALL", "C.UTF-8").env_remove("LANGUAGE").env("TZ", "UTC");
     // A group of its own: the terminal's Ctrl-C is for us. The root directory: ours may be closed to that user.
     command.arg(program).current_dir("/").process_group(0).stdin(Stdio::null());
     command

@@ -13,6 +13,8 @@ use nix::sys::signal::Signal;
 use service_kit::settings::Settings;
 use std::path::PathBuf;
 
+const CONFIGURATION: &str = "redis.conf";
+
 /// What the server needs, before it is started.
 pub(crate) struct Redis {
     home: Home,
@@ -45,14 +47,14 @@ impl Redis {
         let url = format!("redis://:{}@127.0.0.1:{}/0", self.password, self.port.number);
         let client = redis::Client::open(url.as_str())?;
         // In a file, since everybody can read a command line.
-        let configuration = self.home.join("redis.conf");
-        write_private(&configuration, &self.configuration())?;
+        write_private(&self.home.join(CONFIGURATION), &self.configuration())?;
         let mut child = Child::start(Spec {
             name: "Redis",
             home: self.home.clone(),
             command: Box::new(move || {
                 let mut redis = command(&self.program, LastWord::Kill, None);
-                redis.arg(&configuration);
+                // By its name alone, here and in the configuration: a path would have to be quoted.
+                redis.current_dir(self.home.path()).arg(CONFIGURATION);
                 redis
             }),
             stop_signal: Signal::SIGTERM,
@@ -63,10 +65,10 @@ impl Redis {
     }
 
     fn configuration(&self) -> String {
-        let (port, password, home) = (self.port.number, &self.password, self.home.path().display());
+        let (port, password) = (self.port.number, &self.password);
         // Nor does it remember slow commands: they hold bodies.
         format!(
-            "bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\ndir \"{home}\"\nslowlog-log-slower-than -1\n"
+            "bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\nslowlog-log-slower-than -1\n"
         )
     }
 }

@@ -17,10 +17,10 @@ pub(crate) fn env(args: &Args) -> anyhow::Result<()> {
     let settings = settings::completed()?;
     let known = known(&settings);
     if known.is_empty() {
-        anyhow::bail!(
-            "nothing runs in {} and neither DATABASE_URL, REDIS_URL nor KAFKA_BROKERS is set: start it with `make run`",
-            settings.home.display()
-        );
+        anyhow::bail!(settings::nothing_runs(
+            &settings.home,
+            "none of DATABASE_URL, REDIS_URL and KAFKA_BROKERS"
+        ));
     }
     if args.json {
         let object: Map<String, Value> =

@@ -1,9 +1,11 @@
 //! Strict JSON: what the API takes as JSON, and what it refuses, naming the place and never the value.
 
+mod encoding;
 mod limits;
 mod number;
 mod parse;
 
+pub use encoding::is_utf16;
 pub use limits::check_claims_limits;
 pub use parse::parse;
 

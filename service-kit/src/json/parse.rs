@@ -1,6 +1,6 @@
 //! From text to value, once, with every check that the text itself calls for.
 
-use super::{Path, Refusal, number};
+use super::{Path, Refusal, encoding, number};
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 use serde_json::{Map, Value};
 
@@ -14,6 +14,7 @@ const NOT_JSON: &str = "Not valid JSON";
 /// The first thing that is wrong.
 pub fn parse(text: &[u8], max_depth: usize) -> Result<Value, Refusal> {
     let whole = |msg| Refusal { path: String::new(), msg };
+    encoding::refused(text).map_or(Ok(()), |said| Err(whole(said)))?;
     std::str::from_utf8(text).map_err(|_| whole("Not valid UTF-8"))?;
     let mut parser = Parser { json: Jiter::new(text), path: Path(String::new()), levels_left: max_depth };
     let first = parser.json.peek().map_err(|_| whole(NOT_JSON))?;

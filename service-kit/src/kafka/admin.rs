@@ -9,6 +9,7 @@ use rdkafka::{
     metadata::Metadata,
     types::RDKafkaErrorCode,
 };
+use serde::Serialize;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -18,6 +19,15 @@ use std::{
 const REQUEST: Duration = Duration::from_secs(10);
 /// For a topic just created to be known everywhere.
 const SPREAD: Duration = Duration::from_secs(20);
+
+/// A topic that was just made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MadeTopic {
+    /// Its name.
+    pub topic: String,
+    /// How many it has.
+    pub partitions: u32,
+}
 
 /// How a topic is kept.
 #[derive(Debug, Clone, Copy)]
@@ -101,30 +111,34 @@ impl Admin {
         }
     }
 
-    /// Creates a topic, unless it exists.
+    /// Creates a topic, unless it exists; gives it if it was made here.
     pub(super) async fn create_missing(
         &self,
         topic: &str,
         partitions: u32,
         replicas: i32,
         config: &[(&str, &str)],
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<MadeTopic>> {
         // Asked first, so that a principal that may not create topics can work with those that are there.
         if self.partitions(topic).await?.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let new = NewTopic::new(topic, i32::try_from(partitions)?, TopicReplication::Fixed(replicas));
         let new = config.iter().fold(new, |new, (key, value)| new.set(key, value));
         let results = self.client.create_topics([&new], &self.options).await;
+        let mut made = None;
         for result in results.with_context(|| format!("topic {topic} can't be created"))? {
             match result {
-                Ok(_) => tracing::info!(topic, partitions, "topic created"),
+                Ok(_) => {
+                    tracing::info!(topic, partitions, "topic created");
+                    made = Some(MadeTopic { topic: topic.to_owned(), partitions });
+                }
                 // By another process, in this very moment.
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((_, error)) => bail!("topic {topic} can't be created: {error}"),
             }
         }
-        Ok(())
+        Ok(made)
     }
 
     pub(super) async fn config(&self, topic: &str) -> anyhow::Result<ConfigResource> {

@@ -1,6 +1,6 @@
 //! What the clients of the log start from.
 
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{NotSet, Settings};
 use rdkafka::ClientConfig;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const PRODUCER: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// `KAFKA_BROKERS` is not set.
-pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+pub fn client_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
     config(settings, CLIENT.iter().map(|(key, value)| (*key, (*value).to_owned())))
 }
 
@@ -45,7 +45,7 @@ pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError>
 ///
 /// # Errors
 /// `KAFKA_BROKERS` is not set.
-pub fn producer_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+pub fn producer_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
     let timeout = delivery_timeout(settings.visibility_timeout).as_millis().to_string();
     let ours = CLIENT.iter().chain(PRODUCER).map(|(key, value)| (*key, (*value).to_owned()));
     config(settings, ours.chain([("message.timeout.ms", timeout)]))
@@ -55,7 +55,7 @@ pub fn producer_config(settings: &Settings) -> Result<ClientConfig, SettingsErro
 fn config<'a>(
     settings: &Settings,
     ours: impl Iterator<Item = (&'a str, String)>,
-) -> Result<ClientConfig, SettingsError> {
+) -> Result<ClientConfig, NotSet> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", settings.kafka_brokers()?);
     config.extend(ours.map(|(key, value)| (key.to_owned(), value)));

@@ -20,7 +20,7 @@ const BROKERS_OWN: i32 = -1;
 ///
 /// # Errors
 /// The broker can't be reached, or a topic breaks a promise.
-pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<()> {
+pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<Vec<MadeTopic>> {
     let topics = Topics::new(&settings.topic_prefix);
     let admin = Admin::new(settings)?;
     let found = [admin.partitions(&topics.users).await?, admin.partitions(&topics.credentials).await?];
@@ -31,9 +31,12 @@ pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<()> {
         domain.push(TWO_IN_SYNC);
         analytics.push(TWO_IN_SYNC);
     }
-    admin.create_missing(&topics.users, count, BROKERS_OWN, &domain).await?;
-    admin.create_missing(&topics.credentials, count, BROKERS_OWN, &domain).await?;
-    admin.create_missing(&topics.analytics, count, BROKERS_OWN, &analytics).await?;
+    let mut made = Vec::new();
+    for (topic, config) in
+        [(&topics.users, &domain), (&topics.credentials, &domain), (&topics.analytics, &analytics)]
+    {
+        made.extend(admin.create_missing(topic, count, BROKERS_OWN, config).await?);
+    }
 
     let users = admin.partitions_soon(&topics.users).await?;
     let credentials = admin.partitions_soon(&topics.credentials).await?;
@@ -42,7 +45,7 @@ pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<()> {
         ensure!(!fault.is_refused, "{fault}");
         tracing::warn!("{fault}");
     }
-    Ok(())
+    Ok(made)
 }
 
 /// Unless the operator wants a certain count, a topic that is missing takes after the one that is there.

@@ -24,6 +24,7 @@ pub use walk::{Held, MasterCount};
 use crate::{
     database::{self, Role, answered},
     health::{Health, Probe},
+    pooler::{self, Pooler},
     problem::Problem,
     settings::Settings,
     vacuum,
@@ -81,6 +82,9 @@ pub enum KeysError {
 
 impl From<sqlx::Error> for KeysError {
     fn from(error: sqlx::Error) -> Self {
+        if pooler::is_meant(&error) {
+            return Self::Refused(format!("the key store: {Pooler}"));
+        }
         // A server's own words might repeat a row.
         let code = error.as_database_error().and_then(|error| error.code());
         code.map_or(Self::NoAnswer, |code| Self::Away(format!("SQLSTATE {code}")))

@@ -67,6 +67,14 @@ pub struct SettingsError {
     pub reason: String,
 }
 
+/// A store that is needed and that no setting names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}: is not set")]
+pub struct NotSet(
+    /// The variable.
+    pub &'static str,
+);
+
 impl SettingsError {
     pub(crate) fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { name: name.into(), reason: reason.into() }
@@ -148,7 +156,7 @@ impl Settings {
     ///
     /// # Errors
     /// It is not set.
-    pub fn database_url(&self) -> Result<&str, SettingsError> {
+    pub fn database_url(&self) -> Result<&str, NotSet> {
         required("DATABASE_URL", self.database_url.as_deref())
     }
 
@@ -161,7 +169,7 @@ impl Settings {
     ///
     /// # Errors
     /// It is not set.
-    pub fn redis_url(&self) -> Result<&str, SettingsError> {
+    pub fn redis_url(&self) -> Result<&str, NotSet> {
         required("REDIS_URL", self.redis_url.as_deref())
     }
 
@@ -169,13 +177,13 @@ impl Settings {
     ///
     /// # Errors
     /// It is not set.
-    pub fn kafka_brokers(&self) -> Result<&str, SettingsError> {
+    pub fn kafka_brokers(&self) -> Result<&str, NotSet> {
         required("KAFKA_BROKERS", self.kafka_brokers.as_deref())
     }
 }
 
-fn required<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, SettingsError> {
-    value.ok_or_else(|| SettingsError::new(name, "is not set"))
+fn required<'a>(name: &'static str, value: Option<&'a str>) -> Result<&'a str, NotSet> {
+    value.ok_or(NotSet(name))
 }
 
 fn addr(source: &Source, default: &str) -> Result<SocketAddr, SettingsError> {

@@ -74,6 +74,12 @@ impl Source {
 pub(super) fn read_secret(name: &str, path: &str) -> Result<String, SettingsError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| SettingsError::new(name, format!("the file can't be read: {}", error.kind())))?;
+    if text.starts_with('\u{feff}') {
+        return Err(SettingsError::new(
+            name,
+            "the file begins with a byte order mark: save it as UTF-8 without one",
+        ));
+    }
     let value = text.trim_end_matches(['\r', '\n']);
     if value.is_empty() { Err(SettingsError::new(name, "the file is empty")) } else { Ok(value.to_owned()) }
 }

@@ -1,7 +1,7 @@
 //! `rollcall log tail`
 
 use super::{
-    super::print,
+    super::write_line,
     reader::{self, From},
     summary::Summary,
 };
@@ -56,7 +56,7 @@ async fn follow(args: &Args, settings: &service_kit::settings::Settings) -> anyh
 }
 
 fn show(summary: &Summary, is_json: bool) -> anyhow::Result<()> {
-    if is_json { print(serde_json::to_string(summary)?) } else { print(summary) }
+    Ok(if is_json { write_line(serde_json::to_string(summary)?) } else { write_line(summary) }?)
 }
 
 /// Who reads with `head` has seen enough.

@@ -1,0 +1,66 @@
+//! What a migration made.
+
+use serde::Serialize;
+use service_kit::{
+    database::{self, Role},
+    kafka::MadeTopic,
+    settings::Settings,
+};
+use std::collections::BTreeSet;
+
+/// Tables and views of ours with their columns, by `schema.table` and `schema.table.column`.
+const OBJECTS: &str = "\
+SELECT n.nspname || '.' || c.relname || coalesce('.' || a.attname, '') \
+FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid \
+LEFT JOIN LATERAL (SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped \
+    UNION ALL SELECT NULL) a ON true \
+WHERE c.relkind IN ('r', 'v') AND (n.nspname IN ('rollcall', 'live', 'rollcall_keys') OR n.nspname LIKE 'generation\\_%')";
+
+/// What a migration made. Nothing: everything was as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Migrated {
+    /// Topics.
+    pub topics: Vec<MadeTopic>,
+    /// Tables and views, and columns of those that were there: `schema.table`, `schema.table.column`.
+    pub tables: Vec<String>,
+}
+
+/// What is in the databases.
+pub(super) struct Objects(BTreeSet<String>);
+
+impl Objects {
+    pub(super) async fn look(settings: &Settings) -> anyhow::Result<Self> {
+        let mut all = BTreeSet::new();
+        for url in
+            [Some(settings.database_url()?), settings.keys_database_url.as_deref()].into_iter().flatten()
+        {
+            let pool = database::pool(url, Role::Projector, 1)?;
+            let found: sqlx::Result<Vec<String>> = sqlx::query_scalar(OBJECTS).fetch_all(&pool).await;
+            pool.close().await;
+            all.extend(found?);
+        }
+        Ok(Self(all))
+    }
+
+    /// What is there now and was not before; the columns of a new table go without saying.
+    pub(super) fn made_since(&self, before: &Self) -> Vec<String> {
+        let new: BTreeSet<_> = self.0.difference(&before.0).cloned().collect();
+        let is_said = |name: &&String| !name.rsplit_once('.').is_some_and(|(table, _)| new.contains(table));
+        new.iter().filter(is_said).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_table_is_said_without_its_columns() {
+        let objects = |names: &[&str]| Objects(names.iter().map(|name| (*name).to_owned()).collect());
+        let before = objects(&["a.t", "a.t.x"]);
+        let after = objects(&["a.t", "a.t.x", "a.t.y", "a.u", "a.u.x"]);
+        assert_eq!(after.made_since(&before), ["a.t.y", "a.u"]);
+        assert!(after.made_since(&after).is_empty());
+    }
+}

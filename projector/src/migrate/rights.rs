@@ -1,0 +1,49 @@
+//! Whether the database's role may make what a migration makes: asked before anything is made, in
+//! the log too.
+
+use anyhow::{Context as _, ensure};
+use service_kit::{
+    database::{self, Role},
+    pooler,
+    settings::Settings,
+};
+use sqlx::PgPool;
+
+/// Schemas that outlive a generation. Those of the generations come and go with them, so the role
+/// must be able to make one at any time.
+const READ_MODEL: &[&str] = &["rollcall", "live"];
+const KEY_STORE: &[&str] = &["rollcall_keys"];
+
+/// The GRANT that is missing, and what it is for; none: the role may do everything.
+const MISSING: &str = "\
+SELECT format('schemas can''t be made in the database %1$I. Its owner mends it with: GRANT CREATE ON DATABASE %1$I TO %2$I', \
+    current_database(), current_user) \
+WHERE NOT has_database_privilege(current_database(), 'CREATE') \
+UNION ALL \
+SELECT format('the schema %1$I belongs to the role %2$I. Migrate as that role, or have it mended with: GRANT %2$I TO %3$I', \
+    nspname, pg_get_userbyid(nspowner), current_user) \
+FROM pg_namespace WHERE nspname = ANY ($1) AND NOT pg_has_role(nspowner, 'USAGE') \
+LIMIT 1";
+
+/// Refuses a role that lacks a right, with the GRANT that gives it.
+pub(super) async fn check(settings: &Settings) -> anyhow::Result<()> {
+    of("DATABASE_URL", settings.database_url()?, READ_MODEL).await?;
+    match &settings.keys_database_url {
+        Some(url) => of("ROLLCALL_KEYS_DATABASE_URL", url, KEY_STORE).await,
+        None => of("DATABASE_URL", settings.database_url()?, KEY_STORE).await,
+    }
+}
+
+async fn of(setting: &str, url: &str, schemas: &[&str]) -> anyhow::Result<()> {
+    let pool = database::pool(url, Role::Projector, 1)?;
+    let missing = missing(&pool, schemas).await;
+    pool.close().await;
+    let missing = missing.with_context(|| format!("{setting}: the role's rights can't be asked"))?;
+    ensure!(missing.is_none(), "{setting}: {}. Nothing was made", missing.unwrap_or_default());
+    Ok(())
+}
+
+async fn missing(pool: &PgPool, schemas: &[&str]) -> anyhow::Result<Option<String>> {
+    pooler::check(pool).await?;
+    Ok(sqlx::query_scalar(MISSING).bind(schemas).fetch_optional(pool).await?)
+}
