@@ -6,17 +6,17 @@ use sqlx::PgPool;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Users that are or were there.
+/// Users that are or were there. A subquery for each, since an `EXISTS` could be answered by hashing the whole tenant.
 const USERS: &str = "\
 SELECT k.user_id, k.id FROM unnest($2::uuid[], $3::uuid[]) k(user_id, id) \
-WHERE EXISTS (SELECT FROM live.users u WHERE u.tenant_id = $1 AND u.id = ANY (ARRAY[k.user_id])) \
-    OR EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = $1 AND t.id = ANY (ARRAY[k.user_id]))";
+WHERE (SELECT u.version FROM live.users u WHERE u.tenant_id = $1 AND u.id = k.user_id) IS NOT NULL \
+    OR (SELECT t.version FROM live.tombstones t WHERE t.tenant_id = $1 AND t.id = k.user_id) IS NOT NULL";
 
-/// Credentials that were issued (those that have a body: the column that says so would bring the index of the pages in), and those of deleted users, of which none is kept.
+/// Credentials that were issued, which are those with a body, and those of deleted users, of which none is kept.
 const CREDENTIALS: &str = "\
 SELECT k.user_id, k.id FROM unnest($2::uuid[], $3::uuid[]) k(user_id, id) \
-WHERE EXISTS (SELECT FROM live.credentials c WHERE c.tenant_id = $1 AND c.user_id = ANY (ARRAY[k.user_id]) AND c.id = k.id AND c.body IS NOT NULL) \
-    OR EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = $1 AND t.id = ANY (ARRAY[k.user_id]))";
+WHERE (SELECT c.body IS NOT NULL FROM live.credentials c WHERE c.tenant_id = $1 AND c.user_id = k.user_id AND c.id = k.id) \
+    OR (SELECT t.version FROM live.tombstones t WHERE t.tenant_id = $1 AND t.id = k.user_id) IS NOT NULL";
 
 /// The read model, asked about many at once.
 pub(super) struct Known<'k> {
