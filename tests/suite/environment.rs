@@ -25,7 +25,7 @@ const SHELL: [(&str, &str); 10] = [
 ];
 
 /// Characters that mean something in a configuration, a class path, a list or a shell.
-const ODD: &str = "o\"d'd %s \\ ,;:*${x}#=\nhöme";
+const ODD: &str = "o\"d'd %s \\ ,;:*${x}#=höme";
 
 pub async fn a_foreign_shell_and_an_odd_home_change_nothing() {
     let home = scratch("odd").join(ODD);

@@ -1,6 +1,6 @@
 //! `$ROLLCALL_HOME`: the directory of the local default.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -20,6 +20,7 @@ pub(crate) struct Home(PathBuf);
 impl Home {
     /// Makes it where it is missing.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        refuse_control(&std::path::absolute(path)?)?;
         // Under root the database server is another user and must get through; what is secret has its own mode.
         let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
         let create = || {
@@ -69,6 +70,16 @@ impl Home {
     }
 }
 
+/// PostgreSQL's initdb takes any other character.
+fn refuse_control(path: &Path) -> anyhow::Result<()> {
+    let has_control = path.to_string_lossy().contains(char::is_control);
+    ensure!(
+        !has_control,
+        "ROLLCALL_HOME: {path:?} holds a line break or another control character: name another directory"
+    );
+    Ok(())
+}
+
 /// Writes a file that only its owner may read, as a whole or not at all.
 pub(crate) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
     let write = || {
@@ -80,4 +91,16 @@ pub(crate) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
         fs::rename(&new, path)
     };
     write().with_context(|| format!("can't write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_in_a_home_is_refused_and_other_characters_are_not() {
+        let refused = refuse_control(Path::new("/a\nb")).unwrap_err().to_string();
+        assert!(refused.starts_with("ROLLCALL_HOME: "), "{refused}");
+        refuse_control(Path::new("/o\"d'd %s \\ ,;:*${x}#=höme")).unwrap();
+    }
 }
