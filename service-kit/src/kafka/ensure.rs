@@ -2,7 +2,7 @@
 
 use super::{
     Topics,
-    admin::Admin,
+    admin::{Admin, MadeTopic},
     promises::{KEPT, TWO_IN_SYNC, UNPACKED, topic_faults},
 };
 use crate::settings::Settings;

@@ -10,9 +10,9 @@ mod open;
 mod promises;
 mod topic_id;
 
+pub use admin::MadeTopic;
 pub use client::{client_config, producer_config};
 pub use contact::Contact;
-pub use admin::MadeTopic;
 pub use ensure::ensure_topics;
 pub use headers::{RawHeader, header, headers};
 pub use like::make_like;
