@@ -143,7 +143,7 @@ async fn work(parts: Parts) -> Result<(), End> {
 async fn prepare(settings: &Settings, stop: &Stop) -> Result<(), End> {
     let prepared =
         stop.retry("preparing topics and read model", async || match migrate::migrate(settings).await {
-            Ok(()) => Ok(Ok(())),
+            Ok(_) => Ok(Ok(())),
             Err(error) => error.downcast::<Halt>().map(Err),
         });
     prepared.await??;

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn without_brokers_there_is_no_client() {
         let settings = Settings::from_vars([], "127.0.0.1:0").unwrap();
-        assert_eq!(client_config(&settings).unwrap_err().name, "KAFKA_BROKERS");
+        assert_eq!(client_config(&settings).unwrap_err().0, "KAFKA_BROKERS");
     }
 
     /// The cluster makes topics for whoever lets it.
