@@ -1,6 +1,8 @@
 //! The projector as a process of its own; its listener answers health and metrics.
 
-use service_kit::{environment, fault, health::Health, refusal::Refusal, server, settings::Settings, telemetry, usage};
+use service_kit::{
+    environment, fault, health::Health, refusal::Refusal, server, settings::Settings, telemetry, usage,
+};
 
 const ABOUT: &str = "Folds the log into the read model.";
 const ADDR: &str = "127.0.0.1:8083";
