@@ -44,6 +44,7 @@ mod supervision;
 mod tenants;
 mod topic_settings;
 mod transactions;
+mod twice;
 mod watch;
 
 use libtest_mimic::Trial;
@@ -293,6 +294,8 @@ suite! {
             a_delete_is_whole_wherever_the_projector_dies,
             a_delete_reaches_a_generation_that_is_being_built,
             nothing_that_is_deleted_can_be_read_again;
+        twice:
+            what_is_derived_again_is_not_written_again;
         hot_user:
             writers_of_one_instance_take_turns,
             async_writers_take_turns_too,
@@ -318,6 +321,8 @@ suite! {
             a_foreign_shell_and_an_odd_home_change_nothing,
             where_nothing_runs_every_verb_says_so,
             a_token_is_of_a_service_that_is_there;
+        twice:
+            a_frozen_broker_with_a_batch_in_its_hands_takes_it_once;
     }
     long {
         outages:

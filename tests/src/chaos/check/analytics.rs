@@ -5,7 +5,7 @@ use super::{
     verdict::Findings,
 };
 use crate::chaos::history::{Kind, Operation};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The events of a request, counted.
 #[derive(Debug, Default, Clone, Copy)]
@@ -17,7 +17,7 @@ struct Count {
 
 pub(super) fn check(evidence: &Evidence) -> Findings {
     let mut findings = Findings::default();
-    let counts = count(once(evidence, &mut findings));
+    let counts = count(&evidence.analytics);
     let of = |request: &str| counts.get(request).copied().unwrap_or_default();
     let accepted = evidence.by_request();
     for request in accepted.keys() {
@@ -37,21 +37,7 @@ pub(super) fn check(evidence: &Evidence) -> Findings {
     findings
 }
 
-/// Where Kafka has broken a transaction, one SUCCESS may be there twice, under one id: it is counted once.
-fn once<'e>(evidence: &'e Evidence, findings: &mut Findings) -> Vec<&'e Analytic> {
-    let (mut seen, mut events) = (BTreeSet::new(), Vec::new());
-    for event in &evidence.analytics {
-        let is_new = !event.name.ends_with("_SUCCESS") || seen.insert(&event.id);
-        if is_new || !evidence.markers_skipped {
-            events.push(event);
-        } else {
-            findings.note("SUCCESS twice under one id, after Kafka skipped the markers of a transaction");
-        }
-    }
-    events
-}
-
-fn count(events: Vec<&Analytic>) -> BTreeMap<&str, Count> {
+fn count(events: &[Analytic]) -> BTreeMap<&str, Count> {
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
     for event in events {
         let count = counts.entry(&event.request).or_default();
@@ -112,7 +98,12 @@ mod tests {
     }
 
     fn event(request: &str, name: &str) -> Analytic {
-        Analytic { id: format!("{request} {name}"), request: request.to_owned(), name: name.to_owned() }
+        Analytic {
+            id: format!("{request} {name}"),
+            at: (0, 99),
+            request: request.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn remove(evidence: &mut Evidence, request: &str, end: &str) {
@@ -129,17 +120,6 @@ mod tests {
         // Its request lacks an end, too.
         assert_eq!(changed(|evidence| remove(evidence, "r2", "SUCCESS")).len(), 2);
         assert_eq!(changed(|evidence| evidence.analytics.push(event("r2", "USER_UPDATE_SUCCESS"))).len(), 1);
-    }
-
-    #[test]
-    fn a_broken_transaction_excuses_the_same_event_alone() {
-        let twice = |evidence: &mut Evidence, id: &str| {
-            let event = event("r2", "USER_X_SUCCESS");
-            evidence.analytics.push(Analytic { id: id.to_owned(), ..event });
-            evidence.markers_skipped = true;
-        };
-        assert!(changed(|evidence| twice(evidence, "r2 USER_X_SUCCESS")).is_empty());
-        assert_eq!(changed(|evidence| twice(evidence, "another")).len(), 1);
     }
 
     #[test]

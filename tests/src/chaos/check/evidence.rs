@@ -45,8 +45,10 @@ pub struct ReadModel {
 /// An analytic event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analytic {
-    /// Its id.
+    /// Its `ce_id`.
     pub id: String,
+    /// Where it is.
+    pub at: Position,
     /// The request.
     pub request: String,
     /// Its type, e.g. `USER_UPDATE_SUCCESS`.
@@ -60,6 +62,8 @@ pub struct Evidence {
     pub history: History,
     /// Request ids by position, of everything in the log.
     pub log: BTreeMap<Position, Option<String>>,
+    /// The `ce_id` of everything in the log.
+    pub ids: Vec<(String, Position)>,
     /// What follows from the log.
     pub model: Model,
     /// The read model.
@@ -70,7 +74,7 @@ pub struct Evidence {
     pub ended: Vec<Option<crate::chaos::history::Identity>>,
     /// How many analytic events the services say they have lost.
     pub dropped: u64,
-    /// Whether Kafka says that it has ended a transaction of the analytic pipeline without the markers that make it one.
+    /// Whether Kafka says that it ended a transaction of the analytic pipeline without its markers. It excuses nothing.
     pub markers_skipped: bool,
 }
 
@@ -85,8 +89,9 @@ impl Evidence {
         let analytics = settle::analytics_at_rest(deployment, &model).await;
         let read_model = settle::read_model(deployment, &history.targets, &model).await;
         let (ended, dropped) = (history.identities().await, settle::dropped(&history.targets).await);
-        let (log, markers_skipped) = (by_position(&records), settle::markers_skipped(deployment));
-        Self { history, log, model, read_model, analytics, ended, dropped, markers_skipped }
+        let (log, ids) = (by_position(&records), ids(&records));
+        let markers_skipped = settle::markers_skipped(deployment);
+        Self { history, log, ids, model, read_model, analytics, ended, dropped, markers_skipped }
     }
 
     /// The key of a user.
@@ -121,6 +126,11 @@ fn by_position(records: &[Record]) -> BTreeMap<Position, Option<String>> {
     let entry =
         |record: &Record| ((record.partition, record.offset), record.find("ce_requestid").map(str::to_owned));
     records.iter().map(entry).collect()
+}
+
+fn ids(records: &[Record]) -> Vec<(String, Position)> {
+    let id = |record: &Record| (record.header("ce_id").to_owned(), (record.partition, record.offset));
+    records.iter().map(id).collect()
 }
 
 /// The number in the claims that a fact leaves.

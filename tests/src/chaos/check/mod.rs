@@ -6,6 +6,7 @@ pub mod evidence;
 mod lost;
 mod order;
 mod refused;
+mod repeated;
 #[cfg(test)]
 mod sample;
 mod settle;
@@ -21,9 +22,10 @@ pub use verdict::{Findings, Verdict};
 type Check = fn(&Evidence) -> Findings;
 
 /// Every check by its name.
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("acked writes lost", lost::check),
     ("applied twice", twice::check),
+    ("ce_id repeated", repeated::check),
     ("refused but applied", refused::check),
     ("order broken", order::check),
     ("stale reads", stale::check),

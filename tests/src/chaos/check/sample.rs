@@ -78,7 +78,12 @@ pub(super) fn event(request: &str, offset: i64, kind: Kind, sequence: u64, n: u6
         Kind::Delete => "user.deleted.v1",
         _ => "user.updated.v1",
     };
-    let headers = [("ce_type", ce_type), ("ce_sequence", &sequence.to_string()), ("ce_requestid", request)];
+    let headers = [
+        ("ce_id", &*format!("e{offset}")),
+        ("ce_type", ce_type),
+        ("ce_sequence", &sequence.to_string()),
+        ("ce_requestid", request),
+    ];
     let data = json!({ "createdAt": "c", "personal": { "claims": { "n": n } } });
     Record {
         partition: 0,
@@ -95,11 +100,13 @@ pub(super) fn evidence(operations: Vec<Operation>, records: &[Record]) -> Eviden
     let log =
         records.iter().map(|record| ((0, record.offset), Some(record.header("ce_requestid").to_owned())));
     let log: BTreeMap<_, _> = log.collect();
+    let ids = records.iter().map(|record| (record.header("ce_id").to_owned(), (0, record.offset))).collect();
     let process = vec![Some(("i".to_owned(), "1".to_owned()))];
     Evidence {
         read_model: read_model(&model),
         analytics: analytics(&operations, &model),
         log,
+        ids,
         model,
         history: History { targets: targets(), operations, began: process.clone() },
         ended: process,
@@ -137,7 +144,8 @@ fn analytics(operations: &[Operation], model: &Model) -> Vec<Analytic> {
     for operation in operations {
         let mut event = |name: &str| {
             let (request, name) = (operation.request.clone(), format!("USER_X_{name}"));
-            events.push(Analytic { id: format!("{request} {name}"), request, name });
+            let at = (0, i64::try_from(events.len()).unwrap());
+            events.push(Analytic { id: format!("{request} {name}"), at, request, name });
         };
         event("START");
         let is_accepted = model.accepted.iter().any(|fact| fact.request.as_ref() == Some(&operation.request));

@@ -54,14 +54,15 @@ async fn folded(deployment: &Deployment) -> BTreeMap<i32, i64> {
     rows.into_iter().collect()
 }
 
-/// The analytic events, once each accepted fact has its SUCCESS.
+/// The analytic events, once each accepted fact has its SUCCESS and nothing more has come since the last look.
 pub(super) async fn analytics_at_rest(deployment: &Deployment, model: &Model) -> Vec<Analytic> {
     let wanted: BTreeSet<&str> = model.accepted.iter().filter_map(|fact| fact.request.as_deref()).collect();
+    let mut before = 0;
     at_rest(async || {
         let records = deployment.topic("users.analytics").await;
         let events: Vec<Analytic> = records.iter().map(analytic).collect();
-        let succeeded: BTreeSet<&str> = successes(&events);
-        let is_at_rest = wanted.is_subset(&succeeded);
+        let is_at_rest = wanted.is_subset(&successes(&events)) && events.len() == before;
+        before = events.len();
         (events, is_at_rest)
     })
     .await
@@ -69,7 +70,8 @@ pub(super) async fn analytics_at_rest(deployment: &Deployment, model: &Model) ->
 
 fn analytic(record: &Record) -> Analytic {
     let header = |name| record.header(name).to_owned();
-    Analytic { id: header("ce_id"), request: record.key.clone(), name: header("ce_type") }
+    let at = (record.partition, record.offset);
+    Analytic { id: header("ce_id"), at, request: record.key.clone(), name: header("ce_type") }
 }
 
 fn successes(events: &[Analytic]) -> BTreeSet<&str> {
@@ -157,8 +159,7 @@ pub(super) async fn dropped(targets: &Targets) -> u64 {
     dropped
 }
 
-/// A broker that is stopped takes a partition without a leader for one that was deleted and leaves it out when it ends a transaction. Where it
-/// is the only broker, that may be all of them.
+/// A broker that is stopped takes a partition without a leader for a deleted one and leaves it out when it ends a transaction.
 pub(super) fn markers_skipped(deployment: &Deployment) -> bool {
     let group = format!("transaction markers for {}rollcall-analytics", deployment.prefix);
     let log = std::fs::read(deployment.kafka_log()).expect("the broker's log");

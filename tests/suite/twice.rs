@@ -1,0 +1,148 @@
+//! No event is in the log twice, whatever becomes of the broker while it is on its way.
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+};
+use serde_json::json;
+use std::{collections::BTreeMap, time::Duration};
+use tests::{Api, Deployment, Record, Server, Service, Stack, scratch, until};
+use tokio::time::{Instant, sleep_until};
+
+/// What makes one batch of events that are given up at different times: a batch waits for 4 s to fill, and each event has 12 s.
+const SLOW: [(&str, &str); 2] =
+    [("ROLLCALL_KAFKA__LINGER_MS", "4000"), ("ROLLCALL_KAFKA__MESSAGE_TIMEOUT_MS", "12000")];
+/// When the second event joins the batch of the first, and when the broker freezes: before the batch is sent.
+const SECOND: Duration = Duration::from_secs(3);
+const FREEZE: Duration = Duration::from_millis(3_300);
+/// When it thaws. By then the first event was given up and the second was not; the batch with both waits in the broker's socket.
+const THAW: Duration = Duration::from_secs(13);
+
+pub async fn a_frozen_broker_with_a_batch_in_its_hands_takes_it_once() {
+    let start = || &*Box::leak(Box::new(Stack::start(&scratch("twice"))));
+    let stack: &'static Stack = tokio::task::spawn_blocking(start).await.unwrap();
+    let settings = [("ROLLCALL_PARTITIONS", "1")];
+    let mut deployment = Deployment::start_with(stack, stack.var("REDIS_URL"), &settings).await;
+    deployment.launch_instance(Service::Command, 0, &SLOW);
+    deployment.ready(Service::Command).await;
+    let api = deployment.tenant();
+    written(&deployment, &api).await;
+
+    let began = Instant::now();
+    let frozen = async {
+        sleep_until(began + FREEZE).await;
+        Server::Kafka.freeze(stack);
+        sleep_until(began + THAW).await;
+        Server::Kafka.thaw(stack);
+    };
+    let second = async {
+        sleep_until(began + SECOND).await;
+        api.create(json!({})).attempt().await
+    };
+    let first = api.create(json!({})).attempt();
+    let _ = tokio::join!(first, second, frozen);
+
+    written(&deployment, &api).await;
+    let events = deployment.topic("users.events").await;
+    let analytics = deployment.topic("users.analytics").await;
+    assert_eq!((repeated(&events), repeated(&analytics)), (vec![], vec![]));
+    let starts = analytics.iter().filter(|event| event.header("ce_type") == "USER_CREATE_START").count();
+    assert!(starts >= 4, "the broker was away for less than the recorder waits, so no START is lost");
+    stack.stop().unwrap();
+}
+
+/// What a broker does that ends a transaction without its markers: the events are there, and the offsets are those of before.
+pub async fn what_is_derived_again_is_not_written_again(stack: &'static Stack) {
+    let mut deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
+    let api = deployment.tenant();
+    for _ in 0..6 {
+        written(&deployment, &api).await;
+    }
+    deployment.stop(Service::Projector);
+    let group = Group::of(&deployment);
+    let before = group.committed();
+    assert!(before.values().sum::<i64>() >= 6, "{before:?}");
+    group.set_back();
+    deployment.launch(Service::Projector);
+    deployment.ready(Service::Projector).await;
+    until("everything is derived again", async || {
+        let now = group.committed();
+        before.iter().all(|(partition, next)| now.get(partition) >= Some(next)).then_some(())
+    })
+    .await;
+    written(&deployment, &api).await;
+    assert_eq!(repeated(&deployment.topic("users.analytics").await), vec![]);
+}
+
+/// The group that derives analytic events, from outside.
+struct Group {
+    consumer: BaseConsumer,
+    topic: String,
+}
+
+impl Group {
+    /// For an answer of the broker.
+    const ANSWER: Duration = Duration::from_secs(60);
+
+    fn of(deployment: &Deployment) -> Self {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", deployment.brokers())
+            .set("group.id", format!("{}rollcall-analytics", deployment.prefix))
+            .create()
+            .unwrap();
+        Self { consumer, topic: format!("{}users.events", deployment.prefix) }
+    }
+
+    /// The offsets of the partitions that have one.
+    fn committed(&self) -> BTreeMap<i32, i64> {
+        let found = tokio::task::block_in_place(|| {
+            self.consumer.committed_offsets(self.partitions(Offset::Invalid), Self::ANSWER)
+        });
+        let found = found.unwrap();
+        let offsets = found.elements().into_iter().filter_map(|place| match place.offset() {
+            Offset::Offset(next) => Some((place.partition(), next)),
+            _ => None,
+        });
+        offsets.collect()
+    }
+
+    /// Commits the beginning of each partition.
+    fn set_back(&self) {
+        let all = self.partitions(Offset::Offset(0));
+        tokio::task::block_in_place(|| self.consumer.commit(&all, CommitMode::Sync)).unwrap();
+    }
+
+    fn partitions(&self, offset: Offset) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..4 {
+            list.add_partition_offset(&self.topic, partition, offset).unwrap();
+        }
+        list
+    }
+}
+
+/// Writes until one write is acknowledged and its end is in the log.
+async fn written(deployment: &Deployment, api: &Api) {
+    let id = until("a write is accepted", async || {
+        let answer = api.create(json!({})).attempt().await.ok()?;
+        (answer.status == 201 || answer.status == 202).then(|| answer.id())
+    })
+    .await;
+    until("its SUCCESS is there", async || {
+        let events = deployment.topic("users.analytics").await;
+        let is_its = |event: &&Record| {
+            event.header("ce_type") == "USER_CREATE_SUCCESS" && event.json()["data"]["id"] == json!(id)
+        };
+        events.iter().find(is_its).map(drop)
+    })
+    .await;
+}
+
+/// Each `ce_id` that is there more than once, with the places.
+fn repeated(records: &[Record]) -> Vec<(&str, Vec<(i32, i64)>)> {
+    let mut places: BTreeMap<&str, Vec<(i32, i64)>> = BTreeMap::new();
+    for record in records {
+        places.entry(record.header("ce_id")).or_default().push((record.partition, record.offset));
+    }
+    places.into_iter().filter(|(_, places)| places.len() > 1).collect()
+}
