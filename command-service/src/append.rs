@@ -1,25 +1,25 @@
 //! The end of the log: one record appended, and where it went.
 
 use crate::{
-    delivery::{Client, Delivery, Failed, Reports},
+    delivery::{Client, Delivery, Failed, Place, Reports},
     metrics,
 };
 use events_schema::{Headers, UserKey};
 use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext as _,
-    error::{KafkaError, RDKafkaErrorCode as Code},
+    error::RDKafkaErrorCode as Code,
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer as _},
 };
 use service_kit::{
     fault,
-    kafka::{Contact, Topics, producer_config},
+    kafka::{Contact, Topics, delivery_timeout, producer_config, retire},
     position::Position,
     settings::Settings,
 };
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, Weak},
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, time::timeout};
@@ -28,8 +28,8 @@ use tokio::{sync::watch, time::timeout};
 const CHECK: Duration = Duration::from_millis(900);
 /// Between two such questions while it is away.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// What a report may be late; a client that is made anew may never give it.
-const LATE: Duration = Duration::from_secs(5);
+/// For a client that was retired to report on what it had.
+const REPORT: Duration = Duration::from_secs(5);
 
 /// A record to append.
 pub(crate) struct Record {
@@ -55,6 +55,8 @@ pub(crate) enum AppendError {
 pub(crate) struct Log {
     config: ClientConfig,
     topic: String,
+    /// How long a record may be on its way.
+    patience: Duration,
     producer: RwLock<Arc<Client>>,
     is_away: watch::Sender<bool>,
 }
@@ -62,17 +64,17 @@ pub(crate) struct Log {
 impl Log {
     /// The log of user facts, for writes that somebody waits for.
     pub(crate) fn users(settings: &Settings) -> anyhow::Result<Self> {
-        Self::new(producer_config(settings)?, Topics::new(&settings.topic_prefix).users)
+        let topic = Topics::new(&settings.topic_prefix).users;
+        Self::new(producer_config(settings)?, topic, delivery_timeout(settings))
     }
 
-    /// A topic, with a client of that configuration.
-    pub(crate) fn new(config: ClientConfig, topic: String) -> anyhow::Result<Self> {
+    /// A topic, with a client of that configuration. A record that is on its way for longer than `patience` is given up.
+    pub(crate) fn new(config: ClientConfig, topic: String, patience: Duration) -> anyhow::Result<Self> {
         let producer = RwLock::new(Arc::new(Client::from_config_and_context(&config, Reports)?));
-        Ok(Self { config, topic, producer, is_away: watch::Sender::new(false) })
+        Ok(Self { config, topic, patience, producer, is_away: watch::Sender::new(false) })
     }
 
-    /// Appends a record to its key's partition of `partitions`; resolves once the log has it for good. Bounded by the client's own
-    /// `message.timeout.ms`; at once while the log is away.
+    /// Appends a record to its key's partition of `partitions`; resolves once the log has it for good. Bounded; at once while the log is away.
     pub(crate) async fn append(
         self: &Arc<Self>,
         record: &Record,
@@ -84,10 +86,10 @@ impl Log {
         }
         let began = Instant::now();
         fault::point("append.before");
-        let delivered = self.delivered(self.send(record, partitions)?).await;
-        if delivered.as_ref().is_err_and(is_late) {
-            self.watch_for_return();
-        }
+        let delivery = self.send(record, partitions)?;
+        // A task of its own, so that an overdue record is given up though nobody waits for it any more.
+        let delivered = tokio::spawn(self.clone().delivered_or_away(delivery)).await;
+        let delivered = delivered.unwrap_or_else(|_| Err(Failed::unknown()));
         let position = delivered.map_err(|failed| self.failure(&failed))?;
         fault::point("append.after");
         metrics::appended(began.elapsed());
@@ -98,14 +100,16 @@ impl Log {
     pub(crate) fn send(&self, record: &Record, partitions: u32) -> Result<Delivery, AppendError> {
         let key = record.key.to_string();
         let partition = i32::try_from(record.key.partition(partitions)).map_err(|_| AppendError::Refused)?;
-        let (sender, delivery) = tokio::sync::oneshot::channel();
+        let (sender, end) = tokio::sync::oneshot::channel();
         let message = BaseRecord::with_opaque_to(&self.topic, Box::new(sender))
             .partition(partition)
             .key(&key)
             .payload(&record.value)
             .headers(owned(&record.headers));
         let refused = |error| self.failure(&Failed { error, is_uncertain: false });
-        self.producer().send(message).map(|()| delivery).map_err(|(error, _)| refused(error))
+        let client = self.producer();
+        client.send(message).map_err(|(error, _)| refused(error))?;
+        Ok(Delivery { end, client: Arc::downgrade(&client) })
     }
 
     /// Where a record that was handed over went.
@@ -113,14 +117,27 @@ impl Log {
         self.delivered(delivery).await.map_err(|failed| self.failure(&failed))
     }
 
-    async fn delivered(&self, delivery: Delivery) -> Result<Position, Failed> {
-        let unknown =
-            || Failed { error: KafkaError::MessageProduction(Code::MessageTimedOut), is_uncertain: true };
-        let bound =
-            self.config.get("message.timeout.ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
-        let end = timeout(bound.unwrap_or(LATE) + LATE, delivery).await;
-        let (partition, offset) = end.ok().and_then(Result::ok).unwrap_or_else(|| Err(unknown()))?;
-        let partition = u32::try_from(partition).map_err(|_| unknown())?;
+    async fn delivered_or_away(self: Arc<Self>, delivery: Delivery) -> Result<Position, Failed> {
+        let delivered = self.delivered(delivery).await;
+        if delivered.as_ref().is_err_and(Failed::is_late) {
+            self.watch_for_return();
+        }
+        delivered
+    }
+
+    /// Waits for a record's end. One that is overdue takes its whole client along, and what else that has: the client might send it again
+    /// otherwise, when nobody waits for it any more.
+    async fn delivered(&self, Delivery { mut end, client }: Delivery) -> Result<Position, Failed> {
+        let place = match timeout(self.patience, &mut end).await {
+            Ok(end) => end.unwrap_or_else(|_| Err(Failed::unknown())),
+            Err(_) => {
+                self.give_up(&client);
+                let end = timeout(REPORT, end).await.ok().and_then(Result::ok);
+                end.unwrap_or_else(|| Err(Failed::unknown())).map_err(Failed::late)
+            }
+        };
+        let Place { partition, offset } = place?;
+        let partition = u32::try_from(partition).map_err(|_| Failed::unknown())?;
         Ok(Position { partition, offset })
     }
 
@@ -140,19 +157,23 @@ impl Log {
         self.replace_if(|producer| producer.client().fatal_error().is_some());
     }
 
+    /// Replaces that client, unless somebody else has.
+    fn give_up(&self, client: &Weak<Client>) {
+        self.replace_if(|current| std::ptr::eq(current, client.as_ptr()));
+    }
+
     fn replace_if(&self, is_useless: impl FnOnce(&Client) -> bool) {
         let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
         if !is_useless(&producer) {
             return;
         }
+        let old = producer.clone();
         match Client::from_config_and_context(&self.config, Reports) {
-            Ok(new) => {
-                let old = std::mem::replace(&mut *producer, Arc::new(new));
-                // It takes a moment to go, in which it reports what it still has.
-                std::thread::spawn(move || drop(old));
-            }
+            Ok(new) => *producer = Arc::new(new),
             Err(error) => tracing::error!(%error, "the log's client can't be made anew"),
         }
+        // It takes a moment to go, in which it reports what it still has.
+        std::thread::spawn(move || retire(&*old));
     }
 
     fn producer(&self) -> Arc<Client> {
@@ -206,11 +227,6 @@ impl Log {
         let is_there = metadata.topics().iter().any(|topic| topic.error().is_none());
         if is_there { Ok(()) } else { Err(format!("topic {} is missing", self.topic)) }
     }
-}
-
-/// Whether the client gave up on a broker that does not answer.
-fn is_late(failed: &Failed) -> bool {
-    matches!(failed.error.rdkafka_error_code(), Some(Code::MessageTimedOut | Code::OperationTimedOut))
 }
 
 fn owned(headers: &Headers) -> OwnedHeaders {

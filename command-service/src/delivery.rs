@@ -3,11 +3,12 @@
 
 use rdkafka::{
     ClientContext,
-    bindings::{rd_kafka_message_status, rd_kafka_msg_status_t},
-    error::KafkaError,
-    message::{BorrowedMessage, Message as _},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::Message as _,
     producer::{DeliveryResult, ProducerContext, ThreadedProducer},
 };
+use service_kit::kafka;
+use std::sync::Weak;
 use tokio::sync::oneshot;
 
 /// The log's client, with a thread that serves the reports.
@@ -21,35 +22,61 @@ pub(crate) struct Failed {
     pub(crate) is_uncertain: bool,
 }
 
-/// Partition and offset, or none.
-type End = Result<(i32, i64), Failed>;
+impl Failed {
+    const LATE: KafkaError = KafkaError::MessageProduction(Code::MessageTimedOut);
 
-/// A record on its way: resolves at its end.
-pub(crate) type Delivery = oneshot::Receiver<End>;
+    /// Of a record that nothing more was heard of.
+    pub(crate) fn unknown() -> Self {
+        Self { error: Self::LATE, is_uncertain: true }
+    }
+
+    /// The same of a record that was given up because it was overdue.
+    pub(crate) fn late(self) -> Self {
+        Self { error: Self::LATE, ..self }
+    }
+
+    /// Whether the log did not answer in time.
+    pub(crate) fn is_late(&self) -> bool {
+        self.error == Self::LATE
+    }
+}
+
+/// Where a record is.
+pub(crate) struct Place {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+type End = Result<Place, Failed>;
+
+/// A record on its way.
+pub(crate) struct Delivery {
+    /// Resolves at its end.
+    pub(crate) end: oneshot::Receiver<End>,
+    /// What it was handed to.
+    pub(crate) client: Weak<Client>,
+}
 
 /// Tells each sender what became of its record.
 pub(crate) struct Reports;
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        kafka::log_error(&error, reason);
+    }
+}
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Box<oneshot::Sender<End>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
         let end = match result {
-            Ok(message) => Ok((message.partition(), message.offset())),
+            Ok(message) => Ok(Place { partition: message.partition(), offset: message.offset() }),
             Err((error, message)) => {
-                Err(Failed { error: error.clone(), is_uncertain: is_uncertain(message) })
+                Err(Failed { error: error.clone(), is_uncertain: kafka::may_be_there(message) })
             }
         };
         // Nobody may be waiting any more.
         let _ = sender.send(end);
     }
-}
-
-#[allow(unsafe_code, reason = "rdkafka has no safe way to ask for a message's status")]
-fn is_uncertain(message: &BorrowedMessage<'_>) -> bool {
-    // SAFETY: the pointer is that of a message of a delivery report, which lives as long as `message` borrows it; the call only reads it.
-    let status = unsafe { rd_kafka_message_status(message.ptr()) };
-    status != rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }

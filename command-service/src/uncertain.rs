@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// How many are kept for a look, and as many that come while one goes on.
 const KEPT: usize = 4_096;
-/// Longer than any request of the log's client lives, so that nothing is still on its way (see `socket.timeout.ms`). It counts from
+/// Longer than an append may be on its way and its client takes to go, so that nothing is still sent. It counts from
 /// when the log answers again: what had arrived at a frozen broker is done by then.
 const GRACE: Duration = Duration::from_secs(15);
 

@@ -25,12 +25,12 @@ use lines::{Line, Lines};
 use service_kit::{
     database::{self, Role},
     json::{Refusal, is_utf16},
-    kafka::{Topics, producer_config},
+    kafka::{Topics, patience, producer_config},
     keys::{DataKey, Keys, Owner, SealError},
     settings::Settings,
     which_log::WhichLog,
 };
-use std::{collections::HashMap, io::BufRead, sync::Arc};
+use std::{collections::HashMap, io::BufRead, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -61,7 +61,8 @@ const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 const LONGEST: usize = 256 * 1024;
 
 /// Nobody waits for a single record here, so batches may fill up, and the log may be slow.
-const PATIENT: [(&str, &str); 2] = [("linger.ms", "10"), ("message.timeout.ms", "60000")];
+const LINGER: (&str, &str) = ("linger.ms", "10");
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A line as a fact for the log.
 struct Fact {
@@ -158,10 +159,10 @@ fn refused(appended: u64) -> String {
 
 fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {
     let mut config = producer_config(settings)?;
-    for (key, value) in PATIENT.into_iter().filter(|(key, _)| !settings.kafka.contains_key(*key)) {
-        config.set(key, value);
+    if !settings.kafka.contains_key(LINGER.0) {
+        config.set(LINGER.0, LINGER.1);
     }
-    Log::new(config, kind.topic(settings))
+    Log::new(config, kind.topic(settings), patience(settings, PATIENCE))
 }
 
 /// The facts of a batch of lines, and whether the input ends with it.

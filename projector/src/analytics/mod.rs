@@ -1,16 +1,20 @@
 //! The SUCCESS of every accepted change, derived from the log itself: `users.events` in, `users.analytics` out.
 //!
 //! Offsets and events are committed in one Kafka transaction, so that a change has its SUCCESS exactly once for those who read
-//! committed records, whatever dies in between. Whether an event was accepted is what the live generation says of its position; a
+//! committed records, whatever dies in between. A broker that stops may end a transaction in part or not at all and call it ended (see
+//! `starts`), so each session ends what was left open and looks what is written before it derives. Whether an event was accepted is what the live generation says of its position; a
 //! replay into another generation derives nothing, since this consumer group has an offset of its own.
 
 mod derive;
 mod group;
 mod metrics;
+mod note;
 mod outcomes;
 mod pending;
 mod session;
+mod starts;
 mod transaction;
+mod written;
 
 use self::{
     outcomes::Outcomes,

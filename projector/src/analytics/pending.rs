@@ -31,6 +31,8 @@ pub(super) struct Pending(BTreeMap<i32, Queue>);
 /// A part of a partition that can be committed: everything before `next`.
 pub(super) struct Settled {
     pub(super) partition: i32,
+    /// Where it begins.
+    pub(super) from: i64,
     pub(super) next: i64,
 }
 
@@ -77,8 +79,8 @@ impl Pending {
             let needed = queue.span(*partition).is_some();
             let Some(rejected) = rejected.get(partition).or((!needed).then_some(&none)) else { continue };
             let ripe = || queue.candidates.iter().take(queue.ripe);
-            let Some(last) = ripe().next_back() else { continue };
-            settled.push(Settled { partition: *partition, next: last.offset + 1 });
+            let (Some(first), Some(last)) = (ripe().next(), ripe().next_back()) else { continue };
+            settled.push(Settled { partition: *partition, from: first.offset, next: last.offset + 1 });
             let accepted = ripe().filter(|candidate| !rejected.contains(&candidate.offset));
             successes.extend(accepted.filter_map(|candidate| candidate.success.as_ref()));
         }
@@ -87,7 +89,7 @@ impl Pending {
 
     /// Drops what has been committed.
     pub(super) fn forget(&mut self, settled: &[Settled]) {
-        for Settled { partition, next } in settled {
+        for Settled { partition, next, .. } in settled {
             let Some(queue) = self.0.get_mut(partition) else { continue };
             while queue.candidates.front().is_some_and(|candidate| candidate.offset < *next) {
                 queue.bytes -= queue.candidates.pop_front().map_or(0, |candidate| candidate.bytes);

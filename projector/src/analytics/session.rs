@@ -6,12 +6,14 @@ use super::{
     metrics,
     outcomes::Outcomes,
     pending::{Candidate, Pending},
+    starts::{Committed, Starts, starts},
     transaction::Transactions,
+    written,
 };
 use anyhow::Context as _;
 use events_schema::{UserRecord, analytics::Level, decode_user};
 use rdkafka::{
-    ClientConfig, Message, TopicPartitionList,
+    ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     message::BorrowedMessage,
@@ -23,15 +25,21 @@ use service_kit::{
     settings::Settings,
 };
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// How long records are gathered. What was gathered is derived after one more such time: the START of the same request left the
 /// service earlier, but by way of a queue and a producer that lets batches fill for some milliseconds, and must stand first in the topic.
 const GATHER: Duration = Duration::from_millis(50);
 /// How long an idle pipeline waits for a record, and somebody who stops it at most for its end.
 const IDLE: Duration = Duration::from_millis(250);
+/// For one answer of the broker.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How far back is looked for what is written, where nothing was noted: by an earlier release, or after the group's offsets were set by hand.
+const UNNOTED: Duration = Duration::from_secs(3_600);
 /// What a record without its data takes, roughly.
 const SMALL: usize = 512;
 
@@ -89,6 +97,16 @@ pub(super) struct Session<'a> {
     transactions: Option<Transactions>,
     pending: Pending,
     paused: HashSet<i32>,
+    /// What is in the topic already of that which may be derived again.
+    written: HashSet<Uuid>,
+    doubt: Doubt,
+}
+
+/// Which records others may have derived from before this assignment began: those before these offsets. Since when, in milliseconds since 1970.
+#[derive(Default)]
+pub(super) struct Doubt {
+    pub(super) until: BTreeMap<i32, i64>,
+    pub(super) since: i64,
 }
 
 impl<'a> Session<'a> {
@@ -96,8 +114,8 @@ impl<'a> Session<'a> {
     pub(super) fn open(configs: &'a Configs, outcomes: &'a Outcomes) -> anyhow::Result<Self> {
         let consumer: BaseConsumer<Member> = configs.consumer.create_with_context(Member::default())?;
         consumer.subscribe(&[&configs.topics.users])?;
-        let (pending, paused) = Default::default();
-        Ok(Self { configs, outcomes, consumer, transactions: None, pending, paused })
+        let (pending, paused, written, doubt) = Default::default();
+        Ok(Self { configs, outcomes, consumer, transactions: None, pending, paused, written, doubt })
     }
 
     /// Works until told to stop. No transaction is open between two rounds.
@@ -124,7 +142,10 @@ impl<'a> Session<'a> {
                 Some(Err(error)) => passing(error).map(|()| None)?,
                 None => None,
             };
-            self.take_notice()?;
+            if self.take_notice()? {
+                // What was read before is read again, or is another member's.
+                continue;
+            }
             if let Some((partition, candidate)) = candidate {
                 self.pending.push(partition, candidate);
                 if std::mem::take(&mut is_idle) {
@@ -136,9 +157,9 @@ impl<'a> Session<'a> {
     }
 
     /// After a rebalance everything starts from the committed offsets, with a producer of the new assignment. Made at once, since a
-    /// predecessor's open transaction keeps the offsets from being read.
-    fn take_notice(&mut self) -> anyhow::Result<()> {
-        let Some(partitions) = self.consumer.context().news() else { return Ok(()) };
+    /// predecessor's open transaction keeps the offsets from being read. Gives whether there was a rebalance.
+    fn take_notice(&mut self) -> anyhow::Result<bool> {
+        let Some(partitions) = self.consumer.context().news() else { return Ok(false) };
         self.pending = Pending::default();
         self.resume(&partitions)?;
         self.paused.clear();
@@ -146,9 +167,45 @@ impl<'a> Session<'a> {
         self.transactions = None;
         if let Some(first) = partitions.iter().min() {
             let (source, target) = (&topics.users, &topics.analytics);
-            self.transactions = Some(Transactions::start(producer, group, *first, source, target)?);
+            let transactions = Transactions::start(producer, group, *first, source, target)?;
+            let member = self.consumer.group_metadata().context("the consumer is no member of a group")?;
+            transactions.end_what_hangs(&member).context("what hangs in the topic can't be ended")?;
+            self.begin(&partitions)?;
+            self.transactions = Some(transactions);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Reads on from where the last transaction began, and looks what is written since.
+    fn begin(&mut self, partitions: &[i32]) -> anyhow::Result<()> {
+        let now = OffsetDateTime::now_utc().unix_timestamp() * 1_000;
+        let unnoted = now - UNNOTED.as_millis() as i64;
+        let committed = self.committed(partitions)?;
+        let Starts { places, since } = starts(&committed, unnoted);
+        let written =
+            since.map(|since| written::ids(&self.configs.consumer, &self.configs.topics.analytics, since));
+        self.written = written.transpose()?.unwrap_or_default();
+        let until = committed.iter().map(|committed| (committed.partition, committed.end)).collect();
+        self.doubt = Doubt { until, since: since.unwrap_or(now) };
+        let mut list = TopicPartitionList::new();
+        for (partition, from) in places {
+            let from = from.map_or(Offset::Beginning, Offset::Offset);
+            list.add_partition_offset(&self.configs.topics.users, partition, from)?;
+        }
+        Ok(self.consumer.assign(&list)?)
+    }
+
+    fn committed(&self, partitions: &[i32]) -> anyhow::Result<Vec<Committed>> {
+        let committed = self.consumer.committed_offsets(self.list(partitions), ANSWER)?;
+        let all = committed.elements().into_iter().map(|place| {
+            let next = match place.offset() {
+                Offset::Offset(next) => Some((next, place.metadata().parse().ok())),
+                _ => None,
+            };
+            let (_, end) = self.consumer.fetch_watermarks(place.topic(), place.partition(), ANSWER)?;
+            Ok(Committed { partition: place.partition(), next, end })
+        });
+        all.collect()
     }
 
     /// A record that is no fact has no SUCCESS: the projector parks or skips it.
@@ -162,6 +219,7 @@ impl<'a> Session<'a> {
             anyhow::Ok(derive::success(record, level, &keys))
         };
         let success = decode(message).map(derive).transpose()?.flatten();
+        let success = success.filter(|success| !self.written.contains(&success.id));
         let data = if level == Level::Full { message.payload_len() } else { 0 };
         Ok(Candidate { offset: message.offset(), success, bytes: SMALL + data })
     }
@@ -181,7 +239,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let group = self.consumer.group_metadata().context("the consumer is no member of a group")?;
-        transactions.commit(&group, &settled, &successes)?;
+        transactions.commit(&group, &settled, &successes, &self.doubt)?;
         metrics::derived(successes.len());
         self.pending.forget(&settled);
         Ok(())

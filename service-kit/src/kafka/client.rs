@@ -21,16 +21,20 @@ const PRODUCER: &[(&str, &str)] = &[
     // As the Java clients have it, so that anyone's producer reaches the user's own partition.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "0"),
-    // One request at a time. With several, the client gives those that were open when the broker went a new epoch if a later one is
-    // refused for its sequence; then what was in the log of them already comes there once more, and the broker can't tell.
+    // No new epoch by several open requests: one that is refused for its sequence would begin it.
     ("max.in.flight.requests.per.connection", "1"),
-    // How long an append that nobody waits for any more may still be on its way, at most.
+    // No new epoch by a refusal: a record that the broker refuses for good stops the client, and it is made anew.
+    ("enable.gapless.guarantee", "true"),
+    // How long one request may take before it is repeated.
     ("socket.timeout.ms", "10000"),
     ("request.timeout.ms", "10000"),
     // More than this is refused, so that an outage of the log can't fill the memory.
     ("queue.buffering.max.messages", "10000"),
     ("queue.buffering.max.kbytes", "65536"),
 ];
+
+/// No new epoch by a time-out: a record waits for ever, and whoever sent it retires the client when it is overdue (see `delivery`).
+const FOR_EVER: (&str, &str) = ("message.timeout.ms", "0");
 
 /// What every client of the log starts from: brokers, client id, the operator's own keys (which win).
 ///
@@ -40,15 +44,29 @@ pub fn client_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
     config(settings, CLIENT.iter().map(|(key, value)| (*key, (*value).to_owned())))
 }
 
-/// What a producer of domain events starts from: idempotent, `acks=all`, `partitioner=murmur2_random`, low linger,
-/// `message.timeout.ms` below the visibility timeout (within 1 s to 4 s).
+/// What a producer of domain events starts from: idempotent, `acks=all`, `partitioner=murmur2_random`, low linger. It never gives a record up.
 ///
 /// # Errors
 /// `KAFKA_BROKERS` is not set.
 pub fn producer_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
-    let timeout = delivery_timeout(settings.visibility_timeout).as_millis().to_string();
     let ours = CLIENT.iter().chain(PRODUCER).map(|(key, value)| (*key, (*value).to_owned()));
-    config(settings, ours.chain([("message.timeout.ms", timeout)]))
+    let mut config = config(settings, ours)?;
+    config.set(FOR_EVER.0, FOR_EVER.1);
+    Ok(config)
+}
+
+/// How long an append may be on its way before it is given up: the operator's `message.timeout.ms`, else below the visibility timeout (within
+/// 1 s to 4 s).
+pub fn delivery_timeout(settings: &Settings) -> Duration {
+    let below = (settings.visibility_timeout * 4 / 5).clamp(Duration::from_secs(1), Duration::from_secs(4));
+    patience(settings, below)
+}
+
+/// How long a record may be on its way before it is given up: the operator's `message.timeout.ms`, else `ours`.
+pub fn patience(settings: &Settings, ours: Duration) -> Duration {
+    let given = settings.kafka.get(FOR_EVER.0).and_then(|ms| ms.parse().ok());
+    // Nobody can wait for ever.
+    given.filter(|ms| *ms > 0).map_or(ours, Duration::from_millis)
 }
 
 /// The operator's keys come last; those that would break a promise have been refused when the settings were read.
@@ -61,10 +79,6 @@ fn config<'a>(
     config.extend(ours.map(|(key, value)| (key.to_owned(), value)));
     config.extend(settings.kafka.clone());
     Ok(config)
-}
-
-fn delivery_timeout(visibility: Duration) -> Duration {
-    (visibility * 4 / 5).clamp(Duration::from_secs(1), Duration::from_secs(4))
 }
 
 #[cfg(test)]
@@ -87,8 +101,16 @@ mod tests {
         let config = producer_config(&settings(&[("ROLLCALL_KAFKA__LINGER_MS", "20")])).unwrap();
         assert_eq!((config.get("linger.ms"), config.get("acks")), (Some("20"), Some("all")));
         assert_eq!(config.get("bootstrap.servers"), Some("127.0.0.1:1"));
-        assert_eq!(config.get("message.timeout.ms"), Some("4000"));
         assert!(config.create_native_config().is_ok());
+    }
+
+    /// Else a client would begin a new epoch, and write twice what it has sent before.
+    #[test]
+    fn no_record_times_out_in_a_client() {
+        let settings = |ms: &str| settings(&[("ROLLCALL_KAFKA__MESSAGE_TIMEOUT_MS", ms)]);
+        assert_eq!(producer_config(&settings("9000")).unwrap().get("message.timeout.ms"), Some("0"));
+        let timeout = |ms: &str| delivery_timeout(&settings(ms)).as_millis();
+        assert_eq!((timeout("9000"), timeout("0")), (9_000, 4_000));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod admin;
 mod client;
 mod contact;
+mod delivery;
 mod ensure;
 mod headers;
 mod like;
@@ -11,8 +12,9 @@ mod promises;
 mod topic_id;
 
 pub use admin::MadeTopic;
-pub use client::{client_config, producer_config};
+pub use client::{client_config, delivery_timeout, patience, producer_config};
 pub use contact::Contact;
+pub use delivery::{log_error, may_be_there, retire};
 pub use ensure::ensure_topics;
 pub use headers::{RawHeader, header, headers};
 pub use like::make_like;

@@ -14,6 +14,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("request.required.acks", "acks"),
     ("queue.buffering.max.ms", "linger.ms"),
     ("delivery.timeout.ms", "message.timeout.ms"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("retries", "message.send.max.retries"),
     ("compression.type", "compression.codec"),
 ];
 
@@ -24,6 +26,10 @@ const PROMISES: &[(&str, &[&str])] = &[
     ("partitioner", &["murmur2_random"]),
     ("isolation.level", &["read_committed"]),
     ("allow.auto.create.topics", &["false"]),
+    // With any other value a producer may write an event twice.
+    ("max.in.flight.requests.per.connection", &["1"]),
+    ("enable.gapless.guarantee", &["true"]),
+    ("message.send.max.retries", &["2147483647"]),
 ];
 
 /// The keys as librdkafka spells them, each one tried on librdkafka itself.
@@ -97,6 +103,16 @@ mod tests {
             assert_eq!(error.name, format!("{KAFKA_PREFIX}{name}"));
             assert!(!error.to_string().contains("hush"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_would_write_twice_is_refused() {
+        for (name, value) in [("max_in_flight", "5"), ("enable_gapless_guarantee", "false"), ("retries", "3")]
+        {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert!(error.to_string().contains("must stay"), "{error}");
+        }
+        assert!(read(&[("MAX_IN_FLIGHT", "1")]).is_ok());
     }
 
     #[test]

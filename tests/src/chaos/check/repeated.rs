@@ -17,7 +17,11 @@ pub(super) fn check(evidence: &Evidence) -> Findings {
 }
 
 /// Looks at a topic, given as id, type and place of each event.
-fn once<'e>(topic: &str, events: impl Iterator<Item = (&'e str, &'e str, Position)>, findings: &mut Findings) {
+fn once<'e>(
+    topic: &str,
+    events: impl Iterator<Item = (&'e str, &'e str, Position)>,
+    findings: &mut Findings,
+) {
     let mut places: BTreeMap<&str, (&str, Vec<Position>)> = BTreeMap::new();
     for (id, name, at) in events {
         findings.looked();

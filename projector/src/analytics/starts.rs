@@ -1,0 +1,112 @@
+//! Where a session begins to read, and since when what it derives may be in the topic already. Pure.
+//!
+//! A broker may end a transaction without saying so in all partitions that it wrote to: then its offsets are committed and its events are not, or
+//! the other way round. It can only be the last transaction of an id, since the next one begins after it. So the records of each id's last
+//! transaction are read again, and what is in the topic since then is not written again.
+
+use super::note::Note;
+use std::collections::BTreeMap;
+
+/// What the group knows of a partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Committed {
+    pub(super) partition: i32,
+    /// The committed offset, if there is one, and what was noted beside it.
+    pub(super) next: Option<(i64, Option<Note>)>,
+    /// The end of its records.
+    pub(super) end: i64,
+}
+
+/// Where a session begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Starts {
+    /// From where the partitions are read; `None`: from their beginning.
+    pub(super) places: Vec<(i32, Option<i64>)>,
+    /// Since when events may be in the topic that are derived again, in milliseconds since 1970; `None`: there are none.
+    pub(super) since: Option<i64>,
+}
+
+/// `unnoted` is the time to look from where the group has an offset and no note beside it.
+pub(super) fn starts(all: &[Committed], unnoted: i64) -> Starts {
+    let mut last: BTreeMap<i32, i64> = BTreeMap::new();
+    for note in all.iter().filter_map(Committed::note) {
+        let at = last.entry(note.by).or_insert(note.at);
+        *at = note.at.max(*at);
+    }
+    let is_last = |note: &Note| last.get(&note.by) == Some(&note.at);
+    let from = |committed: &Committed| {
+        let (next, note) = committed.next?;
+        Some(note.filter(is_last).map_or(next, |note| note.from.min(next)))
+    };
+    let since = |committed: &Committed| match committed.next {
+        // Of an empty partition nothing was ever derived.
+        None => (committed.end > 0).then_some(0),
+        Some((_, None)) => Some(unnoted),
+        Some((_, Some(note))) => (note.is_open || is_last(&note)).then_some(note.since),
+    };
+    Starts {
+        places: all.iter().map(|committed| (committed.partition, from(committed))).collect(),
+        since: all.iter().filter_map(since).min(),
+    }
+}
+
+impl Committed {
+    fn note(&self) -> Option<Note> {
+        self.next?.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(partition: i32, next: i64, from: i64, at: i64, by: i32) -> Committed {
+        let note = Note { from, at, since: at, is_open: false, by };
+        Committed { partition, next: Some((next, Some(note))), end: 100 }
+    }
+
+    fn open(committed: Committed, since: i64) -> Committed {
+        let next =
+            committed.next.map(|(next, note)| (next, note.map(|note| Note { since, is_open: true, ..note })));
+        Committed { next, ..committed }
+    }
+
+    fn without(partition: i32, next: Option<i64>, end: i64) -> Committed {
+        Committed { partition, next: next.map(|next| (next, None)), end }
+    }
+
+    #[track_caller]
+    fn expect(all: &[Committed], places: &[(i32, Option<i64>)], since: Option<i64>) {
+        assert_eq!(starts(all, 450), Starts { places: places.to_vec(), since });
+    }
+
+    #[test]
+    fn the_last_transaction_is_read_again_and_no_earlier_one() {
+        let all = [noted(0, 10, 7, 500, 0), noted(1, 20, 15, 400, 0)];
+        expect(&all, &[(0, Some(7)), (1, Some(20))], Some(500));
+    }
+
+    #[test]
+    fn each_id_has_a_last_one() {
+        let all = [noted(0, 10, 7, 500, 0), noted(2, 20, 15, 400, 2)];
+        expect(&all, &[(0, Some(7)), (2, Some(15))], Some(400));
+    }
+
+    #[test]
+    fn what_was_derived_before_is_looked_for_until_it_is_passed() {
+        let all = [noted(0, 10, 7, 500, 0), open(noted(1, 20, 15, 400, 0), 300)];
+        expect(&all, &[(0, Some(7)), (1, Some(20))], Some(300));
+    }
+
+    #[test]
+    fn without_a_note_the_caller_says_since_when() {
+        let all = [noted(0, 10, 7, 500, 0), without(1, Some(20), 100)];
+        expect(&all, &[(0, Some(7)), (1, Some(20))], Some(450));
+    }
+
+    #[test]
+    fn without_an_offset_everything_is_looked_at_if_there_is_anything() {
+        expect(&[without(1, None, 0)], &[(1, None)], None);
+        expect(&[noted(0, 10, 7, 500, 0), without(1, None, 9)], &[(0, Some(7)), (1, None)], Some(0));
+    }
+}

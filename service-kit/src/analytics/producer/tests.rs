@@ -1,0 +1,70 @@
+use super::*;
+use crate::analytics::draft::Context;
+use events_schema::analytics::{Operation, Phase};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer as _},
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+};
+use time::OffsetDateTime;
+
+const TOPIC: &str = "a";
+/// It only says when to give up.
+const BOUND: Duration = Duration::from_secs(60);
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn feed(cluster: &Cluster) -> Feed {
+    let brokers = ("KAFKA_BROKERS".to_owned(), cluster.bootstrap_servers());
+    let config = config(&Settings::from_vars([brokers], "127.0.0.1:0").unwrap()).unwrap();
+    let (made, room) = sync_channel(1);
+    let ends = Ends::new(Arc::new(Tally::new()), made);
+    let producer = EventProducer::from_config_and_context(&config, ends.clone()).unwrap();
+    Feed { config, topic: TOPIC.to_owned(), ends, room, producer, stuck: Stuck::default(), sent: 0 }
+}
+
+fn event(request: &str) -> AnalyticEvent {
+    let context = Context {
+        request_id: request.to_owned(),
+        request_ip: None,
+        tenant: "acme".parse().unwrap(),
+        client_id: None,
+        traceparent: String::new(),
+    };
+    let (operation, phase) = (Operation::Retrieve, Phase::Start);
+    Draft { context, operation, phase, at: OffsetDateTime::now_utc(), data: None }.into()
+}
+
+/// The keys of the first so many records of the topic.
+fn keys(cluster: &Cluster, count: usize) -> Vec<String> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "test")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(TOPIC, 0, rdkafka::Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let key = |_| {
+        let message = consumer.poll(BOUND).expect("a record").unwrap();
+        String::from_utf8(message.key().unwrap().to_vec()).unwrap()
+    };
+    (0..count).map(key).collect()
+}
+
+#[test]
+fn a_new_client_gets_what_the_old_one_never_sent() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 1, 1).unwrap();
+    let mut feed = feed(&cluster);
+    cluster.broker_down(1).unwrap();
+    let requests: Vec<String> = (0..300).map(|n| format!("r{n}")).collect();
+    requests.iter().for_each(|request| feed.send(&event(request)));
+    feed.replace();
+    cluster.broker_up(1).unwrap();
+    feed.send(&event("last"));
+    feed.producer.flush(BOUND).unwrap();
+    let expected: Vec<String> = requests.into_iter().chain(["last".to_owned()]).collect();
+    assert_eq!(keys(&cluster, 301), expected);
+}
