@@ -3,6 +3,7 @@
 
 use rdkafka::{
     ClientContext,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::Message as _,
     producer::{DeliveryResult, ProducerContext, ThreadedProducer},
@@ -61,6 +62,10 @@ pub(crate) struct Delivery {
 pub(crate) struct Reports;
 
 impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        kafka::log(level, facility, text);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         kafka::log_error(&error, reason);
     }

@@ -79,6 +79,8 @@ impl Configs {
         consumer.set("group.id", &group);
         let mut producer = kafka::producer_config(settings)?;
         producer.extend(pairs(PRODUCER_MUST.iter()));
+        // A transaction as a whole is aborted where another producer would stop.
+        producer.remove("enable.gapless.guarantee");
         let topics = Topics::new(&settings.topic_prefix);
         Ok(Self { consumer, producer, group, topics, level: settings.analytics_level })
     }

@@ -4,6 +4,7 @@ use super::tally::Tally;
 use crate::kafka;
 use rdkafka::{
     ClientContext,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{BorrowedMessage, OwnedMessage},
     producer::{DeliveryResult, ProducerContext},
@@ -75,6 +76,10 @@ impl Ends {
 }
 
 impl ClientContext for Ends {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        kafka::log(level, facility, text);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         kafka::log_error(&error, reason);
     }

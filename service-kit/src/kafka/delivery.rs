@@ -6,6 +6,7 @@
 
 use rdkafka::{
     bindings::{rd_kafka_message_status, rd_kafka_msg_status_t},
+    config::RDKafkaLogLevel as Level,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::BorrowedMessage,
     producer::{Producer, ProducerContext, PurgeConfig},
@@ -22,6 +23,19 @@ pub fn may_be_there(message: &BorrowedMessage<'_>) -> bool {
     // SAFETY: the pointer is that of a message of a delivery report, which lives as long as `message` borrows it; the call only reads it.
     let status = unsafe { rd_kafka_message_status(message.ptr()) };
     status != rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+}
+
+/// Passes on what a producer logs, but not that a setting which our promises rest on is an experimental one.
+pub fn log(level: Level, facility: &str, text: &str) {
+    match level {
+        _ if facility == "CONFWARN" && text.contains("enable.gapless.guarantee") => {}
+        Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
+            tracing::error!(target: "librdkafka", "{facility} {text}");
+        }
+        Level::Warning => tracing::warn!(target: "librdkafka", "{facility} {text}"),
+        Level::Notice | Level::Info => tracing::info!(target: "librdkafka", "{facility} {text}"),
+        Level::Debug => tracing::debug!(target: "librdkafka", "{facility} {text}"),
+    }
 }
 
 /// Logs what a producer says of itself. Its end is left to whoever makes it anew, since retiring a client is an end, too.

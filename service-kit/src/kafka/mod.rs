@@ -14,7 +14,7 @@ mod topic_id;
 pub use admin::MadeTopic;
 pub use client::{client_config, delivery_timeout, patience, producer_config};
 pub use contact::Contact;
-pub use delivery::{log_error, may_be_there, retire};
+pub use delivery::{log, log_error, may_be_there, retire};
 pub use ensure::ensure_topics;
 pub use headers::{RawHeader, header, headers};
 pub use like::make_like;
