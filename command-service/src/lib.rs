@@ -13,6 +13,7 @@ pub mod import;
 mod metrics;
 mod missing_key;
 mod open_end;
+mod origins;
 mod problems;
 mod reader;
 mod rejection;
@@ -71,7 +72,7 @@ pub struct App {
 /// Starts the service. It needs neither Kafka nor Postgres to be there yet; `health` says when they are.
 ///
 /// # Errors
-/// A setting is missing or bad.
+/// A setting is missing or bad, or the key store belongs to another deployment.
 pub async fn start(
     settings: &Settings,
     recorder: Recorder,
@@ -88,8 +89,9 @@ pub async fn start(
     let visible = Visible::new(progress, rejections, settings.visibility_timeout);
     let inquiries = Inquiries::start(log.clone(), which.clone(), visible.clone(), Reader::new(settings)?);
     let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
+    origins::try_out(&pool, &keys).await?;
     keys.watch(health);
-    let data_keys = DataKeys::new(keys.clone());
+    let data_keys = DataKeys::new(keys.clone(), pool.clone());
     let (states, turns) = (States::new(pool), Turns::default());
     let writer = Writer { log, which, states, keys, data_keys, visible, turns, inquiries };
     let frame = Frame { authenticator, recorder };

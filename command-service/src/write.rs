@@ -124,7 +124,7 @@ impl Writer {
             if self.which.is_another() {
                 return Err(problems::another_log().into());
             }
-            let data_key = self.data_key(write, key_id, foreseen).await?;
+            let data_key = self.data_key(write, key_id, foreseen, log).await?;
             let began = Instant::now();
             let appended = self.append(call, &write.key, decision, data_key.as_deref(), log).await?;
             position = Some(appended.position);
@@ -197,6 +197,7 @@ impl Writer {
         write: &Write,
         key_id: Option<Uuid>,
         foreseen: Option<Arc<DataKey>>,
+        log: LiveLog,
     ) -> Result<Option<Arc<DataKey>>, Problem> {
         let owner = owner(&write.key);
         let is_new = match &write.command {
@@ -205,7 +206,7 @@ impl Writer {
             Command::Update { .. } => key_id.is_none(),
         };
         if is_new {
-            return Ok(self.data_keys.made_for(&owner).await?);
+            return Ok(self.data_keys.made_for(&owner, log.epoch).await?);
         }
         let is_own = |key: &Arc<DataKey>| Some(key.id()) == key_id;
         match foreseen.filter(is_own) {

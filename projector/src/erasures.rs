@@ -1,8 +1,11 @@
 //! The steps of erasures that a commit could not reach, worked off: keys in another database, bodies in a cache that did not answer.
 
-use crate::store::{
-    postgres::Store,
-    redis::{Cache, Marks},
+use crate::{
+    migrate::deployment,
+    store::{
+        postgres::Store,
+        redis::{Cache, Marks},
+    },
 };
 use events_schema::UserKey;
 use service_kit::{
@@ -77,6 +80,10 @@ async fn destroy_keys(store: &Store, steps: &[Step]) -> anyhow::Result<()> {
         return Ok(());
     }
     fault::point("erase.pending");
+    // They are this deployment's users: another's key store may have keys of the same names.
+    let mut connection = store.pool.acquire().await?;
+    deployment::check(&mut connection, &store.keys).await?;
+    drop(connection);
     let owners: Vec<Owner> = steps.iter().map(|step| crate::opening::owner(&step.key)).collect();
     store.keys.destroy(&owners).await.map_err(|error: KeysError| anyhow::anyhow!("{error}"))?;
     fault::point("erase.worked_off");

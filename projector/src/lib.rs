@@ -49,9 +49,11 @@ pub use generation::{
 };
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use log_identity::{check_log, check_partitions};
-pub use migrate::{Migrated, migrate};
+pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};
 pub use running::{Running, start};
 pub use state::halted;
 pub use status::{PartitionStatus, status};
-pub use sweep::{ORPHAN_AFTER, Swept, sweep};
+pub use sweep::{
+    Group, ORPHAN_AFTER, Swept, Undecided, UndecidedKey, UndecidedReason, destroy_undecided, sweep, undecided,
+};
 pub use waiting_letters::{WaitingLetters, WaitingReason, waiting_letters};

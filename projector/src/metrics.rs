@@ -60,6 +60,8 @@ metric! {
     KEYLESS: IntCounter = register_int_counter!("rollcall_projector_missing_keys_total", "Facts that can't be read: their key is missing, and nothing says that their user was deleted");
     /// Users without their key.
     USERS_WITHOUT_KEY: IntGauge = register_int_gauge!("rollcall_users_without_key", "Living users whose key was not in the key store when this projector swept it last");
+    /// Keys that nobody can judge.
+    UNDECIDED_KEYS: IntGauge = register_int_gauge!("rollcall_undecided_keys", "Keys of which nobody could tell whether they are needed when this projector swept the key store last, and which only an operator decides");
     /// Steps of erasures.
     ERASURES_PENDING: IntGauge = register_int_gauge!("rollcall_erasures_pending", "Steps of erasures that are not done yet: a key in another database, a body in a cache that does not answer");
     /// Partitions without their beginning.

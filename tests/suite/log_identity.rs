@@ -18,7 +18,7 @@ const NOT_FOLDED: &str = "the log is not the one that was folded";
 const NO_MORE: &str = "The position is of a log that is no more";
 
 /// Deletes the log and makes it anew, as empty topics of the same names and settings.
-pub(super) async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
+pub async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", stack.var("KAFKA_BROKERS")).create().unwrap();
     let (names, options) = (TOPICS.map(|name| format!("{}{name}", deployment.prefix)), AdminOptions::new());
@@ -37,7 +37,7 @@ pub(super) async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
 }
 
 /// Waits until the projector says of its health that the log is another one.
-async fn is_halted(deployment: &Deployment) {
+pub async fn is_halted(deployment: &Deployment) {
     let url = format!("{}/health/ready", deployment.url(Service::Projector));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     until("the projector says that it is another log", async || {
@@ -72,7 +72,8 @@ async fn without_effect(write: Call) {
     assert!(matches!(answer.status, 202 | 503), "{}: {}", answer.status, answer.text());
 }
 
-pub(super) async fn rebuild(deployment: &Deployment) {
+/// Rebuilds, as the message of a halted projector says.
+pub async fn rebuild(deployment: &Deployment) {
     let cli = deployment.cli.clone();
     tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"]))
         .await

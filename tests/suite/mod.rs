@@ -38,8 +38,8 @@ mod read_only;
 mod rebuild;
 mod redis_faults;
 mod replaced_log;
-mod set_aside;
 mod restored;
+mod set_aside;
 mod supervision;
 mod tenants;
 mod topic_settings;
@@ -216,6 +216,10 @@ suite! {
             an_empty_key_store_takes_no_others_place,
             a_key_store_that_is_left_behind_is_found,
             keys_that_nobody_needs_are_swept,
+            a_log_made_anew_costs_no_key,
+            a_former_log_that_comes_back_is_read_again,
+            a_key_store_belongs_to_one_deployment,
+            keys_that_say_nothing_are_undecided,
             a_delete_reaches_every_cache,
             a_frozen_cache_is_waited_out;
         rebuild:

@@ -15,6 +15,7 @@ pub use report::{BadLine, Held, Progress, Report};
 use crate::{
     append::{Log, Record},
     domain::user::Change,
+    origins::Origins,
     sealing::{owner, seal},
 };
 use anyhow::Context as _;
@@ -26,7 +27,7 @@ use service_kit::{
     database::{self, Role},
     json::{Refusal, is_utf16},
     kafka::{Topics, patience, producer_config},
-    keys::{DataKey, Keys, Owner, SealError},
+    keys::{DataKey, Keys, Origin, Owner, SealError},
     settings::Settings,
     which_log::WhichLog,
 };
@@ -112,6 +113,7 @@ pub async fn run(
     let (mut progress, mut recent) = (Progress::default(), Recent::default());
     let known = Known { pool: &pool, tenant, kind };
     let keys = Keys::open(settings)?;
+    let origin = Origins::new(pool.clone()).present().await?;
     let id_secret = keys.id_secret().await?;
     loop {
         let mut bad = Vec::new();
@@ -123,7 +125,7 @@ pub async fn run(
         let new: Vec<Fact> = read.facts.into_iter().filter(is_new).collect();
         anyhow::ensure!(new.is_empty() || !which.is_another().await?, "{}", refused(progress.appended));
         progress.already_there += u64::try_from(all - new.len())?;
-        for (line, record) in records(&keys, new).await? {
+        for (line, record) in records(&keys, &origin, new).await? {
             feed.append(line, record).await?;
             progress.appended += 1;
         }
@@ -221,10 +223,10 @@ fn reason(refusal: Refusal) -> String {
 }
 
 /// The facts with the numbers of their lines, ready for the log. Keys of users are in the key store before.
-async fn records(keys: &Keys, facts: Vec<Fact>) -> anyhow::Result<Vec<(u64, Record)>> {
+async fn records(keys: &Keys, origin: &Origin, facts: Vec<Fact>) -> anyhow::Result<Vec<(u64, Record)>> {
     let is_user = |fact: &&Fact| matches!(fact.content, Content::User(..));
     let owners: Vec<Owner> = facts.iter().filter(is_user).map(|fact| owner(&fact.key)).collect();
-    let ring = if owners.is_empty() { HashMap::new() } else { keys.made_for(&owners).await? };
+    let ring = if owners.is_empty() { HashMap::new() } else { keys.made_for(&owners, origin).await? };
     let record = |Fact { line, key, content, .. }| {
         let data_key = ring.get(&owner(&key)).map(Arc::as_ref);
         sealed(key, content, data_key).map(|record| (line, record))

@@ -16,6 +16,7 @@ use crate::{
     named::named,
     opening::owner,
     record::{Fact, Raw, Record, Topic},
+    sweep::{self, ORPHAN_AFTER, Undecided},
 };
 use anyhow::Context as _;
 use events_schema::{TenantId, Timestamp, UserKey, millis};
@@ -52,6 +53,8 @@ pub struct Audit {
     pub keys: u64,
     /// Keys in a former key store that was left behind in the read model's database, if there is one.
     pub former_keys: Option<u64>,
+    /// Keys of which nobody can tell whether they are needed: what is sealed under them is in another log, or nowhere.
+    pub undecided: Undecided,
     /// What was read of the log.
     pub log: LogScan,
     /// Generations of the read model.
@@ -133,6 +136,7 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(LookProgress)) 
     let gone = rows::tombstones(&mut connection).await?;
     let held = look_at_keys(&keys, &gone, &mut found, &mut progress).await?;
     let former = look_at_former(settings, &gone, &mut found).await?;
+    let undecided = sweep::undecided(settings, ORPHAN_AFTER, |_| {}).await?;
     let is_held = |id: &Uuid| held.contains(id) || former.as_ref().is_some_and(|ids| ids.contains_key(id));
     let dealt_with = DealtWith::load(&mut connection).await?;
     let log = scan::read(settings, &mut progress, |record| {
@@ -151,6 +155,7 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(LookProgress)) 
         users,
         keys: u64::try_from(held.len())?,
         former_keys: former.map(|ids| u64::try_from(ids.len())).transpose()?,
+        undecided,
         log,
         generations,
         cache_keys,

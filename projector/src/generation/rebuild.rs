@@ -10,7 +10,14 @@ use super::{
     set_aside::SetAside,
     source::Source,
 };
-use crate::{cut::Cut, fence, log_identity, migrate, park, record::Topic, store::postgres};
+use crate::{
+    cut::Cut,
+    fence, log_identity,
+    migrate::{self, deployment},
+    park,
+    record::Topic,
+    store::postgres,
+};
 use anyhow::Context as _;
 use events_schema::ReasonCode;
 use service_kit::{keys::Keys, settings::Settings};
@@ -129,6 +136,15 @@ pub async fn rebuild(
                 "bodies of the retired generation are left in Redis"
             );
         }
+    }
+    if switch.is_promoted
+        && source.is_another
+        && let Err(error) = deployment::bind(&pool, &Keys::open(settings)?).await
+    {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "the key store does not know the new log yet: `rollcall migrate` tells it"
+        );
     }
     guard.close().await?;
     Ok(RebuildReport {

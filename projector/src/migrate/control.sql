@@ -39,6 +39,13 @@ CREATE TABLE IF NOT EXISTS rollcall.discarded (
     PRIMARY KEY (log_epoch, topic, partition, log_offset)
 );
 
+-- The deployment that this is: its key store is bound to the same id.
+CREATE TABLE IF NOT EXISTS rollcall.deployment (
+    is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
+    id uuid NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
 -- Steps of erasures that no transaction of the read model reaches: a key in another database, a body in a cache that did not answer. Worked
 -- off by the projectors; a delete is answered 204 once there is none of its user.
 CREATE TABLE IF NOT EXISTS rollcall.erasures (
@@ -72,6 +79,11 @@ BEGIN
             AND pg_get_constraintdef(oid) LIKE '%read-model%') THEN
         ALTER TABLE rollcall.pause DROP CONSTRAINT IF EXISTS pause_by_check;
         ALTER TABLE rollcall.pause ADD CONSTRAINT pause_by_check CHECK (by IN ('limit', 'operator', 'log', 'read-model'));
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.discarded'::regclass AND attname = 'is_owner_known') THEN
+        -- Whom a discarded record names, so that no key of theirs is taken for one that nobody needs. Older rows don't say.
+        ALTER TABLE rollcall.discarded ADD COLUMN tenant_id text COLLATE "C", ADD COLUMN user_id uuid,
+            ADD COLUMN is_owner_known boolean NOT NULL DEFAULT false;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'turn') THEN
         -- How often rows of a partition were changed behind its checkpoint: a cache from before such a change is not level.

@@ -1,8 +1,9 @@
 //! Whether a key store that is about to be made would stand in another one's place.
 
+use super::deployment;
 use service_kit::{
     database::{self, Role},
-    keys::Keys,
+    keys::{Keys, KeysError},
     pooler::{self, Pooler},
     settings::Settings,
 };
@@ -35,19 +36,37 @@ pub(super) async fn check(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
     Err(Emptied { place }.into())
 }
 
-/// The same at a service's start, where the stores answer.
+/// The same at a service's start, where the stores answer; and whether the key store is another deployment's.
 ///
 /// # Errors
-/// Users are sealed and the key store is empty, or a pooler stands before the database.
+/// Users are sealed and the key store is empty, or it is another deployment's, or a pooler stands before the database.
 pub(crate) async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    let looked = async {
+    let look = async {
         pooler::check(&pool).await?;
+        deployment::check(&mut *pool.acquire().await?, keys).await?;
         check(&pool, keys).await
     };
-    match tokio::time::timeout(FIRST_LOOK, looked).await {
+    match tokio::time::timeout(FIRST_LOOK, look).await {
         Ok(Err(refused)) if refused.is::<Emptied>() || refused.is::<Pooler>() => Err(refused),
+        Ok(Err(refused)) if matches!(refused.downcast_ref(), Some(KeysError::Refused(_))) => Err(refused),
         // Start order does not matter, nor that there is no read model yet: the migration looks again.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Refuses the key store of another deployment. A read model that does not answer, or is not there, keeps nobody from anything.
+///
+/// # Errors
+/// It is another deployment's.
+pub async fn check_key_store(settings: &Settings) -> anyhow::Result<()> {
+    let (pool, keys) = (database::pool(settings.database_url()?, Role::Projector, 1)?, Keys::open(settings)?);
+    let look = async {
+        let mut connection = pool.acquire().await?;
+        deployment::check(&mut connection, &keys).await
+    };
+    match tokio::time::timeout(FIRST_LOOK, look).await {
+        Ok(Err(refused @ KeysError::Refused(_))) => Err(refused.into()),
         Ok(_) | Err(_) => Ok(()),
     }
 }

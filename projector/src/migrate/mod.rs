@@ -1,9 +1,12 @@
 //! Schema and topics, made where they are missing.
 
+pub(crate) mod deployment;
 mod key_store;
 mod report;
 mod rights;
 
+pub use deployment::{Bound, bind_anew, bound};
+pub use key_store::check_key_store;
 pub(crate) use key_store::try_out;
 pub use report::Migrated;
 
@@ -36,7 +39,7 @@ const VIEWS: &str = include_str!("views.sql");
 ///
 /// # Errors
 /// Kafka or Postgres can't be reached, the role lacks a right, a topic breaks a promise or has other partitions than it was folded with, or
-/// the key store is empty beside sealed users.
+/// the key store is another deployment's, or empty beside sealed users.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     rights::check(settings).await?;
     // First, since it can say more than the topics alone: what was folded, and the way back.
@@ -59,7 +62,9 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
 async fn all(pool: &PgPool, partitions: u32, log: &Present, keys: &Keys) -> anyhow::Result<()> {
     schema(pool, partitions, log).await?;
     key_store::check(pool, keys).await?;
-    keys.migrate().await
+    deployment::prove(pool, keys).await?;
+    keys.migrate().await?;
+    deployment::bind(pool, keys).await
 }
 
 async fn schema(pool: &PgPool, partitions: u32, log: &Present) -> anyhow::Result<()> {

@@ -135,10 +135,14 @@ async fn answer(connection: &mut PgConnection, request: &Request, outcome: &Outc
     Ok(done.rows_affected() == 1)
 }
 
+/// Notes that a record is discarded, and whom it names: nobody, where its key is not one of a user.
 async fn discard(connection: &mut PgConnection, request: &Request) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO rollcall.discarded (log_epoch, topic, partition, log_offset, discarded_by) \
-         SELECT g.log_epoch, r.topic, r.partition, r.log_offset, r.asked_by FROM rollcall.requests r, rollcall.generations g \
+        "INSERT INTO rollcall.discarded (log_epoch, topic, partition, log_offset, discarded_by, tenant_id, user_id, is_owner_known) \
+         SELECT g.log_epoch, r.topic, r.partition, r.log_offset, r.asked_by, d.tenant_id, d.user_id, \
+             coalesce(d.user_id IS NOT NULL OR position('\\x2f'::bytea IN coalesce(d.key, '')) = 0, false) \
+         FROM rollcall.generations g, rollcall.requests r LEFT JOIN live.dead_letters d \
+             ON d.topic = r.topic AND d.partition = r.partition AND d.log_offset = r.log_offset \
          WHERE r.id = $1 AND r.kind = 'discard' AND g.state = 'live' ON CONFLICT DO NOTHING",
     )
     .bind(request.id)

@@ -1,5 +1,7 @@
 //! `rollcall keys …`: the users' data keys, and the master key that wraps them.
 
+mod bind;
+mod groups;
 mod rotate_master;
 mod status;
 mod sweep;
@@ -18,6 +20,7 @@ enum Verb {
     Status(status::Args),
     RotateMaster(rotate_master::Args),
     Sweep(sweep::Args),
+    Bind(bind::Args),
 }
 
 pub(crate) async fn keys(args: &Args) -> anyhow::Result<()> {
@@ -25,5 +28,6 @@ pub(crate) async fn keys(args: &Args) -> anyhow::Result<()> {
         Verb::Status(args) => status::status(args).await,
         Verb::RotateMaster(args) => rotate_master::rotate_master(args).await,
         Verb::Sweep(args) => sweep::sweep(args).await,
+        Verb::Bind(args) => bind::bind(args).await,
     }
 }

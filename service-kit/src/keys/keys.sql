@@ -28,6 +28,27 @@ DO $$ BEGIN
     END IF;
 END $$;
 
+-- Columns that came later. Asked for first: even an ALTER without effect waits for everybody who reads.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall_keys.data_keys'::regclass AND attname = 'log_id') THEN
+        -- The deployment and the log that a key was made for. NULL: it is older than these columns, so nobody knows.
+        ALTER TABLE rollcall_keys.data_keys ADD COLUMN deployment_id uuid, ADD COLUMN log_id text;
+    END IF;
+END $$;
+
+-- The deployment that the key store belongs to; one of another deployment is refused.
+CREATE TABLE IF NOT EXISTS rollcall_keys.deployment (
+    is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
+    id uuid NOT NULL,
+    bound_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- The logs of that deployment, by their ids: by these a read model that was made anew proves that the key store is its own.
+CREATE TABLE IF NOT EXISTS rollcall_keys.logs (
+    id text PRIMARY KEY,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
 -- Keys that belong to nobody: what ids are derived under.
 CREATE TABLE IF NOT EXISTS rollcall_keys.secrets (
     name text PRIMARY KEY,

@@ -1,7 +1,7 @@
 //! Keys for owners that have none.
 
 use super::{
-    ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Owner, is_of_no_master, random, rotate,
+    ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Origin, Owner, is_of_no_master, random, rotate,
     store::{self, Stored, bound_to},
     wrapper::Bare,
 };
@@ -21,11 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 type New<'o> = HashMap<&'o Owner, Arc<DataKey>>;
 
 impl Keys {
-    /// The keys of these owners, made where there are none. They are in the store for good before anything is sealed under them.
+    /// The keys of these owners, made where there are none. They are in the store for good before anything is sealed under them. `origin`
+    /// is noted with each that is made.
     ///
     /// # Errors
-    /// A store can't be reached, or the master key is lost or wrong.
-    pub async fn made_for(&self, owners: &[Owner]) -> Result<KeyRing, KeysError> {
+    /// A store can't be reached, the key store belongs to another deployment, or the master key is lost or wrong.
+    pub async fn made_for(&self, owners: &[Owner], origin: &Origin) -> Result<KeyRing, KeysError> {
         self.check().await?;
         let moment = self.0.cache.moment();
         let mut new = New::new();
@@ -34,7 +35,11 @@ impl Keys {
         }
         let mut ring = KeyRing::new();
         let mut theirs = Vec::new();
-        for row in self.added(&new).await? {
+        let rows = self.added(&new, origin).await?;
+        if rows.is_empty() && !owners.is_empty() {
+            return Err(self.not_ours(origin.deployment).await);
+        }
+        for row in rows {
             match new.get(&row.owner).filter(|key| key.id() == row.id) {
                 Some(key) => drop(ring.insert(row.owner, key.clone())),
                 None => theirs.push(row),
@@ -59,10 +64,10 @@ impl Keys {
     }
 
     /// Stores keys of owners that have none. While a rotation goes on, the master key may be another one a moment later.
-    async fn added(&self, new: &New<'_>) -> Result<Vec<Stored>, KeysError> {
+    async fn added(&self, new: &New<'_>, origin: &Origin) -> Result<Vec<Stored>, KeysError> {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            match answered(ANSWER, store::add(&self.0.pool, self.wrapped(new).await?)).await {
+            match answered(ANSWER, store::add(&self.0.pool, self.wrapped(new).await?, origin)).await {
                 Err(error) if is_of_no_master(&error) && Instant::now() < give_up => {
                     self.enter_current().await?;
                     tokio::time::sleep(LOOK).await;

@@ -5,11 +5,13 @@
 
 mod cache;
 mod data_key;
+mod deployment;
 mod former;
 mod key_file;
 mod lease;
 mod make;
 mod master;
+mod origin;
 mod rotate;
 mod store;
 mod vault;
@@ -17,7 +19,9 @@ mod walk;
 mod wrapper;
 
 pub use data_key::{DataKey, SealError, SealedBytes};
+pub use deployment::{Binding, not_of};
 pub use former::Former;
+pub use origin::{Made, Origin};
 pub use rotate::Rotation;
 pub use walk::{Held, MasterCount};
 

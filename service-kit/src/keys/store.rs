@@ -1,6 +1,6 @@
 //! The key store's statements.
 
-use super::{Owner, wrapper::Wrapped};
+use super::{Origin, Owner, wrapper::Wrapped};
 use sqlx::{PgConnection, PgExecutor, PgPool, raw_sql};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -69,19 +69,22 @@ pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<St
     Ok(rows.into_iter().filter_map(stored).collect())
 }
 
-/// Stores keys of owners that have none; gives those that there are then. Sorted, so that two who do it never wait in a circle.
-pub(super) async fn add(pool: &PgPool, mut keys: Vec<Stored>) -> sqlx::Result<Vec<Stored>> {
+/// Stores keys of owners that have none; gives those that there are then, and nothing at all where the key store belongs to another
+/// deployment. Sorted, so that two who do it never wait in a circle.
+pub(super) async fn add(pool: &PgPool, mut keys: Vec<Stored>, origin: &Origin) -> sqlx::Result<Vec<Stored>> {
     keys.sort_unstable_by(|a, b| a.owner.cmp(&b.owner));
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "INSERT INTO rollcall_keys.data_keys AS k (tenant_id, owner_id, id, wrapped, master_id) \
-         SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[]) \
-         ON CONFLICT (tenant_id, owner_id) DO UPDATE SET asked_at = now() RETURNING {COLUMNS}"
+        "INSERT INTO rollcall_keys.data_keys AS k (tenant_id, owner_id, id, wrapped, master_id, deployment_id, log_id) \
+         SELECT n.*, d.id, $7 FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[]) n, rollcall_keys.deployment d \
+         WHERE d.id = $6 ON CONFLICT (tenant_id, owner_id) DO UPDATE SET asked_at = now() RETURNING {COLUMNS}"
     )))
     .bind(keys.iter().map(|key| key.owner.tenant.as_str()).collect::<Vec<_>>())
     .bind(keys.iter().map(|key| key.owner.id).collect::<Vec<_>>())
     .bind(keys.iter().map(|key| key.id).collect::<Vec<_>>())
     .bind(keys.iter().map(|key| key.wrapped.bytes.as_slice()).collect::<Vec<_>>())
     .bind(keys.iter().map(|key| key.wrapped.master.as_str()).collect::<Vec<_>>())
+    .bind(origin.deployment)
+    .bind(&origin.log)
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().filter_map(stored).collect())
@@ -215,20 +218,6 @@ pub(super) async fn destroy(executor: impl PgExecutor<'_>, owners: &[Owner]) -> 
         .bind(ids)
         .fetch_one(executor)
         .await
-}
-
-/// Destroys keys that nobody has asked for since; says how many.
-pub(super) async fn destroy_orphans(
-    pool: &PgPool,
-    owners: &[Owner],
-    asked_before: OffsetDateTime,
-) -> sqlx::Result<u64> {
-    let (tenants, ids) = columns(owners);
-    let done = sqlx::query(
-        "DELETE FROM rollcall_keys.data_keys k USING unnest($1::text[], $2::uuid[]) o(tenant_id, owner_id) \
-         WHERE k.tenant_id = ANY (ARRAY[o.tenant_id]) AND k.owner_id = o.owner_id AND k.asked_at < $3",
-    );
-    done.bind(tenants).bind(ids).bind(asked_before).execute(pool).await.map(|done| done.rows_affected())
 }
 
 /// Whether a key is destroyed and no process that lives holds it.

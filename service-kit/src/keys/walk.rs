@@ -78,18 +78,6 @@ impl Keys {
         twice(|| async move { self.unwrap(answered(ANSWER, page()).await?).await }).await
     }
 
-    /// Destroys keys that nobody has asked for since that time, so that nothing is sealed under them; says how many.
-    ///
-    /// # Errors
-    /// The store can't be reached.
-    pub async fn destroy_orphans(
-        &self,
-        owners: &[Owner],
-        asked_before: OffsetDateTime,
-    ) -> Result<u64, KeysError> {
-        Ok(answered(ANSWER, store::destroy_orphans(&self.0.pool, owners, asked_before)).await?)
-    }
-
     /// The master keys with the number of keys under each.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod emptied;
 mod master;
 mod moved;
 mod orphans;
+mod other_log;
 mod rotation;
 mod vault;
 
@@ -18,6 +19,10 @@ pub use emptied::an_empty_key_store_takes_no_others_place;
 pub use master::without_the_right_master_key_nothing_starts;
 pub use moved::a_key_store_that_is_left_behind_is_found;
 pub use orphans::keys_that_nobody_needs_are_swept;
+pub use other_log::{
+    a_former_log_that_comes_back_is_read_again, a_key_store_belongs_to_one_deployment,
+    a_log_made_anew_costs_no_key, keys_that_say_nothing_are_undecided,
+};
 pub use rotation::{
     a_master_key_from_before_a_rotation_wraps_nothing, a_rotation_that_is_cut_off_is_made_good,
     one_rotation_at_a_time, writers_go_on_while_the_master_key_is_rotated,

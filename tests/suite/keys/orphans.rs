@@ -6,11 +6,12 @@ use sqlx::PgPool;
 use tests::{Api, Deployment, RedisServer, Service, Stack, until};
 use uuid::Uuid;
 
-/// Puts a key down for a user that there has never been.
+/// Puts a key down for a user that there has never been, made for the present log.
 async fn insert(keys: &PgPool, tenant: &str, asked: &str) -> String {
     let user = Uuid::new_v4();
-    let insert = "INSERT INTO rollcall_keys.data_keys (tenant_id, owner_id, id, wrapped, master_id, asked_at) \
-         SELECT $1, $2, gen_random_uuid(), wrapped, master_id, now() - $3::interval FROM rollcall_keys.secrets LIMIT 1";
+    let insert = "INSERT INTO rollcall_keys.data_keys (tenant_id, owner_id, id, wrapped, master_id, asked_at, deployment_id, log_id) \
+         SELECT $1, $2, gen_random_uuid(), s.wrapped, s.master_id, now() - $3::interval, d.id, l.id \
+         FROM rollcall_keys.secrets s, rollcall_keys.deployment d, rollcall_keys.logs l";
     sqlx::query(insert).bind(tenant).bind(user).bind(asked).execute(keys).await.unwrap();
     user.to_string()
 }
@@ -75,7 +76,7 @@ pub async fn keys_that_nobody_needs_are_swept(stack: &'static Stack) {
     let young = insert(&keys, &api.tenant, "1 hour").await;
     assert_eq!(
         sweep(&deployment).await,
-        json!({ "keys": 5, "outlived": 0, "orphans": 2, "undecided": 1, "withoutKey": 0 })
+        json!({ "keys": 5, "outlived": 0, "orphans": 2, "undecided": 1, "undecidedBy": { "young": 1 }, "withoutKey": 0 })
     );
     for (user, is_left) in [(&lives, true), (&retried, true), (&young, true), (&old, false)] {
         assert_eq!(has_key(&keys, &api.tenant, user).await, is_left, "{user}");
@@ -93,7 +94,7 @@ pub async fn keys_that_nobody_needs_are_swept(stack: &'static Stack) {
     assert!(!has_key(&keys, &api.tenant, &deleted).await);
     assert_eq!(
         sweep(&deployment).await,
-        json!({ "keys": 4, "outlived": 0, "orphans": 0, "undecided": 1, "withoutKey": 0 })
+        json!({ "keys": 4, "outlived": 0, "orphans": 0, "undecided": 1, "undecidedBy": { "young": 1 }, "withoutKey": 0 })
     );
     deployment.cli.run(&["keys", "sweep", "--older-than", "9m"]).expect(2);
 

@@ -64,10 +64,21 @@ fn text(audit: &Audit) -> String {
         let records = count(audit.discarded, "record");
         lines.push(format!("discarded {records}: an operator's word that they are dealt with"));
     }
-    let found = if audit.is_clean() { "nothing".to_owned() } else { counts(&audit.counts) };
+    let undecided = audit.undecided.keys;
+    let found = match audit.is_clean() {
+        true if undecided > 0 => "nothing of deleted users".to_owned(),
+        true => "nothing".to_owned(),
+        false => counts(&audit.counts),
+    };
     lines.push(format!("found     {found}"));
     let ways = audit.counts.iter().filter_map(|Count { kind, .. }| Some((kind, kind.way_out()?)));
     lines.extend(ways.map(|(kind, way_out)| format!("way out   {kind}: {way_out}")));
+    if undecided > 0 {
+        lines.push(format!(
+            "undecided {}: nobody can tell whether they are needed, as for another log. `rollcall keys status --undecided` names them",
+            count(undecided, "key")
+        ));
+    }
     lines.join("\n")
 }
 

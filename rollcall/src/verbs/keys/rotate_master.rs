@@ -21,7 +21,9 @@ pub(crate) struct Args {
 const BAR: &str = "{wide_bar} {human_pos}/{human_len} keys  {per_sec}  {eta} left";
 
 pub(crate) async fn rotate_master(args: &Args) -> anyhow::Result<()> {
-    let keys = Keys::open(&settings::completed()?)?;
+    let settings = settings::completed()?;
+    projector::check_key_store(&settings).await?;
+    let keys = Keys::open(&settings)?;
     let (bar, mut now) = (bar(Some(0), BAR), Now::default());
     let rotated = keys.rotate(|rotation| {
         bar.set_length(rotation.total.max(rotation.rewrapped));

@@ -1,18 +1,30 @@
 //! `rollcall keys sweep`
 
-use super::super::print;
+use super::{super::print, groups};
 use crate::settings;
-use projector::Swept;
-use std::time::Duration;
+use projector::{Swept, Undecided, UndecidedReason};
+use service_kit::settings::Settings;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Destroys the keys that nobody needs: of deleted users, whatever brought them back, and those made for a create that never came
 ///
-/// The projector does the same every few hours. Living users whose key is missing are counted, too: `rollcall erasure audit` names them.
+/// The projector does the same every few hours. A key goes only with a proof that it was made for the present log and this deployment, and
+/// that nothing names its user. All others are undecided and stay: `rollcall keys status --undecided` names them, and --undecided destroys
+/// them. Living users whose key is missing are counted, too: `rollcall erasure audit` names them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How long ago a key without an event must have been asked for to be destroyed: 10m, 24h, 7d; at least 10m
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = age)]
     older_than: Duration,
+    /// Instead of the sweep: says what the undecided keys are, and with --yes destroys them; whatever is sealed under them is lost for good
+    #[arg(long)]
+    undecided: bool,
+    /// Only those that are undecided for this reason; several times: for any of them
+    #[arg(long, value_name = "REASON", requires = "undecided")]
+    reason: Vec<UndecidedReason>,
+    /// Destroy them
+    #[arg(long, requires = "undecided")]
+    yes: bool,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -42,15 +54,48 @@ fn age(text: &str) -> Result<Duration, &'static str> {
 }
 
 pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
-    let swept = projector::sweep(&settings::completed()?, args.older_than).await?;
+    let settings = settings::completed()?;
+    if args.undecided {
+        return undecided(args, &settings).await;
+    }
+    let swept = projector::sweep(&settings, args.older_than).await?;
     if args.json {
         return print(serde_json::to_string(&swept)?);
     }
-    let Swept { keys, outlived, orphans, undecided, without_key } = swept;
+    let Swept { keys, outlived, orphans, undecided, without_key, .. } = swept;
     print(format_args!(
-        "{keys} keys looked at: {outlived} of deleted users destroyed, {orphans} of no event destroyed, {undecided} left that can't be told yet; \
+        "{keys} keys looked at: {outlived} of deleted users destroyed, {orphans} of no event destroyed, {undecided} undecided and left; \
          {without_key} living users whose key is missing"
     ))
+}
+
+async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
+    let lasting = || UndecidedReason::ALL.into_iter().filter(|reason| !reason.passes());
+    let reasons: BTreeSet<UndecidedReason> =
+        if args.reason.is_empty() { lasting().collect() } else { args.reason.iter().copied().collect() };
+    if args.yes {
+        let gone = projector::destroy_undecided(settings, &reasons, args.older_than).await?;
+        return tell(args, &gone, "destroyed");
+    }
+    let mut found = projector::undecided(settings, args.older_than, |_| {}).await?;
+    found.groups.retain(|group| reasons.contains(&group.reason));
+    found.keys = found.groups.iter().map(|group| group.keys).sum();
+    tell(args, &found, "undecided")?;
+    anyhow::ensure!(
+        found.keys == 0,
+        "nothing was destroyed. With --yes these keys are destroyed, and whatever is sealed under them can never be read again by \
+         anybody: in former logs and their backups, in logs of other deployments, in generations of such logs, in records that were set \
+         aside. Take a backup of the key store first if any of them may come back"
+    );
+    Ok(())
+}
+
+fn tell(args: &Args, keys: &Undecided, what: &str) -> anyhow::Result<()> {
+    if args.json {
+        return print(serde_json::to_string(keys)?);
+    }
+    let table = if keys.keys > 0 { format!("{}\n", groups::table(&keys.groups)) } else { String::new() };
+    print(format_args!("{table}{} keys {what}", keys.keys))
 }
 
 #[cfg(test)]

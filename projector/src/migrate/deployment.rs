@@ -1,0 +1,217 @@
+//! Which deployment this is, and whether the key store is its own. The id is made once and kept in the read model and in the key store; where
+//! one of the two is made anew it is taken over only with a proof, and else a person must say so.
+
+use crate::generation;
+use anyhow::Context as _;
+use service_kit::{
+    database::{self, Role},
+    keys::{Binding, Keys, KeysError, not_of},
+    settings::Settings,
+};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// What an operator is told who asks what the key store is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bound {
+    /// This deployment; `None`: the read model has no id yet.
+    pub deployment: Option<Uuid>,
+    /// The one that the key store belongs to; `None`: to nobody yet.
+    pub key_store: Option<Uuid>,
+    /// Keys in it.
+    pub keys: u64,
+    /// Whether the live read model's log is one of those that the key store knows.
+    pub is_log_known: bool,
+}
+
+impl Bound {
+    /// Whether the two belong together already.
+    pub fn is_bound(&self) -> bool {
+        self.deployment.is_some() && self.deployment == self.key_store
+    }
+}
+
+/// The id of this deployment; `None`: the read model has none yet.
+pub(crate) async fn id(connection: &mut PgConnection) -> sqlx::Result<Option<Uuid>> {
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass('rollcall.deployment') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !is_there {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT id FROM rollcall.deployment").fetch_optional(connection).await
+}
+
+/// Refuses the key store of another deployment. Where there is no read model yet, the migration looks.
+///
+/// # Errors
+/// It is one, or a store can't be reached.
+pub(crate) async fn check(connection: &mut PgConnection, keys: &Keys) -> Result<(), KeysError> {
+    let ours = id(&mut *connection).await?;
+    let is_model_there: bool =
+        sqlx::query_scalar("SELECT to_regclass('live.users') IS NOT NULL").fetch_one(connection).await?;
+    if ours.is_none() && !is_model_there {
+        return Ok(());
+    }
+    keys.check_binding(ours).await
+}
+
+/// What the two stores say. To be asked of schemas that are made.
+struct Sides {
+    model: Option<Uuid>,
+    store: Option<Binding>,
+    /// The log of the live generation.
+    live_log: String,
+    /// Every log that this read model has seen.
+    logs: Vec<String>,
+}
+
+impl Sides {
+    async fn look(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<Self> {
+        let logs = "SELECT users_topic_id FROM rollcall.logs ORDER BY epoch";
+        Ok(Self {
+            model: id(&mut *connection).await?,
+            store: keys.binding().await?,
+            live_log: live_log(connection).await?.context("there is no live generation")?,
+            logs: sqlx::query_scalar(logs).fetch_all(connection).await?,
+        })
+    }
+
+    fn is_log_known(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.logs.contains(&self.live_log))
+    }
+}
+
+/// The log that the live generation is folded from.
+pub(crate) async fn live_log(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT l.users_topic_id FROM rollcall.generations g JOIN rollcall.logs l ON l.epoch = g.log_epoch WHERE g.state = 'live'",
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Refuses a key store that is not provably this deployment's own. Nothing is changed.
+pub(super) async fn prove(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
+    let mut connection = pool.acquire().await?;
+    let sides = Sides::look(&mut connection, keys).await?;
+    match (sides.model, &sides.store) {
+        (Some(model), Some(store)) if store.deployment == model => Ok(()),
+        // The read model was made anew, or is older than ids: it is of the same log.
+        (None, Some(_)) if sides.is_log_known() => Ok(()),
+        (model, Some(store)) => anyhow::bail!(not_of(keys.is_apart(), store.deployment, model)),
+        (_, None) => prove_unbound(&mut connection, keys).await,
+    }
+}
+
+/// Of a key store that is older than bindings. In the read model's own database it is nobody else's.
+async fn prove_unbound(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<()> {
+    let stored = if keys.is_apart() { keys.stored().await? } else { 0 };
+    if stored == 0 || has_a_key_of_ours(connection, keys).await? {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "ROLLCALL_KEYS_DATABASE_URL: the key store holds {stored} keys, says of no deployment that it belongs to it, and has the key of \
+         none of this read model's users, so it may be another deployment's. Nothing was changed. Point the setting at this deployment's \
+         own key store. If this is its own, `rollcall keys bind` says what is there and binds it: no key is destroyed by that"
+    )
+}
+
+/// Users whose keys are looked for, at most.
+const LOOKED_FOR: i64 = 1_000;
+
+/// Whether the key store has the key under which a user of the live generation is sealed: key ids are random.
+async fn has_a_key_of_ours(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<bool> {
+    let rows: Vec<(String, Uuid, Uuid)> =
+        sqlx::query_as("SELECT tenant_id, id, key_id FROM live.users WHERE key_id IS NOT NULL LIMIT $1")
+            .bind(LOOKED_FOR)
+            .fetch_all(connection)
+            .await?;
+    let mut owners = Vec::new();
+    let mut ids = Vec::new();
+    for (tenant, id, key) in rows {
+        owners.push(service_kit::keys::Owner { tenant: tenant.parse()?, id });
+        ids.push(key);
+    }
+    Ok(keys.held_of(&owners).await?.iter().any(|held| ids.contains(&held.id)))
+}
+
+/// Binds read model and key store to each other, once it is proved that they belong together.
+pub(crate) async fn bind(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
+    let mut connection = pool.acquire().await?;
+    let sides = Sides::look(&mut connection, keys).await?;
+    let id = match (sides.model, &sides.store) {
+        (Some(model), _) => model,
+        (None, Some(store)) => store.deployment,
+        (None, None) => Uuid::new_v4(),
+    };
+    // The key store first: its binding and its logs are one transaction, so what is cut off here is proved by the log the next time.
+    let bound = keys.bind(id, &sides.logs).await?;
+    if bound != id {
+        // Another process was first. One of this deployment has entered the same log.
+        let sides = Sides::look(&mut connection, keys).await?;
+        anyhow::ensure!(
+            sides.model == Some(bound) || (sides.model.is_none() && sides.is_log_known()),
+            not_of(keys.is_apart(), bound, sides.model)
+        );
+    }
+    enter(&mut connection, bound).await?;
+    Ok(())
+}
+
+async fn enter(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    let insert = "INSERT INTO rollcall.deployment (id) VALUES ($1) ON CONFLICT DO NOTHING";
+    sqlx::query(insert).bind(id).execute(connection).await.map(drop)
+}
+
+/// What the key store is bound to, and to what it would be.
+///
+/// # Errors
+/// A store can't be reached, or the read model is not made yet.
+pub async fn bound(settings: &Settings) -> anyhow::Result<Bound> {
+    let keys = Keys::open(settings)?;
+    let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
+    let mut connection = pool.acquire().await?;
+    let is_there: bool = sqlx::query_scalar(
+        "SELECT to_regclass('rollcall.deployment') IS NOT NULL AND to_regclass('live.users') IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    anyhow::ensure!(
+        is_there,
+        "the read model is not made yet: run `rollcall migrate` first, whatever it answers about the key store"
+    );
+    let sides = Sides::look(&mut connection, &keys).await?;
+    Ok(Bound {
+        deployment: sides.model,
+        key_store: sides.store.as_ref().map(|store| store.deployment),
+        keys: keys.stored().await?,
+        is_log_known: sides.is_log_known(),
+    })
+}
+
+/// Binds the key store to this deployment, whoever it belonged to.
+///
+/// # Errors
+/// A store can't be reached, or the read model is not made yet.
+pub async fn bind_anew(settings: &Settings) -> anyhow::Result<Bound> {
+    let keys = Keys::open(settings)?;
+    let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
+    let mut connection = pool.acquire().await?;
+    anyhow::ensure!(
+        generation::live(&mut connection).await?.is_some(),
+        "there is no live generation: run `rollcall migrate` first"
+    );
+    let sides = Sides::look(&mut connection, &keys).await?;
+    let id = sides.model.unwrap_or_else(Uuid::new_v4);
+    // A store whose log this is goes on under its own id, so that the keys that were made under it stay this deployment's.
+    let id = match &sides.store {
+        Some(store) if sides.model.is_none() && sides.is_log_known() => store.deployment,
+        _ => id,
+    };
+    enter(&mut connection, id).await?;
+    keys.bind_anew(id, &sides.logs).await?;
+    drop(connection);
+    bound(settings).await
+}

@@ -1,0 +1,20 @@
+//! Undecided keys as a table.
+
+use super::super::table::Table;
+use projector::Group;
+
+/// A row for each group.
+pub(super) fn table(groups: &[Group]) -> Table {
+    let mut table = Table::new(["keys", "reason", "of the log", "of the deployment", "in words"]);
+    let known = |id: Option<String>| id.unwrap_or_else(|| "unknown".to_owned());
+    for Group { reason, deployment, log, keys } in groups {
+        table.row([
+            keys.to_string(),
+            reason.to_string(),
+            known(log.clone()),
+            known(deployment.map(|id| id.to_string())),
+            reason.in_words().to_owned(),
+        ]);
+    }
+    table
+}

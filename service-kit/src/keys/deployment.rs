@@ -1,0 +1,146 @@
+//! Which deployment a key store belongs to. Two that share one by mistake would destroy each other's keys, so the store is bound to the first,
+//! and every other is refused.
+
+use super::{ANSWER, Keys, KeysError, store};
+use crate::database::{self, Role, answered};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// What a key store is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The deployment.
+    pub deployment: Uuid,
+    /// Its logs, by their ids.
+    pub logs: Vec<String>,
+}
+
+/// The refusal of a key store that belongs to another deployment, in words for the operator.
+pub fn not_of(is_apart: bool, belongs_to: Uuid, ours: Option<Uuid>) -> String {
+    let setting = if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" };
+    let ours = ours.map_or("a deployment that has no id yet".to_owned(), |ours| format!("deployment {ours}"));
+    format!(
+        "{setting}: the key store belongs to deployment {belongs_to}, and this is {ours}. Nothing was changed. Point the setting at this \
+         deployment's own key store. If this is its own (a backup was restored, a read model was made anew), `rollcall keys bind` says \
+         what is there and binds it: no key is destroyed by that"
+    )
+}
+
+impl Keys {
+    /// What the key store is bound to; `None`: it is not made yet, or older than bindings.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn binding(&self) -> Result<Option<Binding>, KeysError> {
+        let is_there = sqlx::query_scalar(
+            "SELECT to_regclass('rollcall_keys.deployment') IS NOT NULL AND to_regclass('rollcall_keys.logs') IS NOT NULL",
+        );
+        if !answered(ANSWER, is_there.fetch_one(&self.0.pool)).await? {
+            return Ok(None);
+        }
+        let bound = sqlx::query_as(
+            "SELECT d.id, ARRAY(SELECT l.id FROM rollcall_keys.logs l ORDER BY l.since, l.id) FROM rollcall_keys.deployment d",
+        );
+        let bound: Option<(Uuid, Vec<String>)> = answered(ANSWER, bound.fetch_optional(&self.0.pool)).await?;
+        Ok(bound.map(|(deployment, logs)| Binding { deployment, logs }))
+    }
+
+    /// Binds a key store that is bound to nobody, and adds these logs where it is the deployment's own. Says whose it is then: another's if
+    /// that one was first.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn bind(&self, deployment: Uuid, logs: &[String]) -> Result<Uuid, KeysError> {
+        self.write_binding("ON CONFLICT DO NOTHING", deployment, logs).await
+    }
+
+    /// Binds the key store whoever it belonged to. No key is changed.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn bind_anew(&self, deployment: Uuid, logs: &[String]) -> Result<(), KeysError> {
+        self.forget_logs_of_others(deployment).await?;
+        let take_over = "ON CONFLICT (is_one) DO UPDATE SET id = excluded.id, bound_at = now()";
+        self.write_binding(take_over, deployment, logs).await.map(drop)
+    }
+
+    /// The logs prove that a read model is of this deployment: another's must not be among them.
+    async fn forget_logs_of_others(&self, deployment: Uuid) -> Result<(), KeysError> {
+        if self.binding().await?.is_none_or(|bound| bound.deployment == deployment) {
+            return Ok(());
+        }
+        let forget = sqlx::query("DELETE FROM rollcall_keys.logs");
+        answered(ANSWER, forget.execute(&self.0.pool)).await?;
+        Ok(())
+    }
+
+    async fn write_binding(
+        &self,
+        conflict: &'static str,
+        deployment: Uuid,
+        logs: &[String],
+    ) -> Result<Uuid, KeysError> {
+        // Not by the role that uses the keys: that has no rights on a table that is made here.
+        let pool = self.owners_pool()?;
+        let written = async {
+            let mut transaction = pool.begin().await?;
+            store::make_schema(&mut transaction).await?;
+            let insert = format!("INSERT INTO rollcall_keys.deployment (id) VALUES ($1) {conflict}");
+            sqlx::query(sqlx::AssertSqlSafe(insert)).bind(deployment).execute(&mut *transaction).await?;
+            sqlx::query(
+                "INSERT INTO rollcall_keys.logs (id) SELECT l FROM unnest($2::text[]) l \
+                 WHERE EXISTS (SELECT FROM rollcall_keys.deployment WHERE id = $1) ON CONFLICT DO NOTHING",
+            )
+            .bind(deployment)
+            .bind(logs)
+            .execute(&mut *transaction)
+            .await?;
+            let bound = sqlx::query_scalar("SELECT id FROM rollcall_keys.deployment");
+            let bound = bound.fetch_one(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(bound)
+        };
+        let written: sqlx::Result<Uuid> = answered(ANSWER, written).await;
+        pool.close().await;
+        Ok(written?)
+    }
+
+    /// Connections by the user that makes the schema.
+    pub(super) fn owners_pool(&self) -> Result<PgPool, KeysError> {
+        database::pool(&self.0.url, Role::Projector, 1).map_err(|error| KeysError::Refused(error.to_string()))
+    }
+
+    /// How many keys are stored; a store that is not made yet has none.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn stored(&self) -> Result<u64, KeysError> {
+        let is_there = sqlx::query_scalar("SELECT to_regclass('rollcall_keys.data_keys') IS NOT NULL");
+        if !answered(ANSWER, is_there.fetch_one(&self.0.pool)).await? {
+            return Ok(0);
+        }
+        let count = answered(ANSWER, store::count_keys(&self.0.pool)).await?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    /// Refuses where the key store belongs to another deployment than this one; `None`: this one has no id yet.
+    ///
+    /// # Errors
+    /// It does, or can't be reached.
+    pub async fn check_binding(&self, ours: Option<Uuid>) -> Result<(), KeysError> {
+        match self.binding().await? {
+            Some(Binding { deployment, .. }) if Some(deployment) != ours => {
+                Err(KeysError::Refused(not_of(self.is_apart(), deployment, ours)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Why nothing was stored: the key store is another deployment's, or nobody's yet.
+    pub(super) async fn not_ours(&self, ours: Uuid) -> KeysError {
+        match self.check_binding(Some(ours)).await {
+            Err(error) => error,
+            Ok(()) => KeysError::Away("it is bound to no deployment yet: run `rollcall migrate`".to_owned()),
+        }
+    }
+}
