@@ -89,7 +89,7 @@ pub(crate) enum Failure {
         position: Option<LogPosition>,
     },
     /// Its event may be in the log, or is in one that may never count.
-    Uncertain(Uncertain, Problem),
+    Uncertain(Box<Uncertain>, Problem),
     /// Anything else.
     Problem(Problem),
 }
@@ -156,7 +156,7 @@ impl Writer {
     /// It is in the log, unless that was replaced meanwhile: then nobody folds it before an operator has said which log counts.
     fn pending(&self, appended: Appended, turn: Option<Turn>) -> Result<Written, Failure> {
         if self.which.is_another() {
-            return Err(Failure::Uncertain(appended.event, problems::log_replaced_meanwhile()));
+            return Err(Failure::Uncertain(Box::new(appended.event), problems::log_replaced_meanwhile()));
         }
         Ok(Written::Pending(appended, turn))
     }
@@ -289,10 +289,10 @@ impl Writer {
                     offset = position.offset,
                     "the log is not the one that was folded"
                 );
-                Err(Failure::Uncertain(event, problems::log_replaced_meanwhile()))
+                Err(Failure::Uncertain(Box::new(event), problems::log_replaced_meanwhile()))
             }
             Ok(position) => Ok(Appended { event, position: log.position(position), version, body }),
-            Err(error @ AppendError::Unknown) => Err(Failure::Uncertain(event, problems::append(error))),
+            Err(error @ AppendError::Unknown) => Err(Failure::Uncertain(Box::new(event), problems::append(error))),
             Err(error) => Err(problems::append(error).into()),
         }
     }

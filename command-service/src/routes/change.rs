@@ -40,7 +40,7 @@ pub(super) async fn change(
             Answer::pending(&appended, is_async)
         }
         Err(Failure::Uncertain(event, problem)) => {
-            writer.inquiries.open(event, open_end(call, &write));
+            writer.inquiries.open(*event, open_end(call, &write));
             Answer::uncertain(problem)
         }
         Err(Failure::Refused { refusal, .. }) => return Err(problems::change(refusal, id)),

@@ -91,7 +91,7 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
             Answer::pending(&appended, is_async)
         }
         Err(Failure::Uncertain(event, problem)) => {
-            writer.inquiries.open(event, open_end(call));
+            writer.inquiries.open(*event, open_end(call));
             return Ok(Done { response: Answer::uncertain(problem), success: None });
         }
         Err(Failure::Refused { refusal, position }) => {
