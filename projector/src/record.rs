@@ -294,3 +294,68 @@ fn refused(code: ReasonCode, json::Refusal { path, msg }: &json::Refusal) -> Rea
         None => code.with(*msg),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "acme/0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
+    const PARTITIONS: u32 = 4;
+
+    fn poison(key: &str, partition: i32, headers: Headers) -> Poison {
+        let raw = Raw { key: Some(key.into()), value: Some(b"{}".to_vec()), headers };
+        match Record::of((Topic::Credentials, partition), 0, None, raw, PARTITIONS).fact {
+            Fact::Poison(poison) => poison,
+            _ => panic!("it is folded"),
+        }
+    }
+
+    fn home() -> i32 {
+        let key: UserKey = KEY.parse().unwrap();
+        i32::try_from(key.partition(PARTITIONS)).unwrap()
+    }
+
+    fn header(name: &str, value: &str) -> (String, Vec<u8>) {
+        (name.to_owned(), value.into())
+    }
+
+    #[test]
+    fn whom_it_names_owns_it_wherever_it_lies() {
+        let tenant_and_user = KEY.split_once('/').unwrap();
+        let loud = format!("acme/{}", tenant_and_user.1.to_uppercase());
+        let named = vec![header("ce_tenantid", tenant_and_user.0), header("ce_subject", tenant_and_user.1)];
+        let elsewhere = (home() + 1) % 4;
+        for (key, partition, headers, reason) in [
+            (KEY, elsewhere, vec![], ReasonCode::WrongPartition),
+            (&loud, home(), vec![], ReasonCode::RecordKeySpelling),
+            ("nobody", home(), named, ReasonCode::BadRecordKey),
+        ] {
+            let poison = poison(key, partition, headers);
+            let owner = poison.key.map(|key| key.to_string());
+            assert_eq!((owner.as_deref(), poison.is_at_home, poison.reason.code), (Some(KEY), false, reason));
+        }
+        let at_home = poison(KEY, home(), vec![]);
+        assert_eq!((at_home.is_at_home, at_home.reason), (true, ReasonCode::MissingHeader.with("ce_type")));
+        assert_eq!(poison("nobody", home(), vec![]).key, None);
+    }
+
+    #[test]
+    fn headers_have_limits_of_number_and_size() {
+        let typed = |more: Vec<_>| [vec![header("ce_type", "credential.issued.v1")], more].concat();
+        let many = |n: usize| typed(vec![header("", ""); n]);
+        assert_eq!(poison(KEY, home(), many(999)).reason.code, ReasonCode::BadData);
+        assert_eq!(poison(KEY, home(), many(1_000)).reason.code, ReasonCode::HeadersTooLarge);
+        let large = typed(vec![header("x", &"x".repeat(MAX_HEADERS))]);
+        assert_eq!(poison(KEY, home(), large).reason.code, ReasonCode::HeadersTooLarge);
+        let size = |n| Raw { headers: many(n), ..Raw::default() }.size();
+        assert!(size(1_000) > 1_000 * HEADER_SIZE, "empty headers take memory, too");
+    }
+
+    #[test]
+    fn a_place_is_named_by_our_own_members_alone() {
+        let claims = json::Refusal { path: "personal.claims.secret".to_owned(), msg: "Repeated key" };
+        assert_eq!(refused(ReasonCode::NotJson, &claims), ReasonCode::NotJson.with("personal: Repeated key"));
+        let foreign = json::Refusal { path: "secret".to_owned(), msg: "Repeated key" };
+        assert_eq!(refused(ReasonCode::NotJson, &foreign), ReasonCode::NotJson.with("Repeated key"));
+    }
+}

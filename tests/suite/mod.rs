@@ -277,6 +277,7 @@ suite! {
             a_fixed_build_folds_what_waits_in_its_order,
             poison_about_credentials_harms_nobody,
             a_delete_takes_every_dead_letter_of_its_user_along,
+            what_lies_elsewhere_is_not_kept_beside_a_deletion_under_way,
             many_are_discarded_at_once,
             reasons_that_were_texts_become_codes,
             too_many_parked_stop_the_projectors,

@@ -30,6 +30,35 @@ pub async fn a_delete_takes_every_dead_letter_of_its_user_along(stack: &'static 
     bench.goes_on(&other).await;
 }
 
+/// What deletions hold, and who keeps a record that lies outside of its owner's partition.
+const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
+
+/// The deletion is another projector's, and not committed yet when the record is folded.
+pub async fn what_lies_elsewhere_is_not_kept_beside_a_deletion_under_way(stack: &'static Stack) {
+    let bench = Bench::start(stack).await;
+    let user = bench.create().await;
+    let mut deletion = bench.deployment.database.begin().await.unwrap();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(STRAYS_LOCK);
+    lock.execute(&mut *deletion).await.unwrap();
+    let tombstone = "INSERT INTO generation_1.tombstones SELECT $1, $2::uuid, 2, now(), 0, 0";
+    let tombstone = sqlx::query(tombstone).bind(&bench.api.tenant).bind(&user.id);
+    tombstone.execute(&mut *deletion).await.unwrap();
+
+    let astray =
+        Foreign::event(&user.key, "user.updated.v1", SAYS).into_partition((user.partition + 1) % PARTITIONS);
+    let places = bench.deployment.append("users.events", &[astray]).await;
+    let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    until("the projector waits for the deletion", async || {
+        let waits: bool = sqlx::query_scalar(waiting).fetch_one(&bench.deployment.database).await.unwrap();
+        waits.then_some(())
+    })
+    .await;
+    deletion.commit().await.unwrap();
+    until("it is folded", async || bench.is_folded("users", &places).await.then_some(())).await;
+    assert_eq!(bench.letters(), Vec::<Value>::new());
+}
+
 /// Appends records that name the user and can't be folded, of every place and spelling; says how many, once they are folded.
 async fn all_kinds(bench: &Bench, user: &Created) -> usize {
     let (tenant, id) = user.key.split_once('/').unwrap();
