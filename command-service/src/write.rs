@@ -292,7 +292,9 @@ impl Writer {
                 Err(Failure::Uncertain(Box::new(event), problems::log_replaced_meanwhile()))
             }
             Ok(position) => Ok(Appended { event, position: log.position(position), version, body }),
-            Err(error @ AppendError::Unknown) => Err(Failure::Uncertain(Box::new(event), problems::append(error))),
+            Err(error @ AppendError::Unknown) => {
+                Err(Failure::Uncertain(Box::new(event), problems::append(error)))
+            }
             Err(error) => Err(problems::append(error).into()),
         }
     }
