@@ -134,8 +134,7 @@ async fn begins_anew(api: &Api, old_position: &str, old_id: &str) {
 
 pub async fn a_new_log_that_is_longer_is_told_apart(stack: &'static Stack) {
     let redis = RedisServer::start().await;
-    let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "1s")];
-    let mut deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
     let id = api.user(json!({ "log": "old" })).await;
     let before = folded(&deployment).await;

@@ -8,7 +8,7 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tests::{Api, Cli, Deployment, Foreign, Record, RedisServer, Service, Stack, read_topic, until};
+use tests::{Api, Cli, Deployment, Foreign, Output, Record, RedisServer, Service, Stack, read_topic, until};
 use uuid::Uuid;
 
 const TOPICS: [&str; 2] = ["users.events", "users.credentials"];
@@ -37,9 +37,18 @@ async fn is_halted(deployment: &Deployment) {
 }
 
 async fn run(cli: &Cli, args: &'static [&'static str], code: i32) -> String {
-    let cli = cli.clone();
-    let output = tokio::task::spawn_blocking(move || cli.run(args)).await.unwrap().expect(code);
+    let output = output(cli, args, code).await;
     output.stdout + &output.stderr
+}
+
+/// The last JSON line that a verb prints.
+async fn summary(cli: &Cli, args: &'static [&'static str]) -> Value {
+    output(cli, args, 0).await.json_lines().pop().unwrap()["summary"].take()
+}
+
+async fn output(cli: &Cli, args: &'static [&'static str], code: i32) -> Output {
+    let cli = cli.clone();
+    tokio::task::spawn_blocking(move || cli.run(args)).await.unwrap().expect(code)
 }
 
 /// What is said leads nobody to lose anything.
@@ -145,17 +154,15 @@ async fn is_copied(deployment: &mut Deployment, api: &Api, ids: &[String], befor
     let prefix: &'static str = format!("{}copy.", deployment.prefix).leak();
     let copy: &'static [&str] =
         vec!["log", "copy", "--to-prefix", prefix, "--partitions", "5", "--json"].leak();
-    let said = run(&deployment.cli, copy, 0).await;
-    let summary: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    let summary = &summary["summary"];
-    assert_eq!(summary["madeWith"], 4, "{summary}");
+    let report = summary(&deployment.cli, copy).await;
+    assert_eq!(report["madeWith"], 4, "{report}");
     for (n, name) in TOPICS.into_iter().enumerate() {
         let copied = topic(deployment, prefix, name).await;
-        assert_eq!(summary["topics"][n]["records"], copied.len(), "{summary}");
+        assert_eq!(report["topics"][n]["records"], copied.len(), "{report}");
         assert_eq!(contents(&copied), contents(&old[n]), "{name} is the same");
         let again = topic(deployment, &deployment.prefix, name).await;
         assert_eq!(again.len(), old[n].len(), "{name} is untouched");
-        assert!(summary["topics"][n]["joinedUsers"].as_u64().unwrap() > 0, "{summary}");
+        assert!(report["topics"][n]["joinedUsers"].as_u64().unwrap() > 0, "{report}");
         if n == 0 {
             for record in &copied {
                 let sequences = sequences(&copied, &record.key);
@@ -167,9 +174,8 @@ async fn is_copied(deployment: &mut Deployment, api: &Api, ids: &[String], befor
 
     let cli = deployment.cli.clone().set("ROLLCALL_TOPIC_PREFIX", prefix).set("ROLLCALL_PARTITIONS", "5");
     run(&cli, &["migrate"], 0).await;
-    let said = run(&cli, &["projection", "rebuild", "--json"], 0).await;
-    let summary: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    assert_eq!(summary["summary"]["setAside"]["records"], 0, "{summary}");
+    let report = summary(&cli, &["projection", "rebuild", "--json"]).await;
+    assert_eq!(report["setAside"]["records"], 0, "{report}");
     let extra = [("ROLLCALL_TOPIC_PREFIX", prefix), ("ROLLCALL_PARTITIONS", "5")];
     for service in Service::ALL {
         deployment.launch_instance(service, 0, &extra);

@@ -48,6 +48,7 @@ pub async fn a_frozen_broker_with_a_batch_in_its_hands_takes_it_once() {
     assert_eq!((repeated(&events), repeated(&analytics)), (vec![], vec![]));
     let starts = analytics.iter().filter(|event| event.header("ce_type") == "USER_CREATE_START").count();
     assert!(starts >= 4, "the broker was away for less than the recorder waits, so no START is lost");
+    drop(deployment);
     stack.stop().unwrap();
 }
 

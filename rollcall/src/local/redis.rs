@@ -11,7 +11,7 @@ use super::{
 };
 use nix::sys::signal::Signal;
 use service_kit::settings::Settings;
-use std::path::PathBuf;
+use std::{fs::File, path::PathBuf};
 
 const CONFIGURATION: &str = "redis.conf";
 
@@ -53,8 +53,13 @@ impl Redis {
             home: self.home.clone(),
             command: Box::new(move || {
                 let mut redis = command(&self.program, LastWord::Kill, None);
-                // By its name alone, here and in the configuration: a path would have to be quoted.
-                redis.current_dir(self.home.path()).arg(CONFIGURATION);
+                // On its standard input. Redis reads a path as a pattern, and where nothing matches it
+                // starts with its own defaults, on a port of everybody and without a password.
+                let port = self.port.number.to_string();
+                redis.current_dir(self.home.path()).args(["-", "--bind", "127.0.0.1", "--port", &port]);
+                if let Ok(configuration) = File::open(self.home.join(CONFIGURATION)) {
+                    redis.stdin(configuration);
+                }
                 redis
             }),
             stop_signal: Signal::SIGTERM,

@@ -188,12 +188,12 @@ mod tests {
             "\"\t\"",
             "\"\\x\"",
             "\"\\u12\"",
-            "\u{feff}{}",
             "[1 2]",
             "{\"a\" 1}",
         ] {
             refused(text, "", "JSON");
         }
+        refused("\u{feff}{}", "", "BOM");
         assert_eq!(parse(b"\"\xff\"", 4).unwrap_err().msg, "Not valid UTF-8");
     }
 

@@ -74,7 +74,8 @@ pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) 
     }
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     a_directory_is_said_to_be_one(&deployment);
-    for service in [Service::Command, Service::Projector] {
+    // The projector first: a command service is ready once it has heard of one.
+    for service in [Service::Projector, Service::Command] {
         deployment.crash(service).await;
     }
     goes_on(&api).await;

@@ -40,7 +40,8 @@ async fn move_away(stack: &Stack, deployment: &mut Deployment) -> (String, Strin
     copy(&old, &new);
     deployment.cli = deployment.cli.clone().set(SETTING, &new);
     deployment.cli.run(&["migrate"]).expect(0);
-    for service in [Service::Command, Service::Projector] {
+    // The projector first: a command service is ready once it has heard of one.
+    for service in [Service::Projector, Service::Command] {
         deployment.launch_instance(service, 0, &[(SETTING, &new)]);
         deployment.ready(service).await;
     }
