@@ -14,36 +14,35 @@ use service_kit::{
 };
 use sqlx::PgPool;
 use std::collections::BTreeSet;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Steps that are done in one go, at most.
 const AT_ONCE: i64 = 1_000;
-
-/// A step, with the version of the user's tombstone in the live generation.
-type Row = (String, Uuid, String, Option<i64>);
 
 struct Step {
     key: UserKey,
     version: u64,
 }
 
-/// Does what can be done; says how many steps are left. What can't be done now keeps the rest from nothing.
+/// Does what can be done; says how many steps are left. What can't be done now keeps the rest from nothing: each kind of step is taken by
+/// itself, keys first.
 pub(crate) async fn work_off(
     store: &Store,
     cache: &mut Cache,
     owned: &BTreeSet<i32>,
     partitions: u32,
 ) -> anyhow::Result<i64> {
-    let (keys, bodies) = pending(&store.pool).await?;
+    let keys = keys_left(&store.pool).await?;
     if let Err(error) = destroy_keys(store, &keys).await {
         tracing::warn!(
             error = service_kit::chain::told(error.as_ref()),
             "keys of deleted users are not destroyed yet"
         );
     }
-    // A partition's cache is written by its owner alone.
     let partition = |step: &Step| i32::try_from(step.key.partition(partitions)).unwrap_or(-1);
-    let ours: Vec<Step> = bodies.into_iter().filter(|step| owned.contains(&partition(step))).collect();
+    // A partition's cache is written by its owner alone.
+    let ours = bodies_left(&store.pool, |step| owned.contains(&partition(step))).await?;
     let mut marks = Marks::new();
     for step in &ours {
         marks.entry(partition(step)).or_default().push((step.key.to_string(), step.version));
@@ -54,25 +53,54 @@ pub(crate) async fn work_off(
     Ok(sqlx::query_scalar("SELECT count(*) FROM rollcall.erasures").fetch_one(&store.pool).await?)
 }
 
-/// What is left to be destroyed, and what to be marked.
-async fn pending(pool: &PgPool) -> anyhow::Result<(Vec<Step>, Vec<Step>)> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT e.tenant_id, e.user_id, e.step, t.version FROM rollcall.erasures e \
-         LEFT JOIN live.tombstones t ON t.tenant_id = e.tenant_id AND t.id = e.user_id ORDER BY e.since LIMIT $1",
+/// The users whose keys are to be destroyed, those that have waited longest.
+async fn keys_left(pool: &PgPool) -> anyhow::Result<Vec<Step>> {
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "SELECT tenant_id, user_id FROM rollcall.erasures WHERE step = 'key' ORDER BY since, tenant_id, user_id LIMIT $1",
     )
     .bind(AT_ONCE)
     .fetch_all(pool)
     .await?;
-    let (mut keys, mut bodies) = (Vec::new(), Vec::new());
-    for (tenant, user, step, version) in rows {
-        let key = UserKey { tenant: tenant.parse()?, user };
-        let steps = if step == "key" { &mut keys } else { &mut bodies };
-        steps.push(Step {
-            key,
-            version: version.and_then(|version| version.try_into().ok()).unwrap_or(u64::MAX >> 12),
-        });
+    // No key has a version.
+    rows.into_iter().map(|(tenant, user)| step(tenant, user, None)).collect()
+}
+
+/// A step, with the version of the user's tombstone in the live generation.
+type Row = (OffsetDateTime, String, Uuid, Option<i64>);
+
+/// The users whose bodies are to be marked, of those that are ours: what is another's to do keeps none of them waiting.
+async fn bodies_left(pool: &PgPool, is_ours: impl Fn(&Step) -> bool) -> anyhow::Result<Vec<Step>> {
+    let (mut ours, mut after) = (Vec::new(), None);
+    while i64::try_from(ours.len())? < AT_ONCE {
+        let page = page_of_bodies(pool, after.as_ref()).await?;
+        let Some((since, tenant, user, _)) = page.last() else { break };
+        after = Some((*since, tenant.clone(), *user));
+        for (_, tenant, user, version) in page {
+            ours.extend(Some(step(tenant, user, version)?).filter(&is_ours));
+        }
     }
-    Ok((keys, bodies))
+    Ok(ours)
+}
+
+async fn page_of_bodies(
+    pool: &PgPool,
+    after: Option<&(OffsetDateTime, String, Uuid)>,
+) -> anyhow::Result<Vec<Row>> {
+    let page = sqlx::query_as(
+        "SELECT e.since, e.tenant_id, e.user_id, t.version FROM rollcall.erasures e \
+         LEFT JOIN live.tombstones t ON t.tenant_id = e.tenant_id AND t.id = e.user_id \
+         WHERE e.step = 'cache' AND ($2::timestamptz IS NULL OR (e.since, e.tenant_id, e.user_id) > ($2, $3, $4)) \
+         ORDER BY e.since, e.tenant_id, e.user_id LIMIT $1",
+    );
+    let page = page.bind(AT_ONCE).bind(after.map(|(since, ..)| *since));
+    let page = page.bind(after.map(|(_, tenant, _)| tenant.as_str())).bind(after.map(|(.., user)| *user));
+    Ok(page.fetch_all(pool).await?)
+}
+
+fn step(tenant: String, user: Uuid, version: Option<i64>) -> anyhow::Result<Step> {
+    let key = UserKey { tenant: tenant.parse()?, user };
+    let version = version.and_then(|version| version.try_into().ok()).unwrap_or(u64::MAX >> 12);
+    Ok(Step { key, version })
 }
 
 async fn destroy_keys(store: &Store, steps: &[Step]) -> anyhow::Result<()> {

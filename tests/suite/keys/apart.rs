@@ -13,7 +13,7 @@ struct Apart {
     /// The key store, past the proxy.
     keys: PgPool,
     proxy: Proxy,
-    _redis: RedisServer,
+    redis: RedisServer,
 }
 
 impl Apart {
@@ -26,7 +26,7 @@ impl Apart {
         let settings = [("ROLLCALL_KEYS_DATABASE_URL", url.as_str()), ("ROLLCALL_VISIBILITY_TIMEOUT", "3s")];
         let deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
         let api = deployment.tenant();
-        Self { deployment, api, keys, proxy, _redis: redis }
+        Self { deployment, api, keys, proxy, redis }
     }
 
     async fn has_key(&self, user: &str) -> bool {
@@ -73,6 +73,22 @@ pub async fn a_key_goes_with_its_user_in_another_database(stack: &'static Stack)
     apart.deployment.cli.run(&["projection", "rebuild"]).expect(0);
     apart.api.get(&id).await.expect(404);
     live(&apart.api).await;
+}
+
+pub async fn a_redis_that_is_away_keeps_no_key_alive(stack: &'static Stack) {
+    let mut apart = Apart::start(stack).await;
+    let goes = live(&apart.api).await;
+    apart.redis.kill();
+    // Older than the deletion, and more than are done in one go.
+    let waiting = "INSERT INTO rollcall.erasures (tenant_id, user_id, step, since) \
+        SELECT 't', gen_random_uuid(), 'cache', now() - interval '1 day' FROM generate_series(1, 1500)";
+    sqlx::query(waiting).execute(&apart.deployment.database).await.unwrap();
+    apart.api.delete(&goes).await.expect(202);
+    until("the key is destroyed while bodies wait for Redis", async || {
+        (!apart.has_key(&goes).await).then_some(())
+    })
+    .await;
+    assert!(pending(&apart.deployment).await > 1_500);
 }
 
 pub async fn deletes_go_on_without_the_key_store(stack: &'static Stack) {

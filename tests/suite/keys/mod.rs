@@ -12,7 +12,7 @@ mod vault;
 
 pub use apart::{
     a_crash_between_a_delete_and_its_key_is_made_good, a_key_goes_with_its_user_in_another_database,
-    deletes_go_on_without_the_key_store,
+    a_redis_that_is_away_keeps_no_key_alive, deletes_go_on_without_the_key_store,
 };
 pub use caches::{a_delete_reaches_every_cache, a_frozen_cache_is_waited_out};
 pub use emptied::an_empty_key_store_takes_no_others_place;
