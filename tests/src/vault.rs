@@ -61,6 +61,22 @@ impl Vault {
         self.transit().token.clone()
     }
 
+    /// From now on it knows another token instead.
+    pub fn replace_token(&self) -> String {
+        self.transit().token = Uuid::new_v4().to_string();
+        self.token()
+    }
+
+    /// From now on the token says that it has so many seconds left, and can be renewed.
+    pub fn set_ttl(&self, seconds: u64) {
+        self.transit().ttl = Some(seconds);
+    }
+
+    /// How often the token was renewed.
+    pub fn renewals(&self) -> u64 {
+        self.transit().renewals
+    }
+
     /// The first and the last version of a key that decrypt, if there is such a key.
     pub fn versions(&self, key: &str) -> Option<(u64, u64)> {
         self.transit().versions(key)

@@ -220,6 +220,7 @@ suite! {
             a_former_log_that_comes_back_is_read_again,
             a_key_store_belongs_to_one_deployment,
             keys_that_say_nothing_are_undecided,
+            a_token_is_renewed_and_read_again,
             a_redis_that_is_away_keeps_no_key_alive,
             a_delete_reaches_every_cache,
             a_frozen_cache_is_waited_out;

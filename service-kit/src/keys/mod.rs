@@ -100,7 +100,7 @@ fn in_public(error: &KeysError) -> String {
     match error {
         KeysError::Refused(_) => {
             tracing::error!(%error, "there are no keys to be had");
-            "the master key is lost, wrong or open to others: the log of this process says more".to_owned()
+            "the master key is lost, wrong or open to others, or Vault refuses the token: the log of this process says more".to_owned()
         }
         KeysError::Away(_) | KeysError::NoAnswer => error.to_string(),
     }
@@ -133,7 +133,7 @@ struct Inner {
     checks: PgPool,
     /// How to find out whether a key store of its own takes writes.
     writes: Option<Probe>,
-    wrapper: Box<dyn Wrapper>,
+    wrapper: Arc<dyn Wrapper>,
     cache: Arc<Cache>,
     /// Set once the master key is known to be the right one.
     id_secret: OnceCell<Arc<DataKey>>,
@@ -156,9 +156,9 @@ impl Keys {
         let pool = database::by_key(database::pool(&url, Role::Keys, connections)?);
         let checks = database::by_key(database::pool(&url, Role::Keys, 1)?);
         let writes = apart.map(|url| Probe::new(url, None)).transpose()?;
-        let wrapper: Box<dyn Wrapper> = match &settings.vault {
-            Some(vault) => Box::new(Vault::new(vault)?),
-            None => Box::new(KeyFile::new(settings.master_key_file())),
+        let wrapper: Arc<dyn Wrapper> = match &settings.vault {
+            Some(vault) => Arc::new(Vault::new(vault)?),
+            None => Arc::new(KeyFile::new(settings.master_key_file())),
         };
         wrapper.look()?;
         let (cache, id_secret, stop) = (Arc::default(), OnceCell::new(), watch::Sender::new(false));
@@ -178,6 +178,13 @@ impl Keys {
             keys.0.pool.clone(),
             keys.0.stop.subscribe(),
         ));
+        let (wrapper, mut stop) = (keys.0.wrapper.clone(), keys.0.stop.subscribe());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = wrapper.tend() => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        });
         Ok(keys)
     }
 

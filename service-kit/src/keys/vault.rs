@@ -1,9 +1,12 @@
 //! Master keys in HashiCorp Vault's transit engine, or OpenBao's, by its HTTP API: they never leave it, and every version of the key has its
 //! own number. A master key's id is `vault:<mount>/<key>:v<version>`.
 //!
+//! The token is renewed by the services (`auth/token/renew-self`, which Vault's default policy allows), and read again from its file.
 //! A service's token needs `update` on `encrypt/<key>` and `decrypt/<key>` and `read` on `keys/<key>`; who migrates or rotates also needs
 //! `create` and `update` on `keys/<key>` and what is below it. Nobody should be given `create` on `encrypt/<key>`: by that right Vault makes a
 //! key in the place of one that was lost, without a word.
+
+mod token;
 
 use super::{
     KeysError,
@@ -12,10 +15,11 @@ use super::{
 };
 use crate::settings::VaultSettings;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
 use std::time::Duration;
+use token::Token;
 use zeroize::Zeroizing;
 
 /// For one answer.
@@ -26,6 +30,7 @@ const BATCH: usize = 250;
 /// A key of the transit engine.
 pub(super) struct Vault {
     settings: VaultSettings,
+    token: Token,
     client: Client,
 }
 
@@ -54,7 +59,7 @@ impl Said {
 impl Vault {
     pub(super) fn new(settings: &VaultSettings) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build()?;
-        Ok(Self { settings: settings.clone(), client })
+        Ok(Self { token: Token::new(settings), settings: settings.clone(), client })
     }
 
     fn prefix(&self) -> String {
@@ -70,10 +75,11 @@ impl Vault {
 
     /// Asks; a refusal is worded without what was sent.
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Said, KeysError> {
-        let VaultSettings { addr, token, mount, .. } = &self.settings;
+        let VaultSettings { addr, mount, .. } = &self.settings;
         let request = self.client.request(method, format!("{addr}/v1/{mount}/{path}"));
         // The second is what an agent in between may insist on.
-        let request = request.header("X-Vault-Token", token).header("X-Vault-Request", "true");
+        let request =
+            request.header("X-Vault-Token", self.token.now().as_str()).header("X-Vault-Request", "true");
         let request = match &body {
             Some(body) => request.json(body),
             None => request,
@@ -122,7 +128,9 @@ impl Vault {
 
     fn no_right(&self) -> KeysError {
         let VaultSettings { mount, key, .. } = &self.settings;
-        KeysError::Refused(format!("ROLLCALL_VAULT_TOKEN: Vault does not let it use the key {mount}/{key}"))
+        KeysError::Refused(format!(
+            "ROLLCALL_VAULT_TOKEN: Vault does not let it use the key {mount}/{key}: it ran out, was revoked, or has no right to that"
+        ))
     }
 
     fn no_engine(&self) -> KeysError {
@@ -225,6 +233,10 @@ impl Wrapper for Vault {
 
     fn look(&self) -> Result<(), KeysError> {
         Ok(())
+    }
+
+    fn tend(&self) -> BoxFuture<'_, ()> {
+        self.tend_token().boxed()
     }
 
     fn make(&self) -> Answer<'_, ()> {

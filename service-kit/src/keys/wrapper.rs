@@ -1,7 +1,7 @@
 //! What wraps data keys: a master key, wherever that is.
 
 use super::{KeysError, data_key::Secret};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 
 /// A data key as it may be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,11 @@ pub(super) trait Wrapper: Send + Sync {
 
     /// What can be said of it without asking anybody.
     fn look(&self) -> Result<(), KeysError>;
+
+    /// Keeps its credentials valid for as long as the process lives. A file has none.
+    fn tend(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
 
     /// Makes the first master key, if there is none.
     fn make(&self) -> Answer<'_, ()>;

@@ -38,6 +38,11 @@ impl Source {
         }
     }
 
+    /// The file that a secret is in, where it is not given itself.
+    pub(super) fn file_of(&self, name: &str) -> Option<&str> {
+        self.given.get(&format!("{name}_FILE")).map(String::as_str)
+    }
+
     /// The value or its default, read by `parse`; `wanted` says what that takes.
     pub(super) fn parsed<T>(
         &self,

@@ -1,14 +1,17 @@
 //! `ROLLCALL_VAULT_*`: a master key that is in Vault.
 
 use super::{SettingsError, parse, source::Source};
+use std::path::PathBuf;
 
 /// Where the master key is. No `Debug`: it holds a token.
 #[derive(Clone)]
 pub struct VaultSettings {
     /// `ROLLCALL_VAULT_ADDR`
     pub addr: String,
-    /// `ROLLCALL_VAULT_TOKEN`
+    /// `ROLLCALL_VAULT_TOKEN`, or what `ROLLCALL_VAULT_TOKEN_FILE` held at the start
     pub token: String,
+    /// `ROLLCALL_VAULT_TOKEN_FILE`: read again when it changes
+    pub token_file: Option<PathBuf>,
     /// `ROLLCALL_VAULT_MOUNT`: of the transit engine
     pub mount: String,
     /// `ROLLCALL_VAULT_KEY`
@@ -22,6 +25,7 @@ impl VaultSettings {
         // All of them first: a bad one is refused whether it is needed or not.
         let addr = source.optional("ROLLCALL_VAULT_ADDR", "an http or https URL", parse::base_url)?;
         let token = source.given(TOKEN)?;
+        let token_file = source.file_of(TOKEN).map(PathBuf::from);
         let mount = source.parsed("ROLLCALL_VAULT_MOUNT", "letters, digits, - _ . and /", parse::path)?;
         let key = source.parsed("ROLLCALL_VAULT_KEY", "letters, digits, - _ and .", |text| {
             parse::path(text).filter(|key| !key.contains('/'))
@@ -35,6 +39,6 @@ impl VaultSettings {
         }
         let token =
             token.ok_or_else(|| SettingsError::new(TOKEN, "is not set, but ROLLCALL_VAULT_ADDR is"))?;
-        Ok(Some(Self { addr, token, mount, key }))
+        Ok(Some(Self { addr, token, token_file, mount, key }))
     }
 }

@@ -25,6 +25,9 @@ pub(super) type Said = (u16, Value);
 pub(super) struct Transit {
     pub(super) token: String,
     pub(super) is_sealed: bool,
+    /// How long the token says that it lives; it never ends by itself.
+    pub(super) ttl: Option<u64>,
+    pub(super) renewals: u64,
     pub(super) keys: BTreeMap<String, Key>,
 }
 
@@ -38,7 +41,7 @@ type ItemResult = Result<Value, String>;
 
 impl Transit {
     pub(super) fn new(token: &str) -> Self {
-        Self { token: token.to_owned(), is_sealed: false, keys: BTreeMap::new() }
+        Self { token: token.to_owned(), is_sealed: false, ttl: None, renewals: 0, keys: BTreeMap::new() }
     }
 
     pub(super) fn versions(&self, key: &str) -> Option<(u64, u64)> {
@@ -51,6 +54,9 @@ impl Transit {
         }
         if request.token != Some(&self.token) {
             return errors(403, &["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]);
+        }
+        if let Some(verb) = request.path.strip_prefix("/v1/auth/token/") {
+            return self.about_token(request.method, verb);
         }
         let Some(path) = request.path.strip_prefix("/v1/transit/") else {
             let path = request.path.trim_start_matches("/v1/");
@@ -71,6 +77,22 @@ impl Transit {
                 None => errors(400, &["encryption key not found"]),
             },
             (_, ["keys" | "encrypt" | "decrypt", ..]) => errors(405, &["unsupported operation"]),
+            _ => errors(404, &["unsupported path"]),
+        }
+    }
+
+    fn about_token(&mut self, method: &str, verb: &str) -> Said {
+        let (ttl, is_renewable) = (self.ttl.unwrap_or_default(), self.ttl.is_some());
+        let expires = self.ttl.map(|_| "2030-01-01T00:00:00Z");
+        match (method, verb) {
+            ("GET", "lookup-self") => data(
+                json!({ "ttl": ttl, "creation_ttl": 3_600, "renewable": is_renewable, "expire_time": expires }),
+            ),
+            ("POST" | "PUT", "renew-self") if is_renewable => {
+                self.renewals += 1;
+                (200, json!({ "auth": { "lease_duration": 3_600, "renewable": true } }))
+            }
+            ("POST" | "PUT", "renew-self") => errors(400, &["lease is not renewable"]),
             _ => errors(404, &["unsupported path"]),
         }
     }

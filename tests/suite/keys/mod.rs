@@ -28,8 +28,8 @@ pub use rotation::{
     one_rotation_at_a_time, writers_go_on_while_the_master_key_is_rotated,
 };
 pub use vault::{
-    a_master_key_in_vault_does_what_one_in_a_file_does, what_is_wrong_with_vault_is_said,
-    without_vault_reads_go_on_and_writes_are_refused,
+    a_master_key_in_vault_does_what_one_in_a_file_does, a_token_is_renewed_and_read_again,
+    what_is_wrong_with_vault_is_said, without_vault_reads_go_on_and_writes_are_refused,
 };
 
 use serde_json::{Value, json};

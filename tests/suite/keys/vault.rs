@@ -2,7 +2,7 @@
 
 use super::{all_refuse, goes_on, import, live, masters, refused, rotate, status};
 use serde_json::json;
-use tests::{Deployment, Proxy, RedisServer, Service, Stack, Vault, Way};
+use tests::{Deployment, Proxy, RedisServer, Service, Stack, Vault, Way, until};
 
 /// More than go to Vault in one request, or are wrapped anew at once.
 const MANY: u32 = 600;
@@ -72,6 +72,32 @@ pub async fn without_vault_reads_go_on_and_writes_are_refused(stack: &'static St
     vault.seal(false);
     goes_on(&api).await;
     api.update(&id, json!({ "claims": { "n": 9 } })).await.expect(200);
+    live(&api).await;
+}
+
+pub async fn a_token_is_renewed_and_read_again(stack: &'static Stack) {
+    let (redis, vault) = (RedisServer::start().await, Vault::start());
+    vault.set_ttl(60);
+    let file = tests::scratch("token").join("vault-token");
+    std::fs::write(&file, vault.token()).unwrap();
+    let (addr, path) = (vault.url(), file.display().to_string());
+    let settings = [("ROLLCALL_VAULT_ADDR", addr.as_str()), ("ROLLCALL_VAULT_TOKEN_FILE", path.as_str())];
+    let deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
+    let api = deployment.tenant();
+    live(&api).await;
+    until("both services have renewed it", async || (vault.renewals() >= 2).then_some(())).await;
+
+    let token = vault.replace_token();
+    refused(api.create(json!({})).await);
+    let health = format!("{}/health/ready", deployment.url(Service::Command));
+    until("the health says that Vault refuses the token", async || {
+        let answer = reqwest::get(&health).await.ok()?;
+        (answer.status() == 503 && answer.text().await.ok()?.contains("Vault refuses the token"))
+            .then_some(())
+    })
+    .await;
+    std::fs::write(&file, token + "\n").unwrap();
+    goes_on(&api).await;
     live(&api).await;
 }
 
