@@ -126,7 +126,7 @@ impl Writer {
             }
             let data_key = self.data_key(write, key_id, foreseen, log).await?;
             let began = Instant::now();
-            let appended = self.append(call, &write.key, decision, data_key.as_deref(), log).await?;
+            let appended = self.append(call, &write.key, decision, data_key, log).await?;
             position = Some(appended.position);
             if write.is_async {
                 return self.pending(appended, turn);
@@ -265,18 +265,18 @@ impl Writer {
         call: &Call,
         key: &UserKey,
         decision: Decision,
-        data_key: Option<&DataKey>,
+        data_key: Option<Arc<DataKey>>,
         log: LiveLog,
     ) -> Result<Appended, Failure> {
         let Decision { sequence: version, change } = decision;
         let print = |personal| shown::print(key.user, personal).map_err(|_| problems::too_long());
         let body = change.personal().map(print).transpose()?;
         let id = Uuid::now_v7();
-        let event = seal(key, version, change, data_key).map_err(|error| {
+        let event = seal(key, version, change, data_key.as_deref()).map_err(|error| {
             tracing::error!(%error, "an event could not be sealed");
             Problem::internal()
         })?;
-        let key_id = data_key.map(DataKey::id).filter(|_| event.is_sealed());
+        let key_id = data_key.map(|key| key.id()).filter(|_| event.is_sealed());
         let record = record(call, key, id, version, key_id, &event);
         let partition = key.partition(log.partitions);
         let from = self.visible.folded(log, partition);

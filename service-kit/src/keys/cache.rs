@@ -3,7 +3,7 @@
 use super::{DataKey, Owner};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,9 @@ use std::{
 const HALF: usize = 25_000;
 /// How long a half is filled: no key stays longer than two such times.
 const HALF_LIFE: Duration = Duration::from_secs(15);
+
+/// Owners that are noted as having a key in use before those that have none any more are looked for.
+const MOST_USES: usize = 4 * HALF;
 
 type Keys = HashMap<Owner, Arc<DataKey>>;
 
@@ -28,7 +31,13 @@ struct State {
     told_until: Option<Instant>,
     /// How often something was dropped: what was asked for before must not come in after it.
     drops: u64,
+    /// Owners whose keys are in use, here or by whoever was handed one, or about to be.
+    uses: HashMap<Owner, Weak<()>>,
 }
+
+/// Held by whoever has an owner's key, from before the store is asked for it.
+#[derive(Clone)]
+pub(super) struct InUse(#[allow(dead_code, reason = "it counts by being there")] Arc<()>);
 
 /// A moment in the life of a cache, from before a question.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +53,30 @@ impl Cache {
         let mut state = self.state();
         state.age(now);
         state.young.get(owner).or_else(|| state.old.get(owner)).cloned()
+    }
+
+    /// Notes that an owner's key is in use. To be taken before the store is asked: a key that is destroyed meanwhile is waited for, too.
+    pub(super) fn note_use(&self, owner: &Owner) -> InUse {
+        let mut state = self.state();
+        if let Some(known) = state.uses.get(owner).and_then(Weak::upgrade) {
+            return InUse(known);
+        }
+        if state.uses.len() >= MOST_USES {
+            state.uses.retain(|_, used| used.strong_count() > 0);
+        }
+        let new = Arc::new(());
+        state.uses.insert(owner.clone(), Arc::downgrade(&new));
+        InUse(new)
+    }
+
+    /// Whether nobody in this process has an owner's key any more, once it was dropped.
+    pub(super) fn is_free(&self, owner: &Owner) -> bool {
+        let mut state = self.state();
+        let is_free = state.uses.get(owner).is_none_or(|used| used.strong_count() == 0);
+        if is_free {
+            state.uses.remove(owner);
+        }
+        is_free
     }
 
     /// To be taken before the store is asked.
@@ -91,7 +124,8 @@ impl Cache {
     pub(super) fn forget(&self) {
         let mut state = self.state();
         let drops = state.drops + 1;
-        *state = State { drops, ..State::default() };
+        let uses = std::mem::take(&mut state.uses);
+        *state = State { drops, uses, ..State::default() };
     }
 }
 
@@ -164,6 +198,27 @@ mod tests {
         cache.drop_keys([&owner(1)]);
         cache.put([key(1)], before, now);
         assert!(cache.get(&owner(1), now).is_none() && cache.get(&owner(2), now).is_some());
+    }
+
+    #[test]
+    fn a_key_is_in_use_until_the_last_who_has_it_drops_it() {
+        let now = Instant::now();
+        let cache = told(now);
+        let asked = cache.note_use(&owner(1));
+        assert!(!cache.is_free(&owner(1)), "it may be on its way from the store");
+        let handed = Arc::new(DataKey::random().unwrap().in_use(Some(asked)));
+        cache.put([(owner(1), handed.clone())], cache.moment(), now);
+        cache.drop_keys([&owner(1)]);
+        assert!(!cache.is_free(&owner(1)), "a write has it");
+        drop(handed);
+        assert!(cache.is_free(&owner(1)) && cache.is_free(&owner(2)));
+        cache.put(
+            [(owner(2), Arc::new(DataKey::random().unwrap().in_use(Some(cache.note_use(&owner(2))))))],
+            cache.moment(),
+            now,
+        );
+        cache.forget();
+        assert!(cache.is_free(&owner(2)), "what is forgotten is not in use");
     }
 
     #[test]

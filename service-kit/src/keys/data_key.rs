@@ -1,5 +1,6 @@
 //! A data key: 256 bits that belong to one owner, and what is done under them.
 
+use super::cache::InUse;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hmac,
@@ -96,11 +97,18 @@ impl Secret {
 pub struct DataKey {
     id: Uuid,
     secret: Secret,
+    /// As long as it is there, its owner's key is in use.
+    _in_use: Option<InUse>,
 }
 
 impl DataKey {
     pub(super) fn new(id: Uuid, secret: Secret) -> Self {
-        Self { id, secret }
+        Self { id, secret, _in_use: None }
+    }
+
+    /// The same, noted as in use until it is dropped.
+    pub(super) fn in_use(self, in_use: Option<InUse>) -> Self {
+        Self { _in_use: in_use, ..self }
     }
 
     /// A key that nobody keeps, for tests of what is done under one.

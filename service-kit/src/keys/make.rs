@@ -1,7 +1,7 @@
 //! Keys for owners that have none.
 
 use super::{
-    ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Origin, Owner, is_of_no_master, random, rotate,
+    ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Origin, Owner, Uses, is_of_no_master, random, rotate,
     store::{self, Stored, bound_to},
     wrapper::Bare,
 };
@@ -29,9 +29,11 @@ impl Keys {
     pub async fn made_for(&self, owners: &[Owner], origin: &Origin) -> Result<KeyRing, KeysError> {
         self.check().await?;
         let moment = self.0.cache.moment();
+        let uses = self.uses(owners);
         let mut new = New::new();
         for owner in owners {
-            new.insert(owner, Arc::new(DataKey::new(Uuid::new_v4(), random()?)));
+            let key = DataKey::new(Uuid::new_v4(), random()?).in_use(uses.get(owner).cloned());
+            new.insert(owner, Arc::new(key));
         }
         let mut ring = KeyRing::new();
         let mut theirs = Vec::new();
@@ -45,7 +47,7 @@ impl Keys {
                 None => theirs.push(row),
             }
         }
-        ring.extend(self.opened(theirs).await?);
+        ring.extend(self.opened(theirs, &uses).await?);
         self.0.cache.put(
             ring.iter().map(|(owner, key)| (owner.clone(), key.clone())),
             moment,
@@ -55,9 +57,13 @@ impl Keys {
     }
 
     /// Opens what was there before. A rotation may have ended since it was read.
-    async fn opened(&self, stored: Vec<Stored>) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
+    async fn opened(
+        &self,
+        stored: Vec<Stored>,
+        uses: &Uses,
+    ) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let owners: Vec<Owner> = stored.iter().map(|key| key.owner.clone()).collect();
-        match self.unwrap(stored).await {
+        match self.unwrap(stored, uses).await {
             Err(KeysError::Refused(_)) => self.found(&owners).await,
             opened => opened,
         }

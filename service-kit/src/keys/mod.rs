@@ -33,7 +33,7 @@ use crate::{
     settings::Settings,
     vacuum,
 };
-use cache::Cache;
+use cache::{Cache, InUse};
 use data_key::Secret;
 use events_schema::TenantId;
 use futures_util::FutureExt as _;
@@ -121,6 +121,9 @@ const NO_SUCH_MASTER: &str = "23503";
 
 /// The keys of owners, by owner.
 pub type KeyRing = HashMap<Owner, Arc<DataKey>>;
+
+/// What says of owners that their keys are in use.
+type Uses = HashMap<Owner, InUse>;
 
 /// The way to all keys. Cheap to clone.
 #[derive(Clone)]
@@ -251,19 +254,35 @@ impl Keys {
 
     /// The keys of owners as the store has them.
     async fn found(&self, owners: &[Owner]) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
-        twice(|| async move { self.unwrap(answered(ANSWER, store::find(&self.0.pool, owners)).await?).await })
-            .await
+        let uses = self.uses(owners);
+        let uses = &uses;
+        twice(|| async move {
+            self.unwrap(answered(ANSWER, store::find(&self.0.pool, owners)).await?, uses).await
+        })
+        .await
+    }
+
+    /// Notes that the keys of these owners are in use, from before they are asked for.
+    fn uses(&self, owners: &[Owner]) -> Uses {
+        owners.iter().map(|owner| (owner.clone(), self.0.cache.note_use(owner))).collect()
     }
 
     /// Unwraps what is stored. A key that its master key does not open is an error: it is not simply not there.
-    async fn unwrap(&self, stored: Vec<Stored>) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
+    async fn unwrap(
+        &self,
+        stored: Vec<Stored>,
+        uses: &Uses,
+    ) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         if stored.is_empty() {
             return Ok(Vec::new());
         }
         let bound = stored.iter().map(|key| Bound { bound_to: key.bound_to(), wrapped: key.wrapped.clone() });
         let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
         let key = |(stored, secret): (Stored, Option<Secret>)| match secret {
-            Some(secret) => Ok((stored.owner, Arc::new(DataKey::new(stored.id, secret)))),
+            Some(secret) => {
+                let key = DataKey::new(stored.id, secret).in_use(uses.get(&stored.owner).cloned());
+                Ok((stored.owner, Arc::new(key)))
+            }
             None => Err(self.wrong_master(&stored.wrapped.master)),
         };
         stored.into_iter().zip(secrets).map(key).collect()

@@ -1,7 +1,7 @@
 //! Through all keys, page by page: for who looks after them.
 
 use super::{
-    ANSWER, DataKey, Keys, KeysError, Owner,
+    ANSWER, DataKey, Keys, KeysError, Owner, Uses,
     store::{self, Stored},
     twice,
 };
@@ -75,7 +75,7 @@ impl Keys {
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn page_of_keys(&self, after: Option<&Owner>) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let page = || store::page(&self.0.pool, after, PAGE);
-        twice(|| async move { self.unwrap(answered(ANSWER, page()).await?).await }).await
+        twice(|| async move { self.unwrap(answered(ANSWER, page()).await?, &Uses::new()).await }).await
     }
 
     /// The master keys with the number of keys under each.
