@@ -42,6 +42,6 @@ pub(crate) fn seal(
 
 /// Whether a create is of the body that has that digest: under the user's key, or without one where the creation is older than keys.
 pub(crate) fn is_of(personal: &Personal, digest: &[u8], data_key: Option<&DataKey>) -> bool {
-    let under_key = data_key.map(|key| key.digest(canonical_text(personal).as_bytes()));
-    under_key.is_some_and(|own| own == *digest) || plain_digest(personal) == *digest
+    let is_of = |key: &DataKey| key.is_fingerprint_of(canonical_text(personal).as_bytes(), digest);
+    data_key.is_some_and(is_of) || plain_digest(personal) == *digest
 }

@@ -44,7 +44,7 @@ pub struct Personal {
 /// a step of length. The associated data is the text `<tenantId>/<userId>`, a line feed, `ce_type`, a line feed, `ce_sequence`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sealed {
-    /// 96 bits, random for each event, as base64.
+    /// 192 bits, random for each event, as base64: a salt and a nonce of 96 bits each. Older events have a nonce of 96 bits alone.
     pub nonce: Base64,
     /// The ciphertext and then the tag of 128 bits, as base64.
     pub ciphertext: Base64,

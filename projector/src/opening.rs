@@ -33,7 +33,9 @@ pub(crate) fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCod
         UserEvent::Created(data) => {
             let (personal, key) = opened(data.personal)?;
             let digest = match key {
-                Some(key) => key.digest(canonical_text(&personal).as_bytes()),
+                Some(key) => key
+                    .fingerprint(canonical_text(&personal).as_bytes())
+                    .map_err(|_| ReasonCode::NotOpened)?,
                 None => plain_digest(&personal),
             };
             let key_id = key.map(|key| key.id());

@@ -2,7 +2,10 @@
 //! look into events.
 
 use crate::Record;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hkdf::{HKDF_SHA256, Salt},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use sqlx::{PgPool, raw_sql};
@@ -91,7 +94,7 @@ impl Keyring {
         let (nonce, ciphertext) = (bytes("nonce")?, bytes("ciphertext")?);
         let key = self.0.get(record.find("ce_keyid")?)?;
         let bound = format!("{}\n{}\n{}", record.key, record.header("ce_type"), record.header("ce_sequence"));
-        let text = open(key, &bound, &nonce, &ciphertext)?;
+        let text = open_event(key, &bound, &nonce, &ciphertext)?;
         data["personal"] = serde_json::from_slice(&text).ok()?;
         Some(Record { value: data.to_string().into_bytes(), ..record.clone() })
     }
@@ -109,6 +112,18 @@ fn masters(path: &Path) -> HashMap<String, Vec<u8>> {
         (id.to_owned(), STANDARD.decode(key).expect("a key is base64"))
     };
     lines.map(master).collect()
+}
+
+/// An event is sealed under a key of its own, which HKDF-SHA-256 gives from the user's and the first half of the nonce.
+fn open_event(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
+    let (salt, nonce) = nonce.split_at_checked(NONCE_LEN)?;
+    if nonce.is_empty() {
+        return open(key, bound, salt, ciphertext);
+    }
+    let mut derived = [0; 32];
+    let of_user = Salt::new(HKDF_SHA256, salt).extract(key);
+    of_user.expand(&[b"rollcall/message/1".as_slice()], HKDF_SHA256).ok()?.fill(&mut derived).ok()?;
+    open(&derived, bound, nonce, ciphertext)
 }
 
 fn open(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
