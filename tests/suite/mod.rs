@@ -223,7 +223,8 @@ suite! {
             a_token_is_renewed_and_read_again,
             a_redis_that_is_away_keeps_no_key_alive,
             a_delete_reaches_every_cache,
-            a_frozen_cache_is_waited_out;
+            a_frozen_cache_is_waited_out,
+            a_process_that_leaves_stops_no_delete;
         rebuild:
             a_lost_read_model_comes_back_from_the_log,
             a_rebuild_under_load_gives_the_same_rows;

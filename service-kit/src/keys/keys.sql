@@ -77,9 +77,13 @@ CREATE OR REPLACE FUNCTION rollcall_keys.destroy(tenants text[], owners uuid[]) 
     WITH gone AS (
         DELETE FROM rollcall_keys.data_keys k USING unnest(tenants, owners) o(tenant_id, owner_id)
         WHERE k.tenant_id = ANY (ARRAY[o.tenant_id]) AND k.owner_id = o.owner_id RETURNING k.tenant_id, k.owner_id
+    ), holders AS (
+        -- Locked, so that no process strikes itself off between this and the reference to its row. One
+        -- that is just doing so is waited for, and left out.
+        SELECT id FROM rollcall_keys.caches FOR KEY SHARE
     ), told AS (
         INSERT INTO rollcall_keys.dropping (tenant_id, owner_id, cache_id)
-        SELECT gone.tenant_id, gone.owner_id, c.id FROM gone, rollcall_keys.caches c ON CONFLICT DO NOTHING
+        SELECT gone.tenant_id, gone.owner_id, c.id FROM gone, holders c ON CONFLICT DO NOTHING
     )
     SELECT count(pg_notify('rollcall_keys', tenant_id || '/' || owner_id)) FROM gone
 $$;

@@ -91,9 +91,11 @@ impl Keys {
                 DELETE FROM rollcall_keys.data_keys k USING unnest($1::text[], $2::uuid[], $3::uuid[]) o(tenant_id, owner_id, id) \
                 WHERE k.tenant_id = ANY (ARRAY[o.tenant_id]) AND k.owner_id = o.owner_id AND k.id = o.id AND ($4::timestamptz IS NULL OR k.asked_at < $4) \
                 RETURNING k.tenant_id, k.owner_id \
+             ), holders AS ( \
+                SELECT id FROM rollcall_keys.caches FOR KEY SHARE \
              ), told AS ( \
                 INSERT INTO rollcall_keys.dropping (tenant_id, owner_id, cache_id) \
-                SELECT gone.tenant_id, gone.owner_id, c.id FROM gone, rollcall_keys.caches c ON CONFLICT DO NOTHING \
+                SELECT gone.tenant_id, gone.owner_id, c.id FROM gone, holders c ON CONFLICT DO NOTHING \
              ) \
              SELECT count(pg_notify('rollcall_keys', tenant_id || '/' || owner_id)) FROM gone",
         );

@@ -74,3 +74,30 @@ pub async fn a_frozen_cache_is_waited_out(stack: &'static Stack) {
     .await;
     two.user().await;
 }
+
+/// A process strikes itself off while a key that it may hold is destroyed. The delete has seen its entry, and may not stumble over it.
+pub async fn a_process_that_leaves_stops_no_delete(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let (api, database) = (deployment.tenant(), &deployment.database);
+    let id = api.user(json!({ "n": 1 })).await;
+    let leaver = Uuid::new_v4();
+    let enter = "INSERT INTO rollcall_keys.caches (id, renewed_at) VALUES ($1, now() - interval '10 s')";
+    sqlx::query(enter).bind(leaver).execute(database).await.unwrap();
+
+    let mut leaving = database.begin().await.unwrap();
+    let leave = "DELETE FROM rollcall_keys.caches WHERE id = $1";
+    sqlx::query(leave).bind(leaver).execute(&mut *leaving).await.unwrap();
+    let left = async {
+        until("the delete waits for the entry", async || {
+            let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event_type = 'Lock')";
+            let waits: bool = sqlx::query_scalar(waits).fetch_one(database).await.unwrap();
+            waits.then_some(())
+        })
+        .await;
+        leaving.commit().await.unwrap();
+    };
+    let (deleted, ()) = tokio::join!(async { api.delete(&id).await }, left);
+    deleted.expect(204);
+}

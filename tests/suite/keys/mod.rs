@@ -14,7 +14,9 @@ pub use apart::{
     a_crash_between_a_delete_and_its_key_is_made_good, a_key_goes_with_its_user_in_another_database,
     a_redis_that_is_away_keeps_no_key_alive, deletes_go_on_without_the_key_store,
 };
-pub use caches::{a_delete_reaches_every_cache, a_frozen_cache_is_waited_out};
+pub use caches::{
+    a_delete_reaches_every_cache, a_frozen_cache_is_waited_out, a_process_that_leaves_stops_no_delete,
+};
 pub use emptied::an_empty_key_store_takes_no_others_place;
 pub use master::without_the_right_master_key_nothing_starts;
 pub use moved::a_key_store_that_is_left_behind_is_found;
