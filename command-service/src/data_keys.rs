@@ -2,7 +2,7 @@
 
 use crate::{origins::Origins, together::Together};
 use futures_util::future::join_all;
-use service_kit::keys::{DataKey, KeyRing, Keys, KeysError, Origin, Owner};
+use key_store::{DataKey, KeyRing, Keys, KeysError, Origin, Owner};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 

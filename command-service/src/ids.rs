@@ -2,7 +2,7 @@
 //! what it was made of.
 
 use events_schema::{TenantId, Timestamp, canonical_text, personal::Personal};
-use service_kit::keys::DataKey;
+use key_store::DataKey;
 use uuid::Uuid;
 
 /// Of users made under an `Idempotency-Key`.

@@ -34,6 +34,7 @@ use actix_web::web::{Data, ServiceConfig};
 use append::Log;
 use data_keys::DataKeys;
 use futures_util::FutureExt as _;
+use key_store::Keys;
 use reader::Reader;
 use rejection::Rejections;
 use routes::Service;
@@ -42,7 +43,6 @@ use service_kit::{
     auth::Authenticator,
     database::{self, Role},
     health::Health,
-    keys::Keys,
     operation::Frame,
     progress::Progress,
     settings::Settings,

@@ -1,6 +1,6 @@
 //! What new keys are made for: this deployment and its present log, as the read model names them.
 
-use service_kit::keys::{Keys, KeysError, Origin};
+use key_store::{Keys, KeysError, Origin};
 use sqlx::PgPool;
 use std::{
     sync::{Mutex, PoisonError},

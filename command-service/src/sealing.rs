@@ -7,7 +7,7 @@ use events_schema::{
     plain_digest,
     user::{UserCreated, UserDeleted, UserEvent, UserUpdated},
 };
-use service_kit::keys::{DataKey, Owner, SealError};
+use key_store::{DataKey, Owner, SealError};
 
 /// Whose key it is.
 pub(crate) fn owner(key: &UserKey) -> Owner {

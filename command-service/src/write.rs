@@ -19,13 +19,9 @@ use crate::{
     visible::{Fate, Visible},
 };
 use events_schema::{Envelope, UserKey, millis, user::UserEvent};
+use key_store::{DataKey, Keys};
 use service_kit::{
-    keys::{DataKey, Keys},
-    operation::Call,
-    position::LogPosition,
-    problem::Problem,
-    progress::LiveLog,
-    which_log::LogWatch,
+    operation::Call, position::LogPosition, problem::Problem, progress::LiveLog, which_log::LogWatch,
 };
 use std::{
     sync::Arc,

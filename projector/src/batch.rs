@@ -13,7 +13,7 @@ use crate::{
     record::{Fact, Partition, Poison, Record, Topic},
 };
 use events_schema::{EventType, Reason, ReasonCode, UserKey, UserRecord, credential::CredentialEvent};
-use service_kit::keys::{KeyRing, Owner};
+use key_store::{KeyRing, Owner};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 

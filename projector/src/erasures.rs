@@ -8,10 +8,8 @@ use crate::{
     },
 };
 use events_schema::UserKey;
-use service_kit::{
-    fault,
-    keys::{KeysError, Owner},
-};
+use key_store::{KeysError, Owner};
+use service_kit::fault;
 use sqlx::PgPool;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;

@@ -14,12 +14,10 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::{TenantId, Timestamp, UserKey, millis};
+use key_store::{DataKey, Keys};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
-use service_kit::{
-    keys::{DataKey, Keys},
-    settings::Settings,
-};
+use service_kit::settings::Settings;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 use uuid::Uuid;

@@ -7,7 +7,7 @@ use events_schema::{
     plain_digest,
     user::UserEvent,
 };
-use service_kit::keys::{DataKey, KeyRing, Owner};
+use key_store::{DataKey, KeyRing, Owner};
 
 /// Whose key it is.
 pub fn owner(key: &UserKey) -> Owner {

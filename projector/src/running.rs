@@ -10,10 +10,10 @@ use crate::{
     store::{link::Link, postgres, probe},
     sweep, waiting_letters,
 };
+use key_store::Keys;
 use service_kit::{
     database::{self, Role},
     health::Health,
-    keys::Keys,
     settings::Settings,
 };
 use tokio::sync::{oneshot, watch};

@@ -17,10 +17,8 @@ use crate::{
 };
 use anyhow::Context as _;
 use judge::{Judge, Verdict};
-use service_kit::{
-    keys::{Keys, Made},
-    settings::Settings,
-};
+use key_store::{Keys, Made};
+use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::BTreeMap, time::Duration};
 

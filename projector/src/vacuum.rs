@@ -2,10 +2,8 @@
 
 use crate::{effects::Effects, generation};
 use anyhow::Context as _;
-use service_kit::{
-    keys::Keys,
-    vacuum::{connect, give_free},
-};
+use key_store::Keys;
+use service_kit::vacuum::{connect, give_free};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use std::{
     sync::{

@@ -8,6 +8,7 @@ use events_schema::{
     personal::{Base64, Binding, EncodedPersonal, Personal, Sealed},
     user::{UserCreated, UserDeleted, UserEvent, UserUpdated},
 };
+use key_store::{DataKey, KeyRing};
 use projector::{
     batch::{Batch, States},
     effects::Effects,
@@ -17,7 +18,6 @@ use projector::{
     record::{Raw, Record, Topic},
 };
 use proptest::prelude::*;
-use service_kit::keys::{DataKey, KeyRing};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

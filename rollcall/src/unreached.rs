@@ -1,8 +1,8 @@
 //! A server that can't be reached, named together with the setting that says where it is.
 
 use crate::settings;
+use key_store::KeysError;
 use service_kit::{
-    keys::KeysError,
     pooler::{self, Pooler},
     settings::NotSet,
 };

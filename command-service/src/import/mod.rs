@@ -21,13 +21,13 @@ use crate::{
 use anyhow::Context as _;
 use events_schema::{Envelope, EventType, TenantId, Timestamp, UserKey, millis, personal::Personal};
 use feed::Feed;
+use key_store::{DataKey, Keys, Origin, Owner, SealError};
 use known::{Known, Recent};
 use lines::{Line, Lines};
 use service_kit::{
     database::{self, Role},
     json::{Refusal, is_utf16},
     kafka::{Topics, patience, producer_config},
-    keys::{DataKey, Keys, Origin, Owner, SealError},
     settings::Settings,
     which_log::WhichLog,
 };

@@ -3,7 +3,8 @@
 use super::{Content, Fact};
 use crate::{ids, shape::Object, shown};
 use events_schema::{TenantId, Timestamp, UserKey, millis, personal::Personal};
-use service_kit::{json::Refusal, keys::DataKey};
+use key_store::DataKey;
+use service_kit::json::Refusal;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Reads a line: `{id?, createdAt?, claims?, authenticationProvider?}`.

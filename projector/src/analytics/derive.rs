@@ -7,8 +7,8 @@ use events_schema::{
     personal::Personal,
     user::UserEvent,
 };
+use key_store::KeyRing;
 use serde_json::{Map, Value, json};
-use service_kit::keys::KeyRing;
 use uuid::{Uuid, uuid};
 
 /// Fixed for ever: a domain event has one SUCCESS with one id, whoever derives it and how often.

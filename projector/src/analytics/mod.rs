@@ -21,9 +21,9 @@ use self::{
     session::{Configs, Session},
 };
 use anyhow::Context as _;
+use key_store::Keys;
 use service_kit::{
     database::{self, Role},
-    keys::Keys,
     progress::Progress,
     settings::Settings,
 };

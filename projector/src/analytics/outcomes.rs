@@ -2,12 +2,8 @@
 
 use crate::opening::owner;
 use events_schema::UserKey;
-use service_kit::{
-    database::answered,
-    keys::{KeyRing, Keys, KeysError},
-    position::Position,
-    progress::Progress,
-};
+use key_store::{KeyRing, Keys, KeysError};
+use service_kit::{database::answered, position::Position, progress::Progress};
 use sqlx::PgPool;
 use std::{
     collections::{BTreeMap, HashSet},

@@ -12,6 +12,7 @@ use super::{
 };
 use anyhow::Context as _;
 use events_schema::{UserRecord, analytics::Level, decode_user};
+use key_store::KeyRing;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -21,7 +22,6 @@ use rdkafka::{
 };
 use service_kit::{
     kafka::{self, RawHeader, Topics},
-    keys::KeyRing,
     settings::Settings,
 };
 use std::{

@@ -9,8 +9,8 @@ use super::{
     findings::Kind,
     former,
     report::{LookProgress, ReadPartition, Step},
-    rows as of_one, scan,
-    scan::LogScan,
+    rows as of_one,
+    scan::{self, LogScan},
 };
 use crate::{
     named::named,
@@ -20,10 +20,8 @@ use crate::{
 };
 use anyhow::Context as _;
 use events_schema::{TenantId, Timestamp, UserKey, millis};
-use service_kit::{
-    keys::{Keys, Owner},
-    settings::Settings,
-};
+use key_store::{Keys, Owner};
+use service_kit::settings::Settings;
 use sqlx::PgConnection;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -5,8 +5,8 @@ use events_schema::{
     EventType, UserKey,
     personal::{Binding, Sealed},
 };
+use key_store::DataKey;
 use serde_json::{Map, Value};
-use service_kit::keys::DataKey;
 use uuid::Uuid;
 
 /// What a value holds of a person.

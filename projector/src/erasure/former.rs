@@ -3,10 +3,8 @@
 use super::report::FormerLook;
 use anyhow::Context as _;
 use events_schema::UserKey;
-use service_kit::{
-    keys::{Former, Held, Owner},
-    settings::Settings,
-};
+use key_store::{Former, Held, Owner};
+use service_kit::settings::Settings;
 use std::collections::HashMap;
 use uuid::Uuid;
 

@@ -19,7 +19,8 @@ use crate::{
 };
 use anyhow::Context as _;
 use events_schema::{UserKey, millis};
-use service_kit::{keys::Keys, settings::Settings};
+use key_store::Keys;
+use service_kit::settings::Settings;
 use sqlx::PgConnection;
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,7 +4,7 @@ use super::{
     content::SealedPart,
     report::{KeysLook, LookProgress, Step},
 };
-use service_kit::keys::{DataKey, Keys, Owner};
+use key_store::{DataKey, Keys, Owner};
 use std::collections::BTreeSet;
 
 /// What came of it.

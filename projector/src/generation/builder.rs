@@ -16,7 +16,8 @@ use crate::{
     },
 };
 use events_schema::ReasonCode;
-use service_kit::{keys::Keys, settings::Settings};
+use key_store::Keys;
+use service_kit::settings::Settings;
 use sqlx::PgPool;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::Receiver;

@@ -20,7 +20,8 @@ use crate::{
 };
 use anyhow::Context as _;
 use events_schema::ReasonCode;
-use service_kit::{keys::Keys, settings::Settings};
+use key_store::Keys;
+use service_kit::settings::Settings;
 use sqlx::{AssertSqlSafe, Connection as _, PgPool};
 use std::time::Instant;
 

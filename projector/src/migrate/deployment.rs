@@ -3,9 +3,9 @@
 
 use crate::generation;
 use anyhow::Context as _;
+use key_store::{Binding, Keys, KeysError, not_of};
 use service_kit::{
     database::{self, Role},
-    keys::{Binding, Keys, KeysError, not_of},
     settings::Settings,
 };
 use sqlx::{PgConnection, PgPool};
@@ -131,7 +131,7 @@ async fn has_a_key_of_ours(connection: &mut PgConnection, keys: &Keys) -> anyhow
     let mut owners = Vec::new();
     let mut ids = Vec::new();
     for (tenant, id, key) in rows {
-        owners.push(service_kit::keys::Owner { tenant: tenant.parse()?, id });
+        owners.push(key_store::Owner { tenant: tenant.parse()?, id });
         ids.push(key);
     }
     Ok(keys.held_of(&owners).await?.iter().any(|held| ids.contains(&held.id)))

@@ -1,13 +1,13 @@
 //! Schema and topics, made where they are missing.
 
 pub(crate) mod deployment;
-mod key_store;
+mod key_store_check;
 mod report;
 mod rights;
 
 pub use deployment::{Bound, bind_anew, bound};
-pub use key_store::check_key_store;
-pub(crate) use key_store::try_out;
+pub use key_store_check::check_key_store;
+pub(crate) use key_store_check::try_out;
 pub use report::Migrated;
 
 use crate::{
@@ -15,11 +15,11 @@ use crate::{
     log_identity::{self, LogIdentity, Present},
     record::Topic,
 };
+use key_store::Keys;
 use report::Objects;
 use service_kit::{
     database::{self, Role},
     kafka,
-    keys::Keys,
     settings::Settings,
 };
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, raw_sql};
@@ -61,7 +61,7 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
 
 async fn all(pool: &PgPool, partitions: u32, log: &Present, keys: &Keys) -> anyhow::Result<()> {
     schema(pool, partitions, log).await?;
-    key_store::check(pool, keys).await?;
+    key_store_check::check(pool, keys).await?;
     deployment::prove(pool, keys).await?;
     keys.migrate().await?;
     deployment::bind(pool, keys).await

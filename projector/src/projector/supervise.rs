@@ -21,7 +21,8 @@ use crate::{
     vacuum::Vacuum,
 };
 use anyhow::Context as _;
-use service_kit::{database::answered, keys::Keys, settings::Settings};
+use key_store::Keys;
+use service_kit::{database::answered, settings::Settings};
 use sqlx::PgPool;
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 use tokio::sync::watch;

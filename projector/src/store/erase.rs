@@ -13,10 +13,8 @@ use crate::{
     opening::owner,
 };
 use events_schema::UserKey;
-use service_kit::{
-    fault,
-    keys::{Keys, Owner},
-};
+use key_store::{Keys, Owner};
+use service_kit::fault;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeSet;
 use uuid::Uuid;

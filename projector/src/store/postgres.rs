@@ -12,9 +12,9 @@ use crate::{
 };
 use anyhow::Context as _;
 use events_schema::{ReasonCode, UserKey, credential::Credential, millis};
+use key_store::Keys;
 use service_kit::{
     database::{self, Role},
-    keys::Keys,
     settings::Settings,
 };
 use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row as _, postgres::PgArguments, query::Query, types::Uuid};

@@ -14,9 +14,9 @@ use crate::{
 };
 use anyhow::Context as _;
 use events_schema::UserKey;
+use key_store::{Keys, Made, Origin};
 use service_kit::{
     kafka::{self, Topics},
-    keys::{Keys, Made, Origin},
     settings::Settings,
 };
 use sqlx::{PgConnection, PgPool};

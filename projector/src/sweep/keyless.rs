@@ -3,7 +3,7 @@
 
 use crate::opening::owner;
 use events_schema::{ReasonCode, UserKey};
-use service_kit::keys::{Keys, Owner};
+use key_store::{Keys, Owner};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use crate::{generation::schema, named::named, record::Raw};
 use events_schema::UserKey;
-use service_kit::keys::{Held, Made};
+use key_store::{Held, Made};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeSet;
 use uuid::Uuid;

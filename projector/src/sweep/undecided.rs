@@ -8,10 +8,8 @@ use super::{
 use crate::store::postgres;
 use anyhow::Context as _;
 use events_schema::TenantId;
-use service_kit::{
-    keys::{Held, Keys, Made},
-    settings::Settings,
-};
+use key_store::{Held, Keys, Made};
+use service_kit::settings::Settings;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

@@ -1,5 +1,5 @@
 use super::*;
-use service_kit::keys::{Held, Owner};
+use key_store::{Held, Owner};
 use uuid::Uuid;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;

@@ -5,8 +5,8 @@ use super::super::{
     print,
 };
 use crate::settings;
+use key_store::{Keys, Rotation};
 use serde_json::json;
-use service_kit::keys::{Keys, Rotation};
 
 /// Makes another master key, wraps every key under it and destroys the one before; reads and writes go on throughout
 ///

@@ -6,12 +6,10 @@ use super::{
 };
 use crate::settings;
 use events_schema::millis;
+use key_store::{Former, Keys, MasterCount};
 use projector::{ORPHAN_AFTER, Undecided, UndecidedKey};
 use serde::Serialize;
-use service_kit::{
-    keys::{Former, Keys, MasterCount},
-    settings::Settings,
-};
+use service_kit::settings::Settings;
 
 /// Shows the master keys and how many keys each of them wraps; exit 1 where the master key is lost or is not the right one
 ///

@@ -1,9 +1,10 @@
 //! The token by which Vault is asked: read again from its file when that changes, and renewed before it runs out.
 
 use super::{Vault, away};
-use crate::{keys::KeysError, settings::VaultSettings};
+use crate::KeysError;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use service_kit::settings::VaultSettings;
 use std::{
     fs,
     os::unix::fs::MetadataExt as _,

@@ -13,11 +13,11 @@ use super::{
     data_key::Secret,
     wrapper::{Answer, Bare, Bound, Wrapped, Wrapper},
 };
-use crate::settings::VaultSettings;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
+use service_kit::settings::VaultSettings;
 use std::time::Duration;
 use token::Token;
 use zeroize::Zeroizing;

@@ -5,7 +5,7 @@
 
 mod postgres;
 
-pub(crate) use postgres::Probe;
+pub use postgres::Probe;
 
 use actix_web::{
     HttpResponse, guard,

@@ -10,7 +10,6 @@ pub mod fault;
 pub mod health;
 pub mod json;
 pub mod kafka;
-pub mod keys;
 pub mod metrics;
 pub mod operation;
 pub mod path;

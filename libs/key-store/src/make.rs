@@ -5,7 +5,7 @@ use super::{
     store::{self, Stored, bound_to},
     wrapper::Bare,
 };
-use crate::database::answered;
+use service_kit::database::answered;
 use std::{
     collections::HashMap,
     sync::Arc,

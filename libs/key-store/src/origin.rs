@@ -5,7 +5,7 @@ use super::{
     ANSWER, Keys, KeysError, Owner,
     walk::{Held, PAGE},
 };
-use crate::database::answered;
+use service_kit::database::answered;
 use time::OffsetDateTime;
 use uuid::Uuid;
 

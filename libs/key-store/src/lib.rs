@@ -25,7 +25,12 @@ pub use origin::{Made, Origin};
 pub use rotate::Rotation;
 pub use walk::{Held, MasterCount};
 
-use crate::{
+use cache::{Cache, InUse};
+use data_key::Secret;
+use events_schema::TenantId;
+use futures_util::FutureExt as _;
+use key_file::KeyFile;
+use service_kit::{
     database::{self, Role, answered},
     health::{Health, Probe},
     pooler::{self, Pooler},
@@ -33,11 +38,6 @@ use crate::{
     settings::Settings,
     vacuum,
 };
-use cache::{Cache, InUse};
-use data_key::Secret;
-use events_schema::TenantId;
-use futures_util::FutureExt as _;
-use key_file::KeyFile;
 use sqlx::{Connection as _, PgExecutor, PgPool};
 use std::{
     collections::HashMap,

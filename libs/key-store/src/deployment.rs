@@ -2,7 +2,7 @@
 //! and every other is refused.
 
 use super::{ANSWER, Keys, KeysError, store};
-use crate::database::{self, Role, answered};
+use service_kit::database::{self, Role, answered};
 use sqlx::PgPool;
 use uuid::Uuid;
 

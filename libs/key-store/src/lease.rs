@@ -8,7 +8,7 @@
 //! a lease is not waited for: one stuck write must not hold up every deletion of its user.
 
 use super::{Owner, cache::Cache};
-use crate::database::answered;
+use service_kit::database::answered;
 use sqlx::{
     PgConnection, PgPool,
     postgres::{PgListener, PgPoolOptions},

@@ -2,11 +2,11 @@
 //! meanwhile. With the old master keys every older backup of the key store becomes useless.
 
 use super::{
-    ANSWER, ID_SECRET, Keys, KeysError, is_of_no_master, secret_bound_to, store,
-    store::Stored,
+    ANSWER, ID_SECRET, Keys, KeysError, is_of_no_master, secret_bound_to,
+    store::{self, Stored},
     wrapper::{Bare, Bound, Wrapped},
 };
-use crate::{database::answered, fault};
+use service_kit::{database::answered, fault};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 

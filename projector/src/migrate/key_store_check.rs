@@ -1,9 +1,9 @@
 //! Whether a key store that is about to be made would stand in another one's place.
 
 use super::deployment;
+use key_store::{Keys, KeysError};
 use service_kit::{
     database::{self, Role},
-    keys::{Keys, KeysError},
     pooler::{self, Pooler},
     settings::Settings,
 };

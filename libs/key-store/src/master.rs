@@ -4,7 +4,7 @@ use super::{
     ANSWER, DataKey, FIRST_LOOK, ID_SECRET, Keys, KeysError, random, secret_bound_to, store, twice,
     wrapper::{Bare, Bound},
 };
-use crate::database::{self, Role, answered};
+use service_kit::database::{self, Role, answered};
 use sqlx::PgPool;
 use std::sync::Arc;
 use uuid::Uuid;

@@ -136,7 +136,7 @@ fn no_error_repeats_the_value() {
 
 /// `#NAME=default` lines of the example.
 fn example() -> Vec<(&'static str, &'static str)> {
-    let text = include_str!("../../../.env.example");
+    let text = include_str!("../../../../.env.example");
     text.lines()
         .filter_map(|line| line.strip_prefix('#')?.split_once('='))
         .filter(|(name, _)| is_name(name))

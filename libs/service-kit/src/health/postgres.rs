@@ -45,7 +45,7 @@ impl Health {
 
 /// Looks whether a database takes writes. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Probe(Arc<Inner>);
+pub struct Probe(Arc<Inner>);
 
 struct Inner {
     options: PgConnectOptions,
@@ -60,7 +60,7 @@ impl Probe {
     ///
     /// # Errors
     /// The URL can't be read.
-    pub(crate) fn new(url: &str, needs: Option<&'static str>) -> anyhow::Result<Self> {
+    pub fn new(url: &str, needs: Option<&'static str>) -> anyhow::Result<Self> {
         // With the options of one who writes.
         let options = database::pool(url, Role::Projector, 1)?.connect_options().as_ref().clone();
         let options = options.application_name("rollcall health");
@@ -70,7 +70,7 @@ impl Probe {
 
     /// Whether the database takes writes, and the statement works there; else why not. In a task of its own: where a look is given up
     /// since it takes too long, the connection is made all the same, for the next one.
-    pub(crate) async fn look(&self) -> Result<(), String> {
+    pub async fn look(&self) -> Result<(), String> {
         let inner = self.0.clone();
         // Waited for here, so that looks that are given up don't queue behind one that takes long.
         let session = inner.session.clone().lock_owned().await;

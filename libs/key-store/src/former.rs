@@ -5,7 +5,7 @@ use super::{
     ANSWER, KeysError, Owner, store,
     walk::{Held, PAGE, held},
 };
-use crate::{
+use service_kit::{
     database::{self, Role, answered},
     settings::Settings,
 };

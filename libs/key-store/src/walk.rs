@@ -5,7 +5,7 @@ use super::{
     store::{self, Stored},
     twice,
 };
-use crate::database::answered;
+use service_kit::database::answered;
 use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
