@@ -1,10 +1,8 @@
 //! The headers that a write takes, and the tag that it gives.
 
-use crate::{
-    domain::precondition::{Precondition, Tags},
-    problems,
-};
+use crate::problems;
 use actix_web::http::header::HeaderMap;
+use domain::precondition::{Precondition, Tags};
 use service_kit::problem::Problem;
 
 /// `"<version>"`

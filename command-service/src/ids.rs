@@ -1,7 +1,8 @@
 //! Ids that follow from something: by way of a secret, since an id is readable for ever and must not let anybody find out by guessing
 //! what it was made of.
 
-use events_schema::{TenantId, Timestamp, canonical_text, personal::Personal};
+use domain::codec::canonical_text;
+use events_schema::{TenantId, Timestamp, personal::Personal};
 use key_store::DataKey;
 use uuid::Uuid;
 

@@ -6,7 +6,6 @@
 mod append;
 mod data_keys;
 mod delivery;
-mod domain;
 mod headers;
 mod ids;
 pub mod import;
@@ -18,7 +17,6 @@ mod problems;
 mod reader;
 mod rejection;
 mod routes;
-mod sealing;
 mod shape;
 mod shown;
 mod state;

@@ -1,6 +1,7 @@
 //! A key that is not there although nothing deleted its user: said aloud, so that somebody restores the key store before more is lost.
 
-use crate::{domain::user::User, metrics, problems, write::Writer};
+use crate::{metrics, problems, write::Writer};
+use domain::command::User;
 use events_schema::UserKey;
 use service_kit::problem::Problem;
 

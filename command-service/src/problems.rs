@@ -1,6 +1,7 @@
 //! The refusals of a write in the words of the API.
 
-use crate::{append::AppendError, domain::decide::Refusal, shown::LONGEST};
+use crate::{append::AppendError, shown::LONGEST};
+use domain::decide::Refusal;
 use service_kit::problem::{Code, Detail, Location, Problem};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! From JSON to the parts of a user, member by member; what is refused is named by its place and never by its value.
 
-use crate::domain::link;
+use domain::link;
 use events_schema::personal::{AuthenticationProvider, Claims};
 use serde_json::{Map, Value};
 use service_kit::{

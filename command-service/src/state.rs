@@ -1,6 +1,7 @@
 //! What the read model says of a user before a write.
 
-use crate::{domain::user::User, problems, together::Together};
+use crate::{problems, together::Together};
+use domain::command::User;
 use events_schema::{UserKey, personal::AuthenticationProvider};
 use service_kit::problem::Problem;
 use sqlx::{PgPool, Row as _, postgres::PgRow};

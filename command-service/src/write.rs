@@ -3,20 +3,19 @@
 use crate::{
     append::{AppendError, Log, Record},
     data_keys::DataKeys,
-    domain::{
-        decide::{Decision, Refusal, decide},
-        precondition::Precondition,
-        user::{Command, User},
-    },
     metrics,
     open_end::OpenEnd,
-    problems,
-    sealing::{owner, seal},
-    shown,
+    problems, shown,
     state::{Known, Left, States},
     turns::{Turn, Turns},
     uncertain::{Inquiries, Uncertain},
     visible::{Fate, Visible},
+};
+use domain::{
+    codec::{owner, seal},
+    command::{Command, User},
+    decide::{Decision, Refusal, decide},
+    precondition::Precondition,
 };
 use events_schema::{Envelope, UserKey, millis, user::UserEvent};
 use key_store::{DataKey, Keys};
@@ -264,11 +263,11 @@ impl Writer {
         data_key: Option<Arc<DataKey>>,
         log: LiveLog,
     ) -> Result<Appended, Failure> {
-        let Decision { sequence: version, change } = decision;
+        let Decision { sequence: version, event: new } = decision;
         let print = |personal| shown::print(key.user, personal).map_err(|_| problems::too_long());
-        let body = change.personal().map(print).transpose()?;
+        let body = new.personal().map(print).transpose()?;
         let id = Uuid::now_v7();
-        let event = seal(key, version, change, data_key.as_deref()).map_err(|error| {
+        let event = seal(key, version, new, data_key.as_deref()).map_err(|error| {
             tracing::error!(%error, "an event could not be sealed");
             Problem::internal()
         })?;

@@ -5,7 +5,6 @@
 pub mod analytics;
 pub mod credential;
 mod decode;
-mod digest;
 mod envelope;
 mod key;
 mod member;
@@ -17,7 +16,6 @@ mod upcast;
 pub mod user;
 
 pub use decode::{CredentialRecord, UserRecord, decode_credential, decode_user, event_type};
-pub use digest::{canonical_text, plain_digest};
 pub use envelope::{CONTENT_TYPE, Envelope, EventType, Headers, SOURCE};
 pub use key::{InvalidTenant, TenantId, UserKey};
 pub use member::{WrongMember, known_member};

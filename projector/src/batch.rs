@@ -4,13 +4,15 @@ use crate::{
     effects::{
         At, CredentialKey, CredentialRow, DeadLetterRow, Effects, PARKED, RejectionRow, Span, TombstoneRow,
     },
-    fold::{
+    queue::Queue,
+    record::{Fact, Partition, Poison, Record, Topic},
+};
+use domain::{
+    codec::{open, owner},
+    evolve::{
         credential,
         user::{Change, Rejection, State, User},
     },
-    opening::{open, owner},
-    queue::Queue,
-    record::{Fact, Partition, Poison, Record, Topic},
 };
 use events_schema::{EventType, Reason, ReasonCode, UserKey, UserRecord, credential::CredentialEvent};
 use key_store::{KeyRing, Owner};
@@ -256,7 +258,7 @@ impl Fold {
             return self.park(Some(key.0), ReasonCode::LateCredential.alone(), dead);
         }
         let last = known.map_or(dead.offset, |(_, last, _)| dead.offset.max(*last));
-        if let Some(state) = credential::fold(known.map(|(state, ..)| state), fact.time, fact.event) {
+        if let Some(state) = credential::evolve(known.map(|(state, ..)| state), fact.time, fact.event) {
             self.credentials.insert(key, (state, last, Some((dead.partition.1, last))));
         }
     }

@@ -1,9 +1,7 @@
 //! The ready response body of a user, made once here so that no read has to print JSON.
 
-use crate::{
-    effects::{At, UserRow},
-    fold::user::{Creation, Written},
-};
+use crate::effects::{At, UserRow};
+use domain::evolve::user::{Creation, Written};
 use events_schema::{UserKey, personal::show};
 
 /// A user's row, printed.

@@ -1,9 +1,7 @@
 //! What a batch changes: the rows that are written, once each, and how far its partitions move.
 
-use crate::{
-    fold::{credential, user::Creation},
-    record::{Partition, Raw},
-};
+use crate::record::{Partition, Raw};
+use domain::evolve::{credential, user::Creation};
 use events_schema::{Reason, Timestamp, UserKey};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;

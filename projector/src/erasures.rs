@@ -110,7 +110,7 @@ async fn destroy_keys(store: &Store, steps: &[Step]) -> anyhow::Result<()> {
     let mut connection = store.pool.acquire().await?;
     deployment::check(&mut connection, &store.keys).await?;
     drop(connection);
-    let owners: Vec<Owner> = steps.iter().map(|step| crate::opening::owner(&step.key)).collect();
+    let owners: Vec<Owner> = steps.iter().map(|step| domain::codec::owner(&step.key)).collect();
     store.keys.destroy(&owners).await.map_err(|error: KeysError| anyhow::anyhow!("{error}"))?;
     fault::point("erase.worked_off");
     done(&store.pool, steps, "key").await

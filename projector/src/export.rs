@@ -9,10 +9,10 @@ use crate::{
         tombstone,
     },
     named::{header, named},
-    opening::owner,
     record::{Record, Topic},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::codec::owner;
 use events_schema::{TenantId, Timestamp, UserKey, millis};
 use key_store::{DataKey, Keys};
 use serde::Serialize;

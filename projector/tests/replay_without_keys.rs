@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use domain::{codec::owner, evolve::user::State};
 use events_schema::{
     Envelope, EventType, ReasonCode, Timestamp, UserKey,
     personal::{Base64, Binding, EncodedPersonal, Personal, Sealed},
@@ -12,8 +13,6 @@ use key_store::{DataKey, KeyRing};
 use projector::{
     batch::{Batch, States},
     effects::Effects,
-    fold::user::State,
-    opening::owner,
     queue::Queue,
     record::{Raw, Record, Topic},
 };

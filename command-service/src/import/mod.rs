@@ -14,11 +14,13 @@ pub use report::{BadLine, Held, Progress, Report};
 
 use crate::{
     append::{Log, Record},
-    domain::user::Change,
     origins::Origins,
-    sealing::{owner, seal},
 };
 use anyhow::Context as _;
+use domain::{
+    codec::{owner, seal},
+    command::NewEvent,
+};
 use events_schema::{Envelope, EventType, TenantId, Timestamp, UserKey, millis, personal::Personal};
 use feed::Feed;
 use key_store::{DataKey, Keys, Origin, Owner, SealError};
@@ -238,7 +240,7 @@ fn sealed(key: UserKey, content: Content, data_key: Option<&DataKey>) -> Result<
     match content {
         Content::Credential(value) => Ok(record(key, EventType::CredentialIssued, None, None, value)),
         Content::User(created_at, personal) => {
-            let event = seal(&key, 1, Change::Created(created_at, personal), data_key)?;
+            let event = seal(&key, 1, NewEvent::Created(created_at, personal), data_key)?;
             Ok(record(key, event.event_type(), Some(1), data_key.map(DataKey::id), event.data()))
         }
     }

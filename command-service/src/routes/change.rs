@@ -2,11 +2,11 @@
 
 use super::{about, answer::Answer};
 use crate::{
-    domain::{precondition::Precondition, user::Command},
     open_end::OpenEnd,
     problems,
     write::{Appended, Failure, Write, Writer, Written},
 };
+use domain::{command::Command, precondition::Precondition};
 use events_schema::UserKey;
 use service_kit::{
     operation::{Call, Done},

@@ -2,13 +2,9 @@
 
 use super::{Service, about, answer::Answer, in_full};
 use crate::{
-    domain::{
-        decide::Refusal,
-        user::{Command, User},
-    },
     headers, ids,
     open_end::OpenEnd,
-    problems, sealing,
+    problems,
     shape::Object,
     state::Made,
     write::{Failure, Write, Writer, Written},
@@ -17,6 +13,11 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
     web::{Bytes, Data, Payload},
+};
+use domain::{
+    codec,
+    command::{Command, User},
+    decide::Refusal,
 };
 use events_schema::{UserKey, analytics::Operation, millis, personal::Personal};
 use service_kit::{
@@ -137,9 +138,9 @@ async fn refused(
 
 /// Whether a create is of the body that made the user. Without the user's key nobody can tell.
 async fn is_of(writer: &Writer, write: &Write, made: &Made) -> Result<bool, Problem> {
-    let key = writer.data_keys.of(&sealing::owner(&write.key)).await?;
+    let key = writer.data_keys.of(&codec::owner(&write.key)).await?;
     let Command::Create { personal, .. } = &write.command else { return Ok(false) };
-    let is_of = sealing::is_of(personal, &made.digest, key.as_deref());
+    let is_of = codec::is_creation_digest(&made.digest, personal, key.as_deref());
     if is_of || key.is_some() || made.key_id.is_none() {
         return Ok(is_of);
     }

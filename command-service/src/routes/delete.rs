@@ -5,11 +5,12 @@ use super::{
     answer::Answer,
     change::{Change, change},
 };
-use crate::{domain::user::Command, headers};
+use crate::headers;
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Bytes, Data, Payload},
 };
+use domain::command::Command;
 use events_schema::analytics::Operation;
 use service_kit::{
     analytics,

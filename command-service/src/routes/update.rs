@@ -6,12 +6,13 @@ use super::{
     change::{Change, change},
     in_full,
 };
-use crate::{domain::user::Command, headers, shape::Object};
+use crate::{headers, shape::Object};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
     web::{Bytes, Data, Payload},
 };
+use domain::command::Command;
 use events_schema::{
     analytics::Operation,
     personal::{AuthenticationProvider, Claims},

@@ -1,6 +1,6 @@
 //! Data keys in memory: few, and not for long.
 
-use super::{DataKey, Owner};
+use domain::codec::{DataKey, InUse, Owner};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -35,10 +35,6 @@ struct State {
     uses: HashMap<Owner, Weak<()>>,
 }
 
-/// Held by whoever has an owner's key, from before the store is asked for it.
-#[derive(Clone)]
-pub(super) struct InUse(#[allow(dead_code, reason = "it counts by being there")] Arc<()>);
-
 /// A moment in the life of a cache, from before a question.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment(u64);
@@ -59,14 +55,14 @@ impl Cache {
     pub(super) fn note_use(&self, owner: &Owner) -> InUse {
         let mut state = self.state();
         if let Some(known) = state.uses.get(owner).and_then(Weak::upgrade) {
-            return InUse(known);
+            return known;
         }
         if state.uses.len() >= MOST_USES {
             state.uses.retain(|_, used| used.strong_count() > 0);
         }
         let new = Arc::new(());
         state.uses.insert(owner.clone(), Arc::downgrade(&new));
-        InUse(new)
+        new
     }
 
     /// Whether nobody in this process has an owner's key any more, once it was dropped.

@@ -3,11 +3,11 @@
 
 use super::{
     KeysError,
-    data_key::{KEY_LEN, Secret},
     wrapper::{Answer, Bare, Bound, Wrapped, Wrapper},
 };
 use aws_lc_rs::aead::NONCE_LEN;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::codec::{KEY_LEN, Secret};
 use futures_util::FutureExt as _;
 use std::{
     fs::{self, File, OpenOptions},

@@ -4,7 +4,6 @@
 //! read by anybody, whoever has copies of it.
 
 mod cache;
-mod data_key;
 mod deployment;
 mod former;
 mod key_file;
@@ -18,16 +17,15 @@ mod vault;
 mod walk;
 mod wrapper;
 
-pub use data_key::{DataKey, SealError, SealedBytes};
 pub use deployment::{Binding, not_of};
+pub use domain::codec::{DataKey, KeyRing, Owner, SealError, SealedBytes};
 pub use former::Former;
 pub use origin::{Made, Origin};
 pub use rotate::Rotation;
 pub use walk::{Held, MasterCount};
 
-use cache::{Cache, InUse};
-use data_key::Secret;
-use events_schema::TenantId;
+use cache::Cache;
+use domain::codec::{InUse, Secret};
 use futures_util::FutureExt as _;
 use key_file::KeyFile;
 use service_kit::{
@@ -60,15 +58,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(40);
 /// What ids are derived under.
 const ID_SECRET: &str = "ids";
-
-/// Whose key it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Owner {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The owner among the tenant's.
-    pub id: Uuid,
-}
 
 /// Why there are no keys to be had. The texts hold no key and no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,9 +107,6 @@ const RETRY_AFTER: u64 = 1;
 
 /// SQLSTATE of a reference to something that is not there: of a key under a master key that a rotation has just removed.
 const NO_SUCH_MASTER: &str = "23503";
-
-/// The keys of owners, by owner.
-pub type KeyRing = HashMap<Owner, Arc<DataKey>>;
 
 /// What says of owners that their keys are in use.
 type Uses = HashMap<Owner, InUse>;

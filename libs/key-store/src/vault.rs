@@ -10,10 +10,10 @@ mod token;
 
 use super::{
     KeysError,
-    data_key::Secret,
     wrapper::{Answer, Bare, Bound, Wrapped, Wrapper},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::codec::Secret;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use serde_json::{Value, json};

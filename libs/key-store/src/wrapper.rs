@@ -1,6 +1,7 @@
 //! What wraps data keys: a master key, wherever that is.
 
-use super::{KeysError, data_key::Secret};
+use super::KeysError;
+use domain::codec::Secret;
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 /// A data key as it may be stored.

@@ -1,6 +1,6 @@
 //! From an accepted domain event to the SUCCESS of the request that asked for it. Pure.
 
-use crate::{fold::user::Fact, opening::open};
+use domain::{codec::open, evolve::user::Fact};
 use events_schema::{
     EventType, UserRecord,
     analytics::{AnalyticEvent, CATEGORY, Level, Operation, Phase, VERSION},

@@ -1,6 +1,6 @@
 //! What became of the events: asked of the live generation, once it has folded them.
 
-use crate::opening::owner;
+use domain::codec::owner;
 use events_schema::UserKey;
 use key_store::{KeyRing, Keys, KeysError};
 use service_kit::{database::answered, position::Position, progress::Progress};

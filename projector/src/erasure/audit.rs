@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     named::named,
-    opening::owner,
     record::{Fact, Raw, Record, Topic},
     sweep::{self, ORPHAN_AFTER, Undecided},
 };
 use anyhow::Context as _;
+use domain::codec::owner;
 use events_schema::{TenantId, Timestamp, UserKey, millis};
 use key_store::{Keys, Owner};
 use service_kit::settings::Settings;

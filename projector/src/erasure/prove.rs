@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     named::{header, named},
-    opening::owner,
     record::{Fact, Record, Topic},
 };
 use anyhow::Context as _;
+use domain::codec::owner;
 use events_schema::{UserKey, millis};
 use key_store::Keys;
 use service_kit::settings::Settings;

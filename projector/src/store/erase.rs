@@ -10,8 +10,8 @@ use crate::{
     effects::Effects,
     fence::{self, Epochs},
     generation,
-    opening::owner,
 };
+use domain::codec::owner;
 use events_schema::UserKey;
 use key_store::{Keys, Owner};
 use service_kit::fault;

@@ -5,12 +5,12 @@ use crate::{
     batch::{Batch, KEPT_CREDENTIALS, States},
     effects::{Effects, Span},
     fence::Epochs,
-    fold::{credential, user::State},
     generation, metrics,
     queue::Queue,
     record::Topic,
 };
 use anyhow::Context as _;
+use domain::evolve::{credential, user::State};
 use events_schema::{ReasonCode, UserKey, credential::Credential, millis};
 use key_store::Keys;
 use service_kit::{

@@ -1,7 +1,7 @@
 //! Living users whose key is not there. The users are read first and then the keys: a create has its key in the store before anybody sees its
 //! user.
 
-use crate::opening::owner;
+use domain::codec::owner;
 use events_schema::{ReasonCode, UserKey};
 use key_store::{Keys, Owner};
 use sqlx::PgConnection;

@@ -1,28 +1,31 @@
 use super::*;
-use crate::domain::precondition::Tags;
-use events_schema::{Timestamp, personal::AuthenticationProvider, personal::Claims};
+use crate::precondition::Tags;
+use events_schema::{
+    Timestamp,
+    personal::{AuthenticationProvider, Claims},
+};
 use proptest::prelude::*;
 
 /// What is known of the user.
 struct Given(User);
 
 /// What was asked, and what came of it.
-struct Outcome(Result<Decision, Refusal>);
+struct Decided(Result<Decision, Refusal>);
 
 impl Given {
-    fn when(&self, command: &Command) -> Outcome {
-        Outcome(decide(command, &self.0, None))
+    fn when(&self, command: &Command) -> Decided {
+        Decided(decide(command, &self.0, None))
     }
 
-    fn when_if_match(&self, command: &Command, tags: &str) -> Outcome {
-        Outcome(decide(command, &self.0, Some(&if_match(tags))))
+    fn when_if_match(&self, command: &Command, tags: &str) -> Decided {
+        Decided(decide(command, &self.0, Some(&if_match(tags))))
     }
 }
 
-impl Outcome {
+impl Decided {
     #[track_caller]
-    fn then(self, sequence: u64, change: Change) {
-        assert_eq!(self.0, Ok(Decision { sequence, change }));
+    fn then(self, sequence: u64, event: NewEvent) {
+        assert_eq!(self.0, Ok(Decision { sequence, event }));
     }
 
     #[track_caller]
@@ -69,7 +72,7 @@ fn update(subject: Option<&str>) -> Command {
 
 #[test]
 fn a_create_makes_version_one() {
-    given(User::Unknown).when(&create()).then(1, Change::Created(at(), personal("a", Some("s"))));
+    given(User::Unknown).when(&create()).then(1, NewEvent::Created(at(), personal("a", Some("s"))));
 }
 
 #[test]
@@ -80,14 +83,16 @@ fn a_create_of_what_is_or_was_there_is_refused() {
 
 #[test]
 fn an_update_keeps_the_link_unless_it_brings_one() {
-    given(present(4, Some("s"))).when(&update(None)).then(5, Change::Updated(personal("b", Some("s"))));
-    given(present(4, Some("s"))).when(&update(Some("t"))).then(5, Change::Updated(personal("b", Some("t"))));
-    given(present(4, None)).when(&update(None)).then(5, Change::Updated(personal("b", None)));
+    given(present(4, Some("s"))).when(&update(None)).then(5, NewEvent::Updated(personal("b", Some("s"))));
+    given(present(4, Some("s")))
+        .when(&update(Some("t")))
+        .then(5, NewEvent::Updated(personal("b", Some("t"))));
+    given(present(4, None)).when(&update(None)).then(5, NewEvent::Updated(personal("b", None)));
 }
 
 #[test]
 fn a_delete_is_one_more_version() {
-    given(present(9, Some("s"))).when(&Command::Delete).then(10, Change::Deleted);
+    given(present(9, Some("s"))).when(&Command::Delete).then(10, NewEvent::Deleted);
 }
 
 #[test]
@@ -114,8 +119,8 @@ fn another_version_than_the_client_thinks_is_refused() {
         given(present(2, None)).when_if_match(&command, "\"1\"").then_refused(Refusal::PreconditionFailed);
         given(present(2, None)).when_if_match(&command, "W/\"2\"").then_refused(Refusal::PreconditionFailed);
     }
-    given(present(2, None)).when_if_match(&Command::Delete, "\"1\", \"2\"").then(3, Change::Deleted);
-    given(present(2, None)).when_if_match(&Command::Delete, "*").then(3, Change::Deleted);
+    given(present(2, None)).when_if_match(&Command::Delete, "\"1\", \"2\"").then(3, NewEvent::Deleted);
+    given(present(2, None)).when_if_match(&Command::Delete, "*").then(3, NewEvent::Deleted);
 }
 
 proptest! {

@@ -1,24 +1,27 @@
-//! The link to an identity provider, held to its rules when it is made.
+//! The link to an identity provider, validated on construction.
 
 use events_schema::personal::AuthenticationProvider;
 
-/// Which part of a link is wrong, and how.
+/// An invalid member of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BadLink {
+pub struct BadLink {
     /// The member's name.
-    pub(crate) member: &'static str,
-    /// In fixed words.
-    pub(crate) msg: &'static str,
+    pub member: &'static str,
+    /// What is wrong. It never repeats the value.
+    pub msg: &'static str,
 }
 
-/// A link of its three members.
-pub(crate) fn link(
+/// Validates the members of a link.
+///
+/// # Errors
+/// The first invalid member.
+pub fn link(
     provider_id: Option<String>,
     url: Option<String>,
     subject_id: String,
 ) -> Result<AuthenticationProvider, BadLink> {
     let provider_id = match provider_id {
-        // One spelling: with hyphens. 36 characters leave no other.
+        // Only the spelling with hyphens, which has 36 characters.
         Some(text) if text.len() == 36 => Some(text.parse().map_err(|_| PROVIDER_ID)?),
         Some(_) => return Err(PROVIDER_ID),
         None => None,
@@ -34,7 +37,7 @@ pub(crate) fn link(
 
 const PROVIDER_ID: BadLink = BadLink { member: "providerId", msg: "Must be a uuid" };
 
-/// Scheme, `://`, a host, and nowhere a space or a control character.
+/// Whether a text has a scheme, `://` and a host, and neither spaces nor control characters.
 fn is_http_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();

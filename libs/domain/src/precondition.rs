@@ -1,48 +1,51 @@
-//! `If-Match` and `If-None-Match`: what a write asks of the user's present version.
+//! `If-Match` and `If-None-Match`: conditions on the user's current version.
 
-/// What a write asks.
+/// The conditions of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Precondition {
+pub struct Precondition {
     /// The version must be one of these.
-    pub(crate) if_match: Option<Tags>,
-    /// It must be none of these.
-    pub(crate) if_none_match: Option<Tags>,
+    pub if_match: Option<Tags>,
+    /// The version must be none of these.
+    pub if_none_match: Option<Tags>,
 }
 
-/// A parsed header.
+/// A parsed header value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Tags {
-    /// `*`: any version, as long as there is one.
+pub enum Tags {
+    /// `*`: any version of an existing user.
     Any,
-    /// The tags of the list.
+    /// A list of tags.
     OneOf(Vec<Tag>),
 }
 
 /// An entity tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tag {
-    /// What stands in its quotes.
+pub struct Tag {
+    /// The text between the quotes.
     opaque: String,
     is_weak: bool,
 }
 
-/// A text that is no such header.
+/// The header value is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 impl Precondition {
-    /// Whether the user may be changed at this version. RFC 9110 has tags of `If-Match` compared strongly, so that a weak one never
-    /// matches, and those of `If-None-Match` weakly.
-    pub(crate) fn allows(&self, version: u64) -> bool {
-        let is_named = self.if_match.as_ref().is_none_or(|tags| tags.name(version, |tag| !tag.is_weak));
-        let is_excluded = self.if_none_match.as_ref().is_some_and(|tags| tags.name(version, |_| true));
+    /// Whether the user may be changed at this version. By RFC 9110, tags of `If-Match` are compared
+    /// strongly, so a weak tag never matches. Tags of `If-None-Match` are compared weakly.
+    pub fn allows(&self, version: u64) -> bool {
+        let is_named = self.if_match.as_ref().is_none_or(|tags| tags.matches(version, |tag| !tag.is_weak));
+        let is_excluded = self.if_none_match.as_ref().is_some_and(|tags| tags.matches(version, |_| true));
         is_named && !is_excluded
     }
 }
 
 impl Tags {
-    /// Reads the header's value (several headers joined by commas).
-    pub(crate) fn parse(text: &str) -> Result<Self, Malformed> {
+    /// Parses a header value. Join repeated headers with commas first.
+    ///
+    /// # Errors
+    /// It is neither `*` nor a list of entity tags.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
         if text.trim_matches(BLANK) == "*" {
             return Ok(Self::Any);
         }
@@ -59,7 +62,7 @@ impl Tags {
         Ok(Self::OneOf(tags))
     }
 
-    fn name(&self, version: u64, counts: fn(&Tag) -> bool) -> bool {
+    fn matches(&self, version: u64, counts: fn(&Tag) -> bool) -> bool {
         match self {
             Self::Any => true,
             Self::OneOf(tags) => {
@@ -70,10 +73,10 @@ impl Tags {
 }
 
 const BLANK: [char; 2] = [' ', '\t'];
-/// An empty item of a list is tolerated, as RFC 9110 asks of a recipient.
+/// Empty list items are ignored, as RFC 9110 requires of a recipient.
 const SEPARATOR: [char; 3] = [' ', '\t', ','];
 
-/// One tag and what follows it.
+/// Parses one tag and returns it with the rest of the text.
 fn entity_tag(text: &str) -> Result<(Tag, &str), Malformed> {
     let weak = text.strip_prefix("W/");
     let opened = weak.unwrap_or(text).strip_prefix('"').ok_or(Malformed)?;
@@ -83,7 +86,7 @@ fn entity_tag(text: &str) -> Result<(Tag, &str), Malformed> {
     if is_plain { Ok((tag, after)) } else { Err(Malformed) }
 }
 
-/// The rest of the list after a tag: nothing, or a comma and more.
+/// Skips the comma after a tag and returns the rest of the list.
 fn next(after: &str) -> Result<&str, Malformed> {
     let after = after.trim_start_matches(BLANK);
     if after.is_empty() || after.starts_with(',') {

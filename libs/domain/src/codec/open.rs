@@ -1,24 +1,18 @@
-//! From a fact as it stands in the log to what it says, by way of its user's key.
+//! From a record's content to its event: personal data is opened with the user's key.
 
-use crate::fold::user::{Creation, Fact, Written};
+use super::{DataKey, KeyRing, canonical_text, owner, plain_digest};
+use crate::evolve::user::{Creation, Fact, Written};
 use events_schema::{
-    ReasonCode, UserKey, UserRecord, canonical_text,
+    ReasonCode, UserRecord,
     personal::{Binding, EncodedPersonal, Personal, Sealed},
-    plain_digest,
     user::UserEvent,
 };
-use key_store::{DataKey, KeyRing, Owner};
 
-/// Whose key it is.
-pub fn owner(key: &UserKey) -> Owner {
-    Owner { tenant: key.tenant.clone(), id: key.user }
-}
-
-/// Opens a fact with the keys that there are.
+/// Opens the event of a record with the given keys.
 ///
 /// # Errors
 /// The reason why it can't be opened.
-pub(crate) fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCode> {
+pub fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCode> {
     let event_type = record.event.event_type();
     let binding = Binding { key: &record.key, event_type, sequence: record.sequence };
     let data_key = keys.get(&owner(&record.key)).filter(|key| Some(key.id()) == record.key_id);
@@ -49,8 +43,8 @@ pub(crate) fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCod
     }
 }
 
-/// Opens a sealed part; `None`: it was not sealed under this key for that event.
-pub(crate) fn unseal(sealed: &Sealed, binding: &Binding<'_>, key: &DataKey) -> Option<Personal> {
+/// Opens sealed personal data. Returns `None` if it was not sealed under this key for that event.
+pub fn unseal(sealed: &Sealed, binding: &Binding<'_>, key: &DataKey) -> Option<Personal> {
     let associated = binding.associated_data();
     let text = key.open(associated.as_bytes(), &sealed.nonce.0, &sealed.ciphertext.0).ok()?;
     Personal::of_plaintext(&text)

@@ -1,16 +1,16 @@
-//! A credential's facts. They have no sequence: the order of the log decides.
+//! The state of a credential. Its events have no sequence: their order in the log decides.
 
 use events_schema::{
     Timestamp,
     credential::{Credential, CredentialEvent, Status},
 };
 
-/// What the fold knows of a credential. A status may be known before the credential is issued.
+/// A credential. Its status may be known before it is issued.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// The place in the list's order.
+    /// The time by which the list is ordered.
     pub created_at: Timestamp,
-    /// The last status that was named.
+    /// The last status.
     pub status: Option<Status>,
     /// The credential as it was issued.
     pub issued: Option<Box<Credential>>,
@@ -21,7 +21,8 @@ impl State {
         self.status == Some(Status::Revoked)
     }
 
-    /// The item of the credentials list, with the present status; `None` while there is only a status.
+    /// The item of the credentials list, with the current status. `None` if the credential is not
+    /// issued yet.
     pub fn body(&self) -> Option<String> {
         let issued = self.issued.as_deref()?;
         let item = Credential { status: self.status, ..issued.clone() };
@@ -29,18 +30,18 @@ impl State {
     }
 }
 
-/// The state after a fact; `None` where the fact has no effect.
-pub fn fold(state: Option<&State>, time: Timestamp, event: CredentialEvent) -> Option<State> {
+/// The state after an event. `None` if the event has no effect.
+pub fn evolve(state: Option<&State>, time: Timestamp, event: CredentialEvent) -> Option<State> {
     match event {
-        // Issued once: a later fact with the same id has no effect.
+        // A credential is issued once. A later event with the same id has no effect.
         CredentialEvent::Issued(_) if state.is_some_and(|state| state.issued.is_some()) => None,
         CredentialEvent::Issued(data) => Some(State {
             created_at: data.created_at.unwrap_or(time),
-            // A status that came first in the log is newer than the one it was issued with.
+            // A status change that precedes the issue in the log is newer than the issued status.
             status: state.and_then(|state| state.status).or(data.credential.status),
             issued: Some(Box::new(data.credential)),
         }),
-        // Revoked is final.
+        // A revocation is final.
         CredentialEvent::StatusChanged(_) if state.is_some_and(State::is_revoked) => None,
         CredentialEvent::StatusChanged(data) => Some(State {
             created_at: state.map_or(time, |state| state.created_at),
@@ -75,7 +76,7 @@ mod tests {
         events
             .into_iter()
             .zip(0..)
-            .fold(None, |state, (event, n)| fold(state.as_ref(), at(n), event).or(state))
+            .fold(None, |state, (event, n)| evolve(state.as_ref(), at(n), event).or(state))
     }
 
     #[test]

@@ -1,22 +1,22 @@
-//! A user's facts: the one rule by which the log decides.
+//! The state of a user, and the rule by which an event of the log is accepted or rejected.
 
 use events_schema::{EventType, ReasonCode, Timestamp, personal::Personal};
 use uuid::Uuid;
 
-/// What the fold knows of a user.
+/// The state of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum State {
-    /// No fact yet.
+    /// No event was accepted yet.
     #[default]
     Unknown,
-    /// There is a user of this version.
+    /// The user exists at this version.
     Present(u64),
-    /// The user is gone for ever; the version is that of the deletion.
+    /// The user was deleted for good. The version is that of the deletion.
     Deleted(u64),
 }
 
 impl State {
-    /// The version; 0 where there is none.
+    /// The version, or 0 if there is no user.
     pub fn version(self) -> u64 {
         match self {
             Self::Unknown => 0,
@@ -25,21 +25,21 @@ impl State {
     }
 }
 
-/// Why a fact has no effect.
+/// Why an event has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
-    /// Another fact had this sequence first.
+    /// Another event took this sequence first.
     Superseded,
-    /// The user is gone.
+    /// The user was deleted.
     Deleted,
-    /// It can't follow from what is known: poison.
+    /// It can't follow from the state. It becomes a dead letter.
     Poison(ReasonCode),
 }
 
-/// A fact whose personal part is opened.
+/// An event with its personal data opened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
-    /// The user came into being.
+    /// The user was created.
     Created(Creation, Written),
     /// Claims and link were replaced.
     Updated(Written),
@@ -47,60 +47,61 @@ pub enum Fact {
     Deleted,
 }
 
-/// What a fact says of the person.
+/// The personal data of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// Claims and link.
     pub personal: Personal,
-    /// The key under which the fact is sealed; none where it is older than keys.
+    /// The key under which it was sealed. `None` if the event is older than keys.
     pub key_id: Option<Uuid>,
 }
 
-/// What the facts of a batch change about one user.
+/// How the events of a batch change one user.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// The user as they are now.
+    /// Writes the user's new state.
     Write {
-        /// Set where the user came into being in this batch.
+        /// Set if the user was created in this batch.
         created: Option<Creation>,
-        /// Claims and link, with the key of the last fact.
+        /// Claims and link, with the key of the last event.
         written: Written,
     },
-    /// The user goes, with everything known about them.
+    /// Deletes the user and all their data.
     Delete {
-        /// When the deletion was made.
+        /// When the deletion was requested.
         at: Timestamp,
     },
 }
 
-/// What stays as it was when the user came into being.
+/// What creation fixes for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creation {
-    /// The place in the order of pages.
+    /// The time by which pages are ordered.
     pub at: Timestamp,
-    /// By which a repeated create is told from another one; it says nothing to who has not got the user's key.
+    /// Tells a repeated create from a different one. It reveals nothing without the user's key.
     pub digest: [u8; 32],
 }
 
-/// A user while a batch is folded: the state, and what has changed since it was loaded.
+/// A user while a batch is folded: the state, and the change since it was loaded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct User {
-    /// What is known.
+    /// The current state.
     pub state: State,
-    /// What is to be written.
+    /// The change to write.
     pub change: Option<Change>,
 }
 
 impl User {
-    /// A user as loaded.
+    /// A user as loaded from the read model.
     pub fn new(state: State) -> Self {
         Self { state, change: None }
     }
 
-    /// Takes a fact in: accepted if and only if its sequence is the version + 1 and the user is not gone.
+    /// Applies an event. It is accepted if and only if its sequence is the version + 1 and the user
+    /// is not deleted.
     ///
     /// # Errors
-    /// Why the fact has no effect; nothing has changed then.
+    /// Why the event has no effect. Nothing has changed then.
     pub fn apply(&mut self, sequence: u64, time: Timestamp, fact: Fact) -> Result<(), Rejection> {
         self.admit(sequence, fact.event_type())?;
         (self.state, self.change) = match fact {
@@ -119,11 +120,11 @@ impl User {
         Ok(())
     }
 
-    /// Whether a fact of that type would be accepted: asked before its personal part is opened, since that of a fact without effect need
-    /// not be one that anybody can open.
+    /// Checks whether an event of that type would be accepted. Called before its personal data is
+    /// opened, because an event without effect need not be readable.
     ///
     /// # Errors
-    /// Why it would not.
+    /// Why it would be rejected.
     pub fn admit(&self, sequence: u64, event_type: EventType) -> Result<(), Rejection> {
         let version = match self.state {
             State::Deleted(_) => return Err(Rejection::Deleted),

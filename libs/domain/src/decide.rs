@@ -1,37 +1,42 @@
-//! From a command and what is known of its user to one event, or to a refusal.
+//! A command and the user's current state give one event, or a refusal.
 
-use super::{
+use crate::{
+    command::{Command, NewEvent, User},
     precondition::Precondition,
-    user::{Change, Command, User},
 };
 use events_schema::personal::Personal;
 
-/// One event to append.
+/// The event to append.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Decision {
+pub struct Decision {
     /// The user's version once the event is accepted.
-    pub(crate) sequence: u64,
-    /// What it says.
-    pub(crate) change: Change,
+    pub sequence: u64,
+    /// The event.
+    pub event: NewEvent,
 }
 
-/// Why nothing is appended.
+/// Why a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// There is no such user, or there is none any more.
+pub enum Refusal {
+    /// The user does not exist, or was deleted.
     NotFound,
-    /// The user to be created is there.
+    /// The user to create exists already.
     Exists,
-    /// The user to be created was there and is deleted.
+    /// The user to create was deleted.
     Deleted,
-    /// Events of this user wait for the operator.
+    /// Events of this user are dead letters and wait for an operator.
     Parked,
-    /// The user has another version than the client thinks.
+    /// The user's version does not match the precondition.
     PreconditionFailed,
 }
 
-/// Decides. The log may still decide otherwise, when another writer came first.
-pub(crate) fn decide(
+/// Decides on a command.
+///
+/// The decision is not final: if another writer appends the same sequence first, that event wins.
+///
+/// # Errors
+/// The refusal.
+pub fn decide(
     command: &Command,
     user: &User,
     precondition: Option<&Precondition>,
@@ -39,7 +44,7 @@ pub(crate) fn decide(
     match (command, user) {
         (_, User::Parked) => Err(Refusal::Parked),
         (Command::Create { created_at, personal }, User::Unknown) => {
-            Ok(Decision { sequence: 1, change: Change::Created(*created_at, personal.clone()) })
+            Ok(Decision { sequence: 1, event: NewEvent::Created(*created_at, personal.clone()) })
         }
         (Command::Create { .. }, User::Present { .. }) => Err(Refusal::Exists),
         (Command::Create { .. }, User::Deleted) => Err(Refusal::Deleted),
@@ -52,10 +57,10 @@ pub(crate) fn decide(
         (Command::Update { claims, link }, User::Present { version, link: present }) => {
             let authentication_provider = link.as_ref().or(present.as_ref()).cloned();
             let personal = Personal { claims: claims.clone(), authentication_provider };
-            Ok(Decision { sequence: version + 1, change: Change::Updated(personal) })
+            Ok(Decision { sequence: version + 1, event: NewEvent::Updated(personal) })
         }
         (Command::Delete, User::Present { version, .. }) => {
-            Ok(Decision { sequence: version + 1, change: Change::Deleted })
+            Ok(Decision { sequence: version + 1, event: NewEvent::Deleted })
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use events_schema::{EventType, personal::Base64, user::UserUpdated};
+use events_schema::{EventType, UserKey, personal::Base64, user::UserUpdated};
 use proptest::prelude::*;
 use std::sync::Arc;
 use uuid::Uuid;

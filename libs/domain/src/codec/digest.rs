@@ -1,18 +1,31 @@
-//! What two bodies of a create are compared by, without keeping the body.
+//! The digest of a creation. It tells whether a repeated create has the same body, without storing
+//! the body.
 
-use crate::personal::Personal;
+use super::DataKey;
+use events_schema::personal::Personal;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// The personal part as JSON with sorted keys. Two bodies that are equal as JSON give the same text: the order of keys does not matter, and a
-/// number counts by its value, so `1` is `1.0`. What is kept of it must be a digest under a key that is destroyed with the user.
+/// The personal data as JSON with sorted keys.
+///
+/// Bodies that are equal as JSON give the same text: the order of keys does not matter, and numbers
+/// compare by value, so `1` equals `1.0`. Store only a digest of it under a key that is destroyed
+/// with the user.
 pub fn canonical_text(personal: &Personal) -> String {
     canonical(serde_json::to_value(personal).unwrap_or_default()).to_string()
 }
 
-/// SHA-256 of the canonical text: of users whose creation is not sealed, so that there is no key and nothing to keep from a reader of the log.
+/// The SHA-256 of the canonical text. Only for users whose creation is not sealed: they have no
+/// key, and the log shows their data anyway.
 pub fn plain_digest(personal: &Personal) -> [u8; 32] {
     Sha256::digest(canonical_text(personal)).into()
+}
+
+/// Whether `digest` is that of a creation with this personal data. It is computed under the user's
+/// key, or without one if the creation is older than keys.
+pub fn is_creation_digest(digest: &[u8], personal: &Personal, data_key: Option<&DataKey>) -> bool {
+    let is_of = |key: &DataKey| key.is_fingerprint_of(canonical_text(personal).as_bytes(), digest);
+    data_key.is_some_and(is_of) || plain_digest(personal) == *digest
 }
 
 fn canonical(value: Value) -> Value {
@@ -32,7 +45,7 @@ fn canonical(value: Value) -> Value {
     }
 }
 
-/// A double without a fraction as the integer that it is, where there is one.
+/// Converts a double without a fraction to an integer, if one can hold it.
 fn whole(number: f64) -> Value {
     // The bounds are powers of two, so they are exact as doubles.
     const SIGNED: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
