@@ -33,6 +33,7 @@ use append::Log;
 use data_keys::DataKeys;
 use futures_util::FutureExt as _;
 use key_store::Keys;
+use read_model::projection_position::ProjectionPosition;
 use reader::Reader;
 use rejection::Rejections;
 use routes::Service;
@@ -42,7 +43,6 @@ use service_kit::{
     database::{self, Role},
     health::Health,
     operation::Frame,
-    progress::Progress,
     settings::Settings,
     which_log::{LogWatch, WhichLog},
 };
@@ -81,10 +81,10 @@ pub async fn start(
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
     let log = Arc::new(Log::users(settings)?);
     let which = LogWatch::start(WhichLog::new(settings, pool.clone())?);
-    let progress = Progress::start(pool.clone());
-    watch(settings, health, &progress, &log, &which)?;
+    let projection = ProjectionPosition::start(pool.clone());
+    watch(settings, health, &projection, &log, &which)?;
     let rejections = Rejections::new(pool.clone());
-    let visible = Visible::new(progress, rejections, settings.visibility_timeout);
+    let visible = Visible::new(projection, rejections, settings.visibility_timeout);
     let inquiries = Inquiries::start(log.clone(), which.clone(), visible.clone(), Reader::new(settings)?);
     let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
     origins::try_out(&pool, &keys).await?;
@@ -114,7 +114,7 @@ impl App {
 fn watch(
     settings: &Settings,
     health: &Health,
-    progress: &Progress,
+    projection: &ProjectionPosition,
     log: &Arc<Log>,
     which: &LogWatch,
 ) -> anyhow::Result<()> {
@@ -123,7 +123,7 @@ fn watch(
     // Nothing of a write is visible until the projector has written it there.
     let needs = "SELECT FROM live.checkpoints LIMIT 1";
     health.add_postgres("postgres", settings.database_url()?, Some(needs))?;
-    progress.watch(health);
+    projection.add_health_check(health);
     Ok(())
 }
 

@@ -12,7 +12,8 @@ use crate::{
     visible::Visible,
 };
 use events_schema::UserKey;
-use service_kit::{position::Position, progress::LiveLog, which_log::LogWatch};
+use read_model::projection_position::LiveLog;
+use service_kit::{position::Position, which_log::LogWatch};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;

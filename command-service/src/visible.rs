@@ -6,10 +6,11 @@ use crate::{
     rejection::{Rejection, Rejections},
     turns::Turn,
 };
-use service_kit::{
-    position::LogPosition,
-    progress::{LiveLog, Outcome, Progress, WaitError},
+use read_model::{
+    WriteOutcome,
+    projection_position::{LiveLog, ProjectionPosition, WaitError},
 };
+use service_kit::position::LogPosition;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -40,20 +41,20 @@ struct AnotherLog;
 /// Waits for the projector. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Visible {
-    progress: Progress,
+    projection: ProjectionPosition,
     rejections: Rejections,
     timeout: Duration,
     followed: Arc<Semaphore>,
 }
 
 impl Visible {
-    pub(crate) fn new(progress: Progress, rejections: Rejections, timeout: Duration) -> Self {
-        Self { progress, rejections, timeout, followed: Arc::new(Semaphore::new(FOLLOWED)) }
+    pub(crate) fn new(projection: ProjectionPosition, rejections: Rejections, timeout: Duration) -> Self {
+        Self { projection, rejections, timeout, followed: Arc::new(Semaphore::new(FOLLOWED)) }
     }
 
     /// Whether the read model may lack what the log has, so that a refusal can't rest on it alone.
     pub(crate) fn is_catching_up(&self) -> bool {
-        self.progress.catching_up().is_some()
+        self.projection.catching_up().is_some()
     }
 
     /// When a write that begins now stops to wait.
@@ -68,29 +69,29 @@ impl Visible {
 
     /// The first offset of a partition that is not known to be folded.
     pub(crate) fn folded(&self, log: LiveLog, partition: u32) -> i64 {
-        self.progress.folded(log, partition)
+        self.projection.next_offset(log, partition)
     }
 
     /// Whether an event past `position` had no effect, as far as was heard.
     pub(crate) fn has_rejected_since(&self, position: LogPosition) -> bool {
-        self.progress.has_rejected_since(position)
+        self.projection.has_rejected_since(position)
     }
 
     /// The log that is live; `None`: the read model can't say.
     pub(crate) async fn log(&self) -> Option<LiveLog> {
-        self.progress.log(Instant::now() + ANSWER).await.ok()
+        self.projection.live_log(Instant::now() + ANSWER).await.ok()
     }
 
     /// Waits for the event at `position`.
     pub(crate) async fn fate(&self, position: LogPosition, deadline: Instant) -> Fate {
         let began = Instant::now();
-        match self.progress.outcome(position, deadline).await {
-            Ok(Outcome::Accepted) => {
+        match self.projection.await_outcome(position, deadline).await {
+            Ok(WriteOutcome::Accepted) => {
                 metrics::waited(began.elapsed());
                 Fate::Accepted
             }
-            Ok(Outcome::Void) => Fate::Void,
-            Ok(Outcome::Parked)
+            Ok(WriteOutcome::Rejected) => Fate::Void,
+            Ok(WriteOutcome::Parked)
             | Err(WaitError::TimedOut | WaitError::NoSuchPartition | WaitError::AnotherLog) => Fate::Pending,
         }
     }
@@ -110,7 +111,7 @@ impl Visible {
         let (visible, until) = (self.clone(), self.deadline());
         tokio::spawn(async move {
             let _place = place;
-            let _ = visible.progress.visible(position, until).await;
+            let _ = visible.projection.await_position(position, until).await;
             drop(turn);
             match visible.rejection(position).await {
                 Ok(Some(rejection)) => end.rejected(rejection),
@@ -124,10 +125,10 @@ impl Visible {
     async fn rejection(&self, position: LogPosition) -> Result<Option<Rejection>, AnotherLog> {
         loop {
             let until = Instant::now() + STRETCH;
-            match self.progress.outcome(position, until).await {
-                Ok(Outcome::Accepted) => return Ok(None),
+            match self.projection.await_outcome(position, until).await {
+                Ok(WriteOutcome::Accepted) => return Ok(None),
                 Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => return Err(AnotherLog),
-                Ok(Outcome::Void | Outcome::Parked) => {
+                Ok(WriteOutcome::Rejected | WriteOutcome::Parked) => {
                     if let Ok(reason) = self.rejections.reason(position, until).await {
                         return Ok(reason);
                     }

@@ -19,9 +19,8 @@ use domain::{
 };
 use events_schema::{Envelope, UserKey, millis, user::UserEvent};
 use key_store::{DataKey, Keys};
-use service_kit::{
-    operation::Call, position::LogPosition, problem::Problem, progress::LiveLog, which_log::LogWatch,
-};
+use read_model::projection_position::LiveLog;
+use service_kit::{operation::Call, position::LogPosition, problem::Problem, which_log::LogWatch};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -7,7 +7,7 @@ use crate::{
     record::{Partition, Topic},
 };
 use anyhow::Context as _;
-use service_kit::progress::CHANNEL;
+use read_model::announcement::CHANNEL;
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeMap, HashMap};
 

@@ -6,9 +6,9 @@ use crate::{
 };
 use actix_web::web::{Data, ServiceConfig};
 use anyhow::Context as _;
+use read_model::projection_position::ProjectionPosition;
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, health::Health, operation::Frame, progress::Progress,
-    settings::Settings,
+    analytics::Recorder, auth::Authenticator, health::Health, operation::Frame, settings::Settings,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 pub(crate) struct Queries {
     pub(crate) frame: Frame,
     pub(crate) reader: Reader,
-    pub(crate) progress: Progress,
+    pub(crate) projection: ProjectionPosition,
     /// How long a read waits for the position that it names.
     pub(crate) patience: Duration,
 }
@@ -28,7 +28,7 @@ pub struct App {
     recorder: Recorder,
     store: Store,
     redis: redis::Client,
-    progress: Progress,
+    projection: ProjectionPosition,
     patience: Duration,
 }
 
@@ -47,10 +47,10 @@ pub async fn start(
         .map_err(|error| anyhow::anyhow!("{:?}", error.kind()))
         .context("REDIS_URL: must be a redis:// URL")?;
     let store = Store::open(settings)?;
-    let progress = Progress::start(store.pool().clone());
+    let projection = ProjectionPosition::start(store.pool().clone());
     watch(health, &store, &redis);
-    progress.watch(health);
-    Ok(App { authenticator, recorder, store, redis, progress, patience: settings.visibility_timeout })
+    projection.add_health_check(health);
+    Ok(App { authenticator, recorder, store, redis, projection, patience: settings.visibility_timeout })
 }
 
 /// Without Redis reads go on, only slower; without Postgres few do.
@@ -74,7 +74,7 @@ impl App {
         let queries = Queries {
             frame: Frame { authenticator: self.authenticator.clone(), recorder: self.recorder.clone() },
             reader: self.store.reader(Link::start(self.redis.clone())),
-            progress: self.progress.clone(),
+            projection: self.projection.clone(),
             patience: self.patience,
         };
         routes::mount(config, &Data::new(queries));

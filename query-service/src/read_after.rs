@@ -2,10 +2,10 @@
 //! is visible.
 
 use actix_web::HttpRequest;
+use read_model::projection_position::{ProjectionPosition, WaitError};
 use service_kit::{
     position::LogPosition,
     problem::{Location, Problem},
-    progress::{Progress, WaitError},
 };
 use std::time::{Duration, Instant};
 
@@ -32,17 +32,17 @@ pub(crate) fn parse(request: &HttpRequest) -> Result<Option<LogPosition>, Proble
 /// 400: there is no such partition, or it is a position of another log, which can't be waited for. 503: not reached in time, or the read
 /// model may lack deletions that the log has: it was restored, or nobody has said yet that it was not.
 pub(crate) async fn wait(
-    progress: &Progress,
+    projection: &ProjectionPosition,
     position: Option<LogPosition>,
     patience: Duration,
 ) -> Result<(), Problem> {
-    if progress.catching_up().is_some() {
+    if projection.catching_up().is_some() {
         return Err(Problem::unavailable("The read model is catching up with the log: read again", 1));
     }
     let Some(position) = position else { return Ok(()) };
     let deadline = Instant::now() + patience;
     let refuse = |msg: &str| Problem::invalid(Some(&position.to_string()), msg, HEADER, Location::Headers);
-    progress.visible(position, deadline).await.map_err(|error| match error {
+    projection.await_position(position, deadline).await.map_err(|error| match error {
         WaitError::TimedOut => Problem::unavailable("The position in Read-After is not visible yet", 1),
         WaitError::NoSuchPartition => refuse("No such partition"),
         WaitError::AnotherLog => refuse("The position is of a log that is no more"),

@@ -110,7 +110,7 @@ pub async fn a_default_log_says_nothing_twice_and_nothing_of_no_use(stack: &'sta
     let migrated = deployment.cli.run(&["migrate"]).expect(0);
     let logs = Service::ALL.map(|service| std::fs::read_to_string(deployment.log_path(service, 0)).unwrap());
     for said in logs.iter().chain([&migrated.stderr]) {
-        for useless in ["already exists, skipping", "announcements are not heard", "CONFWARN", " at line "] {
+        for useless in ["already exists, skipping", "announcements don't arrive", "CONFWARN", " at line "] {
             assert!(!said.contains(useless), "{useless}: {said}");
         }
     }

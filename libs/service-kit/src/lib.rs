@@ -16,7 +16,6 @@ pub mod path;
 pub mod pooler;
 pub mod position;
 pub mod problem;
-pub mod progress;
 pub mod query;
 pub mod refusal;
 pub mod request_id;

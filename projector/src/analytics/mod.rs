@@ -22,9 +22,9 @@ use self::{
 };
 use anyhow::Context as _;
 use key_store::Keys;
+use read_model::projection_position::ProjectionPosition;
 use service_kit::{
     database::{self, Role},
-    progress::Progress,
     settings::Settings,
 };
 use std::{
@@ -67,7 +67,7 @@ pub fn start(settings: &Settings) -> anyhow::Result<Running> {
     let configs = Configs::new(settings)?;
     metrics::show();
     let keys = Keys::open(settings)?;
-    let outcomes = Outcomes::new(pool.clone(), Progress::start(pool), keys, Handle::current());
+    let outcomes = Outcomes::new(pool.clone(), ProjectionPosition::start(pool), keys, Handle::current());
     let (stop, stopped) = channel();
     let (end, ended) = oneshot::channel();
     let run = move || {

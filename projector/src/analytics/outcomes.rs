@@ -3,7 +3,8 @@
 use domain::codec::owner;
 use events_schema::UserKey;
 use key_store::{KeyRing, Keys, KeysError};
-use service_kit::{database::answered, position::Position, progress::Progress};
+use read_model::projection_position::ProjectionPosition;
+use service_kit::{database::answered, position::Position};
 use sqlx::PgPool;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -35,14 +36,14 @@ const ASK: &str = "SELECT span.partition, \
 /// Asks for outcomes, from a thread that may block.
 pub(super) struct Outcomes {
     pool: PgPool,
-    progress: Progress,
+    projection: ProjectionPosition,
     keys: Keys,
     runtime: Handle,
 }
 
 impl Outcomes {
-    pub(super) fn new(pool: PgPool, progress: Progress, keys: Keys, runtime: Handle) -> Self {
-        Self { pool, progress, keys, runtime }
+    pub(super) fn new(pool: PgPool, projection: ProjectionPosition, keys: Keys, runtime: Handle) -> Self {
+        Self { pool, projection, keys, runtime }
     }
 
     /// The key of a user, if it is still there.
@@ -64,13 +65,13 @@ impl Outcomes {
     /// Sleeps until there is something to ask; the answer itself comes from the query.
     async fn wait(&self, spans: &[Span]) {
         let deadline = Instant::now() + PATIENCE;
-        let Ok(log) = self.progress.log(deadline).await else { return };
+        let Ok(log) = self.projection.live_log(deadline).await else { return };
         let positions = spans.iter().filter_map(|span| {
             let partition = u32::try_from(span.partition).ok()?;
             Some(log.position(Position { partition, offset: span.last }))
         });
         futures_util::future::join_all(positions.map(|position| async move {
-            if self.progress.visible(position, deadline).await.is_err() {
+            if self.projection.await_position(position, deadline).await.is_err() {
                 // Also where the read model does not know the partition yet.
                 tokio::time::sleep_until(deadline.into()).await;
             }

@@ -14,7 +14,7 @@ pub use rebuild::{Phase, RebuildOptions, RebuildProgress, RebuildReport, rebuild
 pub use set_aside::{Reason, SetAside};
 
 use crate::migrate;
-use service_kit::progress::CHANNEL;
+use read_model::announcement::{self, CHANNEL};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// The schema of a generation's tables.
@@ -71,9 +71,9 @@ pub(crate) async fn set_live(connection: &mut PgConnection, generation: i32) -> 
         .bind(generation)
         .execute(&mut *connection)
         .await?;
-    sqlx::query("SELECT pg_notify($1, format('{\"g\":%s}', $2::int))")
+    sqlx::query("SELECT pg_notify($1, $2)")
         .bind(CHANNEL)
-        .bind(generation)
+        .bind(announcement::generation_promoted(generation))
         .execute(&mut *connection)
         .await?;
     migrate::set_views(connection, generation).await

@@ -4,14 +4,14 @@ use crate::{
     log::Ends,
     record::{Partition, Topic},
 };
-use service_kit::progress::{CatchingUp, Tail};
+use read_model::{
+    announcement::{self, ConfirmedPartition},
+    projection_position::{CatchingUp, Tail},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-/// Partitions of which one announcement speaks: PostgreSQL takes 8,000 bytes.
-const TOGETHER: usize = 100;
 
 /// What was there to be folded at the last takeover; nothing before the first one. Cheap to clone.
 #[derive(Clone, Default)]
@@ -53,13 +53,13 @@ pub(super) fn announcements(
     owned: &BTreeMap<Partition, i64>,
     ends: &BTreeMap<Partition, i64>,
 ) -> Vec<String> {
-    let standing = |(partition, next): (&Partition, &i64)| {
+    let confirmed = |(partition, next): (&Partition, &i64)| {
         let end = if is_gated(partition) { *ends.get(partition)? } else { *next };
-        Some(format!(r#"["{}",{},{next},{end}]"#, partition.0, partition.1))
+        let (topic, partition) = (partition.0.as_str().to_owned(), partition.1);
+        Some(ConfirmedPartition { topic, partition, next: *next, end })
     };
-    let all: Vec<String> = owned.iter().filter_map(standing).collect();
-    let together = |some: &[String]| format!(r#"{{"g":{generation},"standings":[{}]}}"#, some.join(","));
-    all.chunks(TOGETHER).map(together).collect()
+    let all: Vec<ConfirmedPartition> = owned.iter().filter_map(confirmed).collect();
+    announcement::partitions_confirmed(generation, &all)
 }
 
 #[cfg(test)]

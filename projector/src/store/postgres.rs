@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use domain::evolve::{credential, user::State};
 use events_schema::{ReasonCode, UserKey, credential::Credential, millis};
 use key_store::Keys;
+use read_model::announcement;
 use service_kit::{
     database::{self, Role},
     settings::Settings,
@@ -20,9 +21,6 @@ use service_kit::{
 use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row as _, postgres::PgArguments, query::Query, types::Uuid};
 use std::sync::Arc;
 use time::OffsetDateTime;
-
-/// Bytes of a notification, at most, that list what was rejected.
-const MAX_NOTIFICATION: usize = 7_000;
 
 /// Whether a generation's progress is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,19 +232,9 @@ impl Store {
         of_users.map(|((_, partition), span)| self.announcement(effects, *partition, *span)).collect()
     }
 
-    /// As `service_kit::progress` reads it.
     fn announcement(&self, effects: &Effects, partition: i32, span: Span) -> String {
-        let Span { from, next, .. } = span;
-        let start = format!(r#"{{"g":{},"p":{partition},"from":{from},"next":{next}"#, self.generation);
-        let list = |offsets: Vec<i64>| offsets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let rejected = list(effects.rejected(partition).collect());
-        let parked = list(effects.parked(partition).collect());
-        let lists = match rejected.as_str() {
-            "" => r#","rejected":[]"#.to_owned(),
-            rejected => format!(r#","rejected":[{rejected}],"parked":[{parked}]"#),
-        };
-        let fits = start.len() + lists.len() < MAX_NOTIFICATION;
-        start + if fits { &lists } else { "" } + "}"
+        let (rejected, parked) = (effects.rejected(partition).collect(), effects.parked(partition).collect());
+        announcement::batch_committed(self.generation, partition, span.from..span.next, rejected, parked)
     }
 
     /// What a cache has to hold of a partition for the offsets `from..to`, `limit` users at most.

@@ -49,7 +49,7 @@ fn parse(request: &HttpRequest) -> Parsed<Input> {
 
 impl Queries {
     async fn credentials(&self, call: Call, input: Input) -> Result<Done, Problem> {
-        read_after::wait(&self.progress, input.read_after, self.patience).await?;
+        read_after::wait(&self.projection, input.read_after, self.patience).await?;
         let page = self.reader.credentials(&call.context.tenant, input.user, &input.page).await;
         page.map(|page| page.done()).map_err(|error| unavailable(&call, &error))
     }

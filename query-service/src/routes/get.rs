@@ -45,7 +45,7 @@ fn parse(request: &HttpRequest) -> Parsed<Input> {
 
 impl Queries {
     async fn get(&self, call: Call, input: Input, request: &HttpRequest) -> Result<Done, Problem> {
-        read_after::wait(&self.progress, input.read_after, self.patience).await?;
+        read_after::wait(&self.projection, input.read_after, self.patience).await?;
         let key = UserKey { tenant: call.context.tenant.clone(), user: input.id };
         let found = self.reader.user(&key).await.map_err(|error| unavailable(&call, &error))?;
         let user = found.ok_or_else(|| not_found(input.id))?;

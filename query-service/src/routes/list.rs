@@ -40,7 +40,7 @@ fn parse(request: &HttpRequest) -> Parsed<Input> {
 
 impl Queries {
     async fn list(&self, call: Call, input: Input) -> Result<Done, Problem> {
-        read_after::wait(&self.progress, input.read_after, self.patience).await?;
+        read_after::wait(&self.projection, input.read_after, self.patience).await?;
         let page = self.reader.users(&call.context.tenant, &input.page).await;
         page.map(|page| page.done()).map_err(|error| unavailable(&call, &error))
     }

@@ -44,7 +44,7 @@ fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Input> {
 
 impl Queries {
     async fn search(&self, call: Call, input: Input) -> Result<Done, Problem> {
-        read_after::wait(&self.progress, input.read_after, self.patience).await?;
+        read_after::wait(&self.projection, input.read_after, self.patience).await?;
         let Search { criteria, page } = &input.search;
         let page = self.reader.search(&call.context.tenant, criteria, page).await;
         page.map(|page| page.done()).map_err(|error| unavailable(&call, &error))

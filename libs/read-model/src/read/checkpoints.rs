@@ -1,0 +1,67 @@
+//! How far the live generation is folded, and which events had no effect.
+
+use service_kit::position::{LogPosition, Position};
+use sqlx::{PgPool, postgres::PgListener};
+
+/// How far one partition of the live generation is folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) generation: i32,
+    /// Which log the generation is folded from.
+    pub(crate) log_epoch: i32,
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    /// The first offset that is not folded.
+    pub(crate) next_offset: i64,
+}
+
+type Row = (i32, i32, String, i32, i64);
+
+impl From<Row> for Checkpoint {
+    fn from((generation, log_epoch, topic, partition, next_offset): Row) -> Self {
+        Self { generation, log_epoch, topic, partition, next_offset }
+    }
+}
+
+impl Checkpoint {
+    /// Whether it is one of the topic of user events.
+    pub(crate) fn is_of_users(&self) -> bool {
+        self.topic == "users"
+    }
+}
+
+/// All checkpoints of the live generation, read on the connection that listens.
+pub(crate) async fn all(listener: &mut PgListener) -> sqlx::Result<Vec<Checkpoint>> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT generation, log_epoch, topic, partition, next_offset FROM live.checkpoints")
+            .fetch_all(listener)
+            .await?;
+    Ok(rows.into_iter().map(Checkpoint::from).collect())
+}
+
+/// The checkpoints of the topic of user events.
+pub(crate) async fn of_users(pool: &PgPool) -> sqlx::Result<Vec<Checkpoint>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT generation, log_epoch, topic, partition, next_offset FROM live.checkpoints WHERE topic = 'users'",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Checkpoint::from).collect())
+}
+
+/// Why the event was rejected, if it was. `None`: another log is live by now.
+///
+/// PostgreSQL locks the views before it takes the statement's snapshot, so both answers are about one
+/// generation.
+pub(crate) async fn rejection(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<Option<String>>> {
+    let LogPosition { epoch, at: Position { partition, offset } } = position;
+    sqlx::query_scalar(
+        "SELECT (SELECT reason FROM live.rejections WHERE partition = $1 AND log_offset = $2) \
+         FROM rollcall.generations WHERE state = 'live' AND log_epoch = $3",
+    )
+    .bind(i32::try_from(partition).unwrap_or(-1))
+    .bind(offset)
+    .bind(i32::try_from(epoch).unwrap_or(-1))
+    .fetch_optional(pool)
+    .await
+}
