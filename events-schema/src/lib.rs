@@ -12,6 +12,7 @@ pub mod personal;
 mod reason;
 pub mod schema;
 mod timestamp;
+mod topic;
 mod upcast;
 pub mod user;
 
@@ -21,6 +22,7 @@ pub use key::{InvalidTenant, TenantId, UserKey};
 pub use member::{WrongMember, known_member};
 pub use reason::{Reason, ReasonCode};
 pub use timestamp::{InvalidTimestamp, Timestamp, millis};
+pub use topic::{Partition, Topic};
 
 /// Base names of the topics; a deployment may put a prefix before them.
 pub mod topics {

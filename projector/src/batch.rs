@@ -5,7 +5,6 @@ use crate::{
         At, CredentialKey, CredentialRow, DeadLetterRow, Effects, PARKED, RejectionRow, Span, TombstoneRow,
     },
     queue::Queue,
-    record::{Fact, Partition, Poison, Record, Topic},
 };
 use domain::{
     codec::{open, owner},
@@ -14,7 +13,10 @@ use domain::{
         user::{Change, Rejection, State, User},
     },
 };
-use events_schema::{EventType, Reason, ReasonCode, UserKey, UserRecord, credential::CredentialEvent};
+use event_log::record::{Fact, Poison, Record};
+use events_schema::{
+    EventType, Partition, Reason, ReasonCode, Topic, UserKey, UserRecord, credential::CredentialEvent,
+};
 use key_store::{KeyRing, Owner};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;

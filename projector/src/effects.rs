@@ -1,8 +1,8 @@
 //! What a batch changes: the rows that are written, once each, and how far its partitions move.
 
-use crate::record::{Partition, Raw};
 use domain::evolve::{credential, user::Creation};
-use events_schema::{Reason, Timestamp, UserKey};
+use event_log::raw::Raw;
+use events_schema::{Partition, Reason, Timestamp, UserKey};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 

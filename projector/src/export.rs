@@ -2,18 +2,17 @@
 
 mod rows;
 
-use crate::{
-    cut::{Cut, cuts_in_words},
-    erasure::{
-        Content, LookProgress, Place, Tombstone, connection, content, folded, read_analytics, read_log,
-        tombstone,
-    },
-    named::{header, named},
-    record::{Record, Topic},
+use crate::erasure::{
+    Content, LookProgress, Place, Tombstone, connection, content, folded, read_analytics, read_log, tombstone,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::codec::owner;
-use events_schema::{TenantId, Timestamp, UserKey, millis};
+use event_log::{
+    cuts::{Cut, cuts_in_words},
+    record::Record,
+    record_owner::named_users,
+};
+use events_schema::{TenantId, Timestamp, Topic, UserKey, millis};
 use key_store::{DataKey, Keys};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
@@ -182,7 +181,7 @@ pub async fn export(
     let key = Keys::open(settings)?.of(&owner(user)).await?;
     let (mut events, mut credential_facts) = (Vec::new(), Vec::new());
     let log = read_log(settings, &mut progress, |record| {
-        if named(&record.raw).any(|named| named == *user) {
+        if named_users(&record.raw).any(|named| named == *user) {
             match record.partition.0 {
                 Topic::Users => events.push(event(record, key.as_deref())),
                 Topic::Credentials => credential_facts.push(credential_fact(record)),
@@ -262,7 +261,7 @@ async fn analytic_events(
 }
 
 fn event(record: &Record, key: Option<&DataKey>) -> Event {
-    let text = |name| header(&record.raw, name).map(str::to_owned);
+    let text = |name| record.raw.header(name).map(str::to_owned);
     let value = || record.raw.value.as_deref().map(readable);
     let (mut personal, mut sealed, mut whole) = (None, None, None);
     match content(&record.raw) {
@@ -278,7 +277,7 @@ fn event(record: &Record, key: Option<&DataKey>) -> Event {
         place: Place { partition: record.partition.1, offset: record.offset },
         event_type: text("ce_type"),
         time: text("ce_time"),
-        sequence: header(&record.raw, "ce_sequence").and_then(|sequence| sequence.parse().ok()),
+        sequence: record.raw.header("ce_sequence").and_then(|sequence| sequence.parse().ok()),
         request_id: text("ce_requestid"),
         client_id: text("ce_clientid"),
         key_id: text("ce_keyid"),
@@ -291,7 +290,7 @@ fn event(record: &Record, key: Option<&DataKey>) -> Event {
 }
 
 fn credential_fact(record: &Record) -> CredentialFact {
-    let text = |name| header(&record.raw, name).map(str::to_owned);
+    let text = |name| record.raw.header(name).map(str::to_owned);
     let (partition, offset) = (record.partition.1, record.offset);
     let time = text("ce_time").or_else(|| record.time.map(|time| time.to_string()));
     let value = record.raw.value.as_deref().map_or(Value::Null, readable);

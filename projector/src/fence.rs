@@ -1,12 +1,9 @@
 //! The fence: who may move a checkpoint. Whoever takes a partition over bumps its epoch, and from then on no statement of an
 //! earlier owner has any effect.
 
-use crate::{
-    effects::Span,
-    instance,
-    record::{Partition, Topic},
-};
+use crate::{effects::Span, instance};
 use anyhow::Context as _;
+use events_schema::{Partition, Topic};
 use read_model::announcement::CHANNEL;
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeMap, HashMap};

@@ -4,11 +4,12 @@
 mod reading;
 
 use self::reading::Reading;
-use crate::{
-    open::OpenTransactions,
-    projector::CatchUp,
-    record::{Partition, Record, Topic},
+use crate::{open::OpenTransactions, projector::CatchUp};
+use event_log::{
+    log_ends::{BROKER_TIMEOUT, Ends, name_of, topic_of},
+    record::Record,
 };
+use events_schema::Partition;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
@@ -35,22 +36,10 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 1_024;
 /// How long a poll waits for a record; a record that comes ends it at once.
 const POLL: Duration = Duration::from_millis(100);
-/// How long the broker may take to answer a question.
-pub(crate) const ASK: Duration = Duration::from_secs(5);
 /// A broker that says nothing for so long, though it is asked all the time, is not there.
 const SILENCE: Duration = Duration::from_secs(4);
 /// How often Kafka is told how far the fold has come.
 const TELL: Duration = Duration::from_secs(5);
-
-/// The ends of a partition's log, for those who read committed records: the first offset that is there, and the first that can't be read yet
-/// (the last stable offset; behind it lies nothing, or an open transaction).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ends {
-    /// The first offset.
-    pub(crate) low: i64,
-    /// One after the last that can be read.
-    pub(crate) high: i64,
-}
 
 /// What the consumer has to say.
 pub(crate) enum Event {
@@ -118,23 +107,6 @@ struct Context {
     shared: Shared,
     contact: Arc<Contact>,
     reading: Arc<Mutex<Reading>>,
-}
-
-/// The topic of that name in Kafka.
-pub(crate) fn topic_of(topics: &Topics, name: &str) -> Option<Topic> {
-    match name {
-        name if name == topics.users => Some(Topic::Users),
-        name if name == topics.credentials => Some(Topic::Credentials),
-        _ => None,
-    }
-}
-
-/// The name of a topic in Kafka.
-pub(crate) fn name_of(topics: &Topics, topic: Topic) -> &str {
-    match topic {
-        Topic::Users => &topics.users,
-        Topic::Credentials => &topics.credentials,
-    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -227,7 +199,7 @@ impl Context {
         for element in list.elements() {
             let Some(topic) = topic_of(&self.topics, element.topic()) else { continue };
             let ends = loop {
-                match consumer.fetch_watermarks(element.topic(), element.partition(), ASK) {
+                match consumer.fetch_watermarks(element.topic(), element.partition(), BROKER_TIMEOUT) {
                     Ok((low, high)) => break Ends { low, high },
                     Err(error) => tracing::warn!(%error, "the ends of the log can't be asked"),
                 }

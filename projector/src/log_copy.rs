@@ -12,13 +12,13 @@ mod survey;
 mod topic;
 mod writer;
 
-use crate::{
-    log::name_of,
-    log_identity::{self, Counts, LogIdentity},
-    record::Topic,
-    store::postgres,
-};
+use crate::store::postgres;
 use anyhow::Context as _;
+use event_log::{
+    identity::{Counts, LogIdentity},
+    log_ends::name_of,
+};
+use events_schema::Topic;
 use follow::Followed;
 use homes::Homes;
 use service_kit::{
@@ -168,7 +168,7 @@ async fn made_with(
     let fewer = present.users.min(present.credentials);
     let log = LogIdentity::new(settings)?.present().await?;
     let mut connection = pool.acquire().await?;
-    let known = log_identity::known_if_any(&mut connection, &log.ids).await?;
+    let known = event_log::identity::known_log(&mut connection, &log.ids).await?;
     let known = known.and_then(|known| known.partitions);
     let made_with = options.made_with.or(known).unwrap_or(fewer);
     anyhow::ensure!(

@@ -1,7 +1,8 @@
 //! Looks at the log again and again: whether it still begins where it began, and whether its topics keep what they promise. What is found is in
 //! the health report, the log and a gauge; nothing stops for it.
 
-use crate::{cut, metrics};
+use crate::metrics;
+use event_log::cuts;
 use futures_util::FutureExt as _;
 use service_kit::{health::Health, kafka, settings::Settings};
 use std::{
@@ -38,7 +39,7 @@ impl LogWatch {
 
     async fn look(&self, settings: &Settings) {
         // Where the stores can't be asked, that is told elsewhere, and what was found last stands.
-        let (Ok(cuts), Ok(faults)) = (cut::cuts(settings).await, kafka::topic_faults(settings).await) else {
+        let (Ok(cuts), Ok(faults)) = (cuts::cuts(settings).await, kafka::topic_faults(settings).await) else {
             return;
         };
         let cuts: Vec<_> = cuts.into_iter().filter(|cut| !cut.accepted).collect();
@@ -46,7 +47,8 @@ impl LogWatch {
         metrics::TOPIC_FAULTS.set(i64::try_from(faults.len()).unwrap_or(i64::MAX));
         let mut found: Vec<_> = faults.iter().map(ToString::to_string).collect();
         if !cuts.is_empty() {
-            found.push(format!("{}. `rollcall projection accept-cut` shows more", cut::cuts_in_words(&cuts)));
+            found
+                .push(format!("{}. `rollcall projection accept-cut` shows more", cuts::cuts_in_words(&cuts)));
         }
         self.tell(found);
     }

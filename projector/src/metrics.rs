@@ -1,7 +1,7 @@
 //! What the projector counts, in the process' registry.
 
-use crate::{effects::Effects, instance, record::Partition, waiting_letters::WaitingLetters};
-use events_schema::ReasonCode;
+use crate::{effects::Effects, instance, waiting_letters::WaitingLetters};
+use events_schema::{Partition, ReasonCode};
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge, register_gauge_vec,
     register_histogram, register_int_counter, register_int_gauge, register_int_gauge_vec,

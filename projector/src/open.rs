@@ -1,6 +1,6 @@
 //! Open transactions of those who write to the log, as the running consumer sees them: what lies behind one is folded when it ends.
 
-use crate::record::{Partition, Topic};
+use events_schema::{Partition, Topic};
 use service_kit::kafka::OpenTransaction;
 use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;

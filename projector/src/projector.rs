@@ -14,12 +14,12 @@ use crate::{
     control::discarded::Discarded,
     fence::Epochs,
     log::{Consumer, Event, Shared},
-    log_identity::LogIdentity,
-    record::{Partition, Record},
     state::{End, Stop},
     store::{postgres::Store, redis::Cache},
     vacuum::Vacuum,
 };
+use event_log::{identity::LogIdentity, record::Record};
+use events_schema::Partition;
 use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;
 

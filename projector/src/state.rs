@@ -1,6 +1,7 @@
 //! What the projector says about itself, and when it has to stop.
 
 use crate::{instance, log::Shared, waiting_letters::Counted};
+use event_log::Halt;
 use futures_util::FutureExt as _;
 use service_kit::{chain, health::Health};
 use std::{
@@ -18,20 +19,6 @@ pub(crate) enum State {
     Running,
     /// Given up, until somebody has put right what is wrong.
     Stopped(String),
-}
-
-/// The log is not the one that was folded: something that only a person can put right. It says how, and that `projection resume` comes last
-/// where nothing else ends the pause.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Halt(pub(crate) String);
-
-/// The words for an operator, where an error is one that only a person can put right.
-///
-/// # Errors
-/// It is another one.
-pub fn halted(error: anyhow::Error) -> anyhow::Result<String> {
-    error.downcast::<Halt>().map(|halt| halt.0)
 }
 
 /// Why the projector's work ended.

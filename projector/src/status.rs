@@ -1,11 +1,8 @@
 //! How far the projector has come, for operators.
 
-use crate::{
-    ask, log,
-    record::{Partition, Topic},
-    store,
-    store::postgres,
-};
+use crate::store::{self, postgres};
+use event_log::log_ends;
+use events_schema::{Partition, Topic};
 use service_kit::{
     kafka::{OpenTransaction, Topics, open_transactions},
     settings::Settings,
@@ -63,7 +60,7 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
     .await?;
     pool.close().await;
     let partitions: Vec<_> = rows.iter().filter_map(|row| Some((Topic::named(&row.1)?, row.2))).collect();
-    let ends = ask::ends(settings, partitions).await.unwrap_or_default();
+    let ends = log_ends::ends(settings, partitions).await.unwrap_or_default();
     let open = open(settings, &rows).await.unwrap_or_default();
     let next = redis_next(settings, &rows).await.unwrap_or_default();
     let line = |row| line(row, &ends, &next);
@@ -79,13 +76,13 @@ async fn open(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<Part
     let mut open = BTreeMap::new();
     for topic in Topic::ALL {
         let partitions = rows.iter().filter(|row| row.1 == topic.as_str()).map(|row| row.2).collect();
-        let found = open_transactions(settings, log::name_of(&topics, topic), partitions).await?;
+        let found = open_transactions(settings, log_ends::name_of(&topics, topic), partitions).await?;
         open.extend(found.into_iter().map(|(partition, found)| ((topic, partition), found)));
     }
     Ok(open)
 }
 
-fn line(row: Row, ends: &BTreeMap<Partition, log::Ends>, next: &BTreeMap<i32, i64>) -> PartitionStatus {
+fn line(row: Row, ends: &BTreeMap<Partition, log_ends::Ends>, next: &BTreeMap<i32, i64>) -> PartitionStatus {
     let (generation, topic, partition, next_offset, epoch, record_time, owner, owned_since) = row;
     let kind = Topic::named(&topic);
     let log_end = kind.and_then(|kind| ends.get(&(kind, partition))).map(|ends| ends.high);

@@ -1,6 +1,7 @@
 //! What is set aside and waits for an operator: dead letters, and the users that are parked behind one.
 
-use crate::{metrics, record::Topic};
+use crate::metrics;
+use events_schema::Topic;
 use service_kit::{
     database::{self, Role, answered},
     settings::Settings,

@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use domain::{codec::owner, evolve::user::State};
+use event_log::{raw::Raw, record::Record};
 use events_schema::{
-    Envelope, EventType, ReasonCode, Timestamp, UserKey,
+    Envelope, EventType, ReasonCode, Timestamp, Topic, UserKey,
     personal::{Base64, Binding, EncodedPersonal, Personal, Sealed},
     user::{UserCreated, UserDeleted, UserEvent, UserUpdated},
 };
@@ -14,7 +15,6 @@ use projector::{
     batch::{Batch, States},
     effects::Effects,
     queue::Queue,
-    record::{Raw, Record, Topic},
 };
 use proptest::prelude::*;
 use std::{

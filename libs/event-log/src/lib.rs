@@ -1,1 +1,16 @@
-//! Reading the log: records, ends, identity, bounded replay.
+//! Reads the log for everybody but the live consumer: records and their decoding, the ends of the
+//! log, bounded replay, the identity of the log, and its cuts.
+
+pub mod cuts;
+mod decode;
+mod halt;
+pub mod identity;
+pub mod log_ends;
+pub mod raw;
+pub mod record;
+pub mod record_owner;
+pub mod replay;
+
+pub use cuts::{Cut, cuts, cuts_in_words};
+pub use halt::{Halt, halted};
+pub use identity::{check_log, check_partitions};

@@ -1,6 +1,7 @@
 //! Records that an operator has taken the effect of, now and in every rebuild.
 
-use crate::record::{Fact, Partition, Record, Topic};
+use event_log::record::{Fact, Record};
+use events_schema::{Partition, Topic};
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,8 @@
 //! The dead letters as operators see them.
 
-use crate::{
-    record::{Headers, Raw, Topic, UNREADABLE},
-    store::postgres,
-};
-use events_schema::{Reason, ReasonCode, TenantId};
+use crate::store::postgres;
+use event_log::raw::{Headers, Raw, UNREADABLE};
+use events_schema::{Reason, ReasonCode, TenantId, Topic};
 use serde_json::Value;
 use service_kit::settings::Settings;
 use sqlx::{AssertSqlSafe, PgPool};

@@ -5,12 +5,9 @@ use super::{
     letters::{LetterId, Queued, UserFilter},
     pause, unkept,
 };
-use crate::{
-    record::{Partition, Topic},
-    store::postgres,
-};
+use crate::store::postgres;
 use anyhow::Context as _;
-use events_schema::{Reason, ReasonCode};
+use events_schema::{Partition, Reason, ReasonCode, Topic};
 use serde::{Deserialize, Serialize};
 use service_kit::settings::Settings;
 use sqlx::{PgPool, types::Json};

@@ -8,7 +8,6 @@ use crate::{
     batch::{Batch, States},
     effects::Span,
     fence::Epochs,
-    record::{Fact, Record, Topic},
     state::{End, Stop},
     store::{
         erase::Cached,
@@ -18,7 +17,8 @@ use crate::{
         refused,
     },
 };
-use events_schema::ReasonCode;
+use event_log::record::{Fact, Record};
+use events_schema::{ReasonCode, Topic};
 use service_kit::database::answered;
 use std::{
     collections::BTreeMap,

@@ -2,13 +2,13 @@
 //! They have no effect, so the live read model stays as it is when one is discarded. It is the operator's word that it is dealt with.
 
 use super::letters::LetterId;
-use crate::{
-    ask,
-    generation::replay::{Step, replay},
-    log_identity::{LogIdentity, WhichLog},
-    record::{Fact, Record},
-};
 use anyhow::Context as _;
+use event_log::{
+    identity::{LogIdentity, LogMatch},
+    log_ends,
+    record::{Fact, Record},
+    replay::{Step, replay},
+};
 use service_kit::settings::Settings;
 use sqlx::PgPool;
 use std::collections::BTreeMap;
@@ -55,9 +55,9 @@ async fn read(
     generation: i32,
     letter: &LetterId,
 ) -> anyhow::Result<Option<Record>> {
-    let partitions = ask::partitions(settings).await?;
+    let partitions = log_ends::partitions(settings).await?;
     let partition = (letter.topic, letter.partition);
-    let ends = ask::ends(settings, vec![partition]).await?;
+    let ends = log_ends::ends(settings, vec![partition]).await?;
     if !ends.get(&partition).is_some_and(|ends| (ends.low..ends.high).contains(&letter.offset)) {
         return Ok(None);
     }
@@ -67,7 +67,7 @@ async fn read(
         Some(Step::Reached(..)) | None => None,
     };
     // Asked last, it proves that what was read is of this log.
-    let is_same = LogIdentity::new(settings)?.which(pool, generation).await? == WhichLog::Same;
+    let is_same = LogIdentity::new(settings)?.compare(pool, generation).await? == LogMatch::Same;
     anyhow::ensure!(is_same, "the log is not the one that was folded: see `rollcall projection status`");
     Ok(record)
 }

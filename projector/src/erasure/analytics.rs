@@ -1,10 +1,9 @@
 //! The analytics topic: what it says of a user, and whether that is more than ids.
 
 use super::report::{AnalyticsLook, LookProgress, ReadPartition, Step};
-use crate::{
-    ask,
-    generation::replay::{Part, read as replay},
-    log::Ends,
+use event_log::{
+    log_ends::{self, Ends},
+    replay::{Part, read as replay},
 };
 use events_schema::UserKey;
 use rdkafka::Message as _;
@@ -81,7 +80,7 @@ pub(super) async fn read_all(
     mut each: impl FnMut(String, Vec<u8>),
 ) -> anyhow::Result<Vec<ReadPartition>> {
     let name = Topics::new(&settings.topic_prefix).analytics;
-    let ends = ask::topic_ends(settings, &name).await?;
+    let ends = log_ends::topic_ends(settings, &name).await?;
     let ranges = ends.iter().map(|(partition, ends)| (*partition, ends.low..ends.high));
     let ranges = ranges.filter(|(_, range)| !range.is_empty()).collect();
     let total = ends.values().map(|ends| ends.high - ends.low).sum::<i64>().try_into()?;

@@ -12,14 +12,15 @@ use super::{
     rows as of_one,
     scan::{self, LogScan},
 };
-use crate::{
-    named::named,
-    record::{Fact, Raw, Record, Topic},
-    sweep::{self, ORPHAN_AFTER, Undecided},
-};
+use crate::sweep::{self, ORPHAN_AFTER, Undecided};
 use anyhow::Context as _;
 use domain::codec::owner;
-use events_schema::{TenantId, Timestamp, UserKey, millis};
+use event_log::{
+    raw::Raw,
+    record::{Fact, Record},
+    record_owner::named_users,
+};
+use events_schema::{TenantId, Timestamp, Topic, UserKey, millis};
 use key_store::{Keys, Owner};
 use service_kit::settings::Settings;
 use sqlx::PgConnection;
@@ -211,7 +212,7 @@ fn look_at_record(
 ) {
     let (topic, partition) = record.partition;
     let place = format!("{topic}:{partition}:{}", record.offset);
-    for user in named(&record.raw).filter(|user| gone.contains(user)) {
+    for user in named_users(&record.raw).filter(|user| gone.contains(user)) {
         let kind = match topic {
             Topic::Users => kind_of(&record.raw, is_held),
             // The contract is about facts: what is none may say anything.

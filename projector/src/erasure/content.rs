@@ -1,6 +1,6 @@
 //! What a record of `users.events` holds of a person, told by its bytes: so also of one that can't be folded.
 
-use crate::{named::header, record::Raw};
+use event_log::raw::Raw;
 use events_schema::{
     EventType, UserKey,
     personal::{Binding, Sealed},
@@ -77,11 +77,11 @@ fn part(raw: &Raw, personal: Map<String, Value>) -> Content {
 
 fn sealed_part(raw: &Raw, sealed: Sealed) -> Option<SealedPart> {
     let key: UserKey = std::str::from_utf8(raw.key.as_deref()?).ok()?.parse().ok()?;
-    let event_type = header(raw, "ce_type")?;
+    let event_type = raw.header("ce_type")?;
     let event_type = EventType::ALL.into_iter().find(|known| known.as_str() == event_type)?;
-    let sequence = header(raw, "ce_sequence")?.parse().ok()?;
+    let sequence = raw.header("ce_sequence")?.parse().ok()?;
     let associated = Binding { key: &key, event_type, sequence }.associated_data();
-    let key_id = header(raw, "ce_keyid").and_then(|id| id.parse().ok());
+    let key_id = raw.header("ce_keyid").and_then(|id| id.parse().ok());
     Some(SealedPart { associated, sealed, key_id })
 }
 

@@ -1,9 +1,8 @@
 //! Records that an operator has discarded: the operator's word that they are dealt with, whatever they say.
 
-use crate::{
-    control::discarded::Place,
-    record::{Record, Topic},
-};
+use crate::control::discarded::Place;
+use event_log::record::Record;
+use events_schema::Topic;
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
 

@@ -12,13 +12,13 @@ use super::{
     },
     rows, scan, tries,
 };
-use crate::{
-    named::{header, named},
-    record::{Fact, Record, Topic},
-};
 use anyhow::Context as _;
 use domain::codec::owner;
-use events_schema::{UserKey, millis};
+use event_log::{
+    record::{Fact, Record},
+    record_owner::named_users,
+};
+use events_schema::{Topic, UserKey, millis};
 use key_store::Keys;
 use service_kit::settings::Settings;
 use sqlx::PgConnection;
@@ -114,7 +114,7 @@ impl Logged {
     }
 
     fn take(&mut self, record: &Record, user: &UserKey) {
-        if !named(&record.raw).any(|named| named == *user) {
+        if !named_users(&record.raw).any(|named| named == *user) {
             return;
         }
         match record.partition.0 {
@@ -126,7 +126,7 @@ impl Logged {
     fn take_event(&mut self, record: &Record) {
         let place = Place { partition: record.partition.1, offset: record.offset };
         self.counts.events += 1;
-        self.requests.extend(header(&record.raw, "ce_requestid").map(str::to_owned));
+        self.requests.extend(record.raw.header("ce_requestid").map(str::to_owned));
         let mut holds_something = !is_empty(&record.raw);
         match content(&record.raw) {
             Content::Nothing => self.counts.impersonal += 1,

@@ -1,14 +1,15 @@
 //! The whole log, read once from its beginning to the end that it had at the start.
 
 use super::report::{LookProgress, Step};
-use crate::{
-    ask,
-    cut::{self, Cut},
-    generation::replay::{self, replay},
-    log_identity::LogIdentity,
-    record::{Partition, Raw, Record, Topic},
+use event_log::{
+    cuts::{self, Cut},
+    identity::LogIdentity,
+    log_ends,
+    raw::Raw,
+    record::Record,
+    replay::{self, replay},
 };
-use events_schema::Timestamp;
+use events_schema::{Partition, Timestamp, Topic};
 use service_kit::settings::Settings;
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -70,7 +71,7 @@ pub(crate) async fn read(
 ) -> anyhow::Result<LogScan> {
     let identity = LogIdentity::new(settings)?;
     let log = identity.present().await?;
-    let count = ask::partitions(settings).await?;
+    let count = log_ends::partitions(settings).await?;
     let mut running = begin(settings, count).await?;
     let ranges: BTreeMap<_, _> = running
         .iter()
@@ -94,15 +95,19 @@ pub(crate) async fn read(
         identity.present().await? == log,
         "the log's topics were made anew, or got more partitions, while it was read: begin again"
     );
-    Ok(LogScan { cuts: cut::cuts(settings).await?, ..finish(running) })
+    Ok(LogScan { cuts: cuts::cuts(settings).await?, ..finish(running) })
 }
 
 async fn begin(settings: &Settings, count: u32) -> anyhow::Result<BTreeMap<Partition, Running>> {
     let count = i32::try_from(count)?;
     let all = Topic::ALL.into_iter().flat_map(|topic| (0..count).map(move |partition| (topic, partition)));
-    let ends = ask::ends(settings, all.collect()).await?;
-    let running =
-        |ends: crate::log::Ends| Running { from: ends.low, to: ends.high, records: 0, digest: Sha256::new() };
+    let ends = log_ends::ends(settings, all.collect()).await?;
+    let running = |ends: event_log::log_ends::Ends| Running {
+        from: ends.low,
+        to: ends.high,
+        records: 0,
+        digest: Sha256::new(),
+    };
     Ok(ends.into_iter().map(|(partition, ends)| (partition, running(ends))).collect())
 }
 

@@ -1,6 +1,5 @@
 //! A generation while it is built: it follows the live one and never runs ahead of it, so that both can be stopped at one vector.
 
-use super::replay::{Step, replay};
 use crate::{
     batch::Batch,
     control::{
@@ -8,14 +7,14 @@ use crate::{
         settle::{self, Standing},
     },
     fence::{Checkpoint, Epochs},
-    record::{Partition, Topic},
     store::{
         erase::Cached,
         postgres::{Announce, Store},
         refused,
     },
 };
-use events_schema::ReasonCode;
+use event_log::replay::{Step, replay};
+use events_schema::{Partition, ReasonCode, Topic};
 use key_store::Keys;
 use service_kit::settings::Settings;
 use sqlx::PgPool;

@@ -5,7 +5,6 @@ pub(crate) mod forget;
 mod list;
 mod promote;
 mod rebuild;
-pub(crate) mod replay;
 mod set_aside;
 mod source;
 

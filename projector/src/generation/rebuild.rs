@@ -11,15 +11,14 @@ use super::{
     source::Source,
 };
 use crate::{
-    cut::Cut,
-    fence, log_identity,
+    fence,
     migrate::{self, deployment},
     park,
-    record::Topic,
     store::postgres,
 };
 use anyhow::Context as _;
-use events_schema::ReasonCode;
+use event_log::{cuts::Cut, identity};
+use events_schema::{ReasonCode, Topic};
 use key_store::Keys;
 use service_kit::settings::Settings;
 use sqlx::{AssertSqlSafe, Connection as _, PgPool};
@@ -210,7 +209,7 @@ async fn begin(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<i32> {
     for generation in left {
         drop_generation(&mut transaction, generation).await?;
     }
-    let epoch = log_identity::enter(&mut transaction, &source.log).await?;
+    let epoch = identity::register(&mut transaction, &source.log).await?;
     let partitions = u32::try_from(source.partitions.len() / Topic::ALL.len())?;
     let generation = create(&mut transaction, partitions, epoch).await?;
     for ((topic, partition), first) in &source.begins {

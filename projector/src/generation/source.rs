@@ -1,14 +1,14 @@
 //! The log that a generation is built from: the one that the live generation is of, or another that took its place.
 
 use super::{builder::Vector, live};
-use crate::{
-    ask,
-    cut::{self, Cut},
-    log_identity::{self, LogIdentity, Present, WhichLog, judge},
-    record::Partition,
-    state::Halt,
-};
 use anyhow::Context as _;
+use event_log::{
+    Halt,
+    cuts::{self, Cut},
+    identity::{self, LogIdentity, LogMatch, Present, compare},
+    log_ends,
+};
+use events_schema::Partition;
 use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::PgPool;
 
@@ -37,17 +37,17 @@ impl<'s> Source<'s> {
         let log = identity.present().await?;
         let mut connection = pool.acquire().await?;
         let live = live(&mut connection).await?.context("there is no live generation")?;
-        let is_another = log_identity::folded(&mut connection, live).await?.ids != log.ids;
+        let is_another = identity::folded_log(&mut connection, live).await?.ids != log.ids;
         // Also one that some earlier generation was folded from.
-        if let Some(known) = log_identity::known(&mut connection, &log.ids).await?
-            && let WhichLog::Altered(altered) = judge(&Topics::new(&settings.topic_prefix), &log, &known)
+        if let Some(known) = identity::known_log(&mut connection, &log.ids).await?
+            && let LogMatch::Altered(altered) = compare(&Topics::new(&settings.topic_prefix), &log, &known)
         {
             return Err(Halt::from(altered).into());
         }
         // Both topics must have the same number.
-        ask::partitions(settings).await?;
-        let ends = ask::all_ends(settings).await?;
-        let cuts = cut::of_log(settings, &mut connection).await?;
+        log_ends::partitions(settings).await?;
+        let ends = log_ends::all_ends(settings).await?;
+        let cuts = cuts::cuts_of_log(settings, &mut connection).await?;
         anyhow::ensure!(from_cut || cuts.is_empty(), "{}", Self::refusal(&cuts));
         let begins =
             ends.iter().filter(|(_, ends)| ends.low > 0).map(|(partition, ends)| (*partition, ends.low));
@@ -59,13 +59,13 @@ impl<'s> Source<'s> {
         format!(
             "{}: a generation that is built from the rest lacks users that the live one has. Nothing was changed. To build it all the same, \
              say --from-cut; it goes live only if it has not set more aside than the live one",
-            cut::cuts_in_words(cuts)
+            cuts::cuts_in_words(cuts)
         )
     }
 
     /// Where it ends.
     pub(super) async fn ends(&self) -> anyhow::Result<Vector> {
-        let ends = ask::ends(self.settings, self.partitions.clone()).await?;
+        let ends = log_ends::ends(self.settings, self.partitions.clone()).await?;
         Ok(ends.into_iter().map(|(partition, ends)| (partition, ends.high)).collect())
     }
 

@@ -1,7 +1,7 @@
 //! Up to where each partition is handed over, so that an end behind the last record is noticed: control records and the records of aborted
 //! transactions reach no consumer, but they have offsets.
 
-use crate::record::Partition;
+use events_schema::Partition;
 use std::collections::BTreeMap;
 
 /// The offsets of the partitions that are assigned: the first one that nothing is said of yet.
@@ -37,7 +37,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Topic;
+    use events_schema::Topic;
 
     #[test]
     fn only_a_position_past_the_last_record_is_news() {

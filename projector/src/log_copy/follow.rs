@@ -2,17 +2,21 @@
 //! event.
 
 use super::writer::Moved;
-use crate::{
-    cut,
-    log::{ASK, name_of},
-    log_identity::{self, LogIdentity},
-    migrate,
-    record::Topic,
-};
+use crate::migrate;
 use anyhow::Context as _;
+use event_log::{
+    cuts,
+    identity::{self, LogIdentity},
+    log_ends::{BROKER_TIMEOUT, name_of},
+};
+use events_schema::Topic;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
+};
+use read_model::operate::{
+    cuts::record_copied,
+    logs::{self, MovedRecord},
 };
 use service_kit::{
     kafka::{self, Topics},
@@ -77,12 +81,12 @@ async fn told(settings: &Settings) -> anyhow::Result<BTreeMap<i32, i64>> {
     let topic = Topics::new(&settings.topic_prefix).users;
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create()?;
-        let metadata = consumer.fetch_metadata(Some(&topic), ASK)?;
+        let metadata = consumer.fetch_metadata(Some(&topic), BROKER_TIMEOUT)?;
         let mut list = TopicPartitionList::new();
         for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
             list.add_partition(&topic, partition.id());
         }
-        let committed = consumer.committed_offsets(list, ASK)?;
+        let committed = consumer.committed_offsets(list, BROKER_TIMEOUT)?;
         let offset =
             |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
                 Offset::Offset(next) => Some((element.partition(), next)),
@@ -95,16 +99,14 @@ async fn told(settings: &Settings) -> anyhow::Result<BTreeMap<i32, i64>> {
 
 async fn discarded(settings: &Settings, pool: &PgPool, topic: Topic) -> anyhow::Result<BTreeSet<(i32, i64)>> {
     let Some(epoch) = epoch(settings, pool).await? else { return Ok(BTreeSet::new()) };
-    let sql = "SELECT partition, log_offset FROM rollcall.discarded WHERE log_epoch = $1 AND topic = $2";
-    let rows = sqlx::query_as(sql).bind(epoch).bind(topic.as_str()).fetch_all(pool).await?;
-    Ok(rows.into_iter().collect())
+    Ok(logs::discarded(pool, epoch, topic).await?)
 }
 
 /// Under which number the read model knows the log of these settings, if it does.
 async fn epoch(settings: &Settings, pool: &PgPool) -> anyhow::Result<Option<i32>> {
     let log = LogIdentity::new(settings)?.present().await?;
     let mut connection = pool.acquire().await?;
-    Ok(log_identity::known_epoch(&mut connection, &log.ids).await?)
+    Ok(identity::known_epoch(&mut connection, &log.ids).await?)
 }
 
 /// Says of the copy what was known of the log.
@@ -137,38 +139,16 @@ async fn say_discarded(
     migrate::lock(&mut transaction).await?;
     // A migration refuses a log with more partitions, so what this build needs may not be there yet.
     migrate::outliving(&mut transaction).await?;
-    log_identity::fill_counts(&mut transaction).await?;
-    let new = log_identity::enter(&mut transaction, &copy).await?;
+    identity::fill_counts(&mut transaction).await?;
+    let new = identity::register(&mut transaction, &copy).await?;
     let moved = followed.iter().flat_map(|(topic, followed)| {
-        followed.moved.iter().map(move |(from, to)| (topic.as_str(), *from, *to))
+        followed.moved.iter().map(|(from, to)| MovedRecord { topic: *topic, from: *from, to: *to })
     });
-    for (topic, from, to) in moved {
-        sqlx::query(
-            "INSERT INTO rollcall.discarded (log_epoch, topic, partition, log_offset, discarded_by, discarded_at) \
-             SELECT $1, topic, $2, $3, discarded_by, discarded_at FROM rollcall.discarded \
-             WHERE log_epoch = $4 AND topic = $5 AND partition = $6 AND log_offset = $7 ON CONFLICT DO NOTHING",
-        )
-        .bind(new)
-        .bind(to.0)
-        .bind(to.1)
-        .bind(old)
-        .bind(topic)
-        .bind(from.0)
-        .bind(from.1)
-        .execute(&mut *transaction)
-        .await?;
+    for record in moved {
+        logs::copy_discarded(&mut transaction, (old, new), record).await?;
     }
-    for cut in cut::of_log(from, &mut transaction).await? {
-        sqlx::query(
-            "INSERT INTO rollcall.accepted_cuts (log_epoch, topic, partition, first_offset, is_copied) VALUES ($1, $2, $3, $4, true) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(new)
-        .bind(cut.kind.as_str())
-        .bind(cut.partition)
-        .bind(cut.first_offset)
-        .execute(&mut *transaction)
-        .await?;
+    for cut in cuts::cuts_of_log(from, &mut transaction).await? {
+        record_copied(&mut transaction, new, (cut.kind, cut.partition), cut.first_offset).await?;
     }
     Ok(transaction.commit().await?)
 }

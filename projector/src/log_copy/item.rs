@@ -1,7 +1,7 @@
 //! A record on its way into a copy: as it came, with what its order follows from.
 
-use crate::record::{Raw, Topic, raw};
-use events_schema::UserKey;
+use event_log::raw::Raw;
+use events_schema::{Topic, UserKey};
 use rdkafka::{
     Message as _,
     message::{BorrowedMessage, OwnedMessage},
@@ -66,13 +66,13 @@ pub(super) fn key(message: &BorrowedMessage<'_>) -> Option<UserKey> {
 
 /// What a copy must keep of a record.
 pub(super) fn print(message: &BorrowedMessage<'_>) -> Print {
-    Print::of(&raw(message), message.timestamp().to_millis())
+    Print::of(&Raw::from_message(message), message.timestamp().to_millis())
 }
 
 impl Item {
     /// Reads a record. Of a user's events the sequence decides; facts about credentials have none, so it is Kafka's time of the record.
     pub(super) fn read(topic: Topic, message: &BorrowedMessage<'_>) -> Self {
-        let (raw, time) = (raw(message), message.timestamp().to_millis());
+        let (raw, time) = (Raw::from_message(message), message.timestamp().to_millis());
         let rank = match topic {
             Topic::Users => sequence(&raw),
             Topic::Credentials => time,

@@ -1,10 +1,10 @@
 //! The topic that is copied, between two offset vectors that don't change while it is read several times.
 
-use crate::{
-    generation::replay::{self, Part},
-    log::ASK,
-};
 use anyhow::Context as _;
+use event_log::{
+    log_ends::BROKER_TIMEOUT,
+    replay::{self, Part},
+};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     message::BorrowedMessage,
@@ -48,11 +48,11 @@ async fn ask(settings: &Settings, topic: &str, isolation: &str) -> anyhow::Resul
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create()?;
         // Of all topics: asking for one by name would make a broker create it.
-        let metadata = consumer.fetch_metadata(None, ASK)?;
+        let metadata = consumer.fetch_metadata(None, BROKER_TIMEOUT)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         let range = |partition: i32| -> anyhow::Result<(i32, Range<i64>)> {
-            let (low, high) = consumer.fetch_watermarks(&topic, partition, ASK)?;
+            let (low, high) = consumer.fetch_watermarks(&topic, partition, BROKER_TIMEOUT)?;
             Ok((partition, low..high))
         };
         found

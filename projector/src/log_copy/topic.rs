@@ -9,8 +9,7 @@ use super::{
     survey::{Split, Survey},
     writer::{Moved, Writer},
 };
-use crate::record::Topic;
-use events_schema::UserKey;
+use events_schema::{Topic, UserKey};
 use rdkafka::Message as _;
 use service_kit::settings::Settings;
 use std::collections::BTreeMap;

@@ -10,11 +10,13 @@ pub use key_store_check::check_key_store;
 pub(crate) use key_store_check::try_out;
 pub use report::Migrated;
 
-use crate::{
-    ask, cut, generation,
-    log_identity::{self, LogIdentity, Present},
-    record::Topic,
+use crate::generation;
+use event_log::{
+    cuts,
+    identity::{self, LogIdentity, Present},
+    log_ends,
 };
+use events_schema::Topic;
 use key_store::Keys;
 use report::Objects;
 use service_kit::{
@@ -43,18 +45,18 @@ const VIEWS: &str = include_str!("views.sql");
 pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     rights::check(settings).await?;
     // First, since it can say more than the topics alone: what was folded, and the way back.
-    log_identity::check_partitions(settings).await?;
+    identity::check_partitions(settings).await?;
     let before = Objects::look(settings).await?;
     let topics = kafka::ensure_topics(settings).await?;
-    let partitions = ask::partitions(settings).await?;
+    let partitions = log_ends::partitions(settings).await?;
     let log = LogIdentity::new(settings)?.present().await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     let migrated = all(&pool, partitions, &log, &Keys::open(settings)?).await;
     pool.close().await;
     migrated?;
-    let cuts: Vec<_> = cut::cuts(settings).await?.into_iter().filter(|cut| !cut.accepted).collect();
+    let cuts: Vec<_> = cuts::cuts(settings).await?.into_iter().filter(|cut| !cut.accepted).collect();
     if !cuts.is_empty() {
-        tracing::warn!("{}. `rollcall projection accept-cut` shows more", cut::cuts_in_words(&cuts));
+        tracing::warn!("{}. `rollcall projection accept-cut` shows more", cuts::cuts_in_words(&cuts));
     }
     Ok(Migrated { topics, tables: Objects::look(settings).await?.made_since(&before) })
 }
@@ -71,20 +73,20 @@ async fn schema(pool: &PgPool, partitions: u32, log: &Present) -> anyhow::Result
     let mut transaction = pool.begin().await?;
     lock(&mut transaction).await?;
     outliving(&mut transaction).await?;
-    log_identity::enter_first(&mut transaction, log).await?;
+    identity::register_first(&mut transaction, log).await?;
     // Before checkpoints are added, which may be all that says it.
-    log_identity::fill_counts(&mut transaction).await?;
+    identity::fill_counts(&mut transaction).await?;
     match generation::live(&mut transaction).await? {
         Some(live) => renew_views(&mut transaction, live).await?,
         None => {
-            let epoch = log_identity::enter(&mut transaction, log).await?;
+            let epoch = identity::register(&mut transaction, log).await?;
             let first = generation::create(&mut transaction, partitions, epoch).await?;
             create_indexes(&mut transaction, first).await?;
             generation::set_live(&mut transaction, first).await?;
         }
     }
     generation::add_checkpoints(&mut transaction, partitions).await?;
-    log_identity::fill_counts(&mut transaction).await?;
+    identity::fill_counts(&mut transaction).await?;
     transaction.commit().await?;
     make_reader(pool).await;
     Ok(())

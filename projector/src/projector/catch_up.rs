@@ -1,9 +1,7 @@
 //! What the log holds beyond the read model when partitions are taken over, and what readers are told of it.
 
-use crate::{
-    log::Ends,
-    record::{Partition, Topic},
-};
+use event_log::log_ends::Ends;
+use events_schema::{Partition, Topic};
 use read_model::{
     announcement::{self, ConfirmedPartition},
     projection_position::{CatchingUp, Tail},

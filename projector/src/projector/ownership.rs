@@ -3,13 +3,16 @@
 use super::{Projector, supervise::live};
 use crate::{
     control::discarded::Discarded,
-    log::Ends,
-    log_identity::{self, LogIdentity, WhichLog},
     metrics,
-    record::{Partition, Topic},
-    state::{End, Halt, Stop},
+    state::{End, Stop},
     store::postgres::{Announce, Store},
 };
+use event_log::{
+    Halt,
+    identity::{self, LogIdentity, LogMatch},
+    log_ends::Ends,
+};
+use events_schema::{Partition, Topic};
 use std::{
     collections::BTreeMap,
     sync::{PoisonError, atomic::Ordering},
@@ -32,8 +35,8 @@ impl Projector {
         let (stop, store, epochs, identity) = (&self.stop, &self.store, &mut self.epochs, &mut self.identity);
         let taken = stop.retry("taking partitions over", async || {
             // Partitions that came later have no checkpoint.
-            match identity.which(&store.pool, store.generation).await? {
-                WhichLog::Same => {
+            match identity.compare(&store.pool, store.generation).await? {
+                LogMatch::Same => {
                     Ok(Ok(epochs.take_over(&store.pool, store.generation, &numbers, true).await?))
                 }
                 other => anyhow::Ok(Err(other)),
@@ -55,7 +58,7 @@ impl Projector {
             .map(|(partition, checkpoint)| (*partition, checkpoint.next_offset))
             .collect();
         match which_log(&self.stop, &mut self.identity, &self.store).await? {
-            WhichLog::Same => {}
+            LogMatch::Same => {}
             other => return self.not_ours(other).await,
         }
         check_ends(&offsets, &partitions)?;
@@ -113,15 +116,15 @@ impl Projector {
     }
 
     /// The log is not that of our generation: another generation may be of it, else a person must say what is to become of it.
-    pub(super) async fn not_ours(&mut self, which: WhichLog) -> Result<(), End> {
+    pub(super) async fn not_ours(&mut self, which: LogMatch) -> Result<(), End> {
         self.own(BTreeMap::new());
         if self.follow_live().await? {
             // It may have another number of partitions.
             return Err(End::AnotherLog);
         }
         match which {
-            WhichLog::Altered(altered) => Err(Halt::from(altered).into()),
-            WhichLog::Another | WhichLog::Same => Err(log_identity::is_another().into()),
+            LogMatch::Altered(altered) => Err(Halt::from(altered).into()),
+            LogMatch::Another | LogMatch::Same => Err(identity::is_another().into()),
         }
     }
 
@@ -144,9 +147,9 @@ impl Projector {
         if self.owned.is_empty() || !self.shared.is_up.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let asked = self.identity.which(&self.store.pool, self.store.generation);
+        let asked = self.identity.compare(&self.store.pool, self.store.generation);
         match self.stop.unless(tokio::time::timeout(LOOK, asked)).await? {
-            Ok(Ok(WhichLog::Same) | Err(_)) | Err(_) => Ok(()),
+            Ok(Ok(LogMatch::Same) | Err(_)) | Err(_) => Ok(()),
             Ok(Ok(other)) => self.not_ours(other).await,
         }
     }
@@ -157,8 +160,8 @@ pub(super) async fn which_log(
     stop: &Stop,
     identity: &mut LogIdentity,
     store: &Store,
-) -> Result<WhichLog, End> {
-    stop.retry("asking which log is there", async || identity.which(&store.pool, store.generation).await)
+) -> Result<LogMatch, End> {
+    stop.retry("asking which log is there", async || identity.compare(&store.pool, store.generation).await)
         .await
 }
 

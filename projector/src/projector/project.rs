@@ -5,7 +5,6 @@ use crate::{
     batch::Batch,
     effects::Effects,
     fence::{FENCED, Fate},
-    log_identity::WhichLog,
     metrics, park,
     state::End,
     store::{
@@ -14,6 +13,7 @@ use crate::{
         refused,
     },
 };
+use event_log::identity::LogMatch;
 use events_schema::ReasonCode;
 use service_kit::{database::answered, fault};
 use std::{
@@ -34,7 +34,7 @@ impl Projector {
         let (states, seen, which) = tokio::join!(load, self.cache.mark(&marks), which);
         let states = states?;
         match which? {
-            WhichLog::Same => {}
+            LogMatch::Same => {}
             other => return self.not_ours(other).await,
         }
         fault::point("fold.loaded");

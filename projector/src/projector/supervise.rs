@@ -2,7 +2,6 @@
 
 use super::Projector;
 use crate::{
-    ask,
     control::{
         discarded::Discarded,
         pause::{self, By},
@@ -10,9 +9,8 @@ use crate::{
     fence::Epochs,
     generation,
     log::{Consumer, Shared},
-    log_identity::LogIdentity,
     metrics, migrate,
-    state::{End, Halt, State, Stop},
+    state::{End, State, Stop},
     store::{
         link::Link,
         postgres::{Announce, Store},
@@ -21,6 +19,7 @@ use crate::{
     vacuum::Vacuum,
 };
 use anyhow::Context as _;
+use event_log::{Halt, identity::LogIdentity, log_ends};
 use key_store::Keys;
 use service_kit::{database::answered, settings::Settings};
 use sqlx::PgPool;
@@ -106,7 +105,8 @@ async fn work(parts: Parts) -> Result<(), End> {
     if stop.retry("asking for a pause", async || pause::read(&pool).await).await?.is_some() {
         return Err(End::Paused);
     }
-    let partitions = stop.retry("asking for the topics", async || ask::partitions(&settings).await).await?;
+    let partitions =
+        stop.retry("asking for the topics", async || log_ends::partitions(&settings).await).await?;
     let live = stop.retry("asking for the live generation", async || live(&pool).await).await?;
     let started = stop
         .retry("making the log's consumer", async || Consumer::start(&settings, partitions, shared.clone()));

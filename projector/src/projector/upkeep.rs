@@ -7,10 +7,10 @@ use crate::{
         settle::{self, Hands, Standing},
     },
     erasures, metrics,
-    record::Topic,
     state::End,
     store::redis::Marks,
 };
+use events_schema::Topic;
 use service_kit::database::answered;
 use std::{
     collections::BTreeMap,

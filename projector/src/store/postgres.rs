@@ -7,11 +7,10 @@ use crate::{
     fence::Epochs,
     generation, metrics,
     queue::Queue,
-    record::Topic,
 };
 use anyhow::Context as _;
 use domain::evolve::{credential, user::State};
-use events_schema::{ReasonCode, UserKey, credential::Credential, millis};
+use events_schema::{ReasonCode, Topic, UserKey, credential::Credential, millis};
 use key_store::Keys;
 use read_model::announcement;
 use service_kit::{

@@ -11,9 +11,9 @@ use crate::{
     },
     effects::{Effects, PARKED},
     fence::{self, Epochs},
-    record::{Partition, Raw, Record, Topic},
 };
-use events_schema::{Reason, millis};
+use event_log::{raw::Raw, record::Record};
+use events_schema::{Partition, Reason, Topic, millis};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeMap;

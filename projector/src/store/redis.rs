@@ -10,9 +10,8 @@ use crate::{
     effects::{Effects, Span},
     lease::{LENGTH, Leases, Seen},
     metrics,
-    record::Topic,
 };
-use events_schema::UserKey;
+use events_schema::{Topic, UserKey};
 use futures_util::future::join_all;
 use redis::{RedisResult, Script};
 use std::{

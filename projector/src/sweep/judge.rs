@@ -5,15 +5,13 @@ use super::{
     reason::UndecidedReason,
     standing::{Elsewhere, Standing, standings},
 };
-use crate::{
-    ask, generation,
-    log::Ends,
-    log_identity::{LogIdentity, WhichLog},
-    migrate::deployment,
-    record::{Partition, Topic},
-};
+use crate::{generation, migrate::deployment};
 use anyhow::Context as _;
-use events_schema::UserKey;
+use event_log::{
+    identity::{LogIdentity, LogMatch},
+    log_ends::{self, Ends},
+};
+use events_schema::{Partition, Topic, UserKey};
 use key_store::{Keys, Made, Origin};
 use service_kit::{
     kafka::{self, Topics},
@@ -84,7 +82,7 @@ impl Judge {
         let is_level = is_level(&mut connection, &ends).await?;
         drop(connection);
         // Another log, and partitions that were added, hold users of whom nothing is folded.
-        let is_present = LogIdentity::new(settings)?.which(pool, live).await? == WhichLog::Same;
+        let is_present = LogIdentity::new(settings)?.compare(pool, live).await? == LogMatch::Same;
         let is_level = is_level && !ends.is_empty();
         let log = match ends.values().all(|(low, _)| *low == 0) {
             _ if !(is_level && is_present) => Log::NotLevel,
@@ -172,7 +170,7 @@ async fn ends(settings: &Settings, connection: &mut PgConnection) -> anyhow::Res
     // Of everything that is written: what lies behind an open transaction may be the create that a key was made for.
     let (users, numbers) = (Topics::new(&settings.topic_prefix).users, partitions.iter().map(|(_, p)| *p));
     let high = kafka::high_watermarks(settings, &users, numbers.collect()).await?;
-    let low = ask::ends(settings, partitions).await?;
+    let low = log_ends::ends(settings, partitions).await?;
     let both = |((topic, partition), ends): (Partition, Ends)| {
         let high = high.get(&partition).copied().unwrap_or(i64::MAX);
         ((topic, partition), (ends.low, high))

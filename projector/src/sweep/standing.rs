@@ -1,6 +1,7 @@
 //! What the read model knows of the owners of keys, in every generation and beside them.
 
-use crate::{generation::schema, named::named, record::Raw};
+use crate::generation::schema;
+use event_log::{raw::Raw, record_owner::named_users};
 use events_schema::UserKey;
 use key_store::{Held, Made};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -138,5 +139,5 @@ async fn named_by_nobodys_letters(
         value: None,
         headers: Raw::read_headers(headers, is_raw).unwrap_or_default(),
     };
-    Ok(rows.into_iter().map(raw).flat_map(|raw| named(&raw).collect::<Vec<_>>()).collect())
+    Ok(rows.into_iter().map(raw).flat_map(|raw| named_users(&raw).collect::<Vec<_>>()).collect())
 }

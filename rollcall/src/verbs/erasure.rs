@@ -31,7 +31,7 @@ fn whole(log: &LogScan, from_cut: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         from_cut || log.cuts.is_empty(),
         "{}, so nothing is proved of it. If copies of it are dealt with, say --from-cut",
-        projector::cuts_in_words(&log.cuts)
+        event_log::cuts_in_words(&log.cuts)
     );
     Ok(())
 }

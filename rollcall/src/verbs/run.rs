@@ -64,11 +64,11 @@ async fn with_children(
     let start = async {
         let prepare = async {
             projector::migrate(settings).await?;
-            projector::check_log(settings).await
+            event_log::check_log(settings).await
         };
         let prepared = step("preparing the read model and the topics", prepare).await;
         // The verbs that put it right need the stores, which may be our children.
-        let halted = prepared.map_or_else(|error| projector::halted(error).map(Some), |()| Ok(None))?;
+        let halted = prepared.map_or_else(|error| event_log::halted(error).map(Some), |()| Ok(None))?;
         anyhow::Ok((step("starting the services", Services::start(settings)).await?, halted))
     };
     let (services, halted) = tokio::select! {

@@ -43,7 +43,7 @@ const OF_A_STREAM: &str = "{spinner} {binary_bytes}  {msg}  {elapsed}";
 pub(crate) async fn import(args: &Args) -> anyhow::Result<()> {
     let settings = settings::completed()?;
     // A fact would lie in another partition than those before it.
-    projector::check_partitions(&settings).await?;
+    event_log::check_partitions(&settings).await?;
     let (input, total) =
         open(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
     let kind = if args.credentials { Kind::Credentials } else { Kind::Users };

@@ -5,7 +5,8 @@ use super::super::{
     table::{Table, cell},
 };
 use crate::settings;
-use projector::{Cut, PartitionStatus, Pause, WaitingLetters};
+use event_log::Cut;
+use projector::{PartitionStatus, Pause, WaitingLetters};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -61,7 +62,7 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     let (second, took) = (projector::status(&settings).await?, begin.elapsed());
     let mut status = Status::of(&first, second, took);
     status.paused = projector::paused(&settings).await?;
-    status.cuts = projector::cuts(&settings).await.ok();
+    status.cuts = event_log::cuts(&settings).await.ok();
     status.set_aside = projector::waiting_letters(&settings).await?;
     anyhow::ensure!(status.generation.is_some(), "there is no live generation: run `rollcall migrate` first");
     if args.json {
@@ -72,7 +73,7 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     }
     let cuts = status.cuts.as_deref().unwrap_or_default();
     if !cuts.is_empty() {
-        print(format_args!("{}\n", projector::cuts_in_words(cuts)))?;
+        print(format_args!("{}\n", event_log::cuts_in_words(cuts)))?;
     }
     print(table(&status))?;
     for line in open_transactions(&status).chain(status.set_aside.in_words()) {

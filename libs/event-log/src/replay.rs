@@ -1,9 +1,7 @@
-//! The log between two offset vectors, read without a group.
+//! Reads the log between two vectors of offsets, without a consumer group.
 
-use crate::{
-    log::name_of,
-    record::{Partition, Record, Topic},
-};
+use crate::{log_ends::name_of, record::Record};
+use events_schema::{Partition, Topic};
 use rdkafka::{
     ClientContext, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
@@ -17,34 +15,36 @@ use service_kit::{
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 use tokio::sync::mpsc;
 
-/// Records that wait to be taken.
+/// The most records that are read ahead.
 const QUEUE: usize = 1_024;
 
 /// A part of a topic.
-pub(crate) struct Part {
+pub struct Part {
     /// The topic's name in Kafka.
-    pub(crate) name: String,
-    /// What is read of each partition.
-    pub(crate) ranges: BTreeMap<i32, Range<i64>>,
-    /// Whether records of transactions that were broken off are read too.
-    pub(crate) is_uncommitted_read: bool,
-    /// Whether the beginning may be gone by the time that it is read.
-    pub(crate) is_short_lived: bool,
+    pub name: String,
+    /// The offsets to read of each partition.
+    pub ranges: BTreeMap<i32, Range<i64>>,
+    /// Whether records of aborted transactions are read too.
+    pub is_uncommitted_read: bool,
+    /// Whether the beginning may be deleted before it is read.
+    pub is_short_lived: bool,
 }
 
-/// What is read.
-pub(crate) enum Step {
+/// A step of reading.
+pub enum Step {
     /// A record.
     Record(Box<Record>),
-    /// Up to this offset a partition is read; behind its last record lie control records, aborted transactions, or nothing.
+    /// A partition is read up to this offset. Behind its last record are control records, aborted
+    /// transactions, or nothing.
     Reached(Partition, i64),
 }
 
-/// Reads these ranges, each topic in a thread of its own; the channel ends when all of them are read, or the log is at its end.
+/// Reads these ranges, each topic in a thread of its own. The channel ends when all of them are read, or at
+/// the end of the log.
 ///
 /// # Errors
-/// The settings don't make a client.
-pub(crate) fn replay(
+/// The settings are invalid for a Kafka client.
+pub fn replay(
     settings: &Settings,
     partitions: u32,
     ranges: BTreeMap<Partition, Range<i64>>,
@@ -67,11 +67,11 @@ pub(crate) fn replay(
     Ok(receiver)
 }
 
-/// Reads a part of any topic; the channel ends when all of it is read, or the topic is at its end.
+/// Reads a part of any topic. The channel ends when all of it is read, or at the end of the topic.
 ///
 /// # Errors
-/// The settings don't make a client.
-pub(crate) fn read<T: Send + 'static>(
+/// The settings are invalid for a Kafka client.
+pub fn read<T: Send + 'static>(
     settings: &Settings,
     part: Part,
     take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
@@ -100,7 +100,7 @@ fn start<T: Send + 'static>(
     Ok(())
 }
 
-/// An end that nobody waits for any more, since its last record was read before, is no error to be told.
+/// Does not log the end of a partition as an error: its last record may have been read before.
 struct Context;
 
 impl ClientContext for Context {
@@ -116,12 +116,12 @@ impl ConsumerContext for Context {}
 fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<Context>> {
     let isolation = if part.is_uncommitted_read { "read_uncommitted" } else { "read_committed" };
     let consumer = kafka::client_config(settings)?
-        // Never joined: `assign` only asks that there be a name.
+        // The group is never joined, but `assign` requires a name.
         .set("group.id", format!("{}rollcall-rebuild", settings.topic_prefix))
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", if part.is_short_lived { "earliest" } else { "error" })
         .set("isolation.level", isolation)
-        // What lies before the end may be no record: the mark of a transaction.
+        // The last offset may hold no record but the marker of a transaction.
         .set("enable.partition.eof", "true")
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", "16384")
@@ -130,13 +130,13 @@ fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<Con
     Ok(consumer)
 }
 
-/// Reads one topic: at a partition's end the client says no more than its number.
+/// Reads one topic. At the end of a partition the client reports only the partition's number.
 struct Reader<T, F, R> {
     consumer: BaseConsumer<Context>,
     name: String,
     left: BTreeMap<i32, Range<i64>>,
     take: F,
-    /// What is said of a partition that is read up to an offset.
+    /// Makes the step for a partition that is read up to an offset.
     reached: R,
     sender: mpsc::Sender<anyhow::Result<T>>,
 }
@@ -165,8 +165,8 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> T, R: FnMut(i32, i64) -> Option<T>> Re
                     code,
                     Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
                 );
-                anyhow::ensure!(!is_lost, "the log does not have the offsets that were asked for");
-                tracing::warn!(%error, "the log can't be read; trying again");
+                anyhow::ensure!(!is_lost, "the log no longer has the requested offsets");
+                tracing::warn!(%error, "the log can't be read, retrying");
                 return Ok(());
             }
         };
@@ -179,7 +179,8 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> T, R: FnMut(i32, i64) -> Option<T>> Re
         if offset + 1 >= end { self.done(partition, end) } else { Ok(()) }
     }
 
-    /// Up to where a partition is read that has come to its end: past control records and aborted transactions, which are not handed over.
+    /// The position in a partition that was read to its end: behind control records and aborted transactions,
+    /// which the client does not return.
     fn position(&self, partition: i32) -> anyhow::Result<i64> {
         let positions = self.consumer.position()?;
         let position = positions.find_partition(&self.name, partition).map(|found| found.offset());

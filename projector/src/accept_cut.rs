@@ -1,23 +1,25 @@
-//! An operator's word that a cut can't be undone: what is not folded of it is left out, and the fold goes on behind it.
+//! Accepts a cut for an operator: records that were deleted before they were folded are left out, and
+//! folding continues behind them.
 
-use super::{Cut, of_log};
 use crate::{
-    ask,
     control::pause::{self, By},
-    fence, generation,
-    log::name_of,
-    log_identity::{LogIdentity, WhichLog, is_another},
-    migrate,
-    record::Partition,
-    state::Halt,
+    fence, generation, migrate,
     store::postgres,
 };
 use anyhow::Context as _;
+use event_log::{
+    Halt,
+    cuts::{Cut, cuts_of_log},
+    identity::{LogIdentity, LogMatch, is_another},
+    log_ends::{self, name_of},
+};
+use events_schema::Partition;
+use read_model::operate::{cuts::record_accepted, logs};
 use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::{PgConnection, PgPool};
 use std::fmt;
 
-/// Offsets that are cut off and were not folded: what they held has no effect.
+/// Offsets that were deleted before they were folded. Their records have no effect.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LostRange {
@@ -25,14 +27,14 @@ pub struct LostRange {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The first that is lost.
+    /// The first lost offset.
     pub from: i64,
-    /// The first that is there.
+    /// The first offset that is left.
     pub to: i64,
 }
 
 impl LostRange {
-    /// How many offsets that are: records, and marks of transactions.
+    /// The number of lost offsets: records and transaction markers.
     #[must_use]
     pub fn offsets(&self) -> i64 {
         self.to - self.from
@@ -46,24 +48,25 @@ impl fmt::Display for LostRange {
     }
 }
 
-/// What is cut off, and whether that was accepted.
+/// The cuts of the log, and whether they are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AcceptedCut {
-    /// Where the log begins.
+    /// The partitions that do not begin at 0.
     pub cuts: Vec<Cut>,
-    /// What is lost without having been folded.
+    /// The offsets that are lost without having been folded.
     pub lost: Vec<LostRange>,
-    /// How many offsets that are.
+    /// The number of lost offsets.
     pub lost_offsets: i64,
-    /// Whether it is accepted now.
+    /// Whether the cuts are accepted now.
     pub accepted: bool,
 }
 
-/// Says what the log has lost. With the number of offsets that are lost, accepts it: the live generation goes on behind them.
+/// Reports what the log has lost. Accepts it if `lose` is the number of lost offsets: the live generation
+/// then continues behind them.
 ///
 /// # Errors
-/// It is another log, another number is lost, or Kafka or Postgres fails; nothing has changed then.
+/// It is another log, the number is wrong, or Kafka or PostgreSQL fails. Nothing has changed then.
 pub async fn accept_cut(settings: &Settings, lose: Option<i64>) -> anyhow::Result<AcceptedCut> {
     let pool = postgres::pool(settings)?;
     let accepted = accept(settings, &pool, lose).await;
@@ -77,13 +80,13 @@ async fn accept(settings: &Settings, pool: &PgPool, lose: Option<i64>) -> anyhow
     let live = generation::live(&mut transaction)
         .await?
         .context("there is no live generation: run `rollcall migrate` first")?;
-    match LogIdentity::new(settings)?.which(pool, live).await? {
-        WhichLog::Same => {}
-        WhichLog::Another => return Err(is_another().into()),
-        WhichLog::Altered(altered) => return Err(Halt::from(altered).into()),
+    match LogIdentity::new(settings)?.compare(pool, live).await? {
+        LogMatch::Same => {}
+        LogMatch::Another => return Err(is_another().into()),
+        LogMatch::Altered(altered) => return Err(Halt::from(altered).into()),
     }
-    let ends = ask::all_ends(settings).await?;
-    let cuts = of_log(settings, &mut transaction).await?;
+    let ends = log_ends::all_ends(settings).await?;
+    let cuts = cuts_of_log(settings, &mut transaction).await?;
     let partitions: Vec<Partition> = ends.keys().copied().collect();
     let checkpoints = fence::lock(&mut transaction, live, &partitions).await?;
     let lost: Vec<(Partition, i64, i64)> = ends
@@ -107,15 +110,12 @@ async fn accept(settings: &Settings, pool: &PgPool, lose: Option<i64>) -> anyhow
     };
     anyhow::ensure!(
         lose == lost_offsets,
-        "{lost_offsets} offsets are lost, not {lose}: nothing was changed. Look at it again"
+        "{lost_offsets} offsets are lost, not {lose}: nothing was changed. Check the cuts again"
     );
-    let epoch: i32 = sqlx::query_scalar("SELECT log_epoch FROM rollcall.generations WHERE id = $1")
-        .bind(live)
-        .fetch_one(&mut *transaction)
-        .await?;
+    let epoch = logs::epoch_of_generation(&mut transaction, live).await?;
     for (partition, ends) in ends.iter().filter(|(_, ends)| ends.low > 0) {
         let from = lost.iter().find(|(lost, ..)| lost == partition).map(|(_, from, _)| *from);
-        write_down(&mut transaction, epoch, *partition, ends.low, from).await?;
+        record_accepted(&mut transaction, epoch, *partition, ends.low, from).await?;
     }
     go_on(&mut transaction, live, &lost).await?;
     pause::lift(&mut transaction, By::Log).await?;
@@ -124,28 +124,8 @@ async fn accept(settings: &Settings, pool: &PgPool, lose: Option<i64>) -> anyhow
     Ok(AcceptedCut { cuts: accepted, lost: ranges, lost_offsets, accepted: true })
 }
 
-async fn write_down(
-    connection: &mut PgConnection,
-    epoch: i32,
-    (topic, partition): Partition,
-    first: i64,
-    lost_from: Option<i64>,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO rollcall.accepted_cuts (log_epoch, topic, partition, first_offset, lost_from) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(epoch)
-    .bind(topic.as_str())
-    .bind(partition)
-    .bind(first)
-    .bind(lost_from)
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-/// Moves the checkpoints behind what is lost. Whoever owns the partitions is fenced off and takes them over again.
+/// Moves the checkpoints behind the lost offsets. Fences off the owners of the partitions, which then take
+/// them over again.
 async fn go_on(
     connection: &mut PgConnection,
     live: i32,

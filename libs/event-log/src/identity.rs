@@ -1,0 +1,323 @@
+//! Whether the present log is the one that was folded. Kafka's ids of its topics and the number of their
+//! partitions show it.
+//!
+//! Topics that were deleted and created again have new ids, however many records they hold. A topic that
+//! got more partitions keeps its id, but the next event of a user would be in another partition than the
+//! earlier ones.
+
+use crate::Halt;
+use anyhow::Context as _;
+use read_model::operate::logs::{self, LogRow};
+use service_kit::{
+    database::{self, Role},
+    kafka::{Described, TopicIds, Topics},
+    settings::Settings,
+};
+use sqlx::{PgConnection, PgPool};
+use std::fmt;
+
+/// The ids of the log's two topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    users: String,
+    credentials: String,
+}
+
+/// The present log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The ids of its topics.
+    pub ids: Ids,
+    /// How many partitions its topics have.
+    pub counts: Counts,
+}
+
+/// How many partitions each topic has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// The topic of users.
+    pub users: u32,
+    /// The topic of credentials.
+    pub credentials: u32,
+}
+
+/// The log that a generation is folded from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folded {
+    /// The ids of its topics.
+    pub ids: Ids,
+    /// How many partitions each topic had; `None`: that is unknown.
+    pub partitions: Option<u32>,
+}
+
+/// How the present log relates to one that was folded.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LogMatch {
+    /// It is the same log.
+    Same,
+    /// It is another log.
+    Another,
+    /// It is the same log, but its topics got more partitions.
+    Altered(Altered),
+}
+
+/// A log whose topics no longer have the number of partitions that it was folded with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Altered {
+    topics: Topics,
+    found: Counts,
+    folded: u32,
+}
+
+/// Compares logs.
+pub struct LogIdentity {
+    topics: Topics,
+    kafka: TopicIds,
+    /// The generation of the last comparison, and the log that it is folded from.
+    folded: Option<(i32, Folded)>,
+}
+
+impl LogIdentity {
+    /// Connects when it is first used.
+    ///
+    /// # Errors
+    /// The settings are invalid for a Kafka client.
+    pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let topics = Topics::new(&settings.topic_prefix);
+        Ok(Self { topics, kafka: TopicIds::new(settings)?, folded: None })
+    }
+
+    /// The present log.
+    ///
+    /// # Errors
+    /// Kafka can't be asked, or a topic is missing.
+    pub async fn present(&self) -> anyhow::Result<Present> {
+        self.present_if_any().await?.map_err(|missing| anyhow::anyhow!("topic {missing} does not exist"))
+    }
+
+    /// The present log; `Ok(Err(name))`: the topic of this name is missing.
+    async fn present_if_any(&self) -> anyhow::Result<Result<Present, String>> {
+        let Topics { users, credentials, .. } = &self.topics;
+        let described = self.kafka.describe([users, credentials]).await?;
+        let present = |[users, credentials]: [Described; 2]| Present {
+            counts: Counts { users: users.partitions, credentials: credentials.partitions },
+            ids: Ids { users: users.id, credentials: credentials.id },
+        };
+        Ok(match described {
+            [Some(users), Some(credentials)] => Ok(present([users, credentials])),
+            [None, _] => Err(users.clone()),
+            [_, None] => Err(credentials.clone()),
+        })
+    }
+
+    /// Compares the present log with the one that a generation is folded from.
+    ///
+    /// Call it after reading records and before applying them: [`LogMatch::Same`] then proves that the
+    /// records are of that log and in the right partitions. Kafka never reuses a topic id, and a topic
+    /// never gets fewer partitions.
+    ///
+    /// # Errors
+    /// Kafka or PostgreSQL can't be asked, or a topic is missing.
+    pub async fn compare(&mut self, pool: &PgPool, generation: i32) -> anyhow::Result<LogMatch> {
+        let present = self.present().await?;
+        if self.folded.as_ref().is_none_or(|(of, _)| *of != generation) {
+            let mut connection = pool.acquire().await?;
+            self.folded = Some((generation, folded_log(&mut connection, generation).await?));
+        }
+        let (_, folded) = self.folded.as_ref().context("the folded log was just loaded")?;
+        Ok(compare(&self.topics, &present, folded))
+    }
+}
+
+/// Compares the present log with one that was folded.
+pub fn compare(topics: &Topics, present: &Present, folded: &Folded) -> LogMatch {
+    if present.ids != folded.ids {
+        return LogMatch::Another;
+    }
+    let has = |wanted| present.counts == Counts { users: wanted, credentials: wanted };
+    match folded.partitions {
+        Some(wanted) if !has(wanted) => {
+            let (topics, found) = (topics.clone(), present.counts);
+            LogMatch::Altered(Altered { topics, found, folded: wanted })
+        }
+        Some(_) | None => LogMatch::Same,
+    }
+}
+
+impl fmt::Display for Altered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topics, found, folded } = self;
+        write!(
+            f,
+            "the partition count of the log changed: {} has {} partitions and {} has {}, but the log was folded with {folded}. \
+             A user's partition depends on that number, so the next event of a user would be in another partition than the earlier ones. \
+             Folding has stopped, and nothing is lost. Keep both topics. Copy them with `rollcall log copy --to-prefix PREFIX`, then set \
+             ROLLCALL_TOPIC_PREFIX=PREFIX, restart everything with it, and run `rollcall projection rebuild`; docs/operate.md shows the way",
+            topics.users, found.users, topics.credentials, found.credentials
+        )
+    }
+}
+
+impl From<Altered> for Halt {
+    fn from(altered: Altered) -> Self {
+        Self(altered.to_string())
+    }
+}
+
+/// The error for another log: an operator must decide what to do with it.
+pub fn is_another() -> Halt {
+    Halt(
+        "the log is not the one that was folded: its topics were made anew, or are those of another prefix. If that was not meant, restore the \
+         topics (or ROLLCALL_TOPIC_PREFIX), then `rollcall projection resume`. To go on with this log, run `rollcall projection rebuild`: it \
+         folds what this log holds, and the present read model stays as the retired generation"
+            .to_owned(),
+    )
+}
+
+/// Rejects a log that is not the one that the live generation is folded from, or that has another number
+/// of partitions. Accepts any log if nothing is folded yet.
+///
+/// # Errors
+/// [`Halt`], if it is another log; or Kafka or PostgreSQL can't be asked.
+pub async fn check_log(settings: &Settings) -> anyhow::Result<()> {
+    match compare_with_live(settings).await? {
+        LogMatch::Same => Ok(()),
+        LogMatch::Another => Err(is_another().into()),
+        LogMatch::Altered(altered) => Err(Halt::from(altered).into()),
+    }
+}
+
+/// Rejects a log whose number of partitions changed. Accepts any number if nothing is folded yet.
+///
+/// # Errors
+/// [`Halt`], if the number changed; or Kafka or PostgreSQL can't be asked.
+pub async fn check_partitions(settings: &Settings) -> anyhow::Result<()> {
+    match compare_with_live(settings).await? {
+        LogMatch::Same | LogMatch::Another => Ok(()),
+        LogMatch::Altered(altered) => Err(Halt::from(altered).into()),
+    }
+}
+
+async fn compare_with_live(settings: &Settings) -> anyhow::Result<LogMatch> {
+    let identity = LogIdentity::new(settings)?;
+    let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
+    let folded = live_log(&pool).await;
+    pool.close().await;
+    let Some(folded) = folded? else { return Ok(LogMatch::Same) };
+    let Ok(present) = identity.present_if_any().await? else { return Ok(LogMatch::Same) };
+    Ok(compare(&identity.topics, &present, &folded))
+}
+
+/// The log that the live generation is folded from, if there is one.
+async fn live_log(pool: &PgPool) -> anyhow::Result<Option<Folded>> {
+    let mut connection = pool.acquire().await?;
+    if !logs::exist(&mut connection).await? {
+        return Ok(None);
+    }
+    match logs::live_generation(&mut connection).await? {
+        Some(live) => Ok(Some(folded_log(&mut connection, live).await?)),
+        None => Ok(None),
+    }
+}
+
+/// The log that a generation is folded from.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn folded_log(connection: &mut PgConnection, generation: i32) -> anyhow::Result<Folded> {
+    logs::of_generation(connection, generation).await?.try_into()
+}
+
+/// The log with these ids, if it was folded before. There may be no read model yet.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn known_log(connection: &mut PgConnection, ids: &Ids) -> anyhow::Result<Option<Folded>> {
+    if !logs::exist(connection).await? {
+        return Ok(None);
+    }
+    logs::find(connection, &ids.users, &ids.credentials).await?.map(Folded::try_from).transpose()
+}
+
+/// The epoch of the log with these ids, if it was folded before. There may be no read model yet.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn known_epoch(connection: &mut PgConnection, ids: &Ids) -> sqlx::Result<Option<i32>> {
+    if !logs::exist(connection).await? {
+        return Ok(None);
+    }
+    logs::epoch(connection, &ids.users, &ids.credentials).await
+}
+
+impl TryFrom<LogRow> for Folded {
+    type Error = anyhow::Error;
+
+    fn try_from(row: LogRow) -> anyhow::Result<Self> {
+        let ids = Ids { users: row.users_topic_id, credentials: row.credentials_topic_id };
+        Ok(Self { ids, partitions: row.partitions.map(u32::try_from).transpose()? })
+    }
+}
+
+/// Records the number of partitions of each log that has none recorded.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn fill_counts(connection: &mut PgConnection) -> sqlx::Result<()> {
+    logs::fill_partitions(connection).await
+}
+
+/// Registers the present log as the first one, unless one is registered.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn register_first(connection: &mut PgConnection, log: &Present) -> sqlx::Result<()> {
+    logs::insert_first(connection, &log.ids.users, &log.ids.credentials).await
+}
+
+/// The epoch of a log, which is registered if it is not known yet. Call it under the schema lock.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn register(connection: &mut PgConnection, log: &Present) -> anyhow::Result<i32> {
+    let Present { ids, counts } = log;
+    let partitions = i32::try_from(counts.users)?;
+    Ok(logs::get_or_insert(connection, &ids.users, &ids.credentials, partitions).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(id: &str) -> Ids {
+        Ids { users: id.to_owned(), credentials: id.to_owned() }
+    }
+
+    fn log(id: &str, users: u32, credentials: u32, folded: Option<u32>) -> LogMatch {
+        let present = Present { ids: ids(id), counts: Counts { users, credentials } };
+        compare(&Topics::new("p."), &present, &Folded { ids: ids("a"), partitions: folded })
+    }
+
+    #[test]
+    fn ids_and_partitions_make_a_log() {
+        assert_eq!(log("a", 12, 12, Some(12)), LogMatch::Same);
+        assert_eq!(log("b", 12, 12, Some(12)), LogMatch::Another);
+        assert_eq!(log("b", 24, 24, Some(12)), LogMatch::Another, "a copy has a number of its own");
+        assert_eq!(log("a", 24, 24, None), LogMatch::Same, "nothing is known to have changed");
+        for (users, credentials) in [(24, 12), (12, 24), (24, 24)] {
+            let LogMatch::Altered(altered) = log("a", users, credentials, Some(12)) else {
+                panic!("{users} and {credentials} are not 12");
+            };
+            let message = altered.to_string();
+            for part in [
+                format!("p.users.events has {users} partitions"),
+                format!("p.users.credentials has {credentials}"),
+                "folded with 12".to_owned(),
+                "rollcall log copy".to_owned(),
+            ] {
+                assert!(message.contains(&part), "{message}");
+            }
+            assert!(!message.to_lowercase().contains("delete"), "{message}");
+        }
+    }
+}
