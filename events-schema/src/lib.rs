@@ -9,6 +9,7 @@ mod envelope;
 mod key;
 mod member;
 pub mod personal;
+pub mod raw;
 mod reason;
 pub mod schema;
 mod timestamp;
@@ -22,7 +23,7 @@ pub use key::{InvalidTenant, TenantId, UserKey};
 pub use member::{WrongMember, known_member};
 pub use reason::{Reason, ReasonCode};
 pub use timestamp::{InvalidTimestamp, Timestamp, millis};
-pub use topic::{Partition, Topic};
+pub use topic::{Partition, Place, Topic};
 
 /// Base names of the topics; a deployment may put a prefix before them.
 pub mod topics {

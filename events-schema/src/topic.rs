@@ -37,3 +37,6 @@ impl fmt::Display for Topic {
 
 /// A partition of one of the folded topics.
 pub type Partition = (Topic, i32);
+
+/// A record's place in the log: its partition and its offset.
+pub type Place = (Partition, i64);

@@ -1,11 +1,6 @@
 //! A batch: the records drained at once, and what they change. Every row is written once, however often it changed.
 
-use crate::{
-    effects::{
-        At, CredentialKey, CredentialRow, DeadLetterRow, Effects, PARKED, RejectionRow, Span, TombstoneRow,
-    },
-    queue::Queue,
-};
+use crate::queue::Queue;
 use domain::{
     codec::{open, owner},
     evolve::{
@@ -15,9 +10,14 @@ use domain::{
 };
 use event_log::record::{Fact, Poison, Record};
 use events_schema::{
-    EventType, Partition, Reason, ReasonCode, Topic, UserKey, UserRecord, credential::CredentialEvent,
+    EventType, Partition, Reason, ReasonCode, Topic, UserKey, UserRecord,
+    credential::{CredentialEvent, Status},
 };
 use key_store::{KeyRing, Owner};
+use read_model::{
+    RejectionReason,
+    write::{At, CredentialKey, CredentialRow, DeadLetterRow, Effects, RejectionRow, Span, TombstoneRow},
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -25,8 +25,6 @@ use uuid::Uuid;
 const MAX_RECORDS: usize = 2_000;
 /// Bytes of keys and values in a batch, about at most.
 const MAX_BYTES: usize = 8 << 20;
-/// Dead letters of a partition of `users.credentials`, at most: anyone may write there, so only the newest are kept.
-pub const KEPT_CREDENTIALS: usize = 1_000;
 
 /// Records of any partitions, each partition's in order.
 #[derive(Clone, Default)]
@@ -140,20 +138,6 @@ impl Batch {
     }
 }
 
-/// Keeps the newest dead letters of each partition of `users.credentials`; says how many went.
-fn keep_newest(rows: &mut Vec<DeadLetterRow>) -> usize {
-    let before = rows.len();
-    let mut left: BTreeMap<Partition, usize> = BTreeMap::new();
-    rows.reverse();
-    rows.retain(|row| {
-        let kept = left.entry(row.partition).or_default();
-        *kept += 1;
-        row.partition.0 == Topic::Users || *kept <= KEPT_CREDENTIALS
-    });
-    rows.reverse();
-    before - rows.len()
-}
-
 /// A batch half folded.
 struct Fold {
     users: HashMap<UserKey, (User, At)>,
@@ -197,7 +181,7 @@ impl Fold {
             Fact::User(fact) => self.user(*fact, dead),
             Fact::Credential(fact) => self.credential(*fact, dead),
             Fact::Unknown => self.effects.unknown += 1,
-            Fact::Discarded => self.reject(&dead, "discarded"),
+            Fact::Discarded => self.reject(&dead, RejectionReason::Discarded),
             Fact::Poison(Poison { key, is_at_home, reason }) => {
                 self.park(key, reason, DeadLetterRow { is_at_home, ..dead });
             }
@@ -217,7 +201,7 @@ impl Fold {
         });
         match applied {
             Ok(()) => *last = (dead.partition.1, dead.offset),
-            Err(Rejection::Superseded) => self.reject(&dead, "superseded"),
+            Err(Rejection::Superseded) => self.reject(&dead, RejectionReason::Superseded),
             Err(Rejection::Deleted) => self.late(key, &dead),
             Err(Rejection::Poison(reason)) => self.park(Some(key), reason.alone(), dead),
         }
@@ -240,7 +224,7 @@ impl Fold {
 
     /// A fact about a user that is gone.
     fn late(&mut self, key: UserKey, dead: &DeadLetterRow) {
-        self.reject(dead, "deleted");
+        self.reject(dead, RejectionReason::Deleted);
         self.effects.late.push(key);
     }
 
@@ -270,10 +254,10 @@ impl Fold {
         // Of a user that is gone nothing is kept, poison included.
         let is_kept = !key.as_ref().is_some_and(|key| self.is_gone(key));
         if !is_kept && dead.is_at_home {
-            return self.reject(&dead, "deleted");
+            return self.reject(&dead, RejectionReason::Deleted);
         }
         // Where a record does not belong, it is met before or after its user's deletion, as it happens: the same is said of it.
-        self.reject(&dead, PARKED);
+        self.reject(&dead, RejectionReason::Parked);
         if !is_kept {
             return;
         }
@@ -302,7 +286,7 @@ impl Fold {
     }
 
     /// Only facts about users have an outcome that somebody asks for.
-    fn reject(&mut self, dead: &DeadLetterRow, reason: &'static str) {
+    fn reject(&mut self, dead: &DeadLetterRow, reason: RejectionReason) {
         if dead.partition.0 == Topic::Users {
             self.effects.rejections.push(RejectionRow { at: (dead.partition.1, dead.offset), reason });
         }
@@ -315,15 +299,15 @@ impl Fold {
     fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
         for (key, (state, _, at)) in std::mem::take(&mut self.credentials) {
             if let Some(at) = at.filter(|_| !self.is_gone(&key.0)) {
-                self.effects.credentials.push(CredentialRow { key, state, at });
+                self.effects.credentials.push(credential_row(key, &state, at));
             }
         }
         let mut dead_letters = std::mem::take(&mut self.effects.dead_letters);
         dead_letters.retain(|row| !row.key.as_ref().is_some_and(|key| self.is_gone(key)));
         self.effects.dead_letters = dead_letters;
-        self.effects.displaced = keep_newest(&mut self.effects.dead_letters);
+        self.effects.keep_newest();
         for (key, (user, at)) in self.users {
-            self.effects.add_user(key, user, at);
+            add_user(&mut self.effects, key, user, at);
         }
         // One order for every writer, so that two of them never wait for each other's rows in a circle.
         self.effects.users.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -333,17 +317,28 @@ impl Fold {
     }
 }
 
-impl Effects {
-    fn add_user(&mut self, key: UserKey, user: User, at: At) {
-        let (State::Present(version) | State::Deleted(version)) = user.state else { return };
-        match user.change {
-            Some(Change::Write { created, written }) => {
-                self.users.push(crate::body::user_row(key, version, created, written, at));
-            }
-            Some(Change::Delete { at: deleted_at }) => {
-                self.tombstones.push(TombstoneRow { key, version, deleted_at, at });
-            }
-            None => {}
+fn add_user(effects: &mut Effects, key: UserKey, user: User, at: At) {
+    let (State::Present(version) | State::Deleted(version)) = user.state else { return };
+    match user.change {
+        Some(Change::Write { created, written }) => {
+            effects.users.push(crate::body::user_row(key, version, created, written, at));
         }
+        Some(Change::Delete { at: deleted_at }) => {
+            effects.tombstones.push(TombstoneRow { key, version, deleted_at, at });
+        }
+        None => {}
+    }
+}
+
+fn credential_row(key: CredentialKey, state: &credential::State, at: At) -> CredentialRow {
+    let status = state.status.map(status_name);
+    CredentialRow { key, created_at: state.created_at, status, body: state.body(), at }
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Valid => "valid",
+        Status::Suspended => "suspended",
+        Status::Revoked => "revoked",
     }
 }

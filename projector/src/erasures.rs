@@ -1,14 +1,9 @@
 //! The steps of erasures that a commit could not reach, worked off: keys in another database, bodies in a cache that did not answer.
 
-use crate::{
-    migrate::deployment,
-    store::{
-        postgres::Store,
-        redis::{Cache, Marks},
-    },
-};
+use crate::migrate::deployment;
 use events_schema::UserKey;
 use key_store::{KeysError, Owner};
+use read_model::write::{Cache, Invalidations, Store};
 use service_kit::fault;
 use sqlx::PgPool;
 use std::collections::BTreeSet;
@@ -41,11 +36,11 @@ pub(crate) async fn work_off(
     let partition = |step: &Step| i32::try_from(step.key.partition(partitions)).unwrap_or(-1);
     // A partition's cache is written by its owner alone.
     let ours = bodies_left(&store.pool, |step| owned.contains(&partition(step))).await?;
-    let mut marks = Marks::new();
+    let mut users = Invalidations::new();
     for step in &ours {
-        marks.entry(partition(step)).or_default().push((step.key.to_string(), step.version));
+        users.entry(partition(step)).or_default().push((step.key.to_string(), step.version));
     }
-    if !marks.is_empty() && cache.mark(&marks).await.is_some() {
+    if !users.is_empty() && cache.invalidate(&users).await.is_some() {
         done(&store.pool, &ours, "cache").await?;
     }
     Ok(sqlx::query_scalar("SELECT count(*) FROM rollcall.erasures").fetch_one(&store.pool).await?)

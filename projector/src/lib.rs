@@ -5,14 +5,11 @@ pub mod analytics;
 pub mod batch;
 mod body;
 mod control;
-pub mod effects;
 pub mod erasure;
 mod erasures;
 mod export;
-pub mod fence;
 pub mod generation;
-mod instance;
-pub mod lease;
+mod load;
 mod log;
 mod log_copy;
 mod log_watch;
@@ -25,7 +22,6 @@ pub mod queue;
 mod running;
 mod state;
 mod status;
-pub mod store;
 mod sweep;
 mod vacuum;
 mod waiting_letters;
@@ -49,3 +45,17 @@ pub use sweep::{
     Group, ORPHAN_AFTER, Swept, Undecided, UndecidedKey, UndecidedReason, destroy_undecided, sweep, undecided,
 };
 pub use waiting_letters::{WaitingLetters, WaitingReason, waiting_letters};
+
+/// The old paths, for modules that are about to move to other crates.
+mod fence {
+    pub(crate) use read_model::write::fence::{increment_epochs as bump, lock};
+}
+
+/// The old paths, for modules that are about to move to other crates.
+mod store {
+    pub(crate) use read_model::write::link;
+
+    pub(crate) mod postgres {
+        pub(crate) use read_model::pool;
+    }
+}

@@ -1,11 +1,13 @@
 //! What the projector counts, in the process' registry.
 
-use crate::{effects::Effects, instance, waiting_letters::WaitingLetters};
+use crate::waiting_letters::WaitingLetters;
 use events_schema::{Partition, ReasonCode};
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge, register_gauge_vec,
     register_histogram, register_int_counter, register_int_gauge, register_int_gauge_vec,
 };
+use read_model::{RejectionReason, write::Effects};
+use service_kit::instance;
 use std::sync::LazyLock;
 use time::OffsetDateTime;
 
@@ -86,7 +88,9 @@ pub(crate) fn count(effects: &Effects, records: usize) {
     DISPLACED.inc_by(amount(effects.displaced));
     let keyless = effects.dead_letters.iter().filter(|row| row.reason.code == ReasonCode::KeyMissing);
     KEYLESS.inc_by(amount(keyless.count()));
-    SUPERSEDED.inc_by(amount(effects.rejections.iter().filter(|row| row.reason == "superseded").count()));
+    SUPERSEDED.inc_by(amount(
+        effects.rejections.iter().filter(|row| row.reason == RejectionReason::Superseded).count(),
+    ));
 }
 
 /// Shows what waits for an operator.

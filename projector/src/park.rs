@@ -1,7 +1,7 @@
 //! The limit on parking: a bad deploy, or a key store that is not the right one, must not empty the log into dead letters.
 
-use crate::effects::Effects;
 use events_schema::ReasonCode;
+use read_model::write::Effects;
 use sqlx::PgPool;
 use std::time::Duration;
 use time::OffsetDateTime;

@@ -12,14 +12,13 @@ pub(crate) use supervise::{Parts, supervise};
 use crate::{
     batch::Batch,
     control::discarded::Discarded,
-    fence::Epochs,
     log::{Consumer, Event, Shared},
     state::{End, Stop},
-    store::{postgres::Store, redis::Cache},
     vacuum::Vacuum,
 };
 use event_log::{identity::LogIdentity, record::Record};
 use events_schema::Partition;
+use read_model::write::{Cache, Store, fence::Epochs};
 use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;
 

@@ -1,6 +1,6 @@
 //! What waits behind a record of a user that could not be folded.
 
-use crate::effects::At;
+use read_model::write::At;
 
 /// A user's queue. Of one that waits for nothing but a key it is followed up which of the facts would have had their effect, so that the
 /// user's deletion is known when it comes.

@@ -7,10 +7,10 @@ use crate::{
     migrate,
     projector::{Parts, supervise},
     state::{self, Shown, State, Stop},
-    store::{link::Link, postgres, probe},
     sweep, waiting_letters,
 };
 use key_store::Keys;
+use read_model::write::{link::Link, probe};
 use service_kit::{
     database::{self, Role},
     health::Health,
@@ -55,7 +55,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     let analytics = analytics::start(&settings)?;
     let ended = on_own_thread(async move |over| {
         // Both spawn, so they are made inside the runtime that they are used in.
-        let pool = postgres::pool(&settings)?;
+        let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
         tokio::spawn(waiting_letters::watch(counting, counted));
         tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));

@@ -1,9 +1,9 @@
 //! What the projector says about itself, and when it has to stop.
 
-use crate::{instance, log::Shared, waiting_letters::Counted};
+use crate::{log::Shared, waiting_letters::Counted};
 use event_log::Halt;
 use futures_util::FutureExt as _;
-use service_kit::{chain, health::Health};
+use service_kit::{chain, health::Health, instance};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,

@@ -1,8 +1,8 @@
 //! How far the projector has come, for operators.
 
-use crate::store::{self, postgres};
 use event_log::log_ends;
 use events_schema::{Partition, Topic};
+use read_model::write::read_next;
 use service_kit::{
     kafka::{OpenTransaction, Topics, open_transactions},
     settings::Settings,
@@ -50,7 +50,7 @@ type Row = (i32, String, i32, i64, i64, Option<OffsetDateTime>, Option<String>, 
 /// # Errors
 /// Postgres can't be asked. Kafka and Redis may be down: what they know is missing then.
 pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>> {
-    let pool = postgres::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT c.generation, c.topic, c.partition, c.next_offset, c.epoch, c.record_time, c.owner, c.owned_since \
          FROM rollcall.checkpoints c \
@@ -111,9 +111,7 @@ async fn redis_next(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMa
     for (generation, _, partition, ..) in rows.iter().filter(|row| row.1 == Topic::Users.as_str()) {
         let key = format!("rollcall:{}{{{partition}}}:next", settings.topic_prefix);
         let value: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
-        next.extend(
-            value.and_then(|value| Some((*partition, store::redis::read_next(*generation, &value)?.1))),
-        );
+        next.extend(value.and_then(|value| Some((*partition, read_next(*generation, &value)?.1))));
     }
     Ok(next)
 }

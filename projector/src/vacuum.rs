@@ -1,8 +1,9 @@
 //! What deleted rows leave behind in PostgreSQL is given free soon after, and so are the samples that its planner took of them.
 
-use crate::{effects::Effects, generation};
+use crate::generation;
 use anyhow::Context as _;
 use key_store::Keys;
+use read_model::write::Effects;
 use service_kit::vacuum::{connect, give_free};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use std::{

@@ -71,7 +71,10 @@ pub(crate) async fn watch(pool: PgPool, counted: Counted) {
             }
             // The last count stands; the database is what others complain of.
             Err(error) => {
-                tracing::debug!(code = crate::store::refused::code(&error), "dead letters were not counted")
+                tracing::debug!(
+                    code = read_model::write::sql_error::code(&error),
+                    "dead letters were not counted"
+                )
             }
         }
         tokio::time::sleep(EVERY).await;

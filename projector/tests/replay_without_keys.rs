@@ -13,10 +13,10 @@ use events_schema::{
 use key_store::{DataKey, KeyRing};
 use projector::{
     batch::{Batch, States},
-    effects::Effects,
     queue::Queue,
 };
 use proptest::prelude::*;
+use read_model::write::Effects;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -58,7 +58,7 @@ impl Tables {
         for at in effects.restored {
             self.rejections.remove(&at.1);
         }
-        self.rejections.extend(effects.rejections.into_iter().map(|row| (row.at.1, row.reason)));
+        self.rejections.extend(effects.rejections.into_iter().map(|row| (row.at.1, row.reason.as_str())));
         for row in effects.users {
             self.users.insert(row.key, (row.version, row.body));
         }

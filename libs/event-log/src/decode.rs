@@ -95,7 +95,7 @@ fn refused(code: ReasonCode, json::Refusal { path, msg }: &json::Refusal) -> Rea
 mod tests {
     use super::*;
     use crate::{
-        raw::{HEADER_SIZE, Headers},
+        raw::Headers,
         record::{Poison, Record},
     };
 
@@ -148,7 +148,7 @@ mod tests {
         let large = typed(vec![header("x", &"x".repeat(MAX_HEADERS))]);
         assert_eq!(poison(KEY, home(), large).reason.code, ReasonCode::HeadersTooLarge);
         let size = |n| Raw { headers: many(n), ..Raw::default() }.size();
-        assert!(size(1_000) > 1_000 * HEADER_SIZE, "empty headers take memory, too");
+        assert!(size(1_000) > 1_000 * events_schema::raw::HEADER_SIZE, "empty headers take memory, too");
     }
 
     #[test]

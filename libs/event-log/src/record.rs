@@ -1,6 +1,10 @@
 //! A record of the log: where it is, what it says, and its bytes.
 
-use crate::{decode, raw::Raw, record_owner::named_users};
+use crate::{
+    decode,
+    raw::{self, Raw},
+    record_owner::named_users,
+};
 use events_schema::{CredentialRecord, Partition, Reason, ReasonCode, Timestamp, Topic, UserKey, UserRecord};
 use rdkafka::{Message as _, message::BorrowedMessage};
 
@@ -52,7 +56,7 @@ impl Record {
         // A producer may set any time, but PostgreSQL has no years before its range.
         let time = message.timestamp().to_millis().and_then(Timestamp::from_unix_millis);
         let time = time.filter(|time| time.get().year() >= 0);
-        let raw = Raw::from_message(message);
+        let raw = raw::from_message(message);
         Self::of((topic, message.partition()), message.offset(), time, raw, partitions)
     }
 

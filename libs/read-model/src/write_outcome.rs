@@ -1,5 +1,7 @@
 //! What the projector made of an event.
 
+use crate::RejectionReason;
+
 /// What the projector made of an event, once it has folded it.
 ///
 /// An event that was appended is not accepted yet: the projector checks it against the user's state
@@ -20,7 +22,7 @@ impl WriteOutcome {
     pub(crate) fn from_rejection(reason: Option<&str>) -> Self {
         match reason {
             None => Self::Accepted,
-            Some("parked") => Self::Parked,
+            Some(reason) if reason == RejectionReason::Parked.as_str() => Self::Parked,
             Some(_) => Self::Rejected,
         }
     }

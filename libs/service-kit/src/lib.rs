@@ -8,6 +8,7 @@ pub mod database;
 pub mod environment;
 pub mod fault;
 pub mod health;
+pub mod instance;
 pub mod json;
 pub mod kafka;
 pub mod metrics;

@@ -1,12 +1,10 @@
 //! Records that an operator has taken the effect of, now and in every rebuild.
 
 use event_log::record::{Fact, Record};
+pub(crate) use events_schema::Place;
 use events_schema::{Partition, Topic};
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A record's place in the log.
-pub(crate) type Place = (Partition, i64);
 
 /// Those that a fold may still meet.
 #[derive(Debug, Default)]

@@ -1,11 +1,10 @@
 //! The dead letters as operators see them.
 
-use crate::store::postgres;
 use event_log::raw::{Headers, Raw, UNREADABLE};
-use events_schema::{Reason, ReasonCode, TenantId, Topic};
+use events_schema::{Place, Reason, ReasonCode, TenantId, Topic};
 use serde_json::Value;
 use service_kit::settings::Settings;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 use std::{collections::BTreeSet, fmt, str::FromStr};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -16,6 +15,13 @@ pub struct LetterId {
     pub(crate) topic: Topic,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+}
+
+impl LetterId {
+    /// The record's place in the log.
+    pub(crate) fn place(&self) -> Place {
+        ((self.topic, self.partition), self.offset)
+    }
 }
 
 impl fmt::Display for LetterId {
@@ -62,9 +68,7 @@ impl Queued {
 
     /// One letter, if it is there.
     pub(crate) async fn at(pool: &PgPool, letter: &LetterId) -> sqlx::Result<Option<Self>> {
-        let row = sqlx::query_as(AssertSqlSafe(format!(
-            "{QUEUED} WHERE topic = $1 AND partition = $2 AND log_offset = $3"
-        )));
+        let row = sqlx::query_as(AT);
         let row: Option<QueuedRow> = row
             .bind(letter.topic.as_str())
             .bind(letter.partition)
@@ -76,19 +80,13 @@ impl Queued {
 
     /// All that are set aside for that reason.
     pub(crate) async fn because(pool: &PgPool, reason: ReasonCode) -> sqlx::Result<Vec<Self>> {
-        let rows: Vec<QueuedRow> =
-            sqlx::query_as(AssertSqlSafe(format!("{QUEUED} WHERE reason = $1 {IN_ORDER}")))
-                .bind(reason.as_str())
-                .fetch_all(pool)
-                .await?;
+        let rows: Vec<QueuedRow> = sqlx::query_as(BECAUSE).bind(reason.as_str()).fetch_all(pool).await?;
         Ok(rows.into_iter().filter_map(Self::of).collect())
     }
 
     /// One of each queue of a user: that in the user's own partition, and each record that lies elsewhere.
     pub(crate) async fn of_user(pool: &PgPool, user: &UserFilter) -> anyhow::Result<Vec<Self>> {
-        let query =
-            format!("{QUEUED} WHERE ($1::text IS NULL OR tenant_id = $1) AND user_id = $2 {IN_ORDER}");
-        let rows: Vec<QueuedRow> = sqlx::query_as(AssertSqlSafe(query))
+        let rows: Vec<QueuedRow> = sqlx::query_as(OF_USER)
             .bind(user.tenant.as_ref().map(TenantId::as_str))
             .bind(user.user)
             .fetch_all(pool)
@@ -114,9 +112,18 @@ impl Queued {
 }
 
 type QueuedRow = (String, i32, i64, Option<String>, Option<Uuid>, bool);
-const QUEUED: &str =
-    "SELECT topic, partition, log_offset, tenant_id, user_id, at_home FROM live.dead_letters";
-const IN_ORDER: &str = "ORDER BY topic DESC, partition, log_offset";
+
+const AT: &str = "\
+SELECT topic, partition, log_offset, tenant_id, user_id, at_home FROM live.dead_letters \
+WHERE topic = $1 AND partition = $2 AND log_offset = $3";
+
+const BECAUSE: &str = "\
+SELECT topic, partition, log_offset, tenant_id, user_id, at_home FROM live.dead_letters \
+WHERE reason = $1 ORDER BY topic DESC, partition, log_offset";
+
+const OF_USER: &str = "\
+SELECT topic, partition, log_offset, tenant_id, user_id, at_home FROM live.dead_letters \
+WHERE ($1::text IS NULL OR tenant_id = $1) AND user_id = $2 ORDER BY topic DESC, partition, log_offset";
 
 /// A dead letter without its bytes.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -171,7 +178,7 @@ FROM live.dead_letters WHERE ($1::text IS NULL OR tenant_id = $1) AND ($2::uuid 
 pub async fn dead_letters(settings: &Settings, of: Option<&UserFilter>) -> anyhow::Result<Vec<DeadLetter>> {
     let tenant = of.and_then(|of| of.tenant.as_ref()).map(TenantId::as_str);
     let query = sqlx::query_as(LIST).bind(tenant).bind(of.map(|of| of.user));
-    let rows: Vec<Listed> = query.fetch_all(&postgres::pool(settings)?).await?;
+    let rows: Vec<Listed> = query.fetch_all(&read_model::pool(settings)?).await?;
     Ok(rows.into_iter().map(DeadLetter::from).collect())
 }
 
@@ -204,7 +211,7 @@ pub async fn dead_letter(settings: &Settings, id: &LetterId) -> anyhow::Result<O
     .bind(id.topic.as_str())
     .bind(id.partition)
     .bind(id.offset)
-    .fetch_optional(&postgres::pool(settings)?)
+    .fetch_optional(&read_model::pool(settings)?)
     .await?;
     Ok(row.map(|(record_time, headers, is_raw, key, value)| WholeLetter {
         letter,

@@ -1,6 +1,6 @@
 //! The pause: while its row is there no projector folds, whoever wrote it and however often one is restarted.
 
-use crate::{generation, migrate, store::postgres};
+use read_model::{generation, migrate};
 use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -109,7 +109,7 @@ async fn close_fence(connection: &mut PgConnection, generation: i32) -> sqlx::Re
 /// # Errors
 /// Postgres can't be asked.
 pub async fn pause(settings: &Settings, reason: &str) -> anyhow::Result<Option<Paused>> {
-    let pool = postgres::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     let already = !write(&pool, By::Operator, reason).await?;
     Ok(read(&pool).await?.map(|paused| Paused { paused, already }))
 }
@@ -123,7 +123,7 @@ pub async fn resume(settings: &Settings) -> anyhow::Result<Option<Pause>> {
     let resume = "WITH pause AS (DELETE FROM rollcall.pause RETURNING reason, since, by), \
         resumed AS (INSERT INTO rollcall.resumed (at) SELECT now() FROM pause ON CONFLICT (is_one) DO UPDATE SET at = excluded.at) \
         SELECT reason, since, by FROM pause";
-    let row = sqlx::query_as(resume).fetch_optional(&postgres::pool(settings)?).await?;
+    let row = sqlx::query_as(resume).fetch_optional(&read_model::pool(settings)?).await?;
     Ok(row.map(|(reason, since, by)| Pause { reason, since, by }))
 }
 
@@ -132,5 +132,5 @@ pub async fn resume(settings: &Settings) -> anyhow::Result<Option<Pause>> {
 /// # Errors
 /// Postgres can't be asked.
 pub async fn paused(settings: &Settings) -> anyhow::Result<Option<Pause>> {
-    Ok(read(&postgres::pool(settings)?).await?)
+    Ok(read(&read_model::pool(settings)?).await?)
 }

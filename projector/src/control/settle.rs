@@ -1,24 +1,20 @@
 //! A user's queue, folded again: what is sound now has its effect, in the order of the log, and the first that is not keeps the rest waiting.
 
-use super::{
-    discarded::Place,
-    requests::{Outcome, Request},
-};
 use crate::{
     batch::{Batch, States},
-    effects::Span,
-    fence::Epochs,
+    load,
     state::{End, Stop},
-    store::{
-        erase::Cached,
-        postgres::Store,
-        queue::{Settlement, sort},
-        redis::{Cache, keys},
-        refused,
-    },
 };
 use event_log::record::{Fact, Record};
-use events_schema::{ReasonCode, Topic};
+use events_schema::{Place, Reason, ReasonCode, Topic};
+use read_model::{
+    RejectionReason,
+    operate::requests::{Outcome, Request},
+    write::{
+        Cache, Effects, Invalidation, Remaining, Reprocessed, Span, Store, StoredRecord, fence::Epochs,
+        invalidations, sql_error,
+    },
+};
 use service_kit::database::answered;
 use std::{
     collections::BTreeMap,
@@ -39,9 +35,15 @@ pub(crate) struct Standing {
 }
 
 /// The queue as a batch, without the effect of the record that is discarded; where Postgres has refused the others, they stay.
-pub(crate) fn batch(queue: Vec<Record>, discarded: Option<Place>, is_refused: bool) -> Batch {
+pub(crate) fn batch(
+    queue: Vec<StoredRecord>,
+    partitions: u32,
+    discarded: Option<Place>,
+    is_refused: bool,
+) -> Batch {
     let mut batch = Batch::default();
-    for mut record in queue {
+    for StoredRecord { partition, offset, time, raw } in queue {
+        let mut record = Record::of(partition, offset, time, raw, partitions);
         if discarded == Some((record.partition, record.offset)) {
             record.fact = Fact::Discarded;
         } else if is_refused {
@@ -54,16 +56,30 @@ pub(crate) fn batch(queue: Vec<Record>, discarded: Option<Place>, is_refused: bo
 }
 
 /// Folds a queue on the states of its user.
-pub(crate) fn fold(batch: Batch, mut states: States, standing: Standing) -> Settlement {
+pub(crate) fn fold(batch: Batch, mut states: States, standing: Standing) -> Reprocessed {
     let queue: Vec<_> = batch.places().collect();
     // It is this queue by which the user is parked.
     states.parked.clear();
     let mut effects = batch.fold(states);
     let Standing { partition, at, .. } = standing;
     effects.spans = BTreeMap::from([((Topic::Users, partition), Span { from: at, next: at, time: None })]);
-    let (settled, left) = sort(queue, &mut effects);
-    let outcome = Outcome::new(settled.len(), left.len(), left.first().map(|(.., reason)| reason));
-    Settlement { partition, effects, settled, left, outcome }
+    let (resolved, remaining) = divide(queue, &mut effects);
+    let first = remaining.first().map(|(.., reason)| reason);
+    let outcome = Outcome::new(resolved.len(), remaining.len(), first);
+    Reprocessed { partition, effects, resolved, remaining, outcome }
+}
+
+/// Divides the records of a queue into those that are resolved and those that remain.
+fn divide(queue: Vec<(Topic, i64)>, effects: &mut Effects) -> (Vec<(Topic, i64)>, Vec<Remaining>) {
+    let remaining: BTreeMap<(Topic, i64), Reason> = std::mem::take(&mut effects.dead_letters)
+        .into_iter()
+        .map(|row| ((row.partition.0, row.offset), row.reason))
+        .collect();
+    // Their rows are in `rejections` already.
+    effects.rejections.retain(|row| row.reason != RejectionReason::Parked);
+    let resolved = queue.into_iter().filter(|place| !remaining.contains_key(place)).collect();
+    let remaining = remaining.into_iter().map(|((topic, offset), reason)| (topic, offset, reason)).collect();
+    (resolved, remaining)
 }
 
 /// What does the work.
@@ -87,22 +103,23 @@ pub(crate) async fn settle(
             Ok(loaded) => loaded,
             Err(error) => return Ok(Err(error)),
         };
-        let seen = cache.mark(&keys(batch.marks())).await;
-        let settlement = fold(batch, states, standing);
+        let seen = cache.invalidate(&invalidations(batch.marks())).await;
+        let reprocessed = fold(batch, states, standing);
         let from = cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
         stop.unless(tokio::time::sleep_until(from.into())).await?;
-        let cached = if seen.is_some() { Cached::Marked } else { Cached::Unknown };
-        match answered(ANSWER, store.settle(Some(request), &settlement, epochs, cached)).await {
+        let invalidation = if seen.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
+        let commit = store.commit_reprocessed(Some(request), &reprocessed, epochs, invalidation);
+        match answered(ANSWER, commit).await {
             Ok(true) => {
-                cache.write_behind(settlement.effects, standing.partition, standing.at, seen.as_ref());
+                cache.write_revision(reprocessed.effects, standing.partition, standing.at, seen.as_ref());
                 return Ok(Ok(true));
             }
             Ok(false) => return Ok(Ok(false)),
-            Err(error) if refused::is_data_refused(&error) && !is_refused => {}
-            Err(error) if refused::is_inconsistent(&error) => {
-                return Err(End::Inconsistent(refused::reason(&error)));
+            Err(error) if sql_error::is_data_refused(&error) && !is_refused => {}
+            Err(error) if sql_error::is_inconsistent(&error) => {
+                return Err(End::Inconsistent(sql_error::reason(&error)));
             }
-            Err(error) => return Ok(Err(anyhow::anyhow!(refused::reason(&error)))),
+            Err(error) => return Ok(Err(anyhow::anyhow!(sql_error::reason(&error)))),
         }
     }
     Ok(Ok(false))
@@ -114,9 +131,9 @@ async fn load(
     standing: Standing,
     is_refused: bool,
 ) -> anyhow::Result<(Batch, States)> {
-    let place = ((request.topic, request.partition), request.offset);
-    let queue = store.load_queue(place, standing.partitions).await?;
-    let batch = batch(queue, Some(place).filter(|_| request.is_discard()), is_refused);
-    let states = store.load(&batch).await?;
+    let place = request.place();
+    let queue = store.load_queue(place).await?;
+    let batch = batch(queue, standing.partitions, Some(place).filter(|_| request.is_discard()), is_refused);
+    let states = load::load(store, &batch).await?;
     Ok((batch, states))
 }

@@ -6,16 +6,16 @@ use crate::{
         discarded::Discarded,
         settle::{self, Standing},
     },
-    fence::{Checkpoint, Epochs},
-    store::{
-        erase::Cached,
-        postgres::{Announce, Store},
-        refused,
-    },
+    load::load,
 };
 use event_log::replay::{Step, replay};
 use events_schema::{Partition, ReasonCode, Topic};
 use key_store::Keys;
+use read_model::write::{
+    Invalidation, Mode, Store,
+    fence::{Checkpoint, Epochs},
+    sql_error,
+};
 use service_kit::settings::Settings;
 use sqlx::PgPool;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ impl<'s> Builder<'s> {
         let taken = epochs.take_over(&pool, generation, partitions, false).await?;
         let at = offsets(&taken.checkpoints);
         let count = u32::try_from(partitions.len() / Topic::ALL.len())?;
-        let store = Store::new(pool, generation, Announce::No, keys);
+        let store = Store::new(pool, generation, Mode::Building, keys);
         let discarded = Discarded::load(&store.pool, generation, &at).await?;
         let (one_by_one, records, parked) = (Vector::new(), 0, 0);
         let partitions = count;
@@ -136,15 +136,15 @@ impl<'s> Builder<'s> {
         let all = Discarded::load(&self.store.pool, self.generation(), &from_the_beginning).await?;
         for place in all.0.difference(&self.discarded.0) {
             let ((_, partition), _) = *place;
-            let queue = self.store.load_queue(*place, self.partitions).await?;
-            let batch = settle::batch(queue, Some(*place), false);
-            let states = self.store.load(&batch).await?;
+            let queue = self.store.load_queue(*place).await?;
+            let batch = settle::batch(queue, self.partitions, Some(*place), false);
+            let states = load(&self.store, &batch).await?;
             let standing =
                 Standing { partition, at: self.next((Topic::Users, partition)), partitions: self.partitions };
             let settlement = settle::fold(batch, states, standing);
             let settled = self
                 .store
-                .settle(None, &settlement, &self.epochs, Cached::Marked)
+                .commit_reprocessed(None, &settlement, &self.epochs, Invalidation::Confirmed)
                 .await
                 .map_err(|error| refusal(&error))?;
             anyhow::ensure!(settled, "another rebuild has taken the new generation over");
@@ -178,12 +178,12 @@ impl<'s> Builder<'s> {
     async fn fold(&mut self, batch: Batch) -> anyhow::Result<bool> {
         let records = u64::try_from(batch.len())?;
         let spare = self.is_one_by_one().then(|| batch.clone());
-        let states = self.store.load(&batch).await?;
+        let states = load(&self.store, &batch).await?;
         let mut effects = batch.fold(states);
         let newly_parked = effects.newly_parked;
-        match self.store.commit(&mut effects, &self.epochs, Cached::Marked).await {
-            Ok(()) => {}
-            Err(error) if refused::is_data_refused(&error) => {
+        match self.store.commit(&mut effects, &self.epochs, Invalidation::Confirmed).await {
+            Ok(_) => {}
+            Err(error) if sql_error::is_data_refused(&error) => {
                 if let Some(alone) = spare.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
                     return Box::pin(self.fold(alone)).await;
                 }
@@ -201,7 +201,7 @@ impl<'s> Builder<'s> {
 }
 
 fn refusal(error: &sqlx::Error) -> anyhow::Error {
-    anyhow::anyhow!("a batch of the new generation was not committed ({})", refused::reason(error))
+    anyhow::anyhow!("a batch of the new generation was not committed ({})", sql_error::reason(error))
 }
 
 pub(super) fn offsets(checkpoints: &BTreeMap<Partition, Checkpoint>) -> Vector {

@@ -1,7 +1,9 @@
 //! What an operator asks of generations.
 
-use super::{drop_generation, rebuild::REBUILD_LOCK};
-use crate::{migrate, store::postgres};
+use read_model::{
+    generation::drop_generation,
+    migrate::{self, REBUILD_LOCK},
+};
 use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -36,7 +38,7 @@ type Row = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i32, i64);
 /// # Errors
 /// Postgres can't be asked.
 pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>> {
-    let pool = postgres::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     let all: Vec<Row> = sqlx::query_as(
         "SELECT g.id, g.state, g.created_at, g.promoted_at, g.log_epoch, coalesce(sum(c.next_offset), 0)::bigint AS folded \
          FROM rollcall.generations g LEFT JOIN rollcall.checkpoints c ON c.generation = g.id GROUP BY g.id ORDER BY g.id",
@@ -81,7 +83,7 @@ const IS_LAST_OF_ANOTHER_LOG: &str = "\
 /// # Errors
 /// There is no such generation, it is live or a rebuild is at work on it, or Postgres can't be asked.
 pub async fn drop_unused(settings: &Settings, generation: i32, last_of_its_log: bool) -> anyhow::Result<()> {
-    let pool = postgres::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     let mut transaction = pool.begin().await?;
     migrate::lock(&mut transaction).await?;
     let state: Option<String> = sqlx::query_scalar("SELECT state FROM rollcall.generations WHERE id = $1")

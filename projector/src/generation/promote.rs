@@ -1,8 +1,12 @@
 //! The switch from the live generation to a new one, in one transaction.
 
-use super::{builder::Builder, builder::offsets, live, set_aside::SetAside, set_live, source::Source};
-use crate::{fence, lease, migrate};
+use super::{builder::Builder, builder::offsets, live, set_aside::SetAside, source::Source};
 use anyhow::Context as _;
+use read_model::{
+    generation::set_live,
+    migrate,
+    write::{fence, lease},
+};
 use sqlx::{PgConnection, PgPool};
 
 /// What became of a switch.
@@ -50,8 +54,8 @@ pub(super) async fn promote(
         return Ok(switch);
     }
     source.prove().await?;
-    fence::bump(&mut transaction, old, &source.partitions, None).await?;
-    fence::bump(&mut transaction, builder.generation(), &source.partitions, None).await?;
+    fence::increment_epochs(&mut transaction, old, &source.partitions, None).await?;
+    fence::increment_epochs(&mut transaction, builder.generation(), &source.partitions, None).await?;
     set_live(&mut transaction, builder.generation()).await?;
     transaction.commit().await?;
     Ok(switch)
@@ -78,7 +82,7 @@ async fn meet(
 async fn wait_leases_out(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     let old = live(&mut transaction).await?.context("there is no live generation")?;
-    fence::bump(&mut transaction, old, &source.partitions, None).await?;
+    fence::increment_epochs(&mut transaction, old, &source.partitions, None).await?;
     transaction.commit().await?;
     tokio::time::sleep(lease::LENGTH).await;
     Ok(())

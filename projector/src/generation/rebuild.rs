@@ -2,30 +2,26 @@
 
 use super::{
     builder::{Builder, TooManyParked, Vector, offsets},
-    create, drop_generation,
     forget::forget_all_but,
     live,
     promote::{Switch, promote},
-    schema,
     set_aside::SetAside,
     source::Source,
 };
-use crate::{
-    fence,
-    migrate::{self, deployment},
-    park,
-    store::postgres,
-};
+use crate::park;
 use anyhow::Context as _;
 use event_log::{cuts::Cut, identity};
 use events_schema::{ReasonCode, Topic};
 use key_store::Keys;
+use read_model::{
+    generation::{create, create_indexes, drop_generation, statement},
+    migrate::{self, REBUILD_LOCK, deployment},
+    write::fence,
+};
 use service_kit::settings::Settings;
-use sqlx::{AssertSqlSafe, Connection as _, PgPool};
+use sqlx::{Connection as _, PgPool};
 use std::time::Instant;
 
-/// One rebuild at a time.
-pub(super) const REBUILD_LOCK: i64 = migrate::SCHEMA_LOCK + 1;
 /// Offsets behind the live generation at which the switch is begun.
 const LEVEL: i64 = 2_000;
 /// Tries of the switch: a reader's long query can hold it up.
@@ -104,7 +100,7 @@ pub async fn rebuild(
     mut progress: impl FnMut(RebuildProgress),
 ) -> anyhow::Result<RebuildReport> {
     let started = Instant::now();
-    let pool = postgres::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     // The lock lives as long as this connection, so it ends with this process whatever happens.
     let mut guard = pool.acquire().await?.detach();
     let is_alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
@@ -178,10 +174,8 @@ async fn given_up(pool: &PgPool, generation: i32, before: SetAside) -> anyhow::R
 
 /// How many users of a generation can't be read for want of their key.
 async fn keyless(pool: &PgPool, generation: i32) -> sqlx::Result<i64> {
-    let schema = schema(generation);
-    let sql =
-        format!("SELECT count(DISTINCT (tenant_id, user_id)) FROM {schema}.dead_letters WHERE reason = $1");
-    sqlx::query_scalar(AssertSqlSafe(sql)).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await
+    let sql = "SELECT count(DISTINCT (tenant_id, user_id)) FROM {g}.dead_letters WHERE reason = $1";
+    sqlx::query_scalar(statement(sql, generation)).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await
 }
 
 /// The live generation must not be ahead of the log: what it has folded could never be folded again.
@@ -289,10 +283,9 @@ async fn index(pool: &PgPool, generation: i32) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?;
     // An index on millions of rows takes longer than a statement of the fold may.
     sqlx::query("SET statement_timeout = 0").execute(&mut *connection).await?;
-    migrate::create_indexes(&mut connection, generation).await?;
-    let schema = schema(generation);
-    let analyze = format!("ANALYZE {schema}.users, {schema}.tombstones, {schema}.credentials");
-    sqlx::raw_sql(AssertSqlSafe(analyze)).execute(&mut *connection).await?;
+    create_indexes(&mut connection, generation).await?;
+    let analyze = "ANALYZE {g}.users, {g}.tombstones, {g}.credentials";
+    sqlx::raw_sql(statement(analyze, generation)).execute(&mut *connection).await?;
     connection.detach().close().await?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! What a generation has set aside: the records that it could not fold, by reason. A generation that has set more aside than the live one shows
 //! less of the log, so it becomes the live one only where the operator insists.
 
-use super::schema;
-use sqlx::{AssertSqlSafe, PgConnection};
+use read_model::generation::statement;
+use sqlx::PgConnection;
 
 /// Records that a generation could not fold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -26,21 +26,22 @@ pub struct Reason {
     pub records: i64,
 }
 
+const USERS: &str = "\
+SELECT count(*) FROM (SELECT FROM {g}.dead_letters WHERE topic = 'users' \
+    GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL THEN id END) parked";
+
+const REASONS: &str =
+    "SELECT reason, count(*) FROM {g}.dead_letters GROUP BY reason ORDER BY count(*) DESC, reason";
+
 impl SetAside {
     /// Of a generation.
     ///
     /// # Errors
     /// Postgres can't be asked.
     pub(super) async fn of(connection: &mut PgConnection, generation: i32) -> sqlx::Result<Self> {
-        let letters = format!("{}.dead_letters", schema(generation));
-        let users = format!(
-            "SELECT count(*) FROM (SELECT FROM {letters} WHERE topic = 'users' \
-             GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL THEN id END) parked"
-        );
-        let reasons =
-            format!("SELECT reason, count(*) FROM {letters} GROUP BY reason ORDER BY count(*) DESC, reason");
-        let users = sqlx::query_scalar(AssertSqlSafe(users)).fetch_one(&mut *connection).await?;
-        let rows: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(reasons)).fetch_all(connection).await?;
+        let users = sqlx::query_scalar(statement(USERS, generation)).fetch_one(&mut *connection).await?;
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(statement(REASONS, generation)).fetch_all(connection).await?;
         let reasons: Vec<_> = rows.into_iter().map(|(reason, records)| Reason { reason, records }).collect();
         let records = reasons.iter().map(|reason| reason.records).sum();
         Ok(Self { users, records, reasons })

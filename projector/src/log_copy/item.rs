@@ -1,6 +1,6 @@
 //! A record on its way into a copy: as it came, with what its order follows from.
 
-use event_log::raw::Raw;
+use event_log::raw::{self, Raw};
 use events_schema::{Topic, UserKey};
 use rdkafka::{
     Message as _,
@@ -66,13 +66,13 @@ pub(super) fn key(message: &BorrowedMessage<'_>) -> Option<UserKey> {
 
 /// What a copy must keep of a record.
 pub(super) fn print(message: &BorrowedMessage<'_>) -> Print {
-    Print::of(&Raw::from_message(message), message.timestamp().to_millis())
+    Print::of(&raw::from_message(message), message.timestamp().to_millis())
 }
 
 impl Item {
     /// Reads a record. Of a user's events the sequence decides; facts about credentials have none, so it is Kafka's time of the record.
     pub(super) fn read(topic: Topic, message: &BorrowedMessage<'_>) -> Self {
-        let (raw, time) = (Raw::from_message(message), message.timestamp().to_millis());
+        let (raw, time) = (raw::from_message(message), message.timestamp().to_millis());
         let rank = match topic {
             Topic::Users => sequence(&raw),
             Topic::Credentials => time,

@@ -5,7 +5,6 @@ use crate::{
     control::discarded::Discarded,
     metrics,
     state::{End, Stop},
-    store::postgres::{Announce, Store},
 };
 use event_log::{
     Halt,
@@ -13,6 +12,7 @@ use event_log::{
     log_ends::Ends,
 };
 use events_schema::{Partition, Topic};
+use read_model::write::{Mode, Store};
 use std::{
     collections::BTreeMap,
     sync::{PoisonError, atomic::Ordering},
@@ -63,7 +63,7 @@ impl Projector {
         }
         check_ends(&offsets, &partitions)?;
         self.cache.taken_over(taken.checkpoints.iter().filter_map(|((topic, partition), checkpoint)| {
-            (*topic == Topic::Users).then_some((*partition, checkpoint.turn))
+            (*topic == Topic::Users).then_some((*partition, checkpoint.revision))
         }));
         let (pool, generation) = (&self.store.pool, self.store.generation);
         self.discarded = stop
@@ -136,7 +136,7 @@ impl Projector {
             return Ok(false);
         }
         tracing::info!(generation = live, "another generation is live");
-        self.store = Store::new(pool.clone(), live, Announce::Yes, self.store.keys.clone());
+        self.store = Store::new(pool.clone(), live, Mode::Live, self.store.keys.clone());
         self.epochs.clear();
         self.cache.switch(live);
         Ok(true)

@@ -1,20 +1,14 @@
 //! One batch, from its records to its commit.
 
 use super::{ANSWER, Projector, ownership::which_log};
-use crate::{
-    batch::Batch,
-    effects::Effects,
-    fence::{FENCED, Fate},
-    metrics, park,
-    state::End,
-    store::{
-        erase::Cached,
-        redis::{Marks, keys},
-        refused,
-    },
-};
+use crate::{batch::Batch, load::load, metrics, park, state::End};
 use event_log::identity::LogMatch;
 use events_schema::ReasonCode;
+use read_model::write::{
+    Effects, Invalidation, Invalidations,
+    fence::{CommitState, FENCED},
+    invalidations, sql_error,
+};
 use service_kit::{database::answered, fault};
 use std::{
     collections::BTreeMap,
@@ -28,10 +22,10 @@ impl Projector {
         let started = Instant::now();
         let records = batch.len();
         let spare = self.is_one_by_one().then(|| batch.clone());
-        let marks: Marks = keys(batch.marks());
-        let load = self.stop.retry("loading states", async || self.store.load(&batch).await);
+        let marks: Invalidations = invalidations(batch.marks());
+        let load = self.stop.retry("loading states", async || load(&self.store, &batch).await);
         let which = which_log(&self.stop, &mut self.identity, &self.store);
-        let (states, seen, which) = tokio::join!(load, self.cache.mark(&marks), which);
+        let (states, seen, which) = tokio::join!(load, self.cache.invalidate(&marks), which);
         let states = states?;
         match which? {
             LogMatch::Same => {}
@@ -49,9 +43,9 @@ impl Projector {
         }
         fault::point("fold.marked");
         let committing = Instant::now();
-        let cached = if seen.is_some() { Cached::Marked } else { Cached::Unknown };
-        match self.commit(&mut effects, cached).await? {
-            Fate::Committed => {
+        let invalidation = if seen.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
+        match self.commit(&mut effects, invalidation).await? {
+            CommitState::Committed => {
                 fault::point("fold.committed");
                 metrics::COMMIT_SECONDS.observe(committing.elapsed().as_secs_f64());
                 self.committed(&effects, records);
@@ -59,8 +53,8 @@ impl Projector {
                 self.cache.write(effects, seen.as_ref());
                 if is_left { self.work_off().await } else { Ok(()) }
             }
-            Fate::Open => self.refused(effects, spare).await,
-            Fate::Lost => self.lost().await,
+            CommitState::NotCommitted => self.refused(effects, spare).await,
+            CommitState::FencedOff => self.lost().await,
         }
     }
 
@@ -100,25 +94,38 @@ impl Projector {
     }
 
     /// Commits; where the answer is lost or an error, the checkpoints say what became of it.
-    async fn commit(&mut self, effects: &mut Effects, cached: Cached) -> Result<Fate, End> {
+    async fn commit(
+        &mut self,
+        effects: &mut Effects,
+        invalidation: Invalidation,
+    ) -> Result<CommitState, End> {
         let mut pause = Duration::from_millis(50);
         loop {
             fault::point_soon("fold.committing");
-            let Err(error) = answered(ANSWER, self.store.commit(effects, &self.epochs, cached)).await else {
-                return Ok(Fate::Committed);
+            let commit = self.store.commit(effects, &self.epochs, invalidation);
+            let error = match answered(ANSWER, commit).await {
+                Ok(displaced) => {
+                    metrics::DISPLACED.inc_by(displaced);
+                    return Ok(CommitState::Committed);
+                }
+                Err(error) => error,
             };
             // Never the error's own text: it may repeat a row.
-            metrics::FENCED.inc_by(u64::from(refused::code(&error) == FENCED));
-            let reason = refused::reason(&error);
+            metrics::FENCED.inc_by(u64::from(sql_error::code(&error) == FENCED));
+            let reason = sql_error::reason(&error);
             tracing::warn!(reason, "a batch was not committed, or the answer was lost");
-            let fate = self.stop.retry("asking what became of a commit", async || {
-                self.epochs.fate(&self.store.pool, self.store.generation, &effects.spans).await
+            let state = self.stop.retry("asking what became of a commit", async || {
+                self.epochs.commit_state(&self.store.pool, self.store.generation, &effects.spans).await
             });
-            match fate.await? {
-                Fate::Open if refused::is_data_refused(&error) => return Ok(Fate::Open),
-                Fate::Open if refused::is_inconsistent(&error) => return Err(End::Inconsistent(reason)),
-                Fate::Open => self.stop.unless(tokio::time::sleep(pause)).await?,
-                fate @ (Fate::Committed | Fate::Lost) => return Ok(fate),
+            match state.await? {
+                CommitState::NotCommitted if sql_error::is_data_refused(&error) => {
+                    return Ok(CommitState::NotCommitted);
+                }
+                CommitState::NotCommitted if sql_error::is_inconsistent(&error) => {
+                    return Err(End::Inconsistent(reason));
+                }
+                CommitState::NotCommitted => self.stop.unless(tokio::time::sleep(pause)).await?,
+                state @ (CommitState::Committed | CommitState::FencedOff) => return Ok(state),
             }
             pause = (pause * 2).min(Duration::from_secs(1));
         }

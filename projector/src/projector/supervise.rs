@@ -6,21 +6,16 @@ use crate::{
         discarded::Discarded,
         pause::{self, By},
     },
-    fence::Epochs,
     generation,
     log::{Consumer, Shared},
     metrics, migrate,
     state::{End, State, Stop},
-    store::{
-        link::Link,
-        postgres::{Announce, Store},
-        redis::Cache,
-    },
     vacuum::Vacuum,
 };
 use anyhow::Context as _;
 use event_log::{Halt, identity::LogIdentity, log_ends};
 use key_store::Keys;
+use read_model::write::{Cache, Mode, Store, fence::Epochs, link::Link};
 use service_kit::{database::answered, settings::Settings};
 use sqlx::PgPool;
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
@@ -115,12 +110,12 @@ async fn work(parts: Parts) -> Result<(), End> {
     state.send_replace(State::Running);
     tracing::info!(generation = live, partitions, "the projector is at work");
     let mut projector = Projector {
-        store: Store::new(pool, live, Announce::Yes, keys),
+        store: Store::new(pool, live, Mode::Live, keys),
         stop,
         shared,
         consumer,
         identity,
-        cache: Cache::new(&settings.topic_prefix, live, link),
+        cache: Cache::new(&settings.topic_prefix, live, link, metrics::REDIS_FAILURES.clone()),
         epochs: Epochs::default(),
         owned: BTreeMap::new(),
         times: BTreeMap::new(),

@@ -2,15 +2,15 @@
 
 use super::{ANSWER, Projector, catch_up::announcements};
 use crate::{
-    control::{
-        requests::{self, Request},
-        settle::{self, Hands, Standing},
-    },
+    control::settle::{self, Hands, Standing},
     erasures, metrics,
     state::End,
-    store::redis::Marks,
 };
 use events_schema::Topic;
+use read_model::{
+    operate::requests::{self, Request},
+    write::Invalidations,
+};
 use service_kit::database::answered;
 use std::{
     collections::BTreeMap,
@@ -24,18 +24,18 @@ impl Projector {
     pub(super) async fn renew(&mut self) -> Result<(), End> {
         self.show_lag();
         self.look_at_log().await?;
-        let seen = self.cache.mark(&Marks::new()).await;
+        let seen = self.cache.invalidate(&Invalidations::new()).await;
         let (generation, standings) = (self.store.generation, self.standings());
-        let hold = self.epochs.hold(&self.store.pool, generation, &self.owned, &standings);
-        match self.stop.unless(answered(ANSWER, hold)).await? {
+        let check = self.epochs.check(&self.store.pool, generation, &self.owned, &standings);
+        match self.stop.unless(answered(ANSWER, check)).await? {
             Ok(held) if held.is_paused => return Err(End::Paused),
             Ok(held) if held.are_ours && !held.are_in_place => self.restored(),
             Ok(held) if held.are_ours => {
                 self.cache.renew(&self.positions(), seen.as_ref()).await;
-                if held.is_asked {
+                if held.has_requests {
                     self.settle_requests().await?;
                 }
-                if held.is_erasing {
+                if held.has_erasures {
                     self.work_off().await?;
                 } else {
                     // Another instance may have done the last of it.

@@ -1,4 +1,5 @@
-//! Statements of the verbs: logs and cuts.
+//! Statements of the operator's verbs: logs, cuts and requests about dead letters.
 
 pub mod cuts;
 pub mod logs;
+pub mod requests;

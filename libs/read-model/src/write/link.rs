@@ -1,24 +1,24 @@
-//! The connection to Redis: one plain connection is one server, and is made again in the background.
+//! The connection to Redis. One connection is one server; a new one is made in the background.
 
 use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long an answer may take. While it is waited for, a commit may wait.
+/// How long an answer may take. A commit may wait for it.
 const TIMEOUT: Duration = Duration::from_millis(500);
-/// How long to leave a server alone that just refused.
+/// The pause before the next attempt to connect.
 const BACK_OFF: Duration = Duration::from_millis(250);
 
-/// A server, as long as the connection to it lives.
+/// A connected server.
 #[derive(Clone)]
 pub struct Server {
     /// The connection.
     pub connection: MultiplexedConnection,
-    /// The server's run.
+    /// The server's run id.
     pub run: String,
 }
 
-/// The way to whatever server the URL leads to now.
+/// A connection that is replaced when it is lost.
 #[derive(Clone)]
 pub struct Link {
     client: Client,
@@ -26,27 +26,27 @@ pub struct Link {
 }
 
 impl Link {
-    /// Reads the URL.
+    /// Parses the URL.
     ///
     /// # Errors
-    /// It can't be read.
+    /// It is invalid.
     pub fn client(url: &str) -> anyhow::Result<Client> {
         // The parser's own words could repeat the URL, which may hold a password.
         Client::open(url).map_err(|_| anyhow::anyhow!("REDIS_URL: must be a redis:// or rediss:// URL"))
     }
 
-    /// Starts to connect.
+    /// Connects in the background.
     pub fn start(client: Client) -> Self {
         let server = connect(client.clone());
         Self { client, server }
     }
 
-    /// The server, if it is connected.
+    /// The server, if connected.
     pub fn server(&self) -> Option<Server> {
         self.server.borrow().clone()
     }
 
-    /// Gives the connection up and makes another one.
+    /// Drops the connection and makes a new one in the background.
     pub fn reconnect(&mut self) {
         self.server = connect(self.client.clone());
     }
@@ -64,7 +64,7 @@ fn connect(client: Client) -> watch::Receiver<Option<Server>> {
                 }
                 Err(error) => tracing::debug!(reason = category(&error), "redis is not reached"),
             }
-            // Not in place of a condition: a server that is away is not asked all the time.
+            // A server that is down is not asked all the time.
             tokio::time::sleep(BACK_OFF).await;
         }
     });
@@ -78,7 +78,7 @@ async fn server(client: &Client) -> RedisResult<Server> {
     Ok(Server { connection, run: run.trim().to_owned() })
 }
 
-/// A new connection.
+/// Makes a new connection.
 pub(super) async fn connection(client: &Client) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(TIMEOUT))
@@ -86,7 +86,7 @@ pub(super) async fn connection(client: &Client) -> RedisResult<MultiplexedConnec
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// An error in words that can't repeat a command's arguments.
+/// Describes an error without its own text, which may repeat a command's arguments.
 pub(super) fn category(error: &redis::RedisError) -> &'static str {
     if error.is_timeout() {
         "no answer in time"

@@ -1,5 +1,5 @@
-//! Which deployment this is, and whether the key store is its own. The id is made once and kept in the read model and in the key store; where
-//! one of the two is made anew it is taken over only with a proof, and else a person must say so.
+//! The deployment's id, which binds the key store to the read model. Both hold it. If one of them is
+//! new, it takes the id over only with proof that the two belong together; else an operator decides.
 
 use crate::generation;
 use anyhow::Context as _;
@@ -11,29 +11,32 @@ use service_kit::{
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// What an operator is told who asks what the key store is bound to.
+/// What the key store is bound to, for operators.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bound {
-    /// This deployment; `None`: the read model has no id yet.
+    /// This deployment. `None`: the read model has no id yet.
     pub deployment: Option<Uuid>,
-    /// The one that the key store belongs to; `None`: to nobody yet.
+    /// The key store's deployment. `None`: it is not bound yet.
     pub key_store: Option<Uuid>,
-    /// Keys in it.
+    /// The number of keys.
     pub keys: u64,
-    /// Whether the live read model's log is one of those that the key store knows.
+    /// Whether the key store knows the log of the live generation.
     pub is_log_known: bool,
 }
 
 impl Bound {
-    /// Whether the two belong together already.
+    /// Whether the two are bound to each other.
     pub fn is_bound(&self) -> bool {
         self.deployment.is_some() && self.deployment == self.key_store
     }
 }
 
-/// The id of this deployment; `None`: the read model has none yet.
-pub(crate) async fn id(connection: &mut PgConnection) -> sqlx::Result<Option<Uuid>> {
+/// The id of this deployment. `None`: the read model has none yet.
+///
+/// # Errors
+/// A query failed.
+pub async fn id(connection: &mut PgConnection) -> sqlx::Result<Option<Uuid>> {
     let is_there: bool = sqlx::query_scalar("SELECT to_regclass('rollcall.deployment') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await?;
@@ -43,11 +46,12 @@ pub(crate) async fn id(connection: &mut PgConnection) -> sqlx::Result<Option<Uui
     sqlx::query_scalar("SELECT id FROM rollcall.deployment").fetch_optional(connection).await
 }
 
-/// Refuses the key store of another deployment. Where there is no read model yet, the migration looks.
+/// Checks that the key store is not another deployment's. Without a read model there is nothing to
+/// check yet; the migration does it then.
 ///
 /// # Errors
 /// It is one, or a store can't be reached.
-pub(crate) async fn check(connection: &mut PgConnection, keys: &Keys) -> Result<(), KeysError> {
+pub async fn check(connection: &mut PgConnection, keys: &Keys) -> Result<(), KeysError> {
     let ours = id(&mut *connection).await?;
     let is_model_there: bool =
         sqlx::query_scalar("SELECT to_regclass('live.users') IS NOT NULL").fetch_one(connection).await?;
@@ -57,13 +61,13 @@ pub(crate) async fn check(connection: &mut PgConnection, keys: &Keys) -> Result<
     keys.check_binding(ours).await
 }
 
-/// What the two stores say. To be asked of schemas that are made.
+/// The ids in both stores.
 struct Sides {
     model: Option<Uuid>,
     store: Option<Binding>,
     /// The log of the live generation.
     live_log: String,
-    /// Every log that this read model has seen.
+    /// All logs of this read model.
     logs: Vec<String>,
 }
 
@@ -83,8 +87,11 @@ impl Sides {
     }
 }
 
-/// The log that the live generation is folded from.
-pub(crate) async fn live_log(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
+/// The id of the log that the live generation is folded from.
+///
+/// # Errors
+/// The query failed.
+pub async fn live_log(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(
         "SELECT l.users_topic_id FROM rollcall.generations g JOIN rollcall.logs l ON l.epoch = g.log_epoch WHERE g.state = 'live'",
     )
@@ -92,20 +99,23 @@ pub(crate) async fn live_log(connection: &mut PgConnection) -> sqlx::Result<Opti
     .await
 }
 
-/// Refuses a key store that is not provably this deployment's own. Nothing is changed.
-pub(super) async fn prove(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
+/// Checks that the key store is this deployment's. Changes nothing.
+///
+/// # Errors
+/// It is not, or there is no proof that it is, or a query failed.
+pub async fn prove(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?;
     let sides = Sides::look(&mut connection, keys).await?;
     match (sides.model, &sides.store) {
         (Some(model), Some(store)) if store.deployment == model => Ok(()),
-        // The read model was made anew, or is older than ids: it is of the same log.
+        // The read model is new, or older than ids, and has the same log.
         (None, Some(_)) if sides.is_log_known() => Ok(()),
         (model, Some(store)) => anyhow::bail!(not_of(keys.is_apart(), store.deployment, model)),
         (_, None) => prove_unbound(&mut connection, keys).await,
     }
 }
 
-/// Of a key store that is older than bindings. In the read model's own database it is nobody else's.
+/// For a key store without a binding. In the read model's own database it is nobody else's.
 async fn prove_unbound(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<()> {
     let stored = if keys.is_apart() { keys.stored().await? } else { 0 };
     if stored == 0 || has_a_key_of_ours(connection, keys).await? {
@@ -118,14 +128,15 @@ async fn prove_unbound(connection: &mut PgConnection, keys: &Keys) -> anyhow::Re
     )
 }
 
-/// Users whose keys are looked for, at most.
-const LOOKED_FOR: i64 = 1_000;
+/// Users whose keys are looked up, at most.
+const MAX_LOOKED_UP: i64 = 1_000;
 
-/// Whether the key store has the key under which a user of the live generation is sealed: key ids are random.
+/// Whether the key store has a key of a user of the live generation. Key ids are random, so one is
+/// proof enough.
 async fn has_a_key_of_ours(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<bool> {
     let rows: Vec<(String, Uuid, Uuid)> =
         sqlx::query_as("SELECT tenant_id, id, key_id FROM live.users WHERE key_id IS NOT NULL LIMIT $1")
-            .bind(LOOKED_FOR)
+            .bind(MAX_LOOKED_UP)
             .fetch_all(connection)
             .await?;
     let mut owners = Vec::new();
@@ -137,8 +148,11 @@ async fn has_a_key_of_ours(connection: &mut PgConnection, keys: &Keys) -> anyhow
     Ok(keys.held_of(&owners).await?.iter().any(|held| ids.contains(&held.id)))
 }
 
-/// Binds read model and key store to each other, once it is proved that they belong together.
-pub(crate) async fn bind(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
+/// Binds read model and key store to each other. Call it after [`prove`].
+///
+/// # Errors
+/// The key store was bound to another deployment meanwhile, or a statement failed.
+pub async fn bind(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?;
     let sides = Sides::look(&mut connection, keys).await?;
     let id = match (sides.model, &sides.store) {
@@ -146,10 +160,11 @@ pub(crate) async fn bind(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
         (None, Some(store)) => store.deployment,
         (None, None) => Uuid::new_v4(),
     };
-    // The key store first: its binding and its logs are one transaction, so what is cut off here is proved by the log the next time.
+    // The key store first: its binding and its logs are one transaction. If this process dies after
+    // it, the log is the proof next time.
     let bound = keys.bind(id, &sides.logs).await?;
     if bound != id {
-        // Another process was first. One of this deployment has entered the same log.
+        // Another process was faster. If it belongs to this deployment, it entered the same log.
         let sides = Sides::look(&mut connection, keys).await?;
         anyhow::ensure!(
             sides.model == Some(bound) || (sides.model.is_none() && sides.is_log_known()),
@@ -165,10 +180,10 @@ async fn enter(connection: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     sqlx::query(insert).bind(id).execute(connection).await.map(drop)
 }
 
-/// What the key store is bound to, and to what it would be.
+/// What the key store is bound to, and what it would be bound to.
 ///
 /// # Errors
-/// A store can't be reached, or the read model is not made yet.
+/// A store is unreachable, or there is no read model yet.
 pub async fn bound(settings: &Settings) -> anyhow::Result<Bound> {
     let keys = Keys::open(settings)?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
@@ -191,10 +206,10 @@ pub async fn bound(settings: &Settings) -> anyhow::Result<Bound> {
     })
 }
 
-/// Binds the key store to this deployment, whoever it belonged to.
+/// Binds the key store to this deployment, whatever it was bound to.
 ///
 /// # Errors
-/// A store can't be reached, or the read model is not made yet.
+/// A store is unreachable, or there is no read model yet.
 pub async fn bind_anew(settings: &Settings) -> anyhow::Result<Bound> {
     let keys = Keys::open(settings)?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
@@ -205,7 +220,7 @@ pub async fn bind_anew(settings: &Settings) -> anyhow::Result<Bound> {
     );
     let sides = Sides::look(&mut connection, &keys).await?;
     let id = sides.model.unwrap_or_else(Uuid::new_v4);
-    // A store whose log this is goes on under its own id, so that the keys that were made under it stay this deployment's.
+    // A key store that knows this log keeps its id, and with it its keys.
     let id = match &sides.store {
         Some(store) if sides.model.is_none() && sides.is_log_known() => store.deployment,
         _ => id,

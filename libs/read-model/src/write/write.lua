@@ -1,6 +1,7 @@
--- Writes a batch of one partition, if this cache is exactly at the batch's start, and renews the lease.
--- KEYS: lease, next, users. ARGV: start, end, lease ('' for none), its end in milliseconds of this server's clock, the run that it
--- names, then '<version>\n<body>' for each user. Answers with what `next` says afterwards, and the server's clock and run.
+-- Writes a batch of one partition if this cache is exactly at the batch's start, and renews the lease.
+-- KEYS: lease, next, users. ARGV: start, end, lease ('' for none), its expiry in milliseconds of this
+-- server's clock, its run id, then '<version>\n<body>' for each user.
+-- Returns the new value of `next`, and the server's time and run id.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
@@ -13,7 +14,7 @@ for i = 3, #KEYS do
     local version = tonumber(string.match(entry, '^%d+'))
     local old = redis.call('GET', KEYS[i])
     local old_version = old and tonumber(string.match(old, '^%d+')) or -1
-    -- Never an older version; of one version, the body over the mark.
+    -- Never an older version. A body replaces the invalidation of the same version.
     if version > old_version or (version == old_version and string.match(old, '\n$')) then
         redis.call('SET', KEYS[i], entry)
     end

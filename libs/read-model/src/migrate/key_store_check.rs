@@ -1,4 +1,4 @@
-//! Whether a key store that is about to be made would stand in another one's place.
+//! Checks before a key store is created: it must not take the place of another one.
 
 use super::deployment;
 use key_store::{Keys, KeysError};
@@ -10,8 +10,8 @@ use service_kit::{
 use sqlx::PgPool;
 use std::time::Duration;
 
-/// For a first look at the start.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
+/// How long the check at the start of a service may take.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Users are sealed under keys, and the key store has never held any.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +23,12 @@ struct Emptied {
     place: &'static str,
 }
 
-/// Refuses where users are sealed and the key store is empty. In this order: a create that comes between finds a store that was made.
-pub(super) async fn check(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
+/// Checks that the key store is not empty while users are sealed. In this order: a user that is
+/// created meanwhile has a key store already.
+///
+/// # Errors
+/// It is empty, or a query failed.
+pub async fn check_not_emptied(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
     let is_anyone_sealed: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM live.users WHERE key_id IS NOT NULL)")
             .fetch_one(pool)
@@ -36,26 +40,28 @@ pub(super) async fn check(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
     Err(Emptied { place }.into())
 }
 
-/// The same at a service's start, where the stores answer; and whether the key store is another deployment's.
+/// All checks at the start of a projector, if the stores answer.
 ///
 /// # Errors
-/// Users are sealed and the key store is empty, or it is another deployment's, or a pooler stands before the database.
-pub(crate) async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
+/// The key store is empty while users are sealed, it is another deployment's, or the database is
+/// behind a connection pooler.
+pub async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     let look = async {
         pooler::check(&pool).await?;
         deployment::check(&mut *pool.acquire().await?, keys).await?;
-        check(&pool, keys).await
+        check_not_emptied(&pool, keys).await
     };
-    match tokio::time::timeout(FIRST_LOOK, look).await {
+    match tokio::time::timeout(TIMEOUT, look).await {
         Ok(Err(refused)) if refused.is::<Emptied>() || refused.is::<Pooler>() => Err(refused),
         Ok(Err(refused)) if matches!(refused.downcast_ref(), Some(KeysError::Refused(_))) => Err(refused),
-        // Start order does not matter, nor that there is no read model yet: the migration looks again.
+        // Services may start in any order, and before there is a read model. The migration checks
+        // again.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// Refuses the key store of another deployment. A read model that does not answer, or is not there, keeps nobody from anything.
+/// Checks that the key store is not another deployment's, if the read model exists and answers.
 ///
 /// # Errors
 /// It is another deployment's.
@@ -65,7 +71,7 @@ pub async fn check_key_store(settings: &Settings) -> anyhow::Result<()> {
         let mut connection = pool.acquire().await?;
         deployment::check(&mut connection, &keys).await
     };
-    match tokio::time::timeout(FIRST_LOOK, look).await {
+    match tokio::time::timeout(TIMEOUT, look).await {
         Ok(Err(refused @ KeysError::Refused(_))) => Err(refused.into()),
         Ok(_) | Err(_) => Ok(()),
     }

@@ -1,4 +1,5 @@
--- Marks users as "ask Postgres". KEYS: users; ARGV: '<version>\n' each. Answers with the server's clock and run.
+-- Invalidates users' bodies, so that readers ask PostgreSQL. KEYS: users; ARGV: '<version>\n' each.
+-- Returns the server's time and run id.
 for i, key in ipairs(KEYS) do
     local there = redis.call('GET', key)
     local version = tonumber(string.match(ARGV[i], '^%d+'))

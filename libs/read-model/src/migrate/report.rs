@@ -1,4 +1,4 @@
-//! What a migration made.
+//! The report of a migration.
 
 use serde::Serialize;
 use service_kit::{
@@ -8,7 +8,7 @@ use service_kit::{
 };
 use std::collections::BTreeSet;
 
-/// Tables and views of ours with their columns, by `schema.table` and `schema.table.column`.
+/// Our tables and views, as `schema.table`, and their columns, as `schema.table.column`.
 const OBJECTS: &str = "\
 SELECT n.nspname || '.' || c.relname || coalesce('.' || a.attname, '') \
 FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid \
@@ -16,21 +16,25 @@ LEFT JOIN LATERAL (SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND a
     UNION ALL SELECT NULL) a ON true \
 WHERE c.relkind IN ('r', 'v') AND (n.nspname IN ('rollcall', 'live', 'rollcall_keys') OR n.nspname LIKE 'generation\\_%')";
 
-/// What a migration made. Nothing: everything was as it should be.
+/// What a migration created. Empty if everything was there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Migrated {
     /// Topics.
     pub topics: Vec<MadeTopic>,
-    /// Tables and views, and columns of those that were there: `schema.table`, `schema.table.column`.
+    /// New tables and views, and new columns of existing ones.
     pub tables: Vec<String>,
 }
 
-/// What is in the databases.
-pub(super) struct Objects(BTreeSet<String>);
+/// The tables, views and columns that exist.
+pub struct Objects(BTreeSet<String>);
 
 impl Objects {
-    pub(super) async fn look(settings: &Settings) -> anyhow::Result<Self> {
+    /// Lists them.
+    ///
+    /// # Errors
+    /// A query failed.
+    pub async fn list(settings: &Settings) -> anyhow::Result<Self> {
         let mut all = BTreeSet::new();
         for url in
             [Some(settings.database_url()?), settings.keys_database_url.as_deref()].into_iter().flatten()
@@ -43,11 +47,11 @@ impl Objects {
         Ok(Self(all))
     }
 
-    /// What is there now and was not before; the columns of a new table go without saying.
-    pub(super) fn made_since(&self, before: &Self) -> Vec<String> {
+    /// What was created since `before`. Columns of a new table are left out.
+    pub fn created_since(&self, before: &Self) -> Vec<String> {
         let new: BTreeSet<_> = self.0.difference(&before.0).cloned().collect();
-        let is_said = |name: &&String| !name.rsplit_once('.').is_some_and(|(table, _)| new.contains(table));
-        new.iter().filter(is_said).cloned().collect()
+        let is_listed = |name: &&String| !name.rsplit_once('.').is_some_and(|(table, _)| new.contains(table));
+        new.iter().filter(is_listed).cloned().collect()
     }
 }
 
@@ -60,7 +64,7 @@ mod tests {
         let objects = |names: &[&str]| Objects(names.iter().map(|name| (*name).to_owned()).collect());
         let before = objects(&["a.t", "a.t.x"]);
         let after = objects(&["a.t", "a.t.x", "a.t.y", "a.u", "a.u.x"]);
-        assert_eq!(after.made_since(&before), ["a.t.y", "a.u"]);
-        assert!(after.made_since(&after).is_empty());
+        assert_eq!(after.created_since(&before), ["a.t.y", "a.u"]);
+        assert!(after.created_since(&after).is_empty());
     }
 }

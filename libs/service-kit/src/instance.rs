@@ -1,11 +1,11 @@
-//! What this process is called where several of them share the work.
+//! The name of this process, where several of them share the work.
 
 use std::{fs, sync::LazyLock};
 
 static NAME: LazyLock<String> = LazyLock::new(|| format!("{}/{}", host(), std::process::id()));
 
-/// `<host>/<process id>`, for operators; nothing depends on it.
-pub(crate) fn name() -> &'static str {
+/// `<host>/<process id>`, for operators. Nothing depends on it.
+pub fn name() -> &'static str {
     &NAME
 }
 

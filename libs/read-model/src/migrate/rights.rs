@@ -1,5 +1,4 @@
-//! Whether the database's role may make what a migration makes: asked before anything is made, in
-//! the log too.
+//! Checks the database role's rights before anything is created, in Kafka too.
 
 use anyhow::{Context as _, ensure};
 use service_kit::{
@@ -14,7 +13,7 @@ use sqlx::PgPool;
 const READ_MODEL: &[&str] = &["rollcall", "live"];
 const KEY_STORE: &[&str] = &["rollcall_keys"];
 
-/// The GRANT that is missing, and what it is for; none: the role may do everything.
+/// A missing right, with the GRANT that gives it. No row: the role has all rights.
 const MISSING: &str = "\
 SELECT format('schemas can''t be made in the database %1$I. Its owner mends it with: GRANT CREATE ON DATABASE %1$I TO %2$I', \
     current_database(), current_user) \
@@ -25,8 +24,11 @@ SELECT format('the schema %1$I belongs to the role %2$I. Migrate as that role, o
 FROM pg_namespace WHERE nspname = ANY ($1) AND NOT pg_has_role(nspowner, 'USAGE') \
 LIMIT 1";
 
-/// Refuses a role that lacks a right, with the GRANT that gives it.
-pub(super) async fn check(settings: &Settings) -> anyhow::Result<()> {
+/// Checks that the role has all rights.
+///
+/// # Errors
+/// It lacks one: the error names the GRANT that gives it. Or a query failed.
+pub async fn check(settings: &Settings) -> anyhow::Result<()> {
     of("DATABASE_URL", settings.database_url()?, READ_MODEL).await?;
     match &settings.keys_database_url {
         Some(url) => of("ROLLCALL_KEYS_DATABASE_URL", url, KEY_STORE).await,

@@ -1,55 +1,57 @@
-//! When a commit may be sent although readers trust the cache, and when a lease may be granted. Pure: times come in.
+//! When a commit may be sent while readers may trust the cache, and when a lease may be granted.
+//! Pure: times are arguments.
 
 use std::time::{Duration, Instant};
 
-/// How long a lease lives after the time from which it counts.
+/// How long a lease is valid after the server's time that it counts from.
 pub const LENGTH: Duration = Duration::from_secs(2);
 
-/// A point in time on a Redis server's clock, from one of its replies.
+/// A Redis server's time, from one of its replies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// The run of the server that said it.
+pub struct ServerTime {
+    /// The server's run id.
     pub run: String,
     /// Its clock, in milliseconds.
     pub millis: i64,
-    /// When the reply was here, so not before the server's own time.
+    /// When the reply arrived, which is not before the server's time.
     pub at: Instant,
 }
 
-/// The leases that this process has granted and that may still live.
+/// The leases of this process that may not have expired yet.
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
-    /// The run that they name, and when the last of them has run out for certain.
-    living: Option<(String, Instant)>,
-    /// Leases of earlier owners may live until then.
+    /// The run id that they name, and when the last of them has certainly expired.
+    granted: Option<(String, Instant)>,
+    /// When leases of earlier owners have certainly expired.
     foreign_until: Option<Instant>,
 }
 
 impl Leases {
-    /// Partitions were taken over from another owner.
+    /// Records that partitions were taken over from another owner.
     pub fn taken_over(&mut self, now: Instant) {
         self.foreign_until = Some(now + LENGTH);
     }
 
-    /// From when a batch may be committed whose marks were placed on the server with that run (`None`: they were not).
-    pub fn commit_from(&self, marked_on: Option<&str>, now: Instant) -> Instant {
-        let own = match &self.living {
-            Some((run, until)) if marked_on != Some(run) => *until,
+    /// When a batch may be committed. `invalidated_on` is the run id of the server that confirmed
+    /// the invalidations, if one did.
+    pub fn commit_from(&self, invalidated_on: Option<&str>, now: Instant) -> Instant {
+        let own = match &self.granted {
+            Some((run, until)) if invalidated_on != Some(run) => *until,
             Some(_) | None => now,
         };
         own.max(self.foreign_until.unwrap_or(now)).max(now)
     }
 
-    /// Whether a lease that names this run may be granted: not while one lives that names another.
+    /// Whether a lease for this run id may be granted: not until leases for another have expired.
     pub fn may_grant(&self, run: &str, now: Instant) -> bool {
-        self.living.as_ref().is_none_or(|(living, until)| living == run || *until <= now)
+        self.granted.as_ref().is_none_or(|(granted, until)| granted == run || *until <= now)
     }
 
-    /// A lease was sent that counts from `seen`.
-    pub fn granted(&mut self, seen: &Seen) {
+    /// Records that a lease was sent that counts from `seen`.
+    pub fn record(&mut self, seen: &ServerTime) {
         let until = seen.at + LENGTH;
-        self.living = Some(match self.living.take() {
-            Some((run, living)) if run == seen.run => (run, living.max(until)),
+        self.granted = Some(match self.granted.take() {
+            Some((run, earlier)) if run == seen.run => (run, earlier.max(until)),
             Some(_) | None => (seen.run.clone(), until),
         });
     }
@@ -59,8 +61,8 @@ impl Leases {
 mod tests {
     use super::*;
 
-    fn seen(run: &str, at: Instant) -> Seen {
-        Seen { run: run.to_owned(), millis: 0, at }
+    fn seen(run: &str, at: Instant) -> ServerTime {
+        ServerTime { run: run.to_owned(), millis: 0, at }
     }
 
     #[test]
@@ -68,7 +70,7 @@ mod tests {
         let now = Instant::now();
         let mut leases = Leases::default();
         assert_eq!(leases.commit_from(None, now), now);
-        leases.granted(&seen("a", now));
+        leases.record(&seen("a", now));
         assert_eq!(leases.commit_from(Some("a"), now), now);
         assert_eq!(leases.commit_from(None, now), now + LENGTH);
         assert_eq!(leases.commit_from(Some("b"), now), now + LENGTH);
@@ -79,7 +81,7 @@ mod tests {
     fn another_server_waits_for_the_first_ones_leases() {
         let now = Instant::now();
         let mut leases = Leases::default();
-        leases.granted(&seen("a", now));
+        leases.record(&seen("a", now));
         assert!(leases.may_grant("a", now) && !leases.may_grant("b", now));
         assert!(leases.may_grant("b", now + LENGTH));
     }
@@ -88,8 +90,8 @@ mod tests {
     fn an_older_time_does_not_shorten_what_was_granted() {
         let now = Instant::now();
         let mut leases = Leases::default();
-        leases.granted(&seen("a", now + LENGTH));
-        leases.granted(&seen("a", now));
+        leases.record(&seen("a", now + LENGTH));
+        leases.record(&seen("a", now));
         assert_eq!(leases.commit_from(None, now), now + 2 * LENGTH);
     }
 

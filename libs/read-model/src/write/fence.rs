@@ -1,81 +1,84 @@
-//! The fence: who may move a checkpoint. Whoever takes a partition over bumps its epoch, and from then on no statement of an
-//! earlier owner has any effect.
+//! The fence: who may move a checkpoint. Taking a partition over increments its epoch, and from then
+//! on no statement of an earlier owner has an effect.
 
-use crate::{effects::Span, instance};
+use super::Span;
+use crate::announcement::CHANNEL;
 use anyhow::Context as _;
 use events_schema::{Partition, Topic};
-use read_model::announcement::CHANNEL;
+use service_kit::instance;
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeMap, HashMap};
 
-/// SQLSTATE that `rollcall.fence` raises.
+/// The SQLSTATE that `rollcall.fence` raises.
 pub const FENCED: &str = "RC001";
 
-/// A checkpoint as it stands.
+/// A checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The first offset that is not folded yet.
+    /// The first offset that is not folded.
     pub next_offset: i64,
     /// Its owner's epoch.
     pub epoch: i64,
-    /// How often rows were changed behind it.
-    pub turn: i64,
+    /// How often rows behind it were changed, by reprocessed dead letters.
+    pub revision: i64,
 }
 
-/// One statement, so that what is announced was true when it was announced. Nothing in it has to outlive a crash.
-const HOLD: &str = "\
-WITH held AS (
+/// One statement, so that an announcement was true when it was sent. Nothing in it has to outlive a
+/// crash, hence the asynchronous commit.
+const CHECK: &str = "\
+WITH checked AS (
     SELECT count(*) = cardinality($2::text[]) AS ours,
         count(*) FILTER (WHERE c.next_offset = o.next) = cardinality($2::text[]) AS in_place
     FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) o(topic, partition, epoch, next)
     JOIN rollcall.checkpoints c ON c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch
 )
-SELECT held.ours, held.in_place, EXISTS (SELECT FROM rollcall.pause),
+SELECT checked.ours, checked.in_place, EXISTS (SELECT FROM rollcall.pause),
     EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL), EXISTS (SELECT FROM rollcall.erasures),
-    (SELECT count(pg_notify($6, payload)) FROM unnest($7::text[]) payload WHERE held.in_place),
+    (SELECT count(pg_notify($6, payload)) FROM unnest($7::text[]) payload WHERE checked.in_place),
     set_config('synchronous_commit', 'off', true)
-FROM held";
+FROM checked";
 
-/// The epochs under which this process owns, or owned, partitions of one generation.
+/// The epochs under which this process took partitions of one generation over.
 #[derive(Debug, Default)]
 pub struct Epochs(HashMap<Partition, i64>);
 
-/// What a takeover found.
+/// The result of a takeover.
 #[derive(Debug)]
 pub struct Taken {
-    /// Where each partition goes on.
+    /// The checkpoints of the partitions.
     pub checkpoints: BTreeMap<Partition, Checkpoint>,
-    /// Whether one of them had another owner, whose leases may still live.
+    /// Whether one of them had another owner, whose leases may not have expired yet.
     pub had_another_owner: bool,
-    /// Whether nothing was taken over, since the projectors are paused and the caller heeds that. Asked behind the checkpoints' locks, which a pause
-    /// takes too: either it is seen here, or it closes the fence that is opened here.
+    /// Whether nothing was taken over because the projectors are paused. A pause takes the same
+    /// locks: either it is seen here, or it fences off what was taken over here.
     pub is_paused: bool,
 }
 
-/// What a look at the fence tells.
+/// The result of [`Epochs::check`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
-    /// Whether the partitions are still ours.
+pub struct FenceCheck {
+    /// Whether this process still owns the partitions.
     pub are_ours: bool,
-    /// Whether each of them stands where we have folded it to. Where they are ours and don't, the read model was restored.
+    /// Whether each checkpoint is where this process has put it. If it owns them and they are not,
+    /// PostgreSQL was restored from a backup.
     pub are_in_place: bool,
-    /// Whether nothing is to be folded.
+    /// Whether the projectors are paused.
     pub is_paused: bool,
-    /// Whether something is to be done with dead letters, of whatever partition.
-    pub is_asked: bool,
-    /// Whether something is left of erasures, of whatever partition.
-    pub is_erasing: bool,
+    /// Whether a request about dead letters is open, for any partition.
+    pub has_requests: bool,
+    /// Whether a step of an erasure is left, for any partition.
+    pub has_erasures: bool,
 }
 
-/// What became of a commit whose answer was lost or which the fence refused.
+/// The state of a commit that failed or whose answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum CommitState {
     /// It was committed.
     Committed,
-    /// It was not, and may be tried again.
-    Open,
-    /// The partitions are another's now.
-    Lost,
+    /// It was not committed and may be retried.
+    NotCommitted,
+    /// The partitions have another owner.
+    FencedOff,
 }
 
 type Columns = (Vec<&'static str>, Vec<i32>);
@@ -85,20 +88,21 @@ fn columns<'p>(partitions: impl IntoIterator<Item = &'p Partition>) -> Columns {
 }
 
 impl Epochs {
-    /// The epoch of a partition; one that was never taken over has none that could pass.
+    /// A partition's epoch. One that was never taken over has an epoch that no fence accepts.
     pub fn of(&self, partition: Partition) -> i64 {
         self.0.get(&partition).copied().unwrap_or(-1)
     }
 
-    /// Forgets everything: another generation has other epochs.
+    /// Forgets all epochs: another generation has its own.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Makes the partitions ours: those that still are keep their epoch, the others get a new one. `heeds_pause`: unless the projectors are paused.
+    /// Takes partitions over. Those that this process still owns keep their epoch. With
+    /// `heeds_pause`, nothing is taken over while the projectors are paused.
     ///
     /// # Errors
-    /// Postgres can't be asked, or a partition has no checkpoint.
+    /// A statement failed, or a partition has no checkpoint.
     pub async fn take_over(
         &mut self,
         pool: &PgPool,
@@ -118,7 +122,7 @@ impl Epochs {
         if is_paused {
             return Ok(Taken { checkpoints, had_another_owner, is_paused });
         }
-        bump(&mut transaction, generation, &foreign, Some(instance::name())).await?;
+        increment_epochs(&mut transaction, generation, &foreign, Some(instance::name())).await?;
         transaction.commit().await?;
         for partition in foreign {
             let checkpoint = checkpoints.get_mut(&partition).context("a checkpoint went")?;
@@ -128,10 +132,10 @@ impl Epochs {
         Ok(Taken { checkpoints, had_another_owner, is_paused })
     }
 
-    /// Says of the partitions that are still ours that nobody owns them any more. The fence stays as it is.
+    /// Records that nobody owns this process' partitions any more. The fence stays as it is.
     ///
     /// # Errors
-    /// Postgres can't be asked.
+    /// A statement failed.
     pub async fn release(&self, pool: &PgPool, generation: i32) -> sqlx::Result<()> {
         let partitions: Vec<_> = self.0.keys().copied().collect();
         let (topics, numbers) = columns(&partitions);
@@ -149,20 +153,20 @@ impl Epochs {
         .map(drop)
     }
 
-    /// Whether all of the partitions are still ours, in the live generation, and stand at these offsets; and what operators want. If they
-    /// are and do, `announcements` go to whoever listens.
+    /// Checks that this process still owns the partitions and that they are at these offsets, and
+    /// looks for work of operators. If the check passes, it sends the announcements.
     ///
     /// # Errors
-    /// Postgres can't be asked.
-    pub async fn hold(
+    /// A statement failed.
+    pub async fn check(
         &self,
         pool: &PgPool,
         generation: i32,
         partitions: &BTreeMap<Partition, i64>,
         announcements: &[String],
-    ) -> sqlx::Result<Held> {
+    ) -> sqlx::Result<FenceCheck> {
         let (topics, numbers) = columns(partitions.keys());
-        let (are_ours, are_in_place, is_paused, is_asked, is_erasing) = sqlx::query_as(HOLD)
+        let (are_ours, are_in_place, is_paused, has_requests, has_erasures) = sqlx::query_as(CHECK)
             .bind(generation)
             .bind(topics)
             .bind(numbers)
@@ -172,19 +176,19 @@ impl Epochs {
             .bind(announcements)
             .fetch_one(pool)
             .await?;
-        Ok(Held { are_ours, are_in_place, is_paused, is_asked, is_erasing })
+        Ok(FenceCheck { are_ours, are_in_place, is_paused, has_requests, has_erasures })
     }
 
-    /// What became of a commit. The rows are locked, so a commit that is still on its way on the server is waited for.
+    /// The state of a commit. Locking the rows waits for a commit that the server still works on.
     ///
     /// # Errors
-    /// Postgres can't be asked.
-    pub async fn fate(
+    /// A statement failed.
+    pub async fn commit_state(
         &self,
         pool: &PgPool,
         generation: i32,
         spans: &BTreeMap<Partition, Span>,
-    ) -> anyhow::Result<Fate> {
+    ) -> anyhow::Result<CommitState> {
         let mut transaction = pool.begin().await?;
         let partitions: Vec<_> = spans.keys().copied().collect();
         let checkpoints = lock(&mut transaction, generation, &partitions).await?;
@@ -197,15 +201,19 @@ impl Epochs {
             })
         };
         Ok(match (all(|span| span.next), all(|span| span.from)) {
-            (true, _) => Fate::Committed,
-            (false, true) => Fate::Open,
-            (false, false) => Fate::Lost,
+            (true, _) => CommitState::Committed,
+            (false, true) => CommitState::NotCommitted,
+            (false, false) => CommitState::FencedOff,
         })
     }
 }
 
-/// Locks checkpoints until the transaction ends, in one order for everybody.
-pub(crate) async fn lock(
+/// Locks checkpoints until the transaction ends. The order is always the same, which rules out
+/// deadlocks.
+///
+/// # Errors
+/// The statement failed.
+pub async fn lock(
     connection: &mut PgConnection,
     generation: i32,
     partitions: &[Partition],
@@ -221,14 +229,17 @@ pub(crate) async fn lock(
     .bind(numbers)
     .fetch_all(connection)
     .await?;
-    let row = |(topic, partition, next_offset, epoch, turn): (String, _, _, _, _)| {
-        Some(((Topic::named(&topic)?, partition), Checkpoint { next_offset, epoch, turn }))
+    let row = |(topic, partition, next_offset, epoch, revision): (String, _, _, _, _)| {
+        Some(((Topic::named(&topic)?, partition), Checkpoint { next_offset, epoch, revision }))
     };
     Ok(rows.into_iter().filter_map(row).collect())
 }
 
-/// Bumps epochs: their owners until now are fenced off. `owner` is who owns them from now on, if anybody does.
-pub(crate) async fn bump(
+/// Increments epochs, which fences off the owners until now. `owner` is the new owner, if any.
+///
+/// # Errors
+/// The statement failed.
+pub async fn increment_epochs(
     connection: &mut PgConnection,
     generation: i32,
     partitions: &[Partition],
@@ -248,8 +259,11 @@ pub(crate) async fn bump(
     .map(drop)
 }
 
-/// Counts a change of rows behind a checkpoint: a cache that has not seen it is not level.
-pub(crate) async fn turn(
+/// Counts a change of rows behind a checkpoint. A cache that has not seen it must be rewritten.
+///
+/// # Errors
+/// The statement failed.
+pub async fn count_revision(
     connection: &mut PgConnection,
     generation: i32,
     (topic, partition): Partition,

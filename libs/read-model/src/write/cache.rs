@@ -1,18 +1,16 @@
-//! The cache of ready bodies: marks before a commit, bodies and leases after it, and the way back after a loss.
+//! The cache of bodies in Redis: invalidations before a commit, bodies and leases after it, and
+//! catching up after a loss.
 //!
-//! Nothing here can make a read wrong or stop the fold; a Redis in trouble is only slower.
+//! No failure of Redis makes a read wrong or stops the projector; reads get slower.
 
 use super::{
+    CacheEntry, Effects, Span, Store,
+    lease::{LENGTH, Leases, ServerTime},
     link::{Link, Server, category},
-    postgres::{Cached, Store},
-};
-use crate::{
-    effects::{Effects, Span},
-    lease::{LENGTH, Leases, Seen},
-    metrics,
 };
 use events_schema::{Topic, UserKey};
 use futures_util::future::join_all;
+use prometheus::IntCounter;
 use redis::{RedisResult, Script};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,19 +20,19 @@ use std::{
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Users that are written again at once after a loss.
+/// Users that are written at once when catching up.
 const CHUNK: i64 = 500;
 
-static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("mark.lua")));
+static INVALIDATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("invalidate.lua")));
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
 
-/// The highest versions that a batch can give its users, by partition.
-pub type Marks = BTreeMap<i32, Vec<(String, u64)>>;
+/// The highest version that a batch can give each of its users, by partition.
+pub type Invalidations = BTreeMap<i32, Vec<(String, u64)>>;
 
-/// What one partition's script is to write.
+/// The arguments of one partition's script.
 struct Write {
     partition: i32,
-    /// What `next` must say, and what it says then.
+    /// The required value of `next`, and its new value.
     start: String,
     end: String,
     /// Keys and `<version>\n<body>`.
@@ -43,27 +41,28 @@ struct Write {
 
 type Written = Vec<(i32, String, RedisResult<(String, i64, String)>)>;
 
-/// The cache as this projector knows it.
+/// The cache as seen by this projector.
 pub struct Cache {
     namespace: String,
     generation: i32,
     link: Link,
-    /// The leases that may live.
+    /// Leases that may not have expired.
     pub leases: Leases,
-    /// Partitions that are not level, with what their `next` says.
+    /// Partitions whose cache is behind, with the value of `next` there.
     behind: HashMap<i32, String>,
-    /// The nonces under which the others' caches began.
+    /// The nonces of the other partitions' caches.
     beginnings: HashMap<i32, String>,
-    /// How often rows were changed behind the checkpoint: a cache that has missed one such change begins anew.
-    turns: HashMap<i32, i64>,
-    /// The last batch's scripts; nobody waits for them but the next one.
+    /// The revisions of checkpoints. A cache that missed one is written from the start.
+    revisions: HashMap<i32, i64>,
+    /// The scripts of the last batch. Only the next batch waits for them.
     sent: Option<JoinHandle<Written>>,
-    seen: Option<Seen>,
+    seen: Option<ServerTime>,
+    failures: IntCounter,
 }
 
 impl Cache {
-    /// The cache of a generation; `link` connects by itself.
-    pub fn new(topic_prefix: &str, generation: i32, link: Link) -> Self {
+    /// The cache of a generation. `failures` counts requests that Redis did not answer.
+    pub fn new(topic_prefix: &str, generation: i32, link: Link, failures: IntCounter) -> Self {
         Self {
             namespace: format!("rollcall:{topic_prefix}"),
             generation,
@@ -71,70 +70,77 @@ impl Cache {
             leases: Leases::default(),
             behind: HashMap::new(),
             beginnings: HashMap::new(),
-            turns: HashMap::new(),
+            revisions: HashMap::new(),
             sent: None,
             seen: None,
+            failures,
         }
     }
 
-    /// Another generation: its bodies have keys of their own.
+    /// Switches to another generation, whose bodies have keys of their own.
     pub fn switch(&mut self, generation: i32) {
         self.generation = generation;
         self.behind.clear();
         self.beginnings.clear();
-        self.turns.clear();
+        self.revisions.clear();
     }
 
-    /// Partitions were taken over at these turns.
-    pub fn taken_over(&mut self, turns: impl IntoIterator<Item = (i32, i64)>) {
-        self.turns.extend(turns);
+    /// Records the revisions of partitions that were taken over.
+    pub fn taken_over(&mut self, revisions: impl IntoIterator<Item = (i32, i64)>) {
+        self.revisions.extend(revisions);
     }
 
-    /// Places marks and reads the server's clock; `None` where they can't be known to be placed.
-    pub async fn mark(&mut self, marks: &Marks) -> Option<Seen> {
-        self.settle().await;
+    /// Invalidates bodies. Returns the server's time if the server confirmed all invalidations.
+    pub async fn invalidate(&mut self, users: &Invalidations) -> Option<ServerTime> {
+        self.await_delivery().await;
         let server = self.link.server()?;
         let nothing = BTreeMap::from([(0, Vec::new())]);
-        let marks = if marks.is_empty() { &nothing } else { marks };
-        let calls = marks.iter().map(|(partition, users)| self.mark_one(server.clone(), *partition, users));
+        let users = if users.is_empty() { &nothing } else { users };
+        let calls = users
+            .iter()
+            .map(|(partition, users)| self.invalidate_partition(server.clone(), *partition, users));
         let mut seen = None;
         for answer in join_all(calls).await {
             match answer {
                 Ok((millis, run)) if run == server.run => {
-                    let earlier = seen.take().map_or(millis, |seen: Seen| seen.millis.min(millis));
-                    seen = Some(Seen { run, millis: earlier, at: Instant::now() });
+                    let earlier = seen.take().map_or(millis, |seen: ServerTime| seen.millis.min(millis));
+                    seen = Some(ServerTime { run, millis: earlier, at: Instant::now() });
                 }
-                Ok(_) => return self.lost("another server answers than was connected to"),
-                Err(error) => return self.lost(category(&error)),
+                Ok(_) => return self.reconnect("another server answers than was connected to"),
+                Err(error) => return self.reconnect(category(&error)),
             }
         }
         self.seen.clone_from(&seen);
         seen
     }
 
-    async fn mark_one(
+    async fn invalidate_partition(
         &self,
         mut server: Server,
         p: i32,
         users: &[(String, u64)],
     ) -> RedisResult<(i64, String)> {
-        let mut call = MARK.prepare_invoke();
+        let mut call = INVALIDATE.prepare_invoke();
         for (user, version) in users {
             call.key(self.key(p, user)).arg(format!("{version}\n"));
         }
         call.invoke_async(&mut server.connection).await
     }
 
-    fn lost(&mut self, reason: &str) -> Option<Seen> {
-        tracing::warn!(reason, "redis is lost; commits wait for the last lease, then go on without it");
-        metrics::REDIS_FAILURES.inc();
+    fn reconnect(&mut self, reason: &str) -> Option<ServerTime> {
+        tracing::warn!(
+            reason,
+            "redis is lost: commits wait until the last lease expires, then go on without it"
+        );
+        self.failures.inc();
         self.seen = None;
         self.link.reconnect();
         None
     }
 
-    /// Sends a committed batch's bodies and leases; `seen` is a time from before the commit. Nobody waits for it.
-    pub fn write(&mut self, effects: Effects, seen: Option<&Seen>) {
+    /// Sends the bodies and leases of a committed batch. `seen` is a time from before the commit.
+    /// Only the next request waits for the answer.
+    pub fn write(&mut self, effects: Effects, seen: Option<&ServerTime>) {
         let mut writes: BTreeMap<i32, Write> = effects
             .spans
             .iter()
@@ -154,10 +160,10 @@ impl Cache {
         self.send(writes.into_values().collect(), seen);
     }
 
-    /// Sends what was changed behind the checkpoint of a partition that stands at `at`, as the partition's next turn.
-    pub fn write_behind(&mut self, effects: Effects, partition: i32, at: i64, seen: Option<&Seen>) {
+    /// Sends what was changed behind the checkpoint `at` of a partition, as its next revision.
+    pub fn write_revision(&mut self, effects: Effects, partition: i32, at: i64, seen: Option<&ServerTime>) {
         let start = self.empty(partition, Span { from: at, next: at, time: None }).start;
-        *self.turns.entry(partition).or_default() += 1;
+        *self.revisions.entry(partition).or_default() += 1;
         if self.behind.contains_key(&partition) {
             return;
         }
@@ -169,23 +175,24 @@ impl Cache {
         self.send(vec![Write { partition, start, end, entries }], seen);
     }
 
-    /// Renews the leases of partitions that stand at these offsets; finds out which are behind.
-    pub async fn renew(&mut self, positions: &BTreeMap<i32, i64>, seen: Option<&Seen>) {
-        self.settle().await;
-        let level = positions.iter().filter(|(partition, _)| !self.behind.contains_key(partition));
+    /// Renews the leases of partitions at these offsets. The answers tell which caches are behind.
+    pub async fn renew(&mut self, positions: &BTreeMap<i32, i64>, seen: Option<&ServerTime>) {
+        self.await_delivery().await;
+        let current = positions.iter().filter(|(partition, _)| !self.behind.contains_key(partition));
         let span = |at: i64| Span { from: at, next: at, time: None };
-        let writes = level.map(|(partition, at)| self.empty(*partition, span(*at))).collect();
+        let writes = current.map(|(partition, at)| self.empty(*partition, span(*at))).collect();
         self.send(writes, seen);
     }
 
     fn empty(&self, partition: i32, span: Span) -> Write {
-        // A partition that was just taken over has no beginning that we know: nothing fits, and the answer says what is there.
+        // The nonce of a partition that was just taken over is unknown. Then the script writes
+        // nothing, and its answer tells what is there.
         let beginning = self.beginnings.get(&partition).map_or("unknown", String::as_str);
         let at = |offset: i64| self.next(partition, beginning, offset);
         Write { partition, start: at(span.from), end: at(span.next), entries: Vec::new() }
     }
 
-    fn send(&mut self, writes: Vec<Write>, seen: Option<&Seen>) {
+    fn send(&mut self, writes: Vec<Write>, seen: Option<&ServerTime>) {
         let Some(server) = self.link.server() else { return };
         if writes.is_empty() {
             return;
@@ -193,7 +200,7 @@ impl Cache {
         let seen =
             seen.filter(|seen| seen.run == server.run && self.leases.may_grant(&seen.run, Instant::now()));
         if let Some(seen) = seen {
-            self.leases.granted(seen);
+            self.leases.record(seen);
         }
         let calls: Vec<_> =
             writes.into_iter().map(|write| self.call(server.clone(), write, seen.cloned())).collect();
@@ -213,7 +220,7 @@ impl Cache {
         &self,
         mut server: Server,
         write: Write,
-        seen: Option<Seen>,
+        seen: Option<ServerTime>,
     ) -> impl Future<Output = (i32, String, RedisResult<(String, i64, String)>)> + use<> {
         let Write { partition, start, end, entries } = write;
         let mut call = WRITE.prepare_invoke();
@@ -221,7 +228,7 @@ impl Cache {
         call.key(format!("{}{{{partition}}}:next", self.namespace));
         call.arg(start).arg(&end);
         match &seen {
-            Some(Seen { run, millis, .. }) => {
+            Some(ServerTime { run, millis, .. }) => {
                 let until = millis + i64::try_from(LENGTH.as_millis()).unwrap_or(0);
                 call.arg(format!("{run}/{}", self.generation)).arg(until).arg(run)
             }
@@ -240,38 +247,43 @@ impl Cache {
         format!("{}{{{partition}}}:{}:{user}", self.namespace, self.generation)
     }
 
-    /// Takes in what the scripts that were sent last have answered.
-    async fn settle(&mut self) {
+    /// Waits for the scripts that were sent last, and reads their answers.
+    async fn await_delivery(&mut self) {
         let Some(sent) = self.sent.take() else { return };
         for (partition, end, answer) in sent.await.unwrap_or_default() {
             match answer {
                 Ok((next, ..)) if next == end => {}
                 Ok((next, ..)) => drop(self.behind.insert(partition, next)),
                 Err(error) => {
-                    self.lost(category(&error));
+                    self.reconnect(category(&error));
                     return;
                 }
             }
         }
     }
 
-    /// Whether there is something to write again, and a server to write it to.
+    /// Whether a cache is behind and a server is connected.
     pub fn can_catch_up(&mut self) -> bool {
         !self.behind.is_empty() && self.link.server().is_some()
     }
 
-    /// Writes one chunk of a partition that is behind again; `positions` says up to where the read model goes.
+    /// Writes one chunk of a partition whose cache is behind. `positions` are the offsets up to
+    /// which partitions are folded.
+    ///
+    /// # Errors
+    /// The bodies could not be loaded.
     pub async fn catch_up(&mut self, store: &Store, positions: &BTreeMap<i32, i64>) -> anyhow::Result<()> {
-        self.settle().await;
+        self.await_delivery().await;
         self.behind.retain(|partition, _| positions.contains_key(partition));
         let Some((&partition, found)) = self.behind.iter().next() else { return Ok(()) };
         let to = positions.get(&partition).copied().unwrap_or_default();
-        let level =
-            |(beginning, from)| Some((self.of_this_turn(partition, beginning)?, from)).filter(|_| from <= to);
-        let Some((beginning, from)) = read_next(self.generation, found).and_then(level) else {
+        let usable = |(beginning, from)| {
+            Some((self.of_this_revision(partition, beginning)?, from)).filter(|_| from <= to)
+        };
+        let Some((beginning, from)) = read_next(self.generation, found).and_then(usable) else {
             let (start, nonce) = (found.clone(), Uuid::new_v4().simple().to_string());
             let end = self.next(partition, &nonce, 0);
-            self.write_again(Write { partition, start, end, entries: Vec::new() }).await;
+            self.rewrite(Write { partition, start, end, entries: Vec::new() }).await;
             return Ok(());
         };
         if from == to {
@@ -279,60 +291,60 @@ impl Cache {
             self.behind.remove(&partition);
             return Ok(());
         }
-        let rows = store.bodies(partition, from, to, CHUNK).await?;
+        let rows = store.load_bodies(partition, from, to, CHUNK).await?;
         let is_last = i64::try_from(rows.len())? < CHUNK;
         let end = rows.last().filter(|_| !is_last).map_or(to, |row| row.offset + 1);
         let (start, end) = (found.clone(), self.next(partition, beginning, end));
         let entries = rows.into_iter().map(entry).collect();
-        self.write_again(Write { partition, start, end, entries }).await;
+        self.rewrite(Write { partition, start, end, entries }).await;
         Ok(())
     }
 
-    /// Writes without a lease, and keeps what `next` says then.
-    async fn write_again(&mut self, write: Write) {
+    /// Writes without a lease, and keeps the new value of `next`.
+    async fn rewrite(&mut self, write: Write) {
         let Some(server) = self.link.server() else { return };
         let partition = write.partition;
         match self.call(server, write, None).await.2 {
             Ok((next, ..)) => drop(self.behind.insert(partition, next)),
-            Err(error) => drop(self.lost(category(&error))),
+            Err(error) => drop(self.reconnect(category(&error))),
         }
     }
 
     fn next(&self, partition: i32, nonce: &str, offset: i64) -> String {
-        format!("{}/{nonce}.{}/{offset}", self.generation, self.turn(partition))
+        format!("{}/{nonce}.{}/{offset}", self.generation, self.revision(partition))
     }
 
-    fn turn(&self, partition: i32) -> i64 {
-        self.turns.get(&partition).copied().unwrap_or_default()
+    fn revision(&self, partition: i32) -> i64 {
+        self.revisions.get(&partition).copied().unwrap_or_default()
     }
 
-    /// The nonce of a beginning, if the cache has seen every turn.
-    fn of_this_turn<'b>(&self, partition: i32, beginning: &'b str) -> Option<&'b str> {
-        let (nonce, turn) = beginning.split_once('.')?;
-        (turn.parse() == Ok(self.turn(partition))).then_some(nonce)
+    /// The nonce in a beginning, if the cache has seen every revision.
+    fn of_this_revision<'b>(&self, partition: i32, beginning: &'b str) -> Option<&'b str> {
+        let (nonce, revision) = beginning.split_once('.')?;
+        (revision.parse() == Ok(self.revision(partition))).then_some(nonce)
     }
 }
 
-/// Beginning and offset of a `next`, if it is of that generation.
-pub(crate) fn read_next(generation: i32, next: &str) -> Option<(&str, i64)> {
+/// Splits a value of `next` into beginning and offset, if it is of that generation.
+pub fn read_next(generation: i32, next: &str) -> Option<(&str, i64)> {
     let mut parts = next.splitn(3, '/');
     (parts.next()?.parse() == Ok(generation)).then_some(())?;
     Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
-/// Marks as the cache takes them.
-pub(crate) fn keys(marks: BTreeMap<i32, BTreeMap<&UserKey, u64>>) -> Marks {
+/// The invalidations of a batch that can give its users these versions.
+pub fn invalidations(versions: BTreeMap<i32, BTreeMap<&UserKey, u64>>) -> Invalidations {
     let of = |users: BTreeMap<&UserKey, u64>| {
         users.into_iter().map(|(key, version)| (user_key(key), version)).collect()
     };
-    marks.into_iter().map(|(partition, users)| (partition, of(users))).collect()
+    versions.into_iter().map(|(partition, users)| (partition, of(users))).collect()
 }
 
-/// A user as the cache's keys name it.
-pub fn user_key(key: &UserKey) -> String {
+/// A user in the cache's keys.
+fn user_key(key: &UserKey) -> String {
     key.to_string()
 }
 
-fn entry(row: Cached) -> (String, String) {
-    (row.key(), format!("{}\n{}", row.version, row.body.unwrap_or_default()))
+fn entry(row: CacheEntry) -> (String, String) {
+    (format!("{}/{}", row.tenant, row.user), format!("{}\n{}", row.version, row.body.unwrap_or_default()))
 }

@@ -1,35 +1,35 @@
-//! What an error of PostgreSQL says: of the record, of the tables, or of neither. Never in the error's own text, which may repeat a row.
+//! Classifies errors of PostgreSQL. Their own text is never used, since it may repeat a row.
 
 use sqlx::postgres::PgDatabaseError;
 
-/// What can be said of an error.
+/// What an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The values of a record don't fit, so that another try is refused too: the record may be set aside.
+    /// Values of a record are refused, and will be again: the record may become a dead letter.
     Data,
-    /// The tables contradict what they should hold, or each other. The record may be sound; so may the next.
+    /// The tables are inconsistent. The record may be sound.
     Inconsistent,
     /// Anything else, such as a connection that was lost.
     Other,
 }
 
-/// An error's SQLSTATE; empty where the server said none.
-pub(crate) fn code(error: &sqlx::Error) -> String {
+/// An error's SQLSTATE, or nothing if the server sent none.
+pub fn code(error: &sqlx::Error) -> String {
     error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned()
 }
 
-/// Whether the values of a record were refused, so that it may be set aside.
-pub(crate) fn is_data_refused(error: &sqlx::Error) -> bool {
+/// Whether values of a record were refused, so that it may become a dead letter.
+pub fn is_data_refused(error: &sqlx::Error) -> bool {
     kind(&code(error)) == Kind::Data
 }
 
-/// Whether the tables are not as they should be, so that nobody may go on.
-pub(crate) fn is_inconsistent(error: &sqlx::Error) -> bool {
+/// Whether the tables are inconsistent, so that no projector may go on.
+pub fn is_inconsistent(error: &sqlx::Error) -> bool {
     kind(&code(error)) == Kind::Inconsistent
 }
 
-/// The SQLSTATE, and the names of the table and the constraint where the server gave them. Without values.
-pub(crate) fn reason(error: &sqlx::Error) -> String {
+/// The SQLSTATE with the names of table and constraint, without values.
+pub fn reason(error: &sqlx::Error) -> String {
     let Some(refused) = error.as_database_error() else { return "no answer".to_owned() };
     let schema = refused.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::schema);
     let table = refused.table().map(|table| format!(", table {}.{table}", schema.unwrap_or("?")));
@@ -37,7 +37,7 @@ pub(crate) fn reason(error: &sqlx::Error) -> String {
     format!("SQLSTATE {}{}{}", code(error), table.unwrap_or_default(), constraint.unwrap_or_default())
 }
 
-/// Class 23 is no matter of a record: what the fold writes breaks a key or a reference only where another row is wrong.
+/// Class 23 is not about a record: a key or a reference is violated only if another row is wrong.
 fn kind(code: &str) -> Kind {
     // A row that is too long for an index; a row twice in one statement; data and indexes that the server finds broken.
     let (too_long, broken) = ("54000", ["21000", "XX001", "XX002"]);

@@ -1,15 +1,15 @@
-//! Whether Redis can be written to. One that is full, or a replica, answers every question and takes no mark, so every delete would be
-//! answered 202 while all looks well.
+//! The health check of Redis: whether it accepts writes. A server that is full, or a replica, answers
+//! every query but takes no invalidation, and then every delete is answered 202.
 
 use super::link::{category, connection};
 use redis::{Client, RedisError, RedisResult};
 use service_kit::health::Health;
 
-/// How long the probe's key stays, in seconds.
+/// Seconds until the probe's key expires.
 const LIFE: u64 = 10;
 
-/// Adds Redis to what is named; a projector folds without it.
-pub(crate) fn watch(health: &Health, client: &Client, topic_prefix: &str) {
+/// Adds Redis to the health report. It is optional: a projector works without it.
+pub fn watch(health: &Health, client: &Client, topic_prefix: &str) {
     let (client, key) = (client.clone(), format!("rollcall:{topic_prefix}health"));
     health.add_optional("redis", move || {
         let (client, key) = (client.clone(), key.clone());

@@ -1,0 +1,41 @@
+//! A generation's tables, indexes and views, each from one template.
+
+use super::statement;
+use sqlx::{PgConnection, raw_sql};
+
+const TABLES: &str = include_str!("tables.sql");
+const INDEXES: &str = include_str!("indexes.sql");
+const VIEWS: &str = include_str!("views.sql");
+
+/// Creates the schema and the tables.
+pub(super) async fn create(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    run(connection, TABLES, generation).await
+}
+
+/// Creates the indexes. A rebuild does this after the bulk of the log is folded.
+///
+/// # Errors
+/// A statement failed.
+pub async fn create_indexes(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    run(connection, INDEXES, generation).await
+}
+
+/// Points the views of the schema `live` at a generation.
+pub(super) async fn set_views(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    run(connection, VIEWS, generation).await
+}
+
+/// Renews views that an earlier release made without the column `log_epoch`.
+///
+/// # Errors
+/// A statement failed.
+pub async fn renew_views(connection: &mut PgConnection, live: i32) -> sqlx::Result<()> {
+    let is_old = sqlx::query_scalar(
+        "SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'live.checkpoints'::regclass AND attname = 'log_epoch')",
+    );
+    if is_old.fetch_one(&mut *connection).await? { set_views(connection, live).await } else { Ok(()) }
+}
+
+async fn run(connection: &mut PgConnection, template: &str, generation: i32) -> sqlx::Result<()> {
+    raw_sql(statement(template, generation)).execute(connection).await.map(drop)
+}

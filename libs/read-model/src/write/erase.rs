@@ -1,0 +1,164 @@
+//! Erasure: a commit that deletes users also destroys their keys and removes what is personal of
+//! them from every generation, in the same transaction. Steps that this transaction can't reach (a
+//! key in another database, a cache that does not answer) become rows in `rollcall.erasures`, and
+//! the projector retries them until they are done.
+
+use super::{Effects, Store, sql};
+use crate::generation;
+use domain::codec::owner;
+use events_schema::UserKey;
+use key_store::{Keys, Owner};
+use service_kit::fault;
+use sqlx::PgConnection;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// What a commit knows of the cached bodies of the users that it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invalidation {
+    /// The cache confirmed that they are invalid.
+    Confirmed,
+    /// The cache did not answer.
+    Unknown,
+}
+
+/// Held shared by deletions, and exclusively by whoever stores a record outside of its user's
+/// partition.
+const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
+
+type Columns<'k> = (Vec<&'k str>, Vec<Uuid>);
+
+fn columns<'k>(keys: impl IntoIterator<Item = &'k UserKey>) -> Columns<'k> {
+    keys.into_iter().map(|key| (key.tenant.as_str(), key.user)).unzip()
+}
+
+impl Store {
+    /// Erases the users that a batch of the live generation deletes.
+    pub(super) async fn erase_on(
+        &self,
+        connection: &mut PgConnection,
+        effects: &Effects,
+        invalidation: Invalidation,
+    ) -> sqlx::Result<()> {
+        self.restore_on(connection, effects).await?;
+        let gone: BTreeSet<&UserKey> = effects.erased().chain(&effects.late).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // Before any row, as in `leave_out_deleted`: this rules out deadlocks.
+        sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
+            .bind(STRAYS_LOCK)
+            .execute(&mut *connection)
+            .await?;
+        // A rebuild holds the row of its generation while it writes. So either it sees the
+        // tombstones, or its rows are seen here.
+        let others: Vec<i32> =
+            sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE id <> $1 ORDER BY id FOR UPDATE")
+                .bind(self.generation)
+                .fetch_all(&mut *connection)
+                .await?;
+        for other in others {
+            blank(connection, other, effects.erased()).await?;
+        }
+        fault::point("erase.blanked");
+        if self.keys.is_apart() {
+            defer(connection, "key", gone).await?;
+        } else {
+            let owners: Vec<Owner> = gone.into_iter().map(owner).collect();
+            Keys::destroy_in(&mut *connection, &owners).await?;
+        }
+        if invalidation == Invalidation::Unknown {
+            defer(connection, "cache", effects.erased()).await?;
+        }
+        fault::point("erase.destroyed");
+        Ok(())
+    }
+
+    async fn restore_on(&self, connection: &mut PgConnection, effects: &Effects) -> sqlx::Result<()> {
+        if effects.restored.is_empty() {
+            return Ok(());
+        }
+        let (partitions, offsets): (Vec<i32>, Vec<i64>) = effects.restored.iter().copied().unzip();
+        let restore = sqlx::query(self.sql.restore.get());
+        restore.bind(partitions).bind(offsets).execute(connection).await.map(drop)
+    }
+
+    /// Removes from a batch of a generation that is being built what the live one has erased.
+    pub(super) async fn forget_on(
+        &self,
+        connection: &mut PgConnection,
+        effects: &mut Effects,
+    ) -> sqlx::Result<()> {
+        self.restore_on(connection, effects).await?;
+        sqlx::query("SELECT FROM rollcall.generations WHERE id = $1 FOR SHARE")
+            .bind(self.generation)
+            .execute(&mut *connection)
+            .await?;
+        let gone = deleted_among(connection, effects.touched()).await?;
+        effects.forget(&gone);
+        Ok(())
+    }
+}
+
+/// Removes records that name a deleted user but lie outside of the user's partition. Another
+/// projector may own that partition. Its deletion is either seen here or sees what is stored here:
+/// it holds the same lock, shared with other deletions.
+pub(super) async fn leave_out_deleted(
+    connection: &mut PgConnection,
+    effects: &mut Effects,
+) -> sqlx::Result<()> {
+    let strays = effects.strays();
+    if strays.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(STRAYS_LOCK).execute(&mut *connection).await?;
+    let gone = deleted_among(connection, strays).await?;
+    effects.leave_out(&gone);
+    Ok(())
+}
+
+/// Those of these users that the live generation has deleted.
+async fn deleted_among(
+    connection: &mut PgConnection,
+    users: BTreeSet<&UserKey>,
+) -> sqlx::Result<BTreeSet<UserKey>> {
+    let (tenants, ids) = columns(users);
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "SELECT k.tenant_id, k.id FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
+         WHERE EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = ANY (ARRAY[k.tenant_id]) AND t.id = k.id)",
+    )
+    .bind(tenants)
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let key = |(tenant, user): (String, Uuid)| Some(UserKey { tenant: tenant.parse().ok()?, user });
+    Ok(rows.into_iter().filter_map(key).collect())
+}
+
+async fn blank<'k>(
+    connection: &mut PgConnection,
+    other: i32,
+    gone: impl IntoIterator<Item = &'k UserKey>,
+) -> sqlx::Result<()> {
+    let (tenants, ids) = columns(gone);
+    let blank = sqlx::query(generation::statement(sql::BLANK, other));
+    blank.bind(tenants).bind(ids).execute(connection).await.map(drop)
+}
+
+/// Records a step that this transaction can't do.
+async fn defer<'k>(
+    connection: &mut PgConnection,
+    step: &str,
+    gone: impl IntoIterator<Item = &'k UserKey>,
+) -> sqlx::Result<()> {
+    let (tenants, ids) = columns(gone);
+    sqlx::query(
+        "INSERT INTO rollcall.erasures (tenant_id, user_id, step) SELECT *, $3 FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING",
+    )
+    .bind(tenants)
+    .bind(ids)
+    .bind(step)
+    .execute(connection)
+    .await
+    .map(drop)
+}

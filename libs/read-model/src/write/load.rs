@@ -1,0 +1,165 @@
+//! Reading what a batch is folded on, and what the cache has to hold. One round trip each.
+
+use super::{At, CredentialKey, Store};
+use anyhow::Context as _;
+use events_schema::{ReasonCode, Timestamp, UserKey, millis};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A user as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredUser {
+    /// The user.
+    pub key: UserKey,
+    /// The version, if the user exists.
+    pub version: Option<u64>,
+    /// The version of the deletion, if the user was deleted.
+    pub deleted: Option<u64>,
+    /// Whether records of the user wait as dead letters.
+    pub is_parked: bool,
+}
+
+/// A record that waits in a user's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingRecord {
+    /// The user.
+    pub key: UserKey,
+    /// The record's place.
+    pub at: At,
+    /// The version that the record would give its user, if it names one.
+    pub sequence: Option<u64>,
+    /// Whether it waits for a missing data key.
+    pub is_keyless: bool,
+}
+
+/// A credential as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCredential {
+    /// The credential.
+    pub key: CredentialKey,
+    /// Its place in the order of pages.
+    pub created_at: Timestamp,
+    /// The last status, as text.
+    pub status: Option<String>,
+    /// The body as JSON, once it is issued.
+    pub body: Option<String>,
+    /// The offset of the last record about it.
+    pub offset: i64,
+}
+
+/// What the cache has to hold of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheEntry {
+    pub(super) tenant: String,
+    pub(super) user: Uuid,
+    pub(super) version: i64,
+    /// `None`: readers are to ask PostgreSQL.
+    pub(super) body: Option<String>,
+    pub(super) offset: i64,
+}
+
+/// Tenant, user, partition, offset, sequence, whether it waits for a key.
+type QueueColumns = (String, Uuid, i32, i64, Option<i64>, bool);
+
+/// Place in the list, creation, status, body, offset.
+type CredentialColumns = (i64, OffsetDateTime, Option<String>, Option<String>, i64);
+
+impl Store {
+    /// What is stored of these users.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub async fn load_users(&self, keys: &[UserKey]) -> anyhow::Result<Vec<StoredUser>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, Option<i64>, Option<i64>, bool)> = sqlx::query_as(self.sql.load_users.get())
+            .bind(keys.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|key| key.user).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await?;
+        let user = |(n, version, deleted, is_parked): (_, Option<i64>, Option<i64>, _)| {
+            Ok(StoredUser {
+                key: requested(keys, n)?.clone(),
+                version: version.map(u64::try_from).transpose()?,
+                deleted: deleted.map(u64::try_from).transpose()?,
+                is_parked,
+            })
+        };
+        rows.into_iter().map(user).collect()
+    }
+
+    /// The records that wait in the queues of these users, in the order of the log.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub async fn load_queues(&self, parked: &[UserKey]) -> anyhow::Result<Vec<WaitingRecord>> {
+        if parked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<QueueColumns> = sqlx::query_as(self.sql.load_queues.get())
+            .bind(parked.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
+            .bind(parked.iter().map(|key| key.user).collect::<Vec<_>>())
+            .bind(ReasonCode::KeyMissing.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        let record = |(tenant, user, partition, offset, sequence, is_keyless): QueueColumns| {
+            let key = UserKey { tenant: tenant.parse()?, user };
+            let sequence = sequence.map(u64::try_from).transpose()?;
+            Ok(WaitingRecord { key, at: (partition, offset), sequence, is_keyless })
+        };
+        rows.into_iter().map(record).collect()
+    }
+
+    /// What is stored of these credentials.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub async fn load_credentials(&self, keys: &[CredentialKey]) -> anyhow::Result<Vec<StoredCredential>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<CredentialColumns> = sqlx::query_as(self.sql.load_credentials.get())
+            .bind(keys.iter().map(|(key, _)| key.tenant.as_str()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(key, _)| key.user).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await?;
+        let credential = |(n, created_at, status, body, offset): CredentialColumns| {
+            let key = requested(keys, n)?.clone();
+            Ok(StoredCredential { key, created_at: millis(created_at), status, body, offset })
+        };
+        rows.into_iter().map(credential).collect()
+    }
+
+    /// What the cache has to hold of a partition for the offsets `from..to`: `limit` users at most.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub(super) async fn load_bodies(
+        &self,
+        partition: i32,
+        from: i64,
+        to: i64,
+        limit: i64,
+    ) -> sqlx::Result<Vec<CacheEntry>> {
+        let rows: Vec<(String, Uuid, i64, Option<String>, i64)> = sqlx::query_as(self.sql.load_bodies.get())
+            .bind(partition)
+            .bind(from)
+            .bind(to)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        let entry =
+            |(tenant, user, version, body, offset)| CacheEntry { tenant, user, version, body, offset };
+        Ok(rows.into_iter().map(entry).collect())
+    }
+}
+
+/// The key with that place in the list of requested ones. Places begin at 1.
+fn requested<T>(keys: &[T], n: i64) -> anyhow::Result<&T> {
+    usize::try_from(n)
+        .ok()
+        .and_then(|n| keys.get(n.checked_sub(1)?))
+        .context("PostgreSQL returned a row that was not requested")
+}

@@ -1,0 +1,63 @@
+//! The states that a batch is folded on, read from the store.
+
+use crate::{
+    batch::{Batch, States},
+    queue::Queue,
+};
+use anyhow::Context as _;
+use domain::evolve::{credential, user::State};
+use events_schema::{UserKey, credential::Credential};
+use read_model::write::{CredentialKey, Store, StoredCredential, StoredUser};
+
+/// Loads the states and the data keys of a batch.
+///
+/// # Errors
+/// A query failed.
+pub(crate) async fn load(store: &Store, batch: &Batch) -> anyhow::Result<States> {
+    let owners = batch.owners();
+    let keys = async { store.keys.of_all(&owners).await.map_err(anyhow::Error::from) };
+    let (mut states, keys) = tokio::try_join!(load_rows(store, batch), keys)?;
+    states.keys = keys;
+    Ok(states)
+}
+
+async fn load_rows(store: &Store, batch: &Batch) -> anyhow::Result<States> {
+    let mut states = States::default();
+    let credentials: Vec<CredentialKey> =
+        batch.credentials().into_iter().map(|(key, id)| (key.clone(), id)).collect();
+    for row in store.load_credentials(&credentials).await? {
+        let (key, offset) = (row.key.clone(), row.offset);
+        states.credentials.insert(key, (credential_state(row)?, offset));
+    }
+    let users: Vec<UserKey> = batch.users().into_iter().cloned().collect();
+    let mut parked = Vec::new();
+    for row in store.load_users(&users).await? {
+        parked.extend(row.is_parked.then(|| row.key.clone()));
+        states.users.insert(row.key.clone(), user_state(&row));
+    }
+    for row in store.load_queues(&parked).await? {
+        let version = states.users.get(&row.key).map_or(0, |state| state.version());
+        let queue = states.parked.entry(row.key).or_insert_with(|| Queue::new(version, row.is_keyless));
+        queue.push(row.at, row.sequence);
+    }
+    Ok(states)
+}
+
+fn user_state(row: &StoredUser) -> State {
+    match (row.version, row.deleted) {
+        (_, Some(version)) => State::Deleted(version),
+        (Some(version), None) => State::Present(version),
+        (None, None) => State::Unknown,
+    }
+}
+
+fn credential_state(row: StoredCredential) -> anyhow::Result<credential::State> {
+    let issued = row.body.map(|body| serde_json::from_str::<Credential>(&body).map(Box::new)).transpose();
+    let status = row.status.map(|status| serde_json::from_value(status.into())).transpose();
+    Ok(credential::State {
+        created_at: row.created_at,
+        status: status.context("a stored credential's status can't be read")?,
+        // The error's own text may repeat the body.
+        issued: issued.map_err(|_| anyhow::anyhow!("a stored credential's body can't be read"))?,
+    })
+}
