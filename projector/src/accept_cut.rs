@@ -2,8 +2,8 @@
 //! folding continues behind them.
 
 use crate::{
-    control::pause::{self, By},
     fence, generation, migrate,
+    pause::{self, By},
     store::postgres,
 };
 use anyhow::Context as _;

@@ -4,7 +4,8 @@ mod accept_cut;
 pub mod analytics;
 pub mod batch;
 mod body;
-mod control;
+mod dead_letter_counts;
+mod dead_letters;
 pub mod erasure;
 mod erasures;
 mod export;
@@ -16,7 +17,7 @@ mod log_watch;
 mod metrics;
 mod migrate;
 mod open;
-mod park;
+mod pause;
 mod projector;
 pub mod queue;
 mod running;
@@ -24,13 +25,12 @@ mod state;
 mod status;
 mod sweep;
 mod vacuum;
-mod waiting_letters;
 
 pub use accept_cut::{AcceptedCut, LostRange, accept_cut};
-pub use control::{
-    letters::{DeadLetter, LetterId, UserFilter, WholeLetter, dead_letter, dead_letters},
-    pause::{Pause, Paused, pause, paused, resume},
-    requests::{Kind, Outcome, What, ask},
+pub use dead_letter_counts::{WaitingLetters, WaitingReason, waiting_letters};
+pub use dead_letters::{
+    list::{DeadLetter, LetterId, UserFilter, WholeLetter, dead_letter, dead_letters},
+    request::{Kind, Outcome, What, ask},
 };
 pub use export::{Analytic, Credential, CredentialFact, Current, Event, Export, KeyId, Letter, export};
 pub use generation::{
@@ -39,12 +39,12 @@ pub use generation::{
 };
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};
+pub use pause::{Pause, Paused, pause, paused, resume};
 pub use running::{Running, start};
 pub use status::{PartitionStatus, status};
 pub use sweep::{
     Group, ORPHAN_AFTER, Swept, Undecided, UndecidedKey, UndecidedReason, destroy_undecided, sweep, undecided,
 };
-pub use waiting_letters::{WaitingLetters, WaitingReason, waiting_letters};
 
 /// The old paths, for modules that are about to move to other crates.
 mod fence {

@@ -1,6 +1,5 @@
 //! What the projector counts, in the process' registry.
 
-use crate::waiting_letters::WaitingLetters;
 use events_schema::{Partition, ReasonCode};
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge, register_gauge_vec,
@@ -91,17 +90,6 @@ pub(crate) fn count(effects: &Effects, records: usize) {
     SUPERSEDED.inc_by(amount(
         effects.rejections.iter().filter(|row| row.reason == RejectionReason::Superseded).count(),
     ));
-}
-
-/// Shows what waits for an operator.
-pub(crate) fn show_waiting_letters(found: &WaitingLetters, now: OffsetDateTime) {
-    PARKED_USERS.set(found.parked_users);
-    DEAD_LETTERS.reset();
-    for reason in &found.reasons {
-        DEAD_LETTERS.with_label_values(&[&reason.topic, &reason.reason]).set(reason.letters);
-    }
-    let age = found.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
-    OLDEST_DEAD_LETTER.set(age);
 }
 
 /// Shows how far a partition of ours is behind; `time` is that of the last folded record.

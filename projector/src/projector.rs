@@ -11,7 +11,7 @@ pub(crate) use supervise::{Parts, supervise};
 
 use crate::{
     batch::Batch,
-    control::discarded::Discarded,
+    dead_letters::discarded::Discarded,
     log::{Consumer, Event, Shared},
     state::{End, Stop},
     vacuum::Vacuum,

@@ -1,13 +1,13 @@
 //! Start and stop. The fold has a thread and a runtime of its own, so that no request delays it.
 
 use crate::{
-    analytics,
+    analytics, dead_letter_counts,
     log::Shared,
     log_watch::LogWatch,
     migrate,
     projector::{Parts, supervise},
     state::{self, Shown, State, Stop},
-    sweep, waiting_letters,
+    sweep,
 };
 use key_store::Keys;
 use read_model::write::{link::Link, probe};
@@ -41,7 +41,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     let (sender, stop) = Stop::new();
     health.add_postgres("postgres", settings.database_url()?, None)?;
     probe::watch(health, &client, &settings.topic_prefix);
-    let counted = waiting_letters::Counted::default();
+    let counted = dead_letter_counts::Counted::default();
     let shown = Shown { shared: shared.clone(), set_aside: counted.clone() };
     state::mount(health, shown, watched);
     let counting = database::pool(settings.database_url()?, Role::Reader, 1)?;
@@ -57,7 +57,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         // Both spawn, so they are made inside the runtime that they are used in.
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
-        tokio::spawn(waiting_letters::watch(counting, counted));
+        tokio::spawn(dead_letter_counts::watch(counting, counted));
         tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));
         tokio::spawn(watch.run(settings.clone()));
         let link = Link::start(client);

@@ -1,6 +1,6 @@
 //! What the projector says about itself, and when it has to stop.
 
-use crate::{log::Shared, waiting_letters::Counted};
+use crate::{dead_letter_counts::Counted, log::Shared};
 use event_log::Halt;
 use futures_util::FutureExt as _;
 use service_kit::{chain, health::Health, instance};

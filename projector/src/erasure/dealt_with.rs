@@ -1,6 +1,6 @@
 //! Records that an operator has discarded: the operator's word that they are dealt with, whatever they say.
 
-use crate::control::discarded::Place;
+use crate::dead_letters::discarded::Place;
 use event_log::record::Record;
 use events_schema::Topic;
 use sqlx::PgConnection;

@@ -2,9 +2,9 @@
 
 use crate::{
     batch::Batch,
-    control::{
+    dead_letters::{
         discarded::Discarded,
-        settle::{self, Standing},
+        reprocess::{self, Standing},
     },
     load::load,
 };
@@ -137,11 +137,11 @@ impl<'s> Builder<'s> {
         for place in all.0.difference(&self.discarded.0) {
             let ((_, partition), _) = *place;
             let queue = self.store.load_queue(*place).await?;
-            let batch = settle::batch(queue, self.partitions, Some(*place), false);
+            let batch = reprocess::batch(queue, self.partitions, Some(*place), false);
             let states = load(&self.store, &batch).await?;
             let standing =
                 Standing { partition, at: self.next((Topic::Users, partition)), partitions: self.partitions };
-            let settlement = settle::fold(batch, states, standing);
+            let settlement = reprocess::fold(batch, states, standing);
             let settled = self
                 .store
                 .commit_reprocessed(None, &settlement, &self.epochs, Invalidation::Confirmed)

@@ -8,7 +8,7 @@ use super::{
     set_aside::SetAside,
     source::Source,
 };
-use crate::park;
+use crate::dead_letters::parking_limit;
 use anyhow::Context as _;
 use event_log::{cuts::Cut, identity};
 use events_schema::{ReasonCode, Topic};
@@ -117,7 +117,7 @@ pub async fn rebuild(
     let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions, keys).await?;
     let before = set_aside_before(&pool).await?;
     if !options.accept_set_aside {
-        builder.may_park(usize::try_from(before.users + park::LIMIT)?);
+        builder.may_park(usize::try_from(before.users + parking_limit::LIMIT)?);
     }
     let built = build(&pool, &mut builder, &source, options, &mut progress).await;
     let (switch, gave_up) = match built {

@@ -2,7 +2,7 @@
 
 use super::{Projector, supervise::live};
 use crate::{
-    control::discarded::Discarded,
+    dead_letters::discarded::Discarded,
     metrics,
     state::{End, Stop},
 };

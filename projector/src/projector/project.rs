@@ -1,7 +1,7 @@
 //! One batch, from its records to its commit.
 
 use super::{ANSWER, Projector, ownership::which_log};
-use crate::{batch::Batch, load::load, metrics, park, state::End};
+use crate::{batch::Batch, dead_letters::parking_limit, load::load, metrics, state::End};
 use event_log::identity::LogMatch;
 use events_schema::ReasonCode;
 use read_model::write::{
@@ -71,7 +71,7 @@ impl Projector {
     async fn may_be_parked(&self, effects: &Effects) -> Result<bool, End> {
         let pool = &self.store.pool;
         self.stop
-            .retry("asking how many were parked", async || park::may_be_parked(pool, effects).await)
+            .retry("asking how many were parked", async || parking_limit::may_be_parked(pool, effects).await)
             .await
     }
 

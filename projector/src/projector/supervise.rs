@@ -2,13 +2,11 @@
 
 use super::Projector;
 use crate::{
-    control::{
-        discarded::Discarded,
-        pause::{self, By},
-    },
+    dead_letters::discarded::Discarded,
     generation,
     log::{Consumer, Shared},
     metrics, migrate,
+    pause::{self, By},
     state::{End, State, Stop},
     vacuum::Vacuum,
 };

@@ -2,7 +2,7 @@
 
 use super::{ANSWER, Projector, catch_up::announcements};
 use crate::{
-    control::settle::{self, Hands, Standing},
+    dead_letters::reprocess::{self, Hands, Standing},
     erasures, metrics,
     state::End,
 };
@@ -88,7 +88,7 @@ impl Projector {
         let standing = Standing { partition: request.partition, at, partitions: self.partitions };
         let hands =
             Hands { store: &self.store, epochs: &self.epochs, cache: &mut self.cache, stop: &self.stop };
-        match settle::settle(hands, request, standing).await? {
+        match reprocess::reprocess(hands, request, standing).await? {
             Ok(is_settled) => Ok(is_settled),
             Err(error) => {
                 tracing::warn!(

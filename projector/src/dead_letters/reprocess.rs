@@ -1,4 +1,5 @@
-//! A user's queue, folded again: what is sound now has its effect, in the order of the log, and the first that is not keeps the rest waiting.
+//! Folds a user's queue again, in the order of the log. Records that are sound now take effect; the
+//! first one that is not keeps the rest waiting.
 
 use crate::{
     batch::{Batch, States},
@@ -24,7 +25,7 @@ use std::{
 /// For the transaction.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Where a projector stands with a partition.
+/// The position of a partition.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
     pub(crate) partition: i32,
@@ -34,7 +35,8 @@ pub(crate) struct Standing {
     pub(crate) partitions: u32,
 }
 
-/// The queue as a batch, without the effect of the record that is discarded; where Postgres has refused the others, they stay.
+/// The queue as a batch, in which the discarded record has no effect. If PostgreSQL refused the other
+/// records, they remain dead letters.
 pub(crate) fn batch(
     queue: Vec<StoredRecord>,
     partitions: u32,
@@ -55,10 +57,10 @@ pub(crate) fn batch(
     batch
 }
 
-/// Folds a queue on the states of its user.
+/// Folds a queue on the state of its user.
 pub(crate) fn fold(batch: Batch, mut states: States, standing: Standing) -> Reprocessed {
     let queue: Vec<_> = batch.places().collect();
-    // It is this queue by which the user is parked.
+    // The user is parked by this very queue.
     states.parked.clear();
     let mut effects = batch.fold(states);
     let Standing { partition, at, .. } = standing;
@@ -82,7 +84,7 @@ fn divide(queue: Vec<(Topic, i64)>, effects: &mut Effects) -> (Vec<(Topic, i64)>
     (resolved, remaining)
 }
 
-/// What does the work.
+/// What reprocessing needs of the projector.
 pub(crate) struct Hands<'p> {
     pub(crate) store: &'p Store,
     pub(crate) epochs: &'p Epochs,
@@ -90,9 +92,9 @@ pub(crate) struct Hands<'p> {
     pub(crate) stop: &'p Stop,
 }
 
-/// Does what a request asks for, along the path of every batch: marks, commit, bodies. `Ok(false)`: the partition is another's now, or the
-/// request was withdrawn.
-pub(crate) async fn settle(
+/// Answers a request, in the steps of a batch: invalidate, commit, publish. `Ok(false)`: the partition
+/// has another owner, or the request was withdrawn.
+pub(crate) async fn reprocess(
     hands: Hands<'_>,
     request: &Request,
     standing: Standing,

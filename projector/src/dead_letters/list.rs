@@ -1,4 +1,4 @@
-//! The dead letters as operators see them.
+//! Listing dead letters for operators.
 
 use event_log::raw::{Headers, Raw, UNREADABLE};
 use events_schema::{Place, Reason, ReasonCode, TenantId, Topic};

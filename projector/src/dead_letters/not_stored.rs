@@ -1,7 +1,8 @@
-//! Records that can't be folded and are no dead letters: of a deleted user none is kept, and of `users.credentials` only the newest are.
-//! They have no effect, so the live read model stays as it is when one is discarded. It is the operator's word that it is dealt with.
+//! Discarding a record that can't be folded but is not stored as a dead letter: records of deleted
+//! users are not stored, and of `users.credentials` only the newest are. Such a record has no effect,
+//! so the live read model does not change; the operator only confirms that the case is closed.
 
-use super::letters::LetterId;
+use super::list::LetterId;
 use anyhow::Context as _;
 use event_log::{
     identity::{LogIdentity, LogMatch},

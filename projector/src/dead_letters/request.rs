@@ -1,10 +1,11 @@
-//! What is to be done with dead letters: asked here by the operator's program, done by the projector that owns the partition, since it
-//! alone may write the read model and knows which leases live.
+//! Requests about dead letters. The operator's program writes them; the projector that owns the
+//! partition answers them, because it alone may write the read model and knows the valid leases.
 
 use super::{
-    letters::{LetterId, Queued, UserFilter},
-    pause, unkept,
+    list::{LetterId, Queued, UserFilter},
+    not_stored,
 };
+use crate::pause;
 use anyhow::Context as _;
 use events_schema::ReasonCode;
 use read_model::operate::requests::{self, MAX_AT_ONCE};
@@ -30,7 +31,7 @@ pub async fn ask(settings: &Settings, kind: Kind, what: &What) -> anyhow::Result
             pause.reason
         );
     }
-    let Asked { letters, unkept } = what.asked(settings, &pool, kind).await?;
+    let Asked { letters, not_stored } = what.asked(settings, &pool, kind).await?;
     // Answers are read at once; what is old was read long ago.
     requests::delete_old(&pool).await?;
     let mut done: Vec<(Queued, Outcome)> = Vec::new();
@@ -46,11 +47,11 @@ pub async fn ask(settings: &Settings, kind: Kind, what: &What) -> anyhow::Result
             done.push((queued.clone(), outcome));
         }
     }
-    for letter in &unkept {
-        unkept::discard(&pool, letter).await?;
+    for letter in &not_stored {
+        not_stored::discard(&pool, letter).await?;
     }
     let mut outcome = sum(&done);
-    outcome.settled += unkept.len();
+    outcome.settled += not_stored.len();
     if let ([one], 0) = (letters.as_slice(), outcome.settled + outcome.left) {
         anyhow::bail!("there is no dead letter {} any more", one.letter);
     }
@@ -92,7 +93,7 @@ async fn wait(pool: &PgPool, id: i64) -> anyhow::Result<Outcome> {
 struct Asked {
     letters: Vec<Queued>,
     /// Those that are no dead letters.
-    unkept: Vec<LetterId>,
+    not_stored: Vec<LetterId>,
 }
 
 /// What is asked for.
@@ -110,15 +111,15 @@ impl What {
     /// What stands for it. Nothing is done where one of the names is wrong.
     async fn asked(&self, settings: &Settings, pool: &PgPool, kind: Kind) -> anyhow::Result<Asked> {
         let Self::Letters(letters) = self else {
-            return Ok(Asked { letters: self.letters(pool).await?, unkept: Vec::new() });
+            return Ok(Asked { letters: self.letters(pool).await?, not_stored: Vec::new() });
         };
         let mut asked = Asked::default();
         for letter in letters {
             match Queued::at(pool, letter).await? {
                 Some(queued) => asked.letters.push(queued),
                 None if kind == Kind::Discard => {
-                    unkept::check(settings, pool, letter).await?;
-                    asked.unkept.push(*letter);
+                    not_stored::check(settings, pool, letter).await?;
+                    asked.not_stored.push(*letter);
                 }
                 None => anyhow::bail!(
                     "there is no dead letter {letter}: `rollcall dead-letters list` shows those that there are"

@@ -1,4 +1,4 @@
-//! What is set aside and waits for an operator: dead letters, and the users that are parked behind one.
+//! Counts of dead letters and parked users, for gauges and the health report.
 
 use crate::metrics;
 use events_schema::Topic;
@@ -66,7 +66,7 @@ pub(crate) async fn watch(pool: PgPool, counted: Counted) {
     loop {
         match answered(ANSWER, count(&pool)).await {
             Ok(found) => {
-                metrics::show_waiting_letters(&found, OffsetDateTime::now_utc());
+                show(&found, OffsetDateTime::now_utc());
                 *counted.lock().unwrap_or_else(PoisonError::into_inner) = found;
             }
             // The last count stands; the database is what others complain of.
@@ -79,6 +79,17 @@ pub(crate) async fn watch(pool: PgPool, counted: Counted) {
         }
         tokio::time::sleep(EVERY).await;
     }
+}
+
+/// Sets the gauges.
+fn show(found: &WaitingLetters, now: OffsetDateTime) {
+    metrics::PARKED_USERS.set(found.parked_users);
+    metrics::DEAD_LETTERS.reset();
+    for reason in &found.reasons {
+        metrics::DEAD_LETTERS.with_label_values(&[&reason.topic, &reason.reason]).set(reason.letters);
+    }
+    let age = found.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+    metrics::OLDEST_DEAD_LETTER.set(age);
 }
 
 /// What waits for an operator.

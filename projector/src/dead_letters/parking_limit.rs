@@ -1,4 +1,5 @@
-//! The limit on parking: a bad deploy, or a key store that is not the right one, must not empty the log into dead letters.
+//! The limit on newly parked users. A faulty release or a wrong key store must not turn the log into
+//! dead letters.
 
 use events_schema::ReasonCode;
 use read_model::write::Effects;

@@ -1,4 +1,4 @@
-//! Records that an operator has taken the effect of, now and in every rebuild.
+//! Records that an operator discarded: they are skipped permanently, in rebuilds too.
 
 use event_log::record::{Fact, Record};
 pub(crate) use events_schema::Place;
@@ -6,15 +6,15 @@ use events_schema::{Partition, Topic};
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Those that a fold may still meet.
+/// The discarded records that are not folded yet.
 #[derive(Debug, Default)]
 pub(crate) struct Discarded(pub(crate) BTreeSet<Place>);
 
 impl Discarded {
-    /// Those of the log of a generation that are not folded yet by one who stands at these offsets.
+    /// Loads those of a generation's log that lie at or after these offsets.
     ///
     /// # Errors
-    /// Postgres can't be asked.
+    /// The query failed.
     pub(crate) async fn load(
         pool: &PgPool,
         generation: i32,
@@ -33,7 +33,7 @@ impl Discarded {
         Ok(Self(rows.into_iter().filter_map(place).filter(is_ahead).collect()))
     }
 
-    /// Takes the effect of a record if it is one of them.
+    /// Marks the record as discarded if it is one of them.
     pub(crate) fn hide(&self, mut record: Record) -> Record {
         if self.0.contains(&(record.partition, record.offset)) {
             record.fact = Fact::Discarded;

@@ -1,4 +1,4 @@
-//! The pause: while its row is there no projector folds, whoever wrote it and however often one is restarted.
+//! The pause. While its row exists, no projector folds, even after a restart.
 
 use read_model::{generation, migrate};
 use service_kit::settings::Settings;
