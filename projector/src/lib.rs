@@ -6,9 +6,7 @@ pub mod batch;
 mod body;
 mod dead_letter_counts;
 mod dead_letters;
-pub mod erasure;
 mod erasures;
-mod export;
 pub mod generation;
 mod load;
 mod log;
@@ -23,8 +21,6 @@ pub mod queue;
 mod running;
 mod state;
 mod status;
-mod sweep;
-mod vacuum;
 
 pub use accept_cut::{AcceptedCut, LostRange, accept_cut};
 pub use dead_letter_counts::{WaitingLetters, WaitingReason, waiting_letters};
@@ -32,7 +28,6 @@ pub use dead_letters::{
     list::{DeadLetter, LetterId, UserFilter, WholeLetter, dead_letter, dead_letters},
     request::{Kind, Outcome, What, ask},
 };
-pub use export::{Analytic, Credential, CredentialFact, Current, Event, Export, KeyId, Letter, export};
 pub use generation::{
     Generation, Phase, Reason, RebuildOptions, RebuildProgress, RebuildReport, SetAside, drop_unused,
     generations, rebuild,
@@ -42,9 +37,6 @@ pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};
 pub use pause::{Pause, Paused, pause, paused, resume};
 pub use running::{Running, start};
 pub use status::{PartitionStatus, status};
-pub use sweep::{
-    Group, ORPHAN_AFTER, Swept, Undecided, UndecidedKey, UndecidedReason, destroy_undecided, sweep, undecided,
-};
 
 /// The old paths, for modules that are about to move to other crates.
 mod fence {
@@ -53,8 +45,6 @@ mod fence {
 
 /// The old paths, for modules that are about to move to other crates.
 mod store {
-    pub(crate) use read_model::write::link;
-
     pub(crate) mod postgres {
         pub(crate) use read_model::pool;
     }

@@ -1,6 +1,7 @@
 //! What the projector counts, in the process' registry.
 
 use events_schema::{Partition, ReasonCode};
+use privacy::Swept;
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, register_gauge, register_gauge_vec,
     register_histogram, register_int_counter, register_int_gauge, register_int_gauge_vec,
@@ -90,6 +91,12 @@ pub(crate) fn count(effects: &Effects, records: usize) {
     SUPERSEDED.inc_by(amount(
         effects.rejections.iter().filter(|row| row.reason == RejectionReason::Superseded).count(),
     ));
+}
+
+/// Shows the result of a sweep.
+pub(crate) fn show_sweep(swept: &Swept) {
+    USERS_WITHOUT_KEY.set(i64::try_from(swept.without_key).unwrap_or(i64::MAX));
+    UNDECIDED_KEYS.set(i64::try_from(swept.waiting_for_an_operator()).unwrap_or(i64::MAX));
 }
 
 /// Shows how far a partition of ours is behind; `time` is that of the last folded record.

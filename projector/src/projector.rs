@@ -14,10 +14,10 @@ use crate::{
     dead_letters::discarded::Discarded,
     log::{Consumer, Event, Shared},
     state::{End, Stop},
-    vacuum::Vacuum,
 };
 use event_log::{identity::LogIdentity, record::Record};
 use events_schema::Partition;
+use privacy::Vacuum;
 use read_model::write::{Cache, Store, fence::Epochs};
 use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;

@@ -4,12 +4,12 @@ use crate::{
     analytics, dead_letter_counts,
     log::Shared,
     log_watch::LogWatch,
-    migrate,
+    metrics, migrate,
     projector::{Parts, supervise},
     state::{self, Shown, State, Stop},
-    sweep,
 };
 use key_store::Keys;
+use privacy::sweep_periodically;
 use read_model::write::{link::Link, probe};
 use service_kit::{
     database::{self, Role},
@@ -58,7 +58,7 @@ pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
         tokio::spawn(dead_letter_counts::watch(counting, counted));
-        tokio::spawn(sweep::now_and_then(settings.clone(), keys.clone()));
+        tokio::spawn(sweep_periodically(settings.clone(), keys.clone(), metrics::show_sweep));
         tokio::spawn(watch.run(settings.clone()));
         let link = Link::start(client);
         supervise(Parts { settings, pool, keys: keys.clone(), link, shared, state, stop }).await;

@@ -1,1 +1,29 @@
-//! What a data protection officer needs: prove, audit, export, sweep.
+//! What a data protection officer needs: proofs and audits of erasures, exports, and sweeps of the key
+//! store.
+
+pub mod erasure;
+mod export;
+mod progress;
+mod sweep;
+mod vacuum;
+
+pub use export::{Analytic, Credential, CredentialFact, Current, Event, Export, KeyId, Letter, export};
+pub use progress::{LookProgress, Step};
+pub use sweep::{
+    Group, ORPHAN_AFTER, Swept, Undecided, UndecidedKey, UndecidedReason, destroy_undecided, sweep,
+    sweep_periodically, undecided,
+};
+pub use vacuum::Vacuum;
+
+use service_kit::{
+    database::{self, Role},
+    settings::Settings,
+};
+use sqlx::PgPool;
+
+/// Connections of a sweep.
+const CONNECTIONS: u32 = 4;
+
+fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
+    Ok(database::by_key(database::pool(settings.database_url()?, Role::Projector, CONNECTIONS)?))
+}

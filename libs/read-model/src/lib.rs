@@ -7,6 +7,7 @@ pub mod generation;
 pub mod migrate;
 pub mod operate;
 mod pool;
+pub mod privacy;
 pub mod projection_position;
 mod read;
 mod rejection;

@@ -2,7 +2,6 @@
 
 use super::{
     builder::{Builder, TooManyParked, Vector, offsets},
-    forget::forget_all_but,
     live,
     promote::{Switch, promote},
     set_aside::SetAside,
@@ -16,6 +15,7 @@ use key_store::Keys;
 use read_model::{
     generation::{create, create_indexes, drop_generation, statement},
     migrate::{self, REBUILD_LOCK, deployment},
+    operate::retired_bodies,
     write::fence,
 };
 use service_kit::settings::Settings;
@@ -126,7 +126,7 @@ pub async fn rebuild(
     };
     if switch.is_promoted {
         drop_older(&pool, switch.old).await;
-        if let Err(error) = forget_all_but(settings, generation).await {
+        if let Err(error) = retired_bodies::unlink(settings, generation).await {
             tracing::warn!(
                 error = service_kit::chain::told(error.as_ref()),
                 "bodies of the retired generation are left in Redis"

@@ -49,13 +49,22 @@ impl Projector {
                 fault::point("fold.committed");
                 metrics::COMMIT_SECONDS.observe(committing.elapsed().as_secs_f64());
                 self.committed(&effects, records);
-                let is_left = self.vacuum.erased(&effects) && self.store.keys.is_apart();
+                let is_left = self.request_vacuum(&effects) && self.store.keys.is_apart();
                 self.cache.write(effects, seen.as_ref());
                 if is_left { self.work_off().await } else { Ok(()) }
             }
             CommitState::NotCommitted => self.refused(effects, spare).await,
             CommitState::FencedOff => self.lost().await,
         }
+    }
+
+    /// Requests a vacuum if a committed batch erased somebody; whether it did.
+    fn request_vacuum(&self, effects: &Effects) -> bool {
+        let has_erased = !effects.tombstones.is_empty() || !effects.late.is_empty();
+        if has_erased {
+            self.vacuum.is_due();
+        }
+        has_erased
     }
 
     /// Postgres refuses the data of a batch and will do so again. Its records are read again and folded one by one; the one that is

@@ -8,11 +8,11 @@ use crate::{
     metrics, migrate,
     pause::{self, By},
     state::{End, State, Stop},
-    vacuum::Vacuum,
 };
 use anyhow::Context as _;
 use event_log::{Halt, identity::LogIdentity, log_ends};
 use key_store::Keys;
+use privacy::Vacuum;
 use read_model::write::{Cache, Mode, Store, fence::Epochs, link::Link};
 use service_kit::{database::answered, settings::Settings};
 use sqlx::PgPool;

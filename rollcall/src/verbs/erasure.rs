@@ -4,7 +4,7 @@ mod audit;
 mod prove;
 
 use clap::Subcommand;
-use projector::erasure::LogScan;
+use privacy::erasure::LogScan;
 
 /// Proves that deleted users are erased
 #[derive(clap::Args)]

@@ -5,7 +5,7 @@ use super::{
     print,
 };
 use indicatif::ProgressBar;
-use projector::erasure::{LookProgress, Step};
+use privacy::{LookProgress, Step};
 use serde_json::json;
 
 const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";

@@ -46,6 +46,18 @@ pub async fn live_generation(connection: &mut PgConnection) -> sqlx::Result<Opti
     sqlx::query_scalar(sql).fetch_optional(connection).await
 }
 
+/// Kafka's id of the topic of users in the log that the live generation is folded from.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn live_users_topic_id(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT l.users_topic_id FROM rollcall.generations g JOIN rollcall.logs l ON l.epoch = g.log_epoch WHERE g.state = 'live'",
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// The log that a generation is folded from.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use super::{
     count, whole,
 };
 use crate::settings;
-use projector::erasure::{Audit, Count};
+use privacy::erasure::{Audit, Count};
 use serde_json::json;
 
 /// Looks for what is left of all deleted users, and for living ones whose key is missing: exit 0 if there is nothing
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) async fn audit(args: &Args) -> anyhow::Result<()> {
     let mut screen = Screen::new(args.json);
     let settings = settings::completed()?;
-    let audit = projector::erasure::audit(&settings, |progress| screen.show(progress)).await;
+    let audit = privacy::erasure::audit(&settings, |progress| screen.show(progress)).await;
     screen.end();
     let audit = audit?;
     if args.json {

@@ -5,7 +5,7 @@ use super::{
     count, whole,
 };
 use crate::settings;
-use projector::erasure::{
+use privacy::erasure::{
     AnalyticsLook, CredentialCounts, EventCounts, Finding, FormerLook, GenerationLook, Proof,
     ScannedPartition,
 };
@@ -30,8 +30,7 @@ pub(crate) struct Args {
 pub(crate) async fn prove(args: &Args) -> anyhow::Result<()> {
     let mut screen = Screen::new(args.json);
     let settings = settings::completed()?;
-    let proof =
-        projector::erasure::prove(&settings, &args.user.key(), |progress| screen.show(progress)).await;
+    let proof = privacy::erasure::prove(&settings, &args.user.key(), |progress| screen.show(progress)).await;
     screen.end();
     let proof = proof?;
     if args.json {

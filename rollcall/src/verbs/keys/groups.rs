@@ -1,7 +1,7 @@
 //! Undecided keys as a table.
 
 use super::super::table::Table;
-use projector::Group;
+use privacy::Group;
 
 /// A row for each group.
 pub(super) fn table(groups: &[Group]) -> Table {

@@ -7,7 +7,7 @@ use super::{
 use crate::settings;
 use events_schema::millis;
 use key_store::{Former, Keys, MasterCount};
-use projector::{ORPHAN_AFTER, Undecided, UndecidedKey};
+use privacy::{ORPHAN_AFTER, Undecided, UndecidedKey};
 use serde::Serialize;
 use service_kit::settings::Settings;
 
@@ -89,7 +89,7 @@ fn text(status: &Status) -> String {
 
 /// Undecided keys. That the read model or the log does not answer is no reason to say nothing of the master keys.
 async fn undecided(settings: &Settings, each: impl FnMut(UndecidedKey)) -> Option<Undecided> {
-    let undecided = projector::undecided(settings, ORPHAN_AFTER, each).await;
+    let undecided = privacy::undecided(settings, ORPHAN_AFTER, each).await;
     let tell = |error: &anyhow::Error| {
         tracing::warn!(error = format!("{error:#}"), "nobody can tell which keys are undecided");
     };

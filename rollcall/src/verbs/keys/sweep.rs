@@ -2,7 +2,7 @@
 
 use super::{super::print, groups};
 use crate::settings;
-use projector::{Swept, Undecided, UndecidedReason};
+use privacy::{Swept, Undecided, UndecidedReason};
 use service_kit::settings::Settings;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -58,7 +58,7 @@ pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
     if args.undecided {
         return undecided(args, &settings).await;
     }
-    let swept = projector::sweep(&settings, args.older_than).await?;
+    let swept = privacy::sweep(&settings, args.older_than).await?;
     if args.json {
         return print(serde_json::to_string(&swept)?);
     }
@@ -74,10 +74,10 @@ async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     let reasons: BTreeSet<UndecidedReason> =
         if args.reason.is_empty() { lasting().collect() } else { args.reason.iter().copied().collect() };
     if args.yes {
-        let gone = projector::destroy_undecided(settings, &reasons, args.older_than).await?;
+        let gone = privacy::destroy_undecided(settings, &reasons, args.older_than).await?;
         return tell(args, &gone, "destroyed");
     }
-    let mut found = projector::undecided(settings, args.older_than, |_| {}).await?;
+    let mut found = privacy::undecided(settings, args.older_than, |_| {}).await?;
     found.groups.retain(|group| reasons.contains(&group.reason));
     found.keys = found.groups.iter().map(|group| group.keys).sum();
     tell(args, &found, "undecided")?;

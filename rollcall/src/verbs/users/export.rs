@@ -3,7 +3,7 @@
 use super::super::{new_file, print, screen::Screen, user::User};
 use crate::{local::progress::say, settings};
 use anyhow::Context as _;
-use projector::Export;
+use privacy::Export;
 use serde_json::json;
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -28,7 +28,7 @@ pub(crate) async fn export(args: &Args) -> anyhow::Result<()> {
     let (mut screen, user) = (Screen::new(args.json), args.user.key());
     let settings = settings::completed()?;
     args.output.as_deref().map_or(Ok(()), new_file::look)?;
-    let export = projector::export(&settings, &user, |progress| screen.show(progress)).await;
+    let export = privacy::export(&settings, &user, |progress| screen.show(progress)).await;
     screen.end();
     let export = export?.with_context(|| format!("nothing was ever heard of the user {user}"))?;
     give(args, &export)?;

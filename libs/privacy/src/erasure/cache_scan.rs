@@ -1,7 +1,6 @@
 //! What Redis holds of users: bodies, and marks, which are a version without a body.
 
-use super::report::{LookProgress, Step};
-use crate::store::link::Link;
+use crate::progress::{LookProgress, Step};
 use events_schema::UserKey;
 use redis::aio::MultiplexedConnection;
 use service_kit::settings::Settings;
@@ -29,7 +28,7 @@ pub(super) async fn look(
     is_asked: impl Fn(&UserKey) -> bool,
     progress: &mut impl FnMut(LookProgress),
 ) -> anyhow::Result<Cached> {
-    let client = Link::client(settings.redis_url()?)?;
+    let client = redis_client(settings)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let total: u64 = redis::cmd("DBSIZE").query_async(&mut connection).await?;
     let namespace = format!("rollcall:{}{{", settings.topic_prefix);
@@ -56,6 +55,12 @@ pub(super) async fn look(
             return Ok(found);
         }
     }
+}
+
+/// The error does not repeat the URL, which may hold a password.
+fn redis_client(settings: &Settings) -> anyhow::Result<redis::Client> {
+    redis::Client::open(settings.redis_url()?)
+        .map_err(|_| anyhow::anyhow!("REDIS_URL: must be a redis:// or rediss:// URL"))
 }
 
 /// Whose key it is and of which generation: `<namespace><p>}:<generation>:<tenant>/<uuid>`.

@@ -1,6 +1,7 @@
 //! The analytics topic: what it says of a user, and whether that is more than ids.
 
-use super::report::{AnalyticsLook, LookProgress, ReadPartition, Step};
+use super::report::{AnalyticsLook, ReadPartition};
+use crate::progress::{LookProgress, Step};
 use event_log::{
     log_ends::{self, Ends},
     replay::{Part, read as replay},

@@ -1,17 +1,18 @@
 //! The proof for one user.
 
 use super::{
-    analytics, cached,
+    analytics_scan, cache_scan,
     content::{Content, SealedPart, content, is_empty},
-    dealt_with::DealtWith,
+    discarded::Discarded,
     findings::{Findings, Kind},
-    former,
+    former_keys, key_trials, log_scan,
     report::{
-        AnalyticsLook, CacheLook, CredentialCounts, EventCounts, FormerLook, GenerationLook, KeysLook,
-        LookProgress, Place, Proof, Step, Tombstone, Verdict,
+        AnalyticsLook, CacheLook, CredentialCounts, EventCounts, FormerLook, GenerationLook, KeysLook, Place,
+        Proof, Tombstone, Verdict,
     },
-    rows, scan, tries,
+    rows,
 };
+use crate::progress::{LookProgress, Step};
 use anyhow::Context as _;
 use domain::codec::owner;
 use event_log::{
@@ -46,8 +47,8 @@ pub async fn prove(
     // Before the log is read: what is folded by now, and lies in the log, is read there.
     let folded = rows::folded(&mut connection).await?;
     anyhow::ensure!(!folded.is_empty(), "there is no live generation: run `rollcall migrate` first");
-    let mut logged = Logged::new(DealtWith::load(&mut connection).await?);
-    let log = scan::read(settings, &mut progress, |record| {
+    let mut logged = Logged::new(Discarded::load(&mut connection).await?);
+    let log = log_scan::read(settings, &mut progress, |record| {
         logged.take(record, user);
         Ok(())
     })
@@ -83,7 +84,7 @@ pub async fn prove(
 
 /// What the log has of the user.
 struct Logged {
-    dealt_with: DealtWith,
+    all_discarded: Discarded,
     counts: EventCounts,
     credentials: CredentialCounts,
     sealed: Vec<(Place, SealedPart)>,
@@ -99,9 +100,9 @@ struct Logged {
 }
 
 impl Logged {
-    fn new(dealt_with: DealtWith) -> Self {
+    fn new(all_discarded: Discarded) -> Self {
         Self {
-            dealt_with,
+            all_discarded,
             counts: EventCounts::default(),
             credentials: CredentialCounts::default(),
             sealed: Vec::new(),
@@ -138,7 +139,7 @@ impl Logged {
                 self.counts.plain += 1;
                 self.plain.push(place);
             }
-            Content::Unclear if self.dealt_with.has(record) => {
+            Content::Unclear if self.all_discarded.has(record) => {
                 self.counts.discarded += 1;
                 self.discarded.push(place.to_string());
                 holds_something = false;
@@ -157,7 +158,7 @@ impl Logged {
         self.credentials.records += 1;
         match record.fact {
             Fact::Poison(_) if is_empty(&record.raw) => self.credentials.empty += 1,
-            Fact::Poison(_) if self.dealt_with.has(record) => {
+            Fact::Poison(_) if self.all_discarded.has(record) => {
                 self.credentials.discarded += 1;
                 self.discarded.push(place());
             }
@@ -186,7 +187,7 @@ async fn look_at_keys(
     progress: &mut impl FnMut(LookProgress),
 ) -> anyhow::Result<(KeysLook, BTreeSet<usize>)> {
     let parts: Vec<&SealedPart> = logged.sealed.iter().map(|(_, part)| part).collect();
-    let tried = tries::try_all(&Keys::open(settings)?, &owner(user), &parts, progress).await?;
+    let tried = key_trials::try_all(&Keys::open(settings)?, &owner(user), &parts, progress).await?;
     Ok((tried.look, tried.opened))
 }
 
@@ -198,9 +199,9 @@ async fn look_at_former(
     opened: &mut BTreeSet<usize>,
     findings: &mut Findings,
 ) -> anyhow::Result<Option<FormerLook>> {
-    let Some((look, own)) = former::look(settings, &owner(user)).await? else { return Ok(None) };
+    let Some((look, own)) = former_keys::look(settings, &owner(user)).await? else { return Ok(None) };
     if let Some(own) = own {
-        findings.add(Kind::Key, former::PLACE);
+        findings.add(Kind::Key, former_keys::PLACE);
         let is_under_it = |(_, part): &&(Place, SealedPart)| part.key_id == Some(own.id);
         let parts = (0..).zip(&logged.sealed).filter(|(_, sealed)| is_under_it(sealed));
         opened.extend(parts.map(|(n, _)| n));
@@ -236,7 +237,7 @@ async fn look_at_analytics(
     findings: &mut Findings,
     progress: &mut impl FnMut(LookProgress),
 ) -> anyhow::Result<AnalyticsLook> {
-    let read = analytics::read(settings, user, logged.requests.clone(), progress).await?;
+    let read = analytics_scan::read(settings, user, logged.requests.clone(), progress).await?;
     for event in read.about.iter().filter(|event| event.is_saying_more) {
         findings.add(Kind::AnalyticEvents, &event.place);
     }
@@ -250,7 +251,7 @@ async fn look_at_cache(
     progress: &mut impl FnMut(LookProgress),
 ) -> anyhow::Result<CacheLook> {
     let found =
-        cached::look(settings, |of| of == user, progress).await.context("Redis can't be looked at")?;
+        cache_scan::look(settings, |of| of == user, progress).await.context("Redis can't be looked at")?;
     for (_, generation) in &found.bodies {
         findings.add(Kind::CachedBodies, format_args!("generation {generation}"));
     }

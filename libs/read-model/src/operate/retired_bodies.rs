@@ -1,19 +1,19 @@
-//! The cached bodies of generations that are not live any more: nobody reads them, and they hold what people said of themselves.
+//! Cached bodies of generations that are no longer live. Nobody reads them, and they hold personal data.
 
 use service_kit::settings::Settings;
 
-/// Keys that are looked at in one step.
+/// How many keys Redis scans in one step.
 const STEP: u32 = 1_000;
 
-/// Removes the bodies of every generation but the live one from Redis. Where another one becomes live meanwhile, its bodies may go too: whoever
-/// misses one asks Postgres.
+/// Removes the bodies of every generation but the live one from Redis. If another generation becomes live
+/// meanwhile, its bodies may be removed too: a reader that misses a body asks PostgreSQL.
 ///
 /// # Errors
 /// Redis can't be reached, or fails on the way.
-pub(crate) async fn forget_all_but(settings: &Settings, live: i32) -> anyhow::Result<()> {
+pub async fn unlink(settings: &Settings, live: i32) -> anyhow::Result<()> {
     let client = redis::Client::open(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
-    // A topic prefix has no character that means something in a pattern.
+    // A topic prefix holds no character that has a meaning in a pattern.
     let bodies = format!("rollcall:{}{{*}}:*:*", settings.topic_prefix);
     let mut cursor = 0_u64;
     loop {
@@ -31,7 +31,7 @@ pub(crate) async fn forget_all_but(settings: &Settings, live: i32) -> anyhow::Re
     }
 }
 
-/// Of which generation a body is: `<namespace>{<partition>}:<generation>:<user>`.
+/// The generation of a body: `<namespace>{<partition>}:<generation>:<user>`.
 fn generation(key: &[u8]) -> Option<i32> {
     let (_, rest) = std::str::from_utf8(key).ok()?.split_once("}:")?;
     rest.split_once(':')?.0.parse().ok()

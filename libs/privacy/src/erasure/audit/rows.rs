@@ -4,9 +4,9 @@ use super::super::{
     findings::Kind,
     rows::{HOLDS_RECORD, IS_PERSONAL},
 };
-use crate::generation::schema;
 use events_schema::{ReasonCode, UserKey};
 use futures_util::TryStreamExt as _;
+use read_model::privacy::schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::HashSet;
 use uuid::Uuid;

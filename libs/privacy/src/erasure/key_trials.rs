@@ -1,9 +1,7 @@
 //! Every key that there is, tried on what is sealed: a proof does not believe the ids that events name.
 
-use super::{
-    content::SealedPart,
-    report::{KeysLook, LookProgress, Step},
-};
+use super::{content::SealedPart, report::KeysLook};
+use crate::progress::{LookProgress, Step};
 use key_store::{DataKey, Keys, Owner};
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! What the read model holds of a user, in every generation.
 
 use super::report::{GenerationLook, Place, Tombstone};
-use crate::generation::schema;
 use events_schema::{UserKey, millis};
+use read_model::privacy::schema;
 use service_kit::{
     database::{self, Role},
     settings::Settings,

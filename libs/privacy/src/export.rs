@@ -3,8 +3,9 @@
 mod rows;
 
 use crate::erasure::{
-    Content, LookProgress, Place, Tombstone, connection, content, folded, read_analytics, read_log, tombstone,
+    Content, Place, Tombstone, connection, content, folded, read_analytics, read_log, tombstone,
 };
+use crate::progress::LookProgress;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::codec::owner;
 use event_log::{

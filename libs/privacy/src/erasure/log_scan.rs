@@ -1,6 +1,6 @@
 //! The whole log, read once from its beginning to the end that it had at the start.
 
-use super::report::{LookProgress, Step};
+use crate::progress::{LookProgress, Step};
 use event_log::{
     cuts::{self, Cut},
     identity::LogIdentity,

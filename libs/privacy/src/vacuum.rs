@@ -1,9 +1,8 @@
 //! What deleted rows leave behind in PostgreSQL is given free soon after, and so are the samples that its planner took of them.
 
-use crate::generation;
 use anyhow::Context as _;
 use key_store::Keys;
-use read_model::write::Effects;
+use read_model::privacy::schema;
 use service_kit::vacuum::{connect, give_free};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use std::{
@@ -24,29 +23,20 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 /// Remembers whether there is something to do.
 #[derive(Default)]
-pub(crate) struct Vacuum {
+pub struct Vacuum {
     is_due: Arc<AtomicBool>,
     /// When the next may begin; locked while one is at work.
     next: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Vacuum {
-    /// Takes notice of a committed batch; whether it erased somebody.
-    pub(crate) fn erased(&self, effects: &Effects) -> bool {
-        let has_erased = !effects.tombstones.is_empty() || !effects.late.is_empty();
-        if has_erased {
-            self.is_due();
-        }
-        has_erased
-    }
-
     /// Takes notice that something of an erased user went.
-    pub(crate) fn is_due(&self) {
+    pub fn is_due(&self) {
         self.is_due.store(true, Ordering::Relaxed);
     }
 
     /// Begins one in the background, if there is something to do and the last is a while ago.
-    pub(crate) fn when_due(&self, pool: &PgPool, keys: &Keys) {
+    pub fn when_due(&self, pool: &PgPool, keys: &Keys) {
         let Ok(mut next) = self.next.clone().try_lock_owned() else { return };
         if next.is_some_and(|next| Instant::now() < next) || !self.is_due.swap(false, Ordering::Relaxed) {
             return;
@@ -75,7 +65,7 @@ async fn vacuum(pool: &PgPool, keys: &Keys) -> anyhow::Result<bool> {
     let mut connection = connect(pool).await?;
     let all: Vec<i32> =
         sqlx::query_scalar("SELECT id FROM rollcall.generations").fetch_all(&mut connection).await?;
-    let schemas: Vec<String> = all.into_iter().map(generation::schema).collect();
+    let schemas: Vec<String> = all.into_iter().map(schema).collect();
     let of = |schema: &String| {
         let schema = schema.clone();
         ["users", "credentials", "dead_letters"].map(|table| format!("{schema}.{table}"))

@@ -1,15 +1,14 @@
 //! Records that an operator has discarded: the operator's word that they are dealt with, whatever they say.
 
-use crate::dead_letters::discarded::Place;
 use event_log::record::Record;
-use events_schema::Topic;
+use events_schema::{Partition, Topic};
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
 
 /// Those of the log that the live generation is folded from.
-pub(super) struct DealtWith(BTreeSet<Place>);
+pub(super) struct Discarded(BTreeSet<(Partition, i64)>);
 
-impl DealtWith {
+impl Discarded {
     /// Looks them up.
     ///
     /// # Errors

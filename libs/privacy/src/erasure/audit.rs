@@ -3,16 +3,17 @@
 mod rows;
 
 use super::{
-    analytics, cached,
+    analytics_scan, cache_scan,
     content::{Content, content, is_empty},
-    dealt_with::DealtWith,
+    discarded::Discarded,
     findings::Kind,
-    former,
-    report::{LookProgress, ReadPartition, Step},
+    former_keys,
+    log_scan::{self, LogScan},
+    report::ReadPartition,
     rows as of_one,
-    scan::{self, LogScan},
 };
-use crate::sweep::{self, ORPHAN_AFTER, Undecided};
+use crate::progress::{LookProgress, Step};
+use crate::{ORPHAN_AFTER, Undecided};
 use anyhow::Context as _;
 use domain::codec::owner;
 use event_log::{
@@ -135,11 +136,11 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(LookProgress)) 
     let gone = rows::tombstones(&mut connection).await?;
     let held = look_at_keys(&keys, &gone, &mut found, &mut progress).await?;
     let former = look_at_former(settings, &gone, &mut found).await?;
-    let undecided = sweep::undecided(settings, ORPHAN_AFTER, |_| {}).await?;
+    let undecided = crate::undecided(settings, ORPHAN_AFTER, |_| {}).await?;
     let is_held = |id: &Uuid| held.contains(id) || former.as_ref().is_some_and(|ids| ids.contains_key(id));
-    let dealt_with = DealtWith::load(&mut connection).await?;
-    let log = scan::read(settings, &mut progress, |record| {
-        look_at_record(record, &gone, &is_held, &dealt_with, &mut found);
+    let discarded = Discarded::load(&mut connection).await?;
+    let log = log_scan::read(settings, &mut progress, |record| {
+        look_at_record(record, &gone, &is_held, &discarded, &mut found);
         Ok(())
     })
     .await?;
@@ -195,9 +196,9 @@ async fn look_at_former(
     gone: &HashSet<UserKey>,
     found: &mut Found,
 ) -> anyhow::Result<Option<HashMap<Uuid, UserKey>>> {
-    let former = former::all(settings).await?;
+    let former = former_keys::all(settings).await?;
     for user in former.iter().flat_map(HashMap::values).filter(|user| gone.contains(user)) {
-        found.add(Kind::Key, user, former::PLACE);
+        found.add(Kind::Key, user, former_keys::PLACE);
     }
     Ok(former)
 }
@@ -207,7 +208,7 @@ fn look_at_record(
     record: &Record,
     gone: &HashSet<UserKey>,
     is_held: &impl Fn(&Uuid) -> bool,
-    dealt_with: &DealtWith,
+    discarded: &Discarded,
     found: &mut Found,
 ) {
     let (topic, partition) = record.partition;
@@ -222,7 +223,7 @@ fn look_at_record(
             }
         };
         match kind {
-            Some(Kind::UnclearRecords) if dealt_with.has(record) => found.discarded += 1,
+            Some(Kind::UnclearRecords) if discarded.has(record) => found.discarded += 1,
             Some(kind) => found.add(kind, &user, &place),
             None => {}
         }
@@ -268,7 +269,7 @@ async fn look_at_cache(
     found: &mut Found,
     progress: &mut impl FnMut(LookProgress),
 ) -> anyhow::Result<u64> {
-    let cached = cached::look(settings, |user| gone.contains(user), progress);
+    let cached = cache_scan::look(settings, |user| gone.contains(user), progress);
     let cached = cached.await.context("Redis can't be looked at")?;
     for (user, generation) in &cached.bodies {
         found.add(Kind::CachedBodies, user, format_args!("generation {generation}"));
@@ -284,11 +285,11 @@ async fn look_at_analytics(
     progress: &mut impl FnMut(LookProgress),
 ) -> anyhow::Result<Vec<ReadPartition>> {
     let told = |place, value: Vec<u8>| {
-        if let Some(user) = analytics::told_of(&value).filter(|user| gone.contains(user)) {
+        if let Some(user) = analytics_scan::told_of(&value).filter(|user| gone.contains(user)) {
             found.add(Kind::AnalyticEvents, &user, place);
         }
     };
-    analytics::read_all(settings, progress, told).await
+    analytics_scan::read_all(settings, progress, told).await
 }
 
 /// Tells which living users have no key; says how many users live.

@@ -1,37 +1,9 @@
 //! What a proof says, to be read or to be filed. Ids, places, counts and times: nothing personal.
 
-use super::{findings::Finding, scan::LogScan};
+use super::{findings::Finding, log_scan::LogScan};
 use events_schema::{TenantId, Timestamp};
 use std::fmt;
 use uuid::Uuid;
-
-/// What is looked at just now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Step {
-    /// The log.
-    Log,
-    /// Every key of the key store.
-    Keys,
-    /// The generations of the read model.
-    ReadModel,
-    /// Redis.
-    Cache,
-    /// The analytics topic.
-    Analytics,
-}
-
-/// How far it has come in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LookProgress {
-    /// The step.
-    pub step: Step,
-    /// Records, keys or generations that were looked at.
-    pub done: u64,
-    /// About how many there are.
-    pub total: u64,
-}
 
 /// What it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -1,9 +1,9 @@
 //! What the read model knows of the owners of keys, in every generation and beside them.
 
-use crate::generation::schema;
 use event_log::{raw::Raw, record_owner::named_users};
 use events_schema::UserKey;
 use key_store::{Held, Made};
+use read_model::privacy::schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeSet;
 use uuid::Uuid;

@@ -1,26 +1,22 @@
 //! Looks through all keys for those that nobody needs: of users that are deleted, whatever brought the key back, and those that were made for
 //! a create whose event never came. And the other way round: for living users whose key is not there.
 
-mod judge;
-mod keyless;
+mod missing_keys;
+mod owners;
 mod reason;
-mod standing;
 mod undecided;
+mod verdict;
 
 pub use reason::UndecidedReason;
 pub use undecided::{Group, Undecided, UndecidedKey, destroy_undecided, undecided};
 
-use crate::{
-    generation::{self, forget::forget_all_but},
-    metrics::{UNDECIDED_KEYS, USERS_WITHOUT_KEY},
-    store::postgres,
-};
 use anyhow::Context as _;
-use judge::{Judge, Verdict};
 use key_store::{Keys, Made};
+use read_model::operate::{logs, retired_bodies};
 use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::BTreeMap, time::Duration};
+use verdict::{Judge, Verdict};
 
 /// How old a key must be to be taken for an orphan. Its create has failed long before: an append that is not in the log after some seconds is
 /// dropped by the log's client, and one that a broker still held is looked for within minutes.
@@ -55,18 +51,21 @@ impl Swept {
         *self.undecided_by.entry(reason).or_default() += 1;
     }
 
-    /// Undecided keys that time alone does not decide.
-    fn waiting_for_an_operator(&self) -> u64 {
+    /// The number of undecided keys that an operator has to decide about.
+    pub fn waiting_for_an_operator(&self) -> u64 {
         self.undecided_by.iter().filter(|(reason, _)| !reason.passes()).map(|(_, keys)| keys).sum()
     }
 }
 
-/// Sweeps some time after the start, and from then on every few hours.
-pub(crate) async fn now_and_then(settings: Settings, keys: Keys) {
+/// Sweeps some time after the start, and from then on every few hours. Hands each result to `show`.
+pub async fn sweep_periodically(settings: Settings, keys: Keys, show: impl Fn(&Swept)) {
     tokio::time::sleep(FIRST).await;
     loop {
         match sweep_with(&settings, &keys, ORPHAN_AFTER).await {
-            Ok(Some(swept)) => tell(&swept),
+            Ok(Some(swept)) => {
+                show(&swept);
+                log(&swept);
+            }
             Ok(None) => {}
             Err(error) => tracing::warn!(
                 error = service_kit::chain::told(error.as_ref()),
@@ -77,25 +76,23 @@ pub(crate) async fn now_and_then(settings: Settings, keys: Keys) {
     }
 }
 
-fn tell(swept: &Swept) {
+fn log(swept: &Swept) {
     let Swept { keys, outlived, orphans, undecided, without_key, .. } = *swept;
-    USERS_WITHOUT_KEY.set(i64::try_from(without_key).unwrap_or(i64::MAX));
     let waiting = swept.waiting_for_an_operator();
-    UNDECIDED_KEYS.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-    tracing::info!(keys, orphans, undecided, "the key store is swept");
+    tracing::info!(keys, orphans, undecided, "the key store was swept");
     if waiting > 0 {
         tracing::warn!(
             waiting,
-            "keys are kept of which nobody can tell whether they are needed: `rollcall keys status --undecided` names them and says why"
+            "keys are kept that may or may not be needed: `rollcall keys status --undecided` lists them with the reasons"
         );
     }
     if outlived > 0 {
-        tracing::error!(outlived, "keys of deleted users had come back, and are destroyed again");
+        tracing::error!(outlived, "keys of deleted users had come back and were destroyed again");
     }
     if without_key > 0 {
         tracing::error!(
             without_key,
-            "keys of living users are missing: restore the key store; `rollcall erasure audit` names the users"
+            "keys of living users are missing: restore the key store; `rollcall erasure audit` lists the users"
         );
     }
 }
@@ -114,7 +111,7 @@ async fn sweep_with(
     keys: &Keys,
     orphan_after: Duration,
 ) -> anyhow::Result<Option<Swept>> {
-    let pool = postgres::pool(settings)?;
+    let pool = crate::pool(settings)?;
     let Some(mut lock) = Locked::take(&pool).await? else { return Ok(None) };
     let judge = Judge::look(settings, &pool, keys, orphan_after).await?;
     let sweeper = Sweeper { keys, judge };
@@ -125,10 +122,10 @@ async fn sweep_with(
         after = Some(last.held.owner.clone());
         sweeper.page(&mut lock.connection, page, &mut swept).await?;
     }
-    swept.without_key = keyless::count(&mut lock.connection, keys).await?;
+    swept.without_key = missing_keys::count(&mut lock.connection, keys).await?;
     // A rebuild does it too, but Redis may have been away then.
-    if let Some(live) = generation::live(&mut lock.connection).await?
-        && let Err(error) = forget_all_but(settings, live).await
+    if let Some(live) = logs::live_generation(&mut lock.connection).await?
+        && let Err(error) = retired_bodies::unlink(settings, live).await
     {
         tracing::warn!(
             error = service_kit::chain::told(error.as_ref()),
