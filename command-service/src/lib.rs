@@ -31,6 +31,7 @@ pub use routes::fallbacks;
 use actix_web::web::{Data, ServiceConfig};
 use append::Log;
 use data_keys::DataKeys;
+use event_log::identity_watch::{IdentityCheck, IdentityWatch};
 use futures_util::FutureExt as _;
 use key_store::Keys;
 use read_model::projection_position::ProjectionPosition;
@@ -44,7 +45,6 @@ use service_kit::{
     health::Health,
     operation::Frame,
     settings::Settings,
-    which_log::{LogWatch, WhichLog},
 };
 use state::States;
 use std::{sync::Arc, time::Duration};
@@ -80,7 +80,7 @@ pub async fn start(
     metrics::show();
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
     let log = Arc::new(Log::users(settings)?);
-    let which = LogWatch::start(WhichLog::new(settings, pool.clone())?);
+    let which = IdentityWatch::start(IdentityCheck::new(settings, pool.clone())?);
     let projection = ProjectionPosition::start(pool.clone());
     watch(settings, health, &projection, &log, &which)?;
     let rejections = Rejections::new(pool.clone());
@@ -116,7 +116,7 @@ fn watch(
     health: &Health,
     projection: &ProjectionPosition,
     log: &Arc<Log>,
-    which: &LogWatch,
+    which: &IdentityWatch,
 ) -> anyhow::Result<()> {
     let (log, which) = (log.clone(), which.clone());
     health.add("kafka", move || kafka(log.clone(), which.clone()).boxed());
@@ -127,7 +127,7 @@ fn watch(
     Ok(())
 }
 
-async fn kafka(log: Arc<Log>, which: LogWatch) -> Result<(), String> {
+async fn kafka(log: Arc<Log>, which: IdentityWatch) -> Result<(), String> {
     if which.is_another() {
         return Err(
             "the log is not the one that was folded: nothing is written before an operator has acted"

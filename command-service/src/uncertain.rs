@@ -11,9 +11,10 @@ use crate::{
     reader::{Found, Reader},
     visible::Visible,
 };
+use event_log::identity_watch::IdentityWatch;
 use events_schema::UserKey;
 use read_model::projection_position::LiveLog;
-use service_kit::{position::Position, which_log::LogWatch};
+use service_kit::position::Position;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -61,7 +62,7 @@ pub(crate) struct Inquiries {
 
 impl Inquiries {
     /// Starts the task that looks for them.
-    pub(crate) fn start(log: Arc<Log>, which: LogWatch, visible: Visible, reader: Reader) -> Self {
+    pub(crate) fn start(log: Arc<Log>, which: IdentityWatch, visible: Visible, reader: Reader) -> Self {
         let (cases, queue) = mpsc::channel(KEPT);
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(Inquirer { log, which, visible, reader }.run(queue, stopped));
@@ -98,7 +99,7 @@ fn close(case: Case, error: AppendError) {
 /// Looks for them.
 struct Inquirer {
     log: Arc<Log>,
-    which: LogWatch,
+    which: IdentityWatch,
     visible: Visible,
     reader: Reader,
 }

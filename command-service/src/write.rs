@@ -17,10 +17,11 @@ use domain::{
     decide::{Decision, Refusal, decide},
     precondition::Precondition,
 };
+use event_log::identity_watch::IdentityWatch;
 use events_schema::{Envelope, UserKey, millis, user::UserEvent};
 use key_store::{DataKey, Keys};
 use read_model::projection_position::LiveLog;
-use service_kit::{operation::Call, position::LogPosition, problem::Problem, which_log::LogWatch};
+use service_kit::{operation::Call, position::LogPosition, problem::Problem};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -37,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(40);
 /// Does writes.
 pub(crate) struct Writer {
     pub(crate) log: Arc<Log>,
-    pub(crate) which: LogWatch,
+    pub(crate) which: IdentityWatch,
     pub(crate) states: States,
     pub(crate) keys: Keys,
     pub(crate) data_keys: DataKeys,

@@ -1,8 +1,9 @@
-//! The service as a whole: what it starts, mounts and stops.
+//! Starts, mounts and stops the service.
 
 use crate::{
     contract, routes,
-    store::{Link, Reader, Store, check_redis},
+    state::State,
+    store::{RedisConnection, Store, check_redis},
 };
 use actix_web::web::{Data, ServiceConfig};
 use anyhow::Context as _;
@@ -12,15 +13,6 @@ use service_kit::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What every operation of this service uses; one per worker.
-pub(crate) struct Queries {
-    pub(crate) frame: Frame,
-    pub(crate) reader: Reader,
-    pub(crate) projection: ProjectionPosition,
-    /// How long a read waits for the position that it names.
-    pub(crate) patience: Duration,
-}
-
 /// The running service. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -29,32 +21,33 @@ pub struct App {
     store: Store,
     redis: redis::Client,
     projection: ProjectionPosition,
-    patience: Duration,
+    wait_timeout: Duration,
 }
 
-/// Starts the service; Postgres and Redis need not be there yet.
+/// Starts the service. PostgreSQL and Redis need not be up yet.
 ///
 /// # Errors
-/// A setting is missing or can't be read.
+/// A setting is missing or invalid.
 pub async fn start(
     settings: &Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
     health: &Health,
 ) -> anyhow::Result<App> {
-    // The client's own words could repeat a part of the URL, which holds a password.
+    // The client's own message could repeat a part of the URL, which may hold a password.
     let redis = redis::Client::open(settings.redis_url()?)
         .map_err(|error| anyhow::anyhow!("{:?}", error.kind()))
         .context("REDIS_URL: must be a redis:// URL")?;
     let store = Store::open(settings)?;
     let projection = ProjectionPosition::start(store.pool().clone());
-    watch(health, &store, &redis);
+    add_health_checks(health, &store, &redis);
     projection.add_health_check(health);
-    Ok(App { authenticator, recorder, store, redis, projection, patience: settings.visibility_timeout })
+    let wait_timeout = settings.visibility_timeout;
+    Ok(App { authenticator, recorder, store, redis, projection, wait_timeout })
 }
 
-/// Without Redis reads go on, only slower; without Postgres few do.
-fn watch(health: &Health, store: &Store, redis: &redis::Client) {
+/// Redis is optional: without it reads only become slower.
+fn add_health_checks(health: &Health, store: &Store, redis: &redis::Client) {
     let (store, redis) = (store.clone(), redis.clone());
     health.add("postgres", move || {
         let store = store.clone();
@@ -67,21 +60,21 @@ fn watch(health: &Health, store: &Store, redis: &redis::Client) {
 }
 
 impl App {
-    /// Mounts the operations; called once per worker, on the worker's own thread.
+    /// Mounts the operations. Called once per worker, on the worker's thread.
     ///
-    /// The worker gets a Redis connection of its own, so that no read has to wake another thread.
+    /// Each worker gets its own Redis connection, so that no read has to wake another thread.
     pub fn configure(&self, config: &mut ServiceConfig) {
-        let queries = Queries {
+        let state = State {
             frame: Frame { authenticator: self.authenticator.clone(), recorder: self.recorder.clone() },
-            reader: self.store.reader(Link::start(self.redis.clone())),
+            reader: self.store.reader(RedisConnection::start(self.redis.clone())),
             projection: self.projection.clone(),
-            patience: self.patience,
+            wait_timeout: self.wait_timeout,
         };
-        routes::mount(config, &Data::new(queries));
+        routes::mount(config, &Data::new(state));
         contract::mount(config);
     }
 
-    /// Lets go of the stores. No request may be left.
+    /// Closes connections. No request may be running.
     pub async fn stop(&self) {
         self.store.close().await;
     }

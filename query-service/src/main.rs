@@ -1,4 +1,4 @@
-//! The query service by itself.
+//! The query service as a program of its own.
 
 use service_kit::{
     analytics::Recorder, auth::Authenticator, environment, fault, health::Health, refusal::Refusal, server,
@@ -6,7 +6,7 @@ use service_kit::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// How long analytic events may take to be delivered at the end.
+/// How long analytic events may take to be delivered on shutdown.
 const FLUSH: Duration = Duration::from_secs(5);
 
 const ABOUT: &str = "Answers the reads of the users API from the read model.";

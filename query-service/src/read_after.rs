@@ -1,5 +1,5 @@
-//! From when on a read may be answered: not before the read model has caught up with the log, nor before the write that `Read-After` names
-//! is visible.
+//! `Read-After`: a read is answered once the read model has caught up with the log, and once the write that
+//! the header names is visible.
 
 use actix_web::HttpRequest;
 use read_model::projection_position::{ProjectionPosition, WaitError};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 const HEADER: &str = "Read-After";
 
-/// The position that a request names, if it names one.
+/// The position that a request names, if any.
 ///
 /// # Errors
-/// 400: given more than once, or no position.
+/// 400: the header is repeated or is no position.
 pub(crate) fn parse(request: &HttpRequest) -> Result<Option<LogPosition>, Problem> {
     let mut values = request.headers().get_all(HEADER);
     let Some(value) = values.next() else { return Ok(None) };
@@ -26,26 +26,27 @@ pub(crate) fn parse(request: &HttpRequest) -> Result<Option<LogPosition>, Proble
     }
 }
 
-/// Waits until the position is visible, if there is one to wait for.
+/// Waits until the position is visible, if there is one.
 ///
 /// # Errors
-/// 400: there is no such partition, or it is a position of another log, which can't be waited for. 503: not reached in time, or the read
-/// model may lack deletions that the log has: it was restored, or nobody has said yet that it was not.
-pub(crate) async fn wait(
+/// 400: there is no such partition, or the position belongs to another log. 503: the position was not
+/// reached in time, or the read model may lack deletions that are in the log, because it was restored or
+/// because it is not confirmed yet that it was not.
+pub(crate) async fn await_position(
     projection: &ProjectionPosition,
     position: Option<LogPosition>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(), Problem> {
     if projection.catching_up().is_some() {
         return Err(Problem::unavailable("The read model is catching up with the log: read again", 1));
     }
     let Some(position) = position else { return Ok(()) };
-    let deadline = Instant::now() + patience;
-    let refuse = |msg: &str| Problem::invalid(Some(&position.to_string()), msg, HEADER, Location::Headers);
+    let deadline = Instant::now() + timeout;
+    let invalid = |msg: &str| Problem::invalid(Some(&position.to_string()), msg, HEADER, Location::Headers);
     projection.await_position(position, deadline).await.map_err(|error| match error {
         WaitError::TimedOut => Problem::unavailable("The position in Read-After is not visible yet", 1),
-        WaitError::NoSuchPartition => refuse("No such partition"),
-        WaitError::AnotherLog => refuse("The position is of a log that is no more"),
+        WaitError::NoSuchPartition => invalid("No such partition"),
+        WaitError::AnotherLog => invalid("The position is of a log that is no more"),
     })
 }
 

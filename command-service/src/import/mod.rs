@@ -21,6 +21,7 @@ use domain::{
     codec::{owner, seal},
     command::NewEvent,
 };
+use event_log::identity_watch::IdentityCheck;
 use events_schema::{Envelope, EventType, TenantId, Timestamp, UserKey, millis, personal::Personal};
 use feed::Feed;
 use key_store::{DataKey, Keys, Origin, Owner, SealError};
@@ -31,7 +32,6 @@ use service_kit::{
     json::{Refusal, is_utf16},
     kafka::{Topics, patience, producer_config},
     settings::Settings,
-    which_log::WhichLog,
 };
 use std::{collections::HashMap, io::BufRead, sync::Arc, time::Duration};
 use time::OffsetDateTime;
@@ -109,7 +109,7 @@ pub async fn run(
     let before = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
     let partitions = before.partitions()?;
     anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
-    let which = WhichLog::new(settings, pool.clone())?;
+    let which = IdentityCheck::new(settings, pool.clone())?;
     let mut feed = Feed::new(log(settings, kind)?, partitions);
     let mut lines = Lines::new(input, LONGEST);
     let (mut progress, mut recent) = (Progress::default(), Recent::default());

@@ -5,6 +5,7 @@ pub mod cuts;
 mod decode;
 mod halt;
 pub mod identity;
+pub mod identity_watch;
 pub mod log_ends;
 pub mod raw;
 pub mod record;

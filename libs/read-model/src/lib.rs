@@ -1,15 +1,21 @@
 //! The one owner of the read model: tables, migrations, statements, Redis keys and scripts, announcements.
 //!
-//! `write` is for the projector alone. `operate` is for the operator's verbs.
+//! - [`read`]: the statements of the services, which only read;
+//! - [`write`]: for the projector alone;
+//! - [`operate`]: for the operator's verbs;
+//! - [`cache`]: the names of the keys in Redis, and the form of their values;
+//! - [`projection_position`]: how far the live generation is folded, and waiting for it;
+//! - [`announcement`]: what the projector sends by `NOTIFY`.
 
 pub mod announcement;
+pub mod cache;
 pub mod generation;
 pub mod migrate;
 pub mod operate;
 mod pool;
 pub mod privacy;
 pub mod projection_position;
-mod read;
+pub mod read;
 mod rejection;
 pub mod write;
 mod write_outcome;

@@ -26,4 +26,3 @@ pub mod telemetry;
 pub mod trace_context;
 pub mod usage;
 pub mod vacuum;
-pub mod which_log;

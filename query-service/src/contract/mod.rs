@@ -1,4 +1,5 @@
-//! The contract for people and programs: the HTTP operations, the topics, and a page to read and try the operations. No token is needed.
+//! The contract: OpenAPI for the HTTP operations, AsyncAPI for the topics, and a page to read and try the
+//! operations. No token is needed.
 
 mod document;
 mod page;
@@ -13,8 +14,8 @@ use std::sync::LazyLock;
 
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// What is mounted here.
-const OWN: &[(&str, &str)] = &[("/openapi.json", "GET"), ("/asyncapi.json", "GET"), ("/docs", "GET")];
+/// The paths that are mounted here, with their methods.
+const PATHS: &[(&str, &str)] = &[("/openapi.json", "GET"), ("/asyncapi.json", "GET"), ("/docs", "GET")];
 
 static DOCUMENTS: LazyLock<[(&str, Document); 3]> = LazyLock::new(|| {
     [
@@ -24,11 +25,11 @@ static DOCUMENTS: LazyLock<[(&str, Document); 3]> = LazyLock::new(|| {
     ]
 });
 
-/// Mounts the documents, and the 405 of their paths.
+/// Mounts the documents, and 405 for other methods.
 pub(crate) fn mount(config: &mut ServiceConfig) {
     for (path, document) in &*DOCUMENTS {
-        let answer = move |request: HttpRequest| async move { document.answer(&request) };
-        config.service(Resource::new(*path).guard(guard::Get()).to(answer));
+        let handler = move |request: HttpRequest| async move { document.response(&request) };
+        config.service(Resource::new(*path).guard(guard::Get()).to(handler));
     }
-    method_not_allowed(config, OWN);
+    method_not_allowed(config, PATHS);
 }

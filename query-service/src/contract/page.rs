@@ -1,4 +1,4 @@
-//! The page that shows the contract: one file, with a policy that lets nothing run but its own script.
+//! The page that shows the contract: one file, with a policy that allows only its own script.
 
 use super::document::{Document, digest};
 
@@ -6,12 +6,12 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page with its style and its script in it.
+/// The page with style and script inlined.
 pub(super) fn page() -> Document {
     Document::html(PAGE.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT), policy())
 }
 
-/// The style and the script are named by their digests; with trusted types no text ever becomes markup.
+/// Style and script are allowed by their digests. With trusted types, no text ever becomes markup.
 fn policy() -> String {
     let (style, script) = (digest(STYLE.as_bytes()), digest(SCRIPT.as_bytes()));
     format!(

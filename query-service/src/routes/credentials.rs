@@ -1,7 +1,10 @@
 //! Retrieve all user credentials data.
 
 use super::unavailable;
-use crate::{app::Queries, events, page::Asked, read_after, refusals::Refusals};
+use crate::{
+    analytic_data, page_params::PageParams, page_response::page_response, read_after, state::State,
+    validation::ValidationErrors,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -26,31 +29,27 @@ struct Input {
     read_after: Option<LogPosition>,
 }
 
-pub(super) async fn credentials(
-    queries: Data<Queries>,
-    request: HttpRequest,
-    payload: Payload,
-) -> HttpResponse {
-    let handle = async |call: Call, input: Input| queries.credentials(call, input).await;
-    run(&queries.frame, &SPEC, &request, payload, |request, _| parse(request), handle).await
+pub(super) async fn credentials(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let handle = async |call: Call, input: Input| state.credentials(call, input).await;
+    run(&state.frame, &SPEC, &request, payload, |request, _| parse(request), handle).await
 }
 
 fn parse(request: &HttpRequest) -> Parsed<Input> {
-    let mut refusals = Refusals::default();
-    let user = refusals.sift(path::id(request, "userId"));
-    let asked = Asked::of(request, &mut refusals);
-    let read_after = refusals.sift(read_after::parse(request));
-    let mut start = events::user("userId", user);
-    events::page(&mut start, asked.limit, asked.after.flatten());
-    let input = user.zip(asked.page()).zip(read_after);
+    let mut errors = ValidationErrors::default();
+    let user = errors.check(path::id(request, "userId"));
+    let params = PageParams::parse(request, &mut errors);
+    let read_after = errors.check(read_after::parse(request));
+    let mut start = analytic_data::user_id("userId", user);
+    analytic_data::add_page_request(&mut start, params.limit, params.after.flatten());
+    let input = user.zip(params.page()).zip(read_after);
     let input = input.map(|((user, page), read_after)| Input { user, page, read_after });
-    Parsed { start, fail: events::user("userId", user), input: refusals.finish(input) }
+    Parsed { start, fail: analytic_data::user_id("userId", user), input: errors.finish(input) }
 }
 
-impl Queries {
+impl State {
     async fn credentials(&self, call: Call, input: Input) -> Result<Done, Problem> {
-        read_after::wait(&self.projection, input.read_after, self.patience).await?;
+        read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
         let page = self.reader.credentials(&call.context.tenant, input.user, &input.page).await;
-        page.map(|page| page.done()).map_err(|error| unavailable(&call, &error))
+        page.and_then(|page| page_response(&page)).map_err(|error| unavailable(&call, &error))
     }
 }

@@ -1,7 +1,10 @@
 //! Retrieve all users.
 
 use super::unavailable;
-use crate::{app::Queries, events, page::Asked, read_after, refusals::Refusals};
+use crate::{
+    analytic_data, page_params::PageParams, page_response::page_response, read_after, state::State,
+    validation::ValidationErrors,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -23,25 +26,25 @@ struct Input {
     read_after: Option<LogPosition>,
 }
 
-pub(super) async fn list(queries: Data<Queries>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let handle = async |call: Call, input: Input| queries.list(call, input).await;
-    run(&queries.frame, &SPEC, &request, payload, |request, _| parse(request), handle).await
+pub(super) async fn list(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let handle = async |call: Call, input: Input| state.list(call, input).await;
+    run(&state.frame, &SPEC, &request, payload, |request, _| parse(request), handle).await
 }
 
 fn parse(request: &HttpRequest) -> Parsed<Input> {
-    let mut refusals = Refusals::default();
-    let asked = Asked::of(request, &mut refusals);
-    let read_after = refusals.sift(read_after::parse(request));
+    let mut errors = ValidationErrors::default();
+    let params = PageParams::parse(request, &mut errors);
+    let read_after = errors.check(read_after::parse(request));
     let mut start = analytics::Data::default();
-    events::page(&mut start, asked.limit, asked.after.flatten());
-    let input = asked.page().zip(read_after).map(|(page, read_after)| Input { page, read_after });
-    Parsed { start, fail: analytics::Data::default(), input: refusals.finish(input) }
+    analytic_data::add_page_request(&mut start, params.limit, params.after.flatten());
+    let input = params.page().zip(read_after).map(|(page, read_after)| Input { page, read_after });
+    Parsed { start, fail: analytics::Data::default(), input: errors.finish(input) }
 }
 
-impl Queries {
+impl State {
     async fn list(&self, call: Call, input: Input) -> Result<Done, Problem> {
-        read_after::wait(&self.projection, input.read_after, self.patience).await?;
+        read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
         let page = self.reader.users(&call.context.tenant, &input.page).await;
-        page.map(|page| page.done()).map_err(|error| unavailable(&call, &error))
+        page.and_then(|page| page_response(&page)).map_err(|error| unavailable(&call, &error))
     }
 }

@@ -1,21 +1,21 @@
-//! The four operations and where they are mounted.
+//! The four operations and their paths.
 
 mod credentials;
 mod get;
 mod list;
 mod search;
 
-use crate::{app::Queries, store::cause};
+use crate::{state::State, store::describe_error};
 use actix_web::{
     Resource, guard,
     web::{Data, ServiceConfig},
 };
 use service_kit::{operation::Call, problem::Problem, server::method_not_allowed};
 
-/// Every path is under both.
+/// Every path exists under both.
 const ROOTS: [&str; 2] = ["/core/v1/users", "/v1/users"];
 
-/// Every path of the contract with all its methods, whoever takes them.
+/// Every path of the contract with all its methods, whichever service handles them.
 pub(crate) const CONTRACT: &[(&str, &str)] = &[
     ("/core/v1/users", "GET, POST"),
     ("/core/v1/users/search", "POST"),
@@ -27,10 +27,11 @@ pub(crate) const CONTRACT: &[(&str, &str)] = &[
     ("/v1/users/{userId}/credentials", "GET"),
 ];
 
-/// Mounts the operations. Each guards its method at its resource, so that another service may take the same path with another method.
-pub(crate) fn mount(config: &mut ServiceConfig, queries: &Data<Queries>) {
+/// Mounts the operations. Each resource guards its method, so that another service can mount the same path
+/// with another method.
+pub(crate) fn mount(config: &mut ServiceConfig, state: &Data<State>) {
     for root in ROOTS {
-        let at = |path: &str| Resource::new(format!("{root}{path}")).app_data(queries.clone());
+        let at = |path: &str| Resource::new(format!("{root}{path}")).app_data(state.clone());
         config
             .service(at("").guard(guard::Get()).to(list::list))
             .service(at("/search").guard(guard::Post()).to(search::search))
@@ -39,21 +40,21 @@ pub(crate) fn mount(config: &mut ServiceConfig, queries: &Data<Queries>) {
     }
 }
 
-/// Mounts the 405 of every path of the contract, with its `Allow`. To be mounted after the operations.
+/// Mounts 405 with `Allow` for every path of the contract. Call it after the operations are mounted.
 pub fn fallbacks(config: &mut ServiceConfig) {
     method_not_allowed(config, CONTRACT);
 }
 
-/// `search` is a path of its own and not the id of a user.
+/// `search` is a path of its own, not the id of a user.
 fn is_no_search(context: &guard::GuardContext<'_>) -> bool {
     !context.head().uri.path().ends_with("/search")
 }
 
-/// 503. The cause goes to the log, under the request's id.
+/// 503. The cause is logged with the request's id.
 fn unavailable(call: &Call, error: &sqlx::Error) -> Problem {
     tracing::error!(
         request_id = call.context.request_id,
-        cause = cause(error),
+        cause = describe_error(error),
         "the read model can't be read"
     );
     Problem::unavailable("The users can't be read at the moment", 1)

@@ -2,10 +2,11 @@
 
 use super::unavailable;
 use crate::{
-    app::Queries,
-    criteria::{self, BODY_LIMIT, Search},
+    page_response::page_response,
     read_after,
-    refusals::Refusals,
+    search_request::{self, BODY_LIMIT, SearchRequest},
+    state::State,
+    validation::ValidationErrors,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -23,30 +24,30 @@ use service_kit::{
 const SPEC: Spec = Spec { operation: Operation::Search, scope: Scope::Read, body_limit: Some(BODY_LIMIT) };
 
 struct Input {
-    search: Search,
+    search: SearchRequest,
     read_after: Option<LogPosition>,
 }
 
-pub(super) async fn search(queries: Data<Queries>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let is_full = queries.frame.recorder.is_full();
+pub(super) async fn search(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let is_full = state.frame.recorder.is_full();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
-    let handle = async |call: Call, input: Input| queries.search(call, input).await;
-    run(&queries.frame, &SPEC, &request, payload, parse, handle).await
+    let handle = async |call: Call, input: Input| state.search(call, input).await;
+    run(&state.frame, &SPEC, &request, payload, parse, handle).await
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Input> {
-    let mut refusals = Refusals::default();
-    let (search, start) = criteria::read(body, is_full, &mut refusals);
-    let read_after = refusals.sift(read_after::parse(request));
+    let mut errors = ValidationErrors::default();
+    let (search, start) = search_request::read(body, is_full, &mut errors);
+    let read_after = errors.check(read_after::parse(request));
     let input = search.zip(read_after).map(|(search, read_after)| Input { search, read_after });
-    Parsed { start, fail: analytics::Data::default(), input: refusals.finish(input) }
+    Parsed { start, fail: analytics::Data::default(), input: errors.finish(input) }
 }
 
-impl Queries {
+impl State {
     async fn search(&self, call: Call, input: Input) -> Result<Done, Problem> {
-        read_after::wait(&self.projection, input.read_after, self.patience).await?;
-        let Search { criteria, page } = &input.search;
+        read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
+        let SearchRequest { criteria, page } = &input.search;
         let page = self.reader.search(&call.context.tenant, criteria, page).await;
-        page.map(|page| page.done()).map_err(|error| unavailable(&call, &error))
+        page.and_then(|page| page_response(&page)).map_err(|error| unavailable(&call, &error))
     }
 }

@@ -1,66 +1,61 @@
-//! Where reads get their answers: Redis where it can be trusted, else Postgres.
+//! Reads users and credentials: from Redis where its answer can be trusted, otherwise from PostgreSQL.
 
-mod layout;
-mod link;
+mod cache;
+mod live_generation;
 mod postgres;
-mod redis;
+mod redis_connection;
 
-pub(crate) use link::{Link, check as check_redis};
+pub(crate) use redis_connection::{RedisConnection, check as check_redis};
 
-use self::{layout::Layout, postgres::Postgres, redis::Cache};
-use crate::{criteria::Criteria, page::Page};
-use bytes::Bytes;
+use self::{cache::Cache, live_generation::LiveGenerationWatch, postgres::Postgres};
 use events_schema::{TenantId, UserKey};
+use read_model::{
+    cache::CacheKeys,
+    read::{page::Page, search::Criteria, users::User},
+};
 use service_kit::{query::PageRequest, settings::Settings};
 use sqlx::PgPool;
 use uuid::Uuid;
-
-/// A user as the store has it: the body is ready and is never looked into.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) version: i64,
-    pub(crate) body: Bytes,
-}
 
 /// Both stores. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Store {
     postgres: Postgres,
-    layout: Layout,
-    namespace: String,
+    live: LiveGenerationWatch,
+    keys: CacheKeys,
 }
 
 impl Store {
-    /// Opens the store; it connects when first used.
+    /// Opens the store. It connects when it is first used.
     pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
         let postgres = Postgres::open(settings.database_url()?)?;
-        let layout = Layout::start(postgres.pool().clone());
-        Ok(Self { postgres, layout, namespace: format!("rollcall:{}", settings.topic_prefix) })
+        let live = LiveGenerationWatch::start(postgres.pool().clone());
+        Ok(Self { postgres, live, keys: CacheKeys::new(&settings.topic_prefix) })
     }
 
-    /// The pool, for whoever follows the projector's progress.
+    /// The pool on which the projection position is followed.
     pub(crate) fn pool(&self) -> &PgPool {
         self.postgres.pool()
     }
 
-    /// The store as one worker uses it, by a connection to Redis of its own.
-    pub(crate) fn reader(&self, link: Link) -> Reader {
-        let cache = Cache::new(self.namespace.clone(), self.layout.clone(), link);
+    /// The store for one worker, with the worker's Redis connection.
+    pub(crate) fn reader(&self, connection: RedisConnection) -> Reader {
+        let cache = Cache::new(self.keys.clone(), self.live.clone(), connection);
         Reader { postgres: self.postgres.clone(), cache }
     }
 
-    /// Whether Postgres answers.
+    /// Whether PostgreSQL answers.
     pub(crate) async fn check(&self) -> Result<(), String> {
-        self.postgres.check().await.map_err(|error| cause(&error))
+        self.postgres.check().await.map_err(|error| describe_error(&error))
     }
 
-    /// Closes the connections that nobody needs without requests.
+    /// Closes the connections that only requests use.
     pub(crate) async fn close(&self) {
         self.postgres.close().await;
     }
 }
 
-/// What one worker reads by.
+/// The store as one worker uses it.
 pub(crate) struct Reader {
     postgres: Postgres,
     cache: Cache,
@@ -80,7 +75,7 @@ impl Reader {
         self.postgres.users(tenant, page).await
     }
 
-    /// A page of those of a tenant's users that meet all criteria.
+    /// A page of a tenant's users that match all criteria.
     pub(crate) async fn search(
         &self,
         tenant: &TenantId,
@@ -90,7 +85,7 @@ impl Reader {
         self.postgres.search(tenant, criteria, page).await
     }
 
-    /// A page of a user's credentials; none where there is no such user.
+    /// A page of a user's credentials. It is empty where there is no such user.
     pub(crate) async fn credentials(
         &self,
         tenant: &TenantId,
@@ -101,8 +96,8 @@ impl Reader {
     }
 }
 
-/// What went wrong, in words that repeat no value: a database's own message may quote one.
-pub(crate) fn cause(error: &sqlx::Error) -> String {
+/// Describes an error without repeating any value: PostgreSQL's own message may quote one.
+pub(crate) fn describe_error(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(refused) => {
             format!("Postgres refused with SQLSTATE {}", refused.code().unwrap_or_default())

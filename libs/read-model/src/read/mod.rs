@@ -1,3 +1,8 @@
 //! Statements of the services, which only read. All of them are about the live generation.
 
 pub(crate) mod checkpoints;
+pub mod credentials;
+pub mod generation;
+pub mod page;
+pub mod search;
+pub mod users;

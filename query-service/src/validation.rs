@@ -1,18 +1,18 @@
-//! Everything that is wrong with a request, in one answer.
+//! Reports everything that is wrong with a request in one response.
 
 use service_kit::problem::Problem;
 
-/// Gathers what was refused while the parts of a request are read one by one.
+/// Collects problems while the parts of a request are read one by one.
 #[derive(Default)]
-pub(crate) struct Refusals(Option<Problem>);
+pub(crate) struct ValidationErrors(Option<Problem>);
 
-impl Refusals {
-    /// The part, if it is good; else its problem is kept.
-    pub(crate) fn sift<T>(&mut self, part: Result<T, Problem>) -> Option<T> {
+impl ValidationErrors {
+    /// Returns a valid part. Otherwise keeps its problem.
+    pub(crate) fn check<T>(&mut self, part: Result<T, Problem>) -> Option<T> {
         part.map_err(|problem| self.add(problem)).ok()
     }
 
-    /// Keeps a problem; the details of all become one list.
+    /// Keeps a problem. The details of all problems become one list.
     pub(crate) fn add(&mut self, problem: Problem) {
         match &mut self.0 {
             Some(first) => first.details.extend(problem.details),
@@ -20,7 +20,7 @@ impl Refusals {
         }
     }
 
-    /// The input, whose parts are all there if nothing was refused.
+    /// Returns the input, which is complete if there was no problem.
     pub(crate) fn finish<T>(self, input: Option<T>) -> Result<T, Problem> {
         match (self.0, input) {
             (None, Some(input)) => Ok(input),
@@ -38,13 +38,13 @@ mod tests {
     fn all_refusals_are_told_at_once() {
         let refused =
             |param: &str| Err::<u8, _>(Problem::invalid(None, "Invalid value", param, Location::Query));
-        let mut refusals = Refusals::default();
-        assert_eq!(refusals.sift(Ok(1)), Some(1));
-        assert_eq!(refusals.sift(refused("limit")), None);
-        assert_eq!(refusals.sift(refused("cursor")), None);
-        let problem = refusals.finish(None::<u8>).unwrap_err();
+        let mut errors = ValidationErrors::default();
+        assert_eq!(errors.check(Ok(1)), Some(1));
+        assert_eq!(errors.check(refused("limit")), None);
+        assert_eq!(errors.check(refused("cursor")), None);
+        let problem = errors.finish(None::<u8>).unwrap_err();
         let params: Vec<_> = problem.details.iter().map(|detail| detail.param.as_str()).collect();
         assert_eq!(params, ["limit", "cursor"]);
-        assert_eq!(Refusals::default().finish(Some(1)), Ok(1));
+        assert_eq!(ValidationErrors::default().finish(Some(1)), Ok(1));
     }
 }

@@ -1,10 +1,11 @@
-//! What a search asks for: the body, read strictly, since a typo must not match everyone.
+//! The body of a search. It is read strictly: a misspelt field must not match every user.
 
-mod pointers;
+mod claim_keys;
 #[cfg(test)]
 mod tests;
 
-use crate::{events, refusals::Refusals};
+use crate::{analytic_data, validation::ValidationErrors};
+use read_model::read::search::Criteria;
 use serde_json::{Map, Value};
 use service_kit::{
     analytics::Data,
@@ -17,52 +18,45 @@ use uuid::Uuid;
 
 /// The largest body, in bytes.
 pub(crate) const BODY_LIMIT: usize = 256 * 1024;
-/// The body is the first level, its claims begin the second.
+/// How deeply the body may be nested: the levels that claims may have, and the body itself.
 const DEPTH: usize = 33;
 
 const LINK: &str = "authenticationProvider";
 
-/// The criteria; all that are given must be met, and none given is met by every user.
-#[derive(Default, PartialEq, Eq)]
-pub(crate) struct Criteria {
-    /// JSON text of what the claims contain.
-    pub(crate) claims: Option<String>,
-    /// The identity provider's id.
-    pub(crate) provider_id: Option<Uuid>,
-    /// The identity provider's URL.
-    pub(crate) provider_url: Option<String>,
-    /// The user's identifier there.
-    pub(crate) subject_id: Option<String>,
-}
-
-/// A search as its body asks for it.
-pub(crate) struct Search {
+/// A valid search.
+pub(crate) struct SearchRequest {
     pub(crate) criteria: Criteria,
     pub(crate) page: PageRequest,
 }
 
-/// Reads a body. Beside the search, START's data: what did validate, with the criteria themselves if `is_full`.
-pub(crate) fn read(body: &[u8], is_full: bool, refusals: &mut Refusals) -> (Option<Search>, Data) {
+/// Reads a body. Returns the search, and the data of START: the valid parts, with the criteria themselves if
+/// `is_full`.
+pub(crate) fn read(
+    body: &[u8],
+    is_full: bool,
+    errors: &mut ValidationErrors,
+) -> (Option<SearchRequest>, Data) {
     let mut start = Data::default();
-    let Some(body) = refusals.sift(parse(body)) else { return (None, start) };
-    only(&["claims", LINK, "limit", "cursor"], &body, "", refusals);
-    let limit = refusals.sift(limit(body.get("limit")));
-    let after = refusals.sift(cursor(body.get("cursor")));
-    let claims = refusals.sift(claims(body.get("claims")));
-    let link = refusals.sift(object(body.get(LINK), LINK));
-    events::page(&mut start, limit, after.flatten());
+    let Some(body) = errors.check(parse(body)) else { return (None, start) };
+    reject_unknown(&["claims", LINK, "limit", "cursor"], &body, "", errors);
+    let limit = errors.check(limit(body.get("limit")));
+    let after = errors.check(cursor(body.get("cursor")));
+    let claims = errors.check(claims(body.get("claims")));
+    let link = errors.check(object(body.get(LINK), LINK));
+    analytic_data::add_page_request(&mut start, limit, after.flatten());
     if let Some(claims) = claims.flatten() {
-        start.non_sensitive.extend(pointers::of(claims).map(|keys| ("claimKeys".to_owned(), keys)));
+        start.non_sensitive.extend(claim_keys::of(claims).map(|keys| ("claimKeys".to_owned(), keys)));
     }
-    let linked = linked(link.flatten(), refusals);
+    let linked = link_criteria(link.flatten(), errors);
     if is_full {
         let link = body.get(LINK).filter(|_| linked.is_some()).cloned();
-        start.full = events::given([("claims", claims.flatten().cloned().map(Value::Object)), (LINK, link)]);
+        start.full =
+            analytic_data::present([("claims", claims.flatten().cloned().map(Value::Object)), (LINK, link)]);
     }
     let criteria =
         linked.zip(claims).map(|(linked, claims)| Criteria { claims: claims.and_then(text), ..linked });
     let page = limit.zip(after).map(|(limit, after)| PageRequest { limit, after });
-    (criteria.zip(page).map(|(criteria, page)| Search { criteria, page }), start)
+    (criteria.zip(page).map(|(criteria, page)| SearchRequest { criteria, page }), start)
 }
 
 fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
@@ -72,7 +66,7 @@ fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// The claims as text; none are no criterion.
+/// The claims as text. Empty claims are no criterion.
 fn text(claims: &Map<String, Value>) -> Option<String> {
     (!claims.is_empty()).then(|| serde_json::to_string(claims).ok()).flatten()
 }
@@ -84,13 +78,13 @@ fn claims(claims: Option<&Value>) -> Result<Option<&Map<String, Value>>, Problem
     object(claims, "claims")
 }
 
-fn linked(link: Option<&Map<String, Value>>, refusals: &mut Refusals) -> Option<Criteria> {
+fn link_criteria(link: Option<&Map<String, Value>>, errors: &mut ValidationErrors) -> Option<Criteria> {
     let Some(link) = link else { return Some(Criteria::default()) };
-    only(&["providerId", "url", "subjectId"], link, "authenticationProvider.", refusals);
-    let mut part = |name: &str| refusals.sift(string(link.get(name), &format!("{LINK}.{name}")));
+    reject_unknown(&["providerId", "url", "subjectId"], link, "authenticationProvider.", errors);
+    let mut part = |name: &str| errors.check(string(link.get(name), &format!("{LINK}.{name}")));
     let (provider_id, provider_url, subject_id) = (part("providerId")?, part("url")?, part("subjectId")?);
     let provider_id = provider_id.map(|id| uuid(&id, "authenticationProvider.providerId")).transpose();
-    Some(Criteria { claims: None, provider_id: refusals.sift(provider_id)?, provider_url, subject_id })
+    Some(Criteria { claims: None, provider_id: errors.check(provider_id)?, provider_url, subject_id })
 }
 
 fn uuid(text: &str, param: &str) -> Result<Uuid, Problem> {
@@ -103,7 +97,7 @@ fn limit(limit: Option<&Value>) -> Result<u32, Problem> {
     number.ok_or_else(|| Problem::invalid(echo(value).as_deref(), "Invalid value", "limit", Location::Body))
 }
 
-/// The value as it was sent, where it is a single one.
+/// The value as it was sent, if it is a scalar.
 fn echo(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -132,15 +126,15 @@ fn object<'v>(value: Option<&'v Value>, param: &str) -> Result<Option<&'v Map<St
     }
 }
 
-/// Refuses every field that is not known, by its name.
-fn only(known: &[&str], members: &Map<String, Value>, root: &str, refusals: &mut Refusals) {
+/// Reports every unknown field by name.
+fn reject_unknown(known: &[&str], members: &Map<String, Value>, root: &str, errors: &mut ValidationErrors) {
     for name in members.keys().filter(|name| !known.contains(&name.as_str())).take(10) {
         let name: String = name.chars().take(256).collect();
-        refusals.add(invalid(&format!("{root}{name}"), "Unknown field"));
+        errors.add(invalid(&format!("{root}{name}"), "Unknown field"));
     }
 }
 
-/// 400 about a place in the body. The value stays out of it: it may be somebody's.
+/// 400 for a place in the body. The value is left out: it may be personal.
 fn invalid(param: &str, msg: &'static str) -> Problem {
     Problem::invalid(None, msg, param, Location::Body)
 }

@@ -1,13 +1,14 @@
-//! Which claims are searched by, as JSON Pointers: the keys alone.
+//! The keys of the claims that a search uses, as JSON Pointers. Values are left out.
 
 use serde_json::{Map, Value};
 
-/// How many are named at most.
+/// How many pointers are reported at most.
 const COUNT: usize = 32;
-/// The longest that is named, in bytes, so that an event stays small.
+/// The longest pointer that is reported, in bytes, so that an event stays small.
 const BYTES: usize = 1_024;
 
-/// The pointers of all leaves; `None` where there are none. An array is a leaf: containment does not ask where in it a value stands.
+/// The pointers of all leaves, or `None` without any. An array counts as a leaf, since containment ignores
+/// positions in arrays.
 pub(super) fn of(claims: &Map<String, Value>) -> Option<Value> {
     let mut pointers = Vec::new();
     collect(claims, "", &mut pointers);

@@ -2,10 +2,10 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn search(body: &str) -> Result<(Search, Data), Problem> {
-    let mut refusals = Refusals::default();
-    let (search, start) = read(body.as_bytes(), true, &mut refusals);
-    refusals.finish(search).map(|search| (search, start))
+fn search(body: &str) -> Result<(SearchRequest, Data), Problem> {
+    let mut errors = ValidationErrors::default();
+    let (search, start) = read(body.as_bytes(), true, &mut errors);
+    errors.finish(search).map(|search| (search, start))
 }
 
 /// The refused places of a body.
@@ -85,10 +85,10 @@ fn a_bad_limit_is_echoed_and_a_claim_is_not() {
 
 #[test]
 fn start_leaves_out_what_did_not_validate() {
-    let mut refusals = Refusals::default();
+    let mut errors = ValidationErrors::default();
     let body = br#"{"limit":0,"claims":{"a":1},"authenticationProvider":{"providerId":"x"},"x":1}"#;
-    let (search, start) = read(body, true, &mut refusals);
-    assert!(search.is_none() || refusals.finish(search).is_err());
+    let (search, start) = read(body, true, &mut errors);
+    assert!(search.is_none() || errors.finish(search).is_err());
     assert_eq!(Value::Object(start.non_sensitive), json!({ "claimKeys": ["/a"] }));
     assert_eq!(Value::Object(start.full), json!({ "claims": { "a": 1 } }));
 }
@@ -104,7 +104,7 @@ fn the_claims_begin_at_their_own_first_level() {
 proptest! {
     #[test]
     fn no_body_is_too_strange(body in prop::collection::vec(any::<u8>(), 0..64)) {
-        let _ = read(&body, true, &mut Refusals::default());
+        let _ = read(&body, true, &mut ValidationErrors::default());
     }
 
     #[test]

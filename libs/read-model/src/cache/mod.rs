@@ -1,0 +1,15 @@
+//! The cache of users in Redis: the names of its keys and the form of its values.
+//!
+//! | key | value |
+//! |---|---|
+//! | `rollcall:<prefix>{<partition>}:<generation>:<tenant>/<user>` | `<version>\n<body>`, or a mark: `<version>\n` |
+//! | `rollcall:<prefix>{<partition>}:lease` | `<run id of the server>/<generation>` |
+//! | `rollcall:<prefix>{<partition>}:next` | `<generation>/<nonce>.<revision>/<offset>` |
+//! | `rollcall:<prefix>health` | nothing; it is written to see whether that is possible |
+//!
+//! The partition is a hash tag, so that all keys of one partition lie on the same node of a Redis cluster.
+
+mod keys;
+pub mod values;
+
+pub use keys::{CacheKeys, generation_of};

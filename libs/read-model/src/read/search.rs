@@ -1,0 +1,53 @@
+//! Search for users.
+
+use super::{
+    page::{self, Page, PageQuery},
+    users,
+};
+use events_schema::TenantId;
+use service_kit::query::PageRequest;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// What a user must match. All criteria that are given must match; without any, every user does.
+#[derive(Default, PartialEq, Eq)]
+pub struct Criteria {
+    /// JSON text of what the claims must contain.
+    pub claims: Option<String>,
+    /// The identity provider's id.
+    pub provider_id: Option<Uuid>,
+    /// The identity provider's URL.
+    pub provider_url: Option<String>,
+    /// The user's identifier at the provider.
+    pub subject_id: Option<String>,
+}
+
+/// A page of the users of a tenant that match all criteria.
+///
+/// # Errors
+/// PostgreSQL fails or can't be reached.
+pub async fn page(
+    pool: &PgPool,
+    tenant: &TenantId,
+    criteria: &Criteria,
+    page: &PageRequest,
+) -> sqlx::Result<Page> {
+    let mut query = users::of_tenant(tenant);
+    add_criteria(&mut query, criteria);
+    page::fetch(pool, query, page).await
+}
+
+/// A text may be longer than an index entry, so the index is on its hash.
+fn add_criteria(query: &mut PageQuery, criteria: &Criteria) {
+    if let Some(claims) = &criteria.claims {
+        query.push(" AND claims @> ").push_bind(claims.clone()).push("::text::jsonb");
+    }
+    if let Some(provider) = criteria.provider_id {
+        query.push(" AND provider_id = ").push_bind(provider);
+    }
+    let texts = [("provider_url", &criteria.provider_url), ("subject_id", &criteria.subject_id)];
+    for (column, text) in texts.into_iter().filter_map(|(column, text)| Some((column, text.as_ref()?))) {
+        query.push(format_args!(" AND md5({column}) = md5(")).push_bind(text.clone());
+        query.push(format_args!(") AND {column} = ")).push_bind(text.clone());
+    }
+}

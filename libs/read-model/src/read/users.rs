@@ -1,0 +1,42 @@
+//! One user, and the pages of a tenant's users.
+
+use super::page::{self, Page, PageQuery};
+use bytes::Bytes;
+use events_schema::{TenantId, UserKey};
+use service_kit::query::PageRequest;
+use sqlx::PgPool;
+
+/// A user as it is stored: the body is the answer, ready to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct User {
+    /// The version, as in `ETag`.
+    pub version: i64,
+    /// JSON.
+    pub body: Bytes,
+}
+
+/// One user.
+///
+/// # Errors
+/// PostgreSQL fails or can't be reached.
+pub async fn get(pool: &PgPool, key: &UserKey) -> sqlx::Result<Option<User>> {
+    let query = sqlx::query_as("SELECT version, body FROM live.users WHERE tenant_id = $1 AND id = $2");
+    let row: Option<(i64, String)> =
+        query.bind(key.tenant.as_str()).bind(key.user).fetch_optional(pool).await?;
+    Ok(row.map(|(version, body)| User { version, body: Bytes::from(body) }))
+}
+
+/// A page of a tenant's users.
+///
+/// # Errors
+/// PostgreSQL fails or can't be reached.
+pub async fn page(pool: &PgPool, tenant: &TenantId, page: &PageRequest) -> sqlx::Result<Page> {
+    page::fetch(pool, of_tenant(tenant), page).await
+}
+
+/// All users of a tenant. The index of these pages is partial, on `version > 0`, which holds for all users.
+pub(super) fn of_tenant(tenant: &TenantId) -> PageQuery {
+    let mut query = page::begin("live.users", tenant);
+    query.push(" AND version > 0");
+    query
+}

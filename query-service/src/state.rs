@@ -1,0 +1,15 @@
+//! What every operation uses.
+
+use crate::store::Reader;
+use read_model::projection_position::ProjectionPosition;
+use service_kit::operation::Frame;
+use std::time::Duration;
+
+/// What every operation uses. Each worker has its own.
+pub(crate) struct State {
+    pub(crate) frame: Frame,
+    pub(crate) reader: Reader,
+    pub(crate) projection: ProjectionPosition,
+    /// How long a read waits for the position in `Read-After`.
+    pub(crate) wait_timeout: Duration,
+}
