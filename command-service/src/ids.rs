@@ -1,22 +1,22 @@
-//! Ids that follow from something: by way of a secret, since an id is readable for ever and must not let anybody find out by guessing
-//! what it was made of.
+//! Derived ids. They are derived with a secret, because an id stays readable for ever and must not
+//! reveal its input to somebody who guesses it.
 
-use domain::codec::canonical_text;
+use domain::codec::{DataKey, canonical_text};
 use events_schema::{TenantId, Timestamp, personal::Personal};
-use key_store::DataKey;
 use uuid::Uuid;
 
-/// Of users made under an `Idempotency-Key`.
+/// The namespace of users created with an `Idempotency-Key`.
 const BY_KEY: Uuid = Uuid::from_u128(0x5c1f_9d0e_37a4_4b8e_9f62_0d7a_c1e8_5b13);
-/// Of users that an import made without an id.
+/// The namespace of imported users without an id.
 const BY_CONTENT: Uuid = Uuid::from_u128(0xb0d4_6e2a_91c7_4f05_8e3d_27f9_64a1_c8f6);
 
-/// The id that a tenant's `Idempotency-Key` stands for. A tenant's name has no slash, so no two pairs read the same.
+/// The id for a tenant's `Idempotency-Key`. A tenant's name has no slash, so different pairs give
+/// different inputs.
 pub(crate) fn of_key(secret: &DataKey, tenant: &TenantId, key: &str) -> Uuid {
     Uuid::new_v5(&BY_KEY, &secret.digest(format!("{tenant}/{key}").as_bytes()))
 }
 
-/// The id of a user that is known by its content alone.
+/// The id of an imported user, from its content.
 pub(crate) fn of_content(
     secret: &DataKey,
     tenant: &TenantId,

@@ -1,42 +1,29 @@
-//! Writes: create, update and delete, each one event at the end of the log.
+//! Writes: create, update and delete. Each appends one event to the log.
 //!
-//! A write reads the user's version from the read model, decides (pure, in `domain`), appends one event with the next sequence and waits
-//! until the projector says what became of it.
+//! The pipeline of a write is in [`write`]; the operations that use it are in [`routes`].
 
-mod append;
-mod data_keys;
-mod delivery;
-mod headers;
+mod batcher;
 mod ids;
 pub mod import;
+mod keys;
+mod log;
 mod metrics;
-mod missing_key;
-mod open_end;
-mod origins;
 mod problems;
-mod reader;
-mod rejection;
+mod representation;
+mod request_body;
+mod request_headers;
 mod routes;
-mod shape;
-mod shown;
-mod state;
-mod together;
-mod turns;
-mod uncertain;
-mod visible;
 mod write;
 
 pub use routes::fallbacks;
 
 use actix_web::web::{Data, ServiceConfig};
-use append::Log;
-use data_keys::DataKeys;
 use event_log::identity_watch::{IdentityCheck, IdentityWatch};
 use futures_util::FutureExt as _;
 use key_store::Keys;
-use read_model::projection_position::ProjectionPosition;
-use reader::Reader;
-use rejection::Rejections;
+use keys::DataKeys;
+use log::Log;
+use read_model::{projection_position::ProjectionPosition, read::commands::HEALTH_CHECK};
 use routes::Service;
 use service_kit::{
     analytics::Recorder,
@@ -46,52 +33,58 @@ use service_kit::{
     operation::Frame,
     settings::Settings,
 };
-use state::States;
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
-use turns::Turns;
-use uncertain::Inquiries;
-use visible::Visible;
-use write::Writer;
+use write::{
+    Outcomes, UserLocks, Users, Writer,
+    resolve::{EventLookup, FollowUps, UnconfirmedAppends},
+};
 
-/// Reads before a write are short, so few connections serve many writers.
+/// Queries before a write are short, so few connections serve many writers.
 const CONNECTIONS: u32 = 12;
-/// Most keys are in memory already, or made by a statement of their own.
+/// Most keys are in memory already, or are created in batches.
 const KEY_CONNECTIONS: u32 = 4;
-/// How long what is on its way to the log may take at the end.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long the shutdown waits for records in flight.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The service, running. Cheap to clone.
+/// The running service. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     service: Data<Service>,
 }
 
-/// Starts the service. It needs neither Kafka nor Postgres to be there yet; `health` says when they are.
+/// Starts the service. Kafka and Postgres need not be available yet; `health` reports when they are.
 ///
 /// # Errors
-/// A setting is missing or bad, or the key store belongs to another deployment.
+/// A setting is missing or invalid, or the key store belongs to another deployment.
 pub async fn start(
     settings: &Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
     health: &Health,
 ) -> anyhow::Result<App> {
-    metrics::show();
+    metrics::register();
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
     let log = Arc::new(Log::users(settings)?);
-    let which = IdentityWatch::start(IdentityCheck::new(settings, pool.clone())?);
+    let which_log = IdentityWatch::start(IdentityCheck::new(settings, pool.clone())?);
     let projection = ProjectionPosition::start(pool.clone());
-    watch(settings, health, &projection, &log, &which)?;
-    let rejections = Rejections::new(pool.clone());
-    let visible = Visible::new(projection, rejections, settings.visibility_timeout);
-    let inquiries = Inquiries::start(log.clone(), which.clone(), visible.clone(), Reader::new(settings)?);
+    add_health_checks(settings, health, &projection, &log, &which_log)?;
+    let outcomes = Outcomes::new(projection, settings.visibility_timeout);
+    let follow_ups = FollowUps::new(outcomes.clone(), pool.clone());
+    let lookup = EventLookup::new(settings)?;
+    let unconfirmed = UnconfirmedAppends::start(
+        log.clone(),
+        which_log.clone(),
+        outcomes.clone(),
+        follow_ups.clone(),
+        lookup,
+    );
     let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
-    origins::try_out(&pool, &keys).await?;
+    keys::origins::check_binding(&pool, &keys).await?;
     keys.watch(health);
     let data_keys = DataKeys::new(keys.clone(), pool.clone());
-    let (states, turns) = (States::new(pool), Turns::default());
-    let writer = Writer { log, which, states, keys, data_keys, visible, turns, inquiries };
+    let (users, locks) = (Users::new(pool), UserLocks::default());
+    let writer = Writer { log, which_log, users, keys, data_keys, outcomes, locks, follow_ups, unconfirmed };
     let frame = Frame { authenticator, recorder };
     let service = Service { frame, writer: Arc::new(writer), runtime: Handle::current() };
     Ok(App { service: Data::new(service) })
@@ -103,32 +96,30 @@ impl App {
         routes::configure(&self.service, config);
     }
 
-    /// Waits (bounded) until what was appended is in the log.
+    /// Shuts down: waits a limited time for records in flight, then gives up unconfirmed appends.
     pub async fn stop(&self) {
-        self.service.writer.log.clone().flush(FLUSH).await;
-        self.service.writer.inquiries.stop().await;
+        self.service.writer.log.clone().flush(FLUSH_TIMEOUT).await;
+        self.service.writer.unconfirmed.stop().await;
         self.service.writer.keys.stop().await;
     }
 }
 
-fn watch(
+fn add_health_checks(
     settings: &Settings,
     health: &Health,
     projection: &ProjectionPosition,
     log: &Arc<Log>,
-    which: &IdentityWatch,
+    which_log: &IdentityWatch,
 ) -> anyhow::Result<()> {
-    let (log, which) = (log.clone(), which.clone());
-    health.add("kafka", move || kafka(log.clone(), which.clone()).boxed());
-    // Nothing of a write is visible until the projector has written it there.
-    let needs = "SELECT FROM live.checkpoints LIMIT 1";
-    health.add_postgres("postgres", settings.database_url()?, Some(needs))?;
+    let (log, which_log) = (log.clone(), which_log.clone());
+    health.add("kafka", move || check_log(log.clone(), which_log.clone()).boxed());
+    health.add_postgres("postgres", settings.database_url()?, Some(HEALTH_CHECK))?;
     projection.add_health_check(health);
     Ok(())
 }
 
-async fn kafka(log: Arc<Log>, which: IdentityWatch) -> Result<(), String> {
-    if which.is_another() {
+async fn check_log(log: Arc<Log>, which_log: IdentityWatch) -> Result<(), String> {
+    if which_log.is_another() {
         return Err(
             "the log is not the one that was folded: nothing is written before an operator has acted"
                 .to_owned(),

@@ -1,21 +1,21 @@
-//! The refusals of a write in the words of the API.
+//! The problems that a write can return.
 
-use crate::{append::AppendError, shown::LONGEST};
+use crate::{log::AppendError, representation::MAX_BYTES};
 use domain::decide::Refusal;
 use service_kit::problem::{Code, Detail, Location, Problem};
 use uuid::Uuid;
 
-/// Seconds after which a client may well try again.
-const SOON: u64 = 1;
+/// Seconds after which a client may retry.
+const RETRY_AFTER: u64 = 1;
 
 /// 400 about a header.
 pub(crate) fn header(name: &'static str, msg: &'static str) -> Problem {
     Problem::invalid(None, msg, name, Location::Headers)
 }
 
-/// 413: the user as it would be printed.
+/// 413: the user's representation.
 pub(crate) fn too_long() -> Problem {
-    Problem::new(Code::PayloadTooLarge, format!("The user is larger than {LONGEST} bytes as it is printed"))
+    Problem::new(Code::PayloadTooLarge, format!("The user is larger than {MAX_BYTES} bytes as it is printed"))
 }
 
 /// 404
@@ -28,13 +28,13 @@ pub(crate) fn not_found(id: Uuid) -> Problem {
     })
 }
 
-/// A refusal to change the user `id`.
+/// The problem for a refused change of the user `id`.
 pub(crate) fn change(refusal: Refusal, id: Uuid) -> Problem {
     match refusal {
         Refusal::NotFound | Refusal::Deleted => not_found(id),
         Refusal::PreconditionFailed => precondition_failed(),
         Refusal::Parked => parked(),
-        // Only a create is refused so.
+        // Only a create is refused for this reason.
         Refusal::Exists => Problem::internal(),
     }
 }
@@ -47,7 +47,7 @@ pub(crate) fn precondition_failed() -> Problem {
     )
 }
 
-/// 409: the operator must act first.
+/// 409: an operator must act first.
 pub(crate) fn parked() -> Problem {
     Problem::new(
         Code::Conflict,
@@ -56,21 +56,21 @@ pub(crate) fn parked() -> Problem {
     )
 }
 
-/// 409: the log never took our side.
+/// 409: other writers' events came first each time.
 pub(crate) fn outrun() -> Problem {
     Problem::new(
         Code::Conflict,
         "Other writes to this user came first each time: nothing was changed, send it again",
     )
-    .header("Retry-After", SOON.to_string())
+    .header("Retry-After", RETRY_AFTER.to_string())
 }
 
-/// 409: the user of an `Idempotency-Key` is gone.
+/// 409: the user of an `Idempotency-Key` was deleted.
 pub(crate) fn deleted_since() -> Problem {
     Problem::new(Code::Conflict, "The user that this Idempotency-Key made has been deleted: use a new key")
 }
 
-/// 422: the key stands for another user.
+/// 422: the key was used with another body.
 pub(crate) fn another_body() -> Problem {
     Problem::new(
         Code::UnprocessableEntity,
@@ -78,20 +78,20 @@ pub(crate) fn another_body() -> Problem {
     )
 }
 
-/// 503: the read model.
+/// 503: the read model is unavailable.
 pub(crate) fn no_read_model() -> Problem {
-    Problem::unavailable("The read model can't be reached: nothing was changed, send it again", SOON)
+    Problem::unavailable("The read model can't be reached: nothing was changed, send it again", RETRY_AFTER)
 }
 
-/// 503: what the read model says of the user may be older than what the log says.
+/// 503: the read model may lag behind the log.
 pub(crate) fn catching_up() -> Problem {
     Problem::unavailable(
         "The read model is catching up with the log: nothing was changed, send it again",
-        SOON,
+        RETRY_AFTER,
     )
 }
 
-/// 409: the operator must act first.
+/// 409: an operator must act first.
 pub(crate) fn key_is_missing() -> Problem {
     Problem::new(
         Code::Conflict,
@@ -99,7 +99,7 @@ pub(crate) fn key_is_missing() -> Problem {
     )
 }
 
-/// An event that was answered 202 and then found to be one of those that wait: only its end says so.
+/// An event that was answered 202 and then queued behind a dead letter. Only recorded, never sent.
 pub(crate) fn queued() -> Problem {
     Problem::new(
         Code::Conflict,
@@ -107,25 +107,25 @@ pub(crate) fn queued() -> Problem {
     )
 }
 
-/// 503: the log is not the one that was folded, and the event was not appended to it.
+/// 503: the log was replaced, and the event was not appended.
 pub(crate) fn another_log() -> Problem {
     Problem::unavailable(
         "The log was replaced by another, so the operator must act first: nothing was written, send it again later",
-        SOON,
+        RETRY_AFTER,
     )
 }
 
-/// 503: the same, found out after the event was appended.
+/// 503: the log was replaced, and the event had been appended by then.
 pub(crate) fn log_replaced_meanwhile() -> Problem {
     Problem::unavailable(
         "The log was replaced by another while the write was on its way: the operator must act, and the write may still take effect then. \
          Read the user before you repeat it; a repeat with the same Idempotency-Key, or with the version in If-Match, never takes effect \
          twice",
-        SOON,
+        RETRY_AFTER,
     )
 }
 
-/// 503: the log.
+/// 503: an append failed.
 pub(crate) fn append(error: AppendError) -> Problem {
     let message = match error {
         AppendError::Full => {
@@ -139,5 +139,5 @@ pub(crate) fn append(error: AppendError) -> Problem {
              repeat with the same Idempotency-Key, or with the version in If-Match, never takes effect twice"
         }
     };
-    Problem::unavailable(message, SOON)
+    Problem::unavailable(message, RETRY_AFTER)
 }

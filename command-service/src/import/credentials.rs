@@ -1,7 +1,7 @@
 //! A line of a credentials file.
 
 use super::{Content, Fact, users::created_at};
-use crate::shape::Object;
+use crate::request_body::Object;
 use events_schema::{
     TenantId, UserKey, WrongMember,
     credential::{CredentialEvent, CredentialIssued},

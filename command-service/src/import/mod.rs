@@ -2,9 +2,9 @@
 //!
 //! What the read model already knows is skipped, so a second import of the same file appends nothing.
 
+mod appender;
 mod credentials;
-mod feed;
-mod known;
+mod existing;
 mod lines;
 mod report;
 mod users;
@@ -13,19 +13,19 @@ mod wait;
 pub use report::{BadLine, Held, Progress, Report};
 
 use crate::{
-    append::{Log, Record},
-    origins::Origins,
+    keys::origins::Origins,
+    log::{Log, Record},
 };
 use anyhow::Context as _;
+use appender::Appender;
 use domain::{
     codec::{owner, seal},
     command::NewEvent,
 };
 use event_log::identity_watch::IdentityCheck;
 use events_schema::{Envelope, EventType, TenantId, Timestamp, UserKey, millis, personal::Personal};
-use feed::Feed;
+use existing::{Existing, Recent};
 use key_store::{DataKey, Keys, Origin, Owner, SealError};
-use known::{Known, Recent};
 use lines::{Line, Lines};
 use service_kit::{
     database::{self, Role},
@@ -110,25 +110,25 @@ pub async fn run(
     let partitions = before.partitions()?;
     anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
     let which = IdentityCheck::new(settings, pool.clone())?;
-    let mut feed = Feed::new(log(settings, kind)?, partitions);
+    let mut appender = Appender::new(log(settings, kind)?, partitions);
     let mut lines = Lines::new(input, LONGEST);
     let (mut progress, mut recent) = (Progress::default(), Recent::default());
-    let known = Known { pool: &pool, tenant, kind };
+    let existing = Existing { pool: &pool, tenant, kind };
     let keys = Keys::open(settings)?;
-    let origin = Origins::new(pool.clone()).present().await?;
+    let origin = Origins::new(pool.clone()).current().await?;
     let id_secret = keys.id_secret().await?;
     loop {
         let mut bad = Vec::new();
         let read = facts(&mut lines, tenant, kind, &id_secret, &mut progress, &mut bad)
             .context("the input can't be read")?;
-        let there = known.of(&read.facts).await.context("the read model can't be asked what it knows")?;
+        let there = existing.of(&read.facts).await.context("the read model can't be asked what it knows")?;
         let all = read.facts.len();
         let is_new = |fact: &Fact| !there.contains(&fact.identity) && recent.is_new(fact.identity);
         let new: Vec<Fact> = read.facts.into_iter().filter(is_new).collect();
         anyhow::ensure!(new.is_empty() || !which.is_another().await?, "{}", refused(progress.appended));
         progress.already_there += u64::try_from(all - new.len())?;
         for (line, record) in records(&keys, &origin, new).await? {
-            feed.append(line, record).await?;
+            appender.append(line, record).await?;
             progress.appended += 1;
         }
         on_progress(&progress, &bad);
@@ -136,7 +136,7 @@ pub async fn run(
             break;
         }
     }
-    let reached = feed.finish().await?;
+    let reached = appender.finish().await?;
     anyhow::ensure!(progress.appended == 0 || !which.is_another().await?, wait::ANOTHER_LOG);
     if wait {
         wait::until_visible((settings, &pool), kind, &before, &reached, |awaited, held| {

@@ -1,7 +1,7 @@
 //! A line of a users file.
 
 use super::{Content, Fact};
-use crate::{ids, shape::Object, shown};
+use crate::{ids, representation, request_body::Object};
 use events_schema::{TenantId, Timestamp, UserKey, millis, personal::Personal};
 use key_store::DataKey;
 use service_kit::json::Refusal;
@@ -21,7 +21,7 @@ pub(super) fn fact(
     let user = given.unwrap_or_else(|| ids::of_content(id_secret, tenant, created_at, &personal));
     let too_long =
         |_| Refusal { path: String::new(), msg: "The user is larger than 257 KiB as it is printed" };
-    shown::print(user, &personal).map_err(too_long)?;
+    representation::of(user, &personal).map_err(too_long)?;
     let key = UserKey { tenant: tenant.clone(), user };
     let created_at = created_at.unwrap_or_else(|| millis(OffsetDateTime::now_utc()));
     Ok(Fact { line: number, identity: (user, user), key, content: Content::User(created_at, personal) })

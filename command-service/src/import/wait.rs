@@ -1,7 +1,8 @@
-//! Until what went in is visible: as long as it takes, while something moves.
+//! Waits until the imported records are visible, as long as the projector makes progress.
 
-use super::{Held, Kind, feed::Reached};
+use super::{Held, Kind, appender::Reached};
 use anyhow::{bail, ensure};
+use read_model::read::commands;
 use service_kit::{kafka, settings::Settings};
 use sqlx::PgPool;
 use std::{
@@ -9,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two questions.
+/// The pause between two queries.
 const ASK_EVERY: Duration = Duration::from_millis(50);
-/// After so long without any movement it is given up.
+/// How long to wait without progress.
 const STALLED: Duration = Duration::from_secs(120);
-/// After so long without any movement, and then now and then, it is asked whether an open transaction is why.
+/// How long to wait without progress before looking for open transactions, and between two looks.
 const LOOK: Duration = Duration::from_secs(2);
 pub(super) const ANOTHER_LOG: &str = "everything is in the log, but that is not the one that was folded, so it may or may not take effect: \
     see `rollcall projection status`";
@@ -44,12 +45,10 @@ pub(super) async fn positions(pool: &PgPool, kind: Kind) -> anyhow::Result<Posit
         Kind::Users => "users",
         Kind::Credentials => "credentials",
     };
-    let sql = "SELECT log_epoch, partition, next_offset FROM live.checkpoints WHERE topic = $1";
-    let rows: Vec<(i32, i32, i64)> = sqlx::query_as(sql).bind(topic).fetch_all(pool).await?;
     let mut positions = Positions::default();
-    for (epoch, partition, next) in rows {
-        positions.epoch = epoch;
-        positions.next.insert(partition.try_into()?, next);
+    for position in commands::topic_positions(pool, topic).await? {
+        positions.epoch = position.epoch;
+        positions.next.insert(position.partition.try_into()?, position.next_offset);
     }
     Ok(positions)
 }

@@ -1,13 +1,14 @@
-//! Answers of writes. They are made far from the connection, so they are plain until the very end.
+//! Responses of writes. A write runs in a task of its own, so its response becomes an
+//! `HttpResponse` only at the end.
 
-use crate::{headers::etag, write::Appended};
+use crate::{request_headers::etag, write::Appended};
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
 };
 use service_kit::{position::LogPosition, problem::Problem};
 
-/// An answer, and no end of the request that is a failure.
+/// A response other than a problem.
 pub(super) struct Answer {
     status: StatusCode,
     headers: Vec<(&'static str, String)>,
@@ -19,30 +20,30 @@ impl Answer {
         Self { status, headers: Vec::new(), body }
     }
 
-    /// The user as it is after an accepted event.
-    pub(super) fn shown(status: StatusCode, appended: Appended) -> Self {
+    /// The user after an accepted event.
+    pub(super) fn user(status: StatusCode, appended: Appended) -> Self {
         Self::of(status, appended.body).version(appended.version).position(appended.position)
     }
 
-    /// A user that was there already.
-    pub(super) fn found(version: u64, body: String) -> Self {
+    /// 200: the user exists already.
+    pub(super) fn existing(version: u64, body: String) -> Self {
         Self::of(StatusCode::OK, Some(body)).version(version)
     }
 
-    /// 204
-    pub(super) fn gone(appended: &Appended) -> Self {
+    /// 204: the user was deleted.
+    pub(super) fn deleted(appended: &Appended) -> Self {
         Self::of(StatusCode::NO_CONTENT, None).position(appended.position)
     }
 
-    /// 202: in the log. After a delete there is no version to name.
+    /// 202: the event is in the log. After a delete there is no version to name.
     pub(super) fn pending(appended: &Appended, is_async: bool) -> Self {
         let answer = Self::of(StatusCode::ACCEPTED, None).position(appended.position);
         let answer = if appended.body.is_some() { answer.version(appended.version) } else { answer };
         if is_async { answer.header("Preference-Applied", "respond-async".to_owned()) } else { answer }
     }
 
-    /// 503 of a write whose event may be in the log. The request goes on, so this is no problem that would end it.
-    pub(super) fn uncertain(problem: Problem) -> Self {
+    /// 503: the event may be in the log. Its outcome is still open, so this is not a failure.
+    pub(super) fn unconfirmed(problem: Problem) -> Self {
         let answer = Self::of(problem.code.status(), serde_json::to_string(&problem).ok());
         let answer = answer.header("Cache-Control", "no-store".to_owned());
         problem.headers.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value))

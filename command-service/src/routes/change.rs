@@ -1,10 +1,9 @@
-//! A change of a user that should be there: what update and delete have in common.
+//! Changes of an existing user: what update and delete have in common.
 
 use super::{about, answer::Answer};
 use crate::{
-    open_end::OpenEnd,
     problems,
-    write::{Appended, Failure, Write, Writer, Written},
+    write::{Appended, Failure, Write, Writer, Written, resolve::DeferredOutcome},
 };
 use domain::{command::Command, precondition::Precondition};
 use events_schema::UserKey;
@@ -15,7 +14,7 @@ use service_kit::{
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A change as a request asks for it.
+/// A requested change.
 pub(super) struct Change {
     pub(super) id: Uuid,
     pub(super) command: Command,
@@ -23,7 +22,7 @@ pub(super) struct Change {
     pub(super) is_async: bool,
 }
 
-/// Makes the change; `accepted` words the answer once it has had its effect.
+/// Executes the change. `accepted` makes the response once the event took effect.
 pub(super) async fn change(
     writer: Arc<Writer>,
     call: Call,
@@ -35,27 +34,27 @@ pub(super) async fn change(
     let write = Write { key, command, precondition, is_async };
     let response = match writer.write(&call, &write, None).await {
         Ok(Written::Accepted(appended)) => accepted(appended),
-        Ok(Written::Pending(appended, turn)) => {
-            writer.follow_up(&appended, turn, open_end(call, &write));
+        Ok(Written::Pending(appended, lock)) => {
+            writer.follow_up(&appended, lock, deferred_outcome(call, &write));
             Answer::pending(&appended, is_async)
         }
-        Err(Failure::Uncertain(event, problem)) => {
-            writer.inquiries.open(*event, open_end(call, &write));
-            Answer::uncertain(problem)
+        Err(Failure::Unconfirmed(event, problem)) => {
+            writer.unconfirmed.add(*event, deferred_outcome(call, &write));
+            Answer::unconfirmed(problem)
         }
         Err(Failure::Refused { refusal, .. }) => return Err(problems::change(refusal, id)),
         Err(Failure::Problem(problem)) => return Err(problem),
     };
-    // SUCCESS comes from the log.
+    // SUCCESS is derived from the log.
     Ok(Done { response, success: None })
 }
 
-/// The end of a change that is answered before its fate is known.
-fn open_end(call: Call, write: &Write) -> OpenEnd {
+/// For a change that is answered before its outcome is known.
+fn deferred_outcome(call: Call, write: &Write) -> DeferredOutcome {
     let id = write.key.user;
     let superseded = match write.precondition {
         Some(_) => problems::precondition_failed(),
         None => problems::outrun(),
     };
-    OpenEnd { call, about: about(id), superseded, deleted: problems::not_found(id) }
+    DeferredOutcome { call, about: about(id), superseded, deleted: problems::not_found(id) }
 }

@@ -2,12 +2,10 @@
 
 use super::{Service, about, answer::Answer, in_full};
 use crate::{
-    headers, ids,
-    open_end::OpenEnd,
-    problems,
-    shape::Object,
-    state::Made,
-    write::{Failure, Write, Writer, Written},
+    ids, problems,
+    request_body::Object,
+    request_headers,
+    write::{Failure, Write, Writer, Written, resolve::DeferredOutcome},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -20,6 +18,7 @@ use domain::{
     decide::Refusal,
 };
 use events_schema::{UserKey, analytics::Operation, millis, personal::Personal};
+use read_model::read::commands::CreatedUser;
 use service_kit::{
     analytics,
     auth::Scope,
@@ -34,12 +33,12 @@ use uuid::Uuid;
 
 const SPEC: Spec = Spec { operation: Operation::Create, scope: Scope::Write, body_limit: Some(256 * 1024) };
 
-/// A create as a request asks for it.
+/// A requested create.
 struct Create {
     personal: Personal,
     idempotency_key: Option<String>,
     is_async: bool,
-    /// The path that was called.
+    /// The path of the request.
     users: String,
 }
 
@@ -60,8 +59,8 @@ fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Create> {
     let input = personal.and_then(|personal| {
         Ok(Create {
             personal,
-            idempotency_key: headers::idempotency_key(request.headers())?,
-            is_async: headers::prefers_async(request.headers()),
+            idempotency_key: request_headers::idempotency_key(request.headers())?,
+            is_async: request_headers::prefers_async(request.headers()),
             users: request.match_pattern().unwrap_or_default(),
         })
     });
@@ -77,7 +76,7 @@ fn personal(body: &[u8]) -> Result<Personal, json::Refusal> {
 async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Answer>, Problem> {
     let Create { personal, idempotency_key, is_async, users } = create;
     let tenant = call.context.tenant.clone();
-    // Of a random id nothing can be known.
+    // A random id is new, so its user is known without a query.
     let (user, known) = match &idempotency_key {
         Some(key) => (ids::of_key(&*writer.keys.id_secret().await?, &tenant, key), None),
         None => (Uuid::new_v4(), Some(User::Unknown)),
@@ -86,31 +85,31 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
     let command = Command::Create { created_at: millis(OffsetDateTime::now_utc()), personal };
     let write = Write { key, command, precondition: None, is_async };
     let response = match writer.write(&call, &write, known).await {
-        Ok(Written::Accepted(appended)) => Answer::shown(StatusCode::CREATED, appended),
-        Ok(Written::Pending(appended, turn)) => {
-            writer.follow_up(&appended, turn, open_end(call));
+        Ok(Written::Accepted(appended)) => Answer::user(StatusCode::CREATED, appended),
+        Ok(Written::Pending(appended, lock)) => {
+            writer.follow_up(&appended, lock, deferred_outcome(call));
             Answer::pending(&appended, is_async)
         }
-        Err(Failure::Uncertain(event, problem)) => {
-            writer.inquiries.open(*event, open_end(call));
-            return Ok(Done { response: Answer::uncertain(problem), success: None });
+        Err(Failure::Unconfirmed(event, problem)) => {
+            writer.unconfirmed.add(*event, deferred_outcome(call));
+            return Ok(Done { response: Answer::unconfirmed(problem), success: None });
         }
         Err(Failure::Refused { refusal, position }) => {
             return refused(&writer, &write, refusal, position).await;
         }
         Err(Failure::Problem(problem)) => return Err(problem),
     };
-    // SUCCESS comes from the log.
+    // SUCCESS is derived from the log.
     Ok(Done { response: response.location(format!("{users}/{user}")), success: None })
 }
 
-/// The end of a create that is answered before its fate is known.
-fn open_end(call: Call) -> OpenEnd {
+/// For a create that is answered before its outcome is known.
+fn deferred_outcome(call: Call) -> DeferredOutcome {
     let (superseded, deleted) = (problems::outrun(), problems::deleted_since());
-    OpenEnd { call, about: analytics::Data::default(), superseded, deleted }
+    DeferredOutcome { call, about: analytics::Data::default(), superseded, deleted }
 }
 
-/// The user was made before: by the same body, or not.
+/// Answers a refused create: the user exists already, created by the same body or by another.
 async fn refused(
     writer: &Writer,
     write: &Write,
@@ -121,14 +120,14 @@ async fn refused(
         Refusal::Exists => {}
         Refusal::Deleted | Refusal::NotFound => return Err(problems::deleted_since()),
         Refusal::Parked => return Err(problems::parked()),
-        // No create has a condition.
+        // A create has no precondition.
         Refusal::PreconditionFailed => return Err(Problem::internal()),
     }
-    let made = writer.states.made(&write.key).await?.ok_or_else(problems::deleted_since)?;
+    let made = writer.users.created(&write.key).await?.ok_or_else(problems::deleted_since)?;
     if !is_of(writer, write, &made).await? {
         return Err(problems::another_body());
     }
-    let found = Answer::found(made.version, made.body);
+    let found = Answer::existing(made.version, made.body);
     let response = match position {
         Some(position) => found.position(position),
         None => found,
@@ -136,9 +135,9 @@ async fn refused(
     Ok(Done { response, success: Some(about(write.key.user)) })
 }
 
-/// Whether a create is of the body that made the user. Without the user's key nobody can tell.
-async fn is_of(writer: &Writer, write: &Write, made: &Made) -> Result<bool, Problem> {
-    let key = writer.data_keys.of(&codec::owner(&write.key)).await?;
+/// Whether a create has the body that created the user. That can't be told without the user's key.
+async fn is_of(writer: &Writer, write: &Write, made: &CreatedUser) -> Result<bool, Problem> {
+    let key = writer.data_keys.get(&codec::owner(&write.key)).await?;
     let Command::Create { personal, .. } = &write.command else { return Ok(false) };
     let is_of = codec::is_creation_digest(&made.digest, personal, key.as_deref());
     if is_of || key.is_some() || made.key_id.is_none() {

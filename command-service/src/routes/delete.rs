@@ -5,7 +5,7 @@ use super::{
     answer::Answer,
     change::{Change, change},
 };
-use crate::headers;
+use crate::request_headers;
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Bytes, Data, Payload},
@@ -25,8 +25,8 @@ const SPEC: Spec = Spec { operation: Operation::Delete, scope: Scope::Write, bod
 
 pub(super) async fn delete(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let writer = service.writer.clone();
-    let gone = |appended| Answer::gone(&appended);
-    let handle = move |call, input| change(writer, call, input, gone);
+    let deleted = |appended| Answer::deleted(&appended);
+    let handle = move |call, input| change(writer, call, input, deleted);
     run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
 }
 
@@ -40,7 +40,7 @@ fn input(request: &HttpRequest, id: Uuid) -> Result<Change, Problem> {
     Ok(Change {
         id,
         command: Command::Delete,
-        precondition: headers::precondition(request.headers())?,
-        is_async: headers::prefers_async(request.headers()),
+        precondition: request_headers::precondition(request.headers())?,
+        is_async: request_headers::prefers_async(request.headers()),
     })
 }

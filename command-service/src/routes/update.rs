@@ -6,7 +6,7 @@ use super::{
     change::{Change, change},
     in_full,
 };
-use crate::{headers, shape::Object};
+use crate::{request_body::Object, request_headers};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
@@ -27,7 +27,7 @@ use service_kit::{
 };
 use uuid::Uuid;
 
-/// A little more than a create's, so that what GET gave always fits.
+/// The body limit exceeds that of a create, so that the body of a GET always fits.
 const SPEC: Spec = Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(257 * 1024) };
 
 /// The body.
@@ -37,8 +37,8 @@ pub(super) async fn update(service: Data<Service>, request: HttpRequest, payload
     let is_full = service.frame.recorder.is_full();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
     let writer = service.writer.clone();
-    let shown = |appended| Answer::shown(StatusCode::OK, appended);
-    let handle = move |call, input| change(writer, call, input, shown);
+    let updated = |appended| Answer::user(StatusCode::OK, appended);
+    let handle = move |call, input| change(writer, call, input, updated);
     run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
 }
 
@@ -58,7 +58,7 @@ fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Change> {
     Parsed { start, fail: about(id), input: fields.and_then(|fields| input(request, id, fields)) }
 }
 
-/// A body that GET gave can be sent back, so it may have the id that the path has.
+/// The body of a GET can be sent back, so it may contain the id of the path.
 fn fields(id: Uuid, body: &[u8]) -> Result<Fields, json::Refusal> {
     let mut object = Object::parse(body, &["id", "claims", "authenticationProvider"])?;
     if object.id("id")?.is_some_and(|given| given != id) {
@@ -72,7 +72,7 @@ fn input(request: &HttpRequest, id: Uuid, (claims, link): Fields) -> Result<Chan
     Ok(Change {
         id,
         command: Command::Update { claims, link },
-        precondition: headers::precondition(request.headers())?,
-        is_async: headers::prefers_async(request.headers()),
+        precondition: request_headers::precondition(request.headers())?,
+        is_async: request_headers::prefers_async(request.headers()),
     })
 }

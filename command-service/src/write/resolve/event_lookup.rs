@@ -1,13 +1,14 @@
-//! Looks for events in the log by their id: what an append that was not confirmed left there.
+//! Finds events in the log by their ids.
 
-use crate::uncertain::Uncertain;
 use anyhow::Context as _;
+use events_schema::UserKey;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     message::BorrowedMessage,
 };
+use read_model::projection_position::LiveLog;
 use service_kit::{
     kafka::{self, Topics, client_config},
     settings::Settings,
@@ -18,10 +19,10 @@ use std::{
 };
 use uuid::Uuid;
 
-/// How long the broker may take for one step.
+/// How long one poll may take.
 const STEP: Duration = Duration::from_secs(10);
 
-/// It belongs to no group: it never commits, and is told where to begin.
+/// The consumer joins no group and never commits.
 const CONSUMER: [(&str, &str); 5] = [
     ("group.id", "rollcall-uncertain"),
     ("enable.auto.commit", "false"),
@@ -30,16 +31,39 @@ const CONSUMER: [(&str, &str); 5] = [
     ("auto.offset.reset", "earliest"),
 ];
 
-/// Reads the log of user facts.
-pub(crate) struct Reader {
+/// An event that may be in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct UnconfirmedEvent {
+    /// `ce_id`
+    pub(crate) id: Uuid,
+    pub(crate) key: UserKey,
+    pub(crate) log: LiveLog,
+    pub(crate) partition: u32,
+    /// The first offset at which it can be.
+    pub(crate) from: i64,
+}
+
+impl UnconfirmedEvent {
+    /// The same event in the live log. If that is not the log it was meant for, the event may be
+    /// anywhere in its partition.
+    pub(super) fn in_log(self, log: LiveLog) -> Self {
+        if self.log == log {
+            return self;
+        }
+        Self { partition: self.key.partition(log.partitions), log, from: 0, ..self }
+    }
+}
+
+/// Reads the topic of user events.
+pub(crate) struct EventLookup {
     config: ClientConfig,
     topic: String,
 }
 
-/// The offset of each that was found.
-pub(crate) type Found = HashMap<Uuid, i64>;
+/// The offsets of the events that were found.
+pub(super) type Found = HashMap<Uuid, i64>;
 
-impl Reader {
+impl EventLookup {
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let mut config = client_config(settings)?;
         for (key, value) in CONSUMER {
@@ -48,14 +72,14 @@ impl Reader {
         Ok(Self { config, topic: Topics::new(&settings.topic_prefix).users })
     }
 
-    /// Reads to the end of each partition that may have one of the events.
-    pub(crate) async fn find(&self, wanted: Vec<Uncertain>) -> anyhow::Result<Found> {
+    /// Reads each partition that may hold one of the events to its end.
+    pub(super) async fn find(&self, wanted: Vec<UnconfirmedEvent>) -> anyhow::Result<Found> {
         let (config, topic) = (self.config.clone(), self.topic.clone());
         tokio::task::spawn_blocking(move || find(&config, &topic, &wanted)).await?
     }
 }
 
-fn find(config: &ClientConfig, topic: &str, wanted: &[Uncertain]) -> anyhow::Result<Found> {
+fn find(config: &ClientConfig, topic: &str, wanted: &[UnconfirmedEvent]) -> anyhow::Result<Found> {
     let consumer: BaseConsumer = config.create()?;
     let mut open = assign(&consumer, topic, wanted)?;
     let ids: HashSet<Uuid> = wanted.iter().map(|event| event.id).collect();
@@ -73,8 +97,8 @@ fn find(config: &ClientConfig, topic: &str, wanted: &[Uncertain]) -> anyhow::Res
     Ok(found)
 }
 
-/// Assigns the partitions, each from where the first of its events may be.
-fn assign(consumer: &BaseConsumer, topic: &str, wanted: &[Uncertain]) -> anyhow::Result<HashSet<i32>> {
+/// Assigns the partitions, each from the first offset at which one of its events can be.
+fn assign(consumer: &BaseConsumer, topic: &str, wanted: &[UnconfirmedEvent]) -> anyhow::Result<HashSet<i32>> {
     let mut begins = BTreeMap::new();
     for event in wanted {
         let begin = begins.entry(i32::try_from(event.partition)?).or_insert(event.from);

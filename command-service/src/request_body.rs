@@ -1,4 +1,4 @@
-//! From JSON to the parts of a user, member by member; what is refused is named by its place and never by its value.
+//! Parses the JSON of a user member by member. A refusal names the path, never the value.
 
 use domain::link;
 use events_schema::personal::{AuthenticationProvider, Claims};
@@ -9,19 +9,19 @@ use service_kit::{
 };
 use uuid::Uuid;
 
-/// Claims may have 32 levels, and the object they stand in is one more.
+/// Claims may have 32 levels, and the enclosing object is one more.
 const LEVELS: usize = 33;
-/// Characters of a foreign name that a refusal repeats.
+/// How many characters of an unknown name a refusal repeats.
 const NAME: usize = 256;
 
-/// An object whose members are taken out one by one.
+/// An object whose members are taken one by one.
 pub(crate) struct Object {
     members: Map<String, Value>,
     path: &'static str,
 }
 
 impl Object {
-    /// Reads a text as an object that has none but the `known` members.
+    /// Parses an object with no other than the `known` members.
     pub(crate) fn parse(text: &[u8], known: &[&str]) -> Result<Self, Refusal> {
         Self::of(parse(text, LEVELS)?, "", known)
     }
@@ -37,14 +37,14 @@ impl Object {
         }
     }
 
-    /// A refusal of one member.
+    /// Refuses a member.
     pub(crate) fn refuse(&self, name: &str, msg: &'static str) -> Refusal {
         let name: String = name.chars().take(NAME).collect();
         let path = if self.path.is_empty() { name } else { format!("{}.{name}", self.path) };
         Refusal { path, msg }
     }
 
-    /// A text, if it is given.
+    /// Takes a string, if present.
     pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         match self.members.remove(name) {
             None => Ok(None),
@@ -53,7 +53,7 @@ impl Object {
         }
     }
 
-    /// A uuid, if it is given.
+    /// Takes a uuid, if present.
     pub(crate) fn id(&mut self, name: &str) -> Result<Option<Uuid>, Refusal> {
         match self.members.remove(name) {
             None => Ok(None),
@@ -64,7 +64,7 @@ impl Object {
         }
     }
 
-    /// `claims`, if they are given, within their limits.
+    /// Takes `claims`, if present, and checks their limits.
     pub(crate) fn claims(&mut self) -> Result<Option<Claims>, Refusal> {
         const NAME: &str = "claims";
         let Some(value) = self.members.remove(NAME) else { return Ok(None) };
@@ -75,7 +75,7 @@ impl Object {
         }
     }
 
-    /// `authenticationProvider`, if it is given.
+    /// Takes `authenticationProvider`, if present.
     pub(crate) fn link(&mut self) -> Result<Option<AuthenticationProvider>, Refusal> {
         const NAME: &str = "authenticationProvider";
         let Some(value) = self.members.remove(NAME) else { return Ok(None) };
@@ -86,7 +86,7 @@ impl Object {
         made.map(Some).map_err(|bad| link.refuse(bad.member, bad.msg))
     }
 
-    /// What has not been taken.
+    /// The members that were not taken.
     pub(crate) fn rest(self) -> Value {
         Value::Object(self.members)
     }
@@ -98,7 +98,7 @@ mod tests {
 
     const FIELDS: [&str; 3] = ["id", "claims", "authenticationProvider"];
 
-    /// Reads everything and gives the place that was refused.
+    /// Parses everything and returns the refused path.
     fn place(text: &str) -> Option<String> {
         let read = || {
             let mut object = Object::parse(text.as_bytes(), &FIELDS)?;

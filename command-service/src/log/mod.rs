@@ -1,9 +1,11 @@
-//! The end of the log: one record appended, and where it went.
+//! Appends records to the log.
 
-use crate::{
-    delivery::{Client, Delivery, Failed, Place, Reports},
-    metrics,
-};
+mod delivery;
+
+pub(crate) use delivery::Delivery;
+
+use crate::metrics;
+use delivery::{Client, DeliveryError, Placed, Reports};
 use events_schema::{Headers, UserKey};
 use rdkafka::{
     ClientConfig,
@@ -24,12 +26,12 @@ use std::{
 };
 use tokio::{sync::watch, time::timeout};
 
-/// For the broker to say that it is there.
-const CHECK: Duration = Duration::from_millis(900);
-/// Between two such questions while it is away.
-const ASK_EVERY: Duration = Duration::from_millis(500);
-/// For a client that was retired to report on what it had.
-const REPORT: Duration = Duration::from_secs(5);
+/// How long the broker may take to answer a check.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(900);
+/// The pause between two checks while the log is unavailable.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a retired client may take to report on its records.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A record to append.
 pub(crate) struct Record {
@@ -38,43 +40,48 @@ pub(crate) struct Record {
     pub(crate) value: Vec<u8>,
 }
 
-/// Why a record has no position.
+/// Why an append failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AppendError {
-    /// The client's queue is full. Nothing was sent.
+    /// The client's queue is full. The record was not sent.
     Full,
-    /// The log is known to be away. Nothing was sent.
+    /// The log is known to be unavailable. The record was not sent.
     Away,
-    /// Nothing is in the log, and nothing will be.
+    /// The record is not in the log and never will be.
     Refused,
-    /// It may be in the log, or still get there.
+    /// The record may be in the log, or may still arrive there.
     Unknown,
 }
 
-/// A topic, to append to.
+/// A topic to append to.
 pub(crate) struct Log {
     config: ClientConfig,
     topic: String,
-    /// How long a record may be on its way.
-    patience: Duration,
+    /// How long a record may be in flight.
+    delivery_timeout: Duration,
     producer: RwLock<Arc<Client>>,
     is_away: watch::Sender<bool>,
 }
 
 impl Log {
-    /// The log of user facts, for writes that somebody waits for.
+    /// The topic of user events, for writes with a waiting client.
     pub(crate) fn users(settings: &Settings) -> anyhow::Result<Self> {
         let topic = Topics::new(&settings.topic_prefix).users;
         Self::new(producer_config(settings)?, topic, delivery_timeout(settings))
     }
 
-    /// A topic, with a client of that configuration. A record that is on its way for longer than `patience` is given up.
-    pub(crate) fn new(config: ClientConfig, topic: String, patience: Duration) -> anyhow::Result<Self> {
+    /// A topic, with a client of that configuration. A record is given up after `delivery_timeout`.
+    pub(crate) fn new(
+        config: ClientConfig,
+        topic: String,
+        delivery_timeout: Duration,
+    ) -> anyhow::Result<Self> {
         let producer = RwLock::new(Arc::new(Client::from_config_and_context(&config, Reports)?));
-        Ok(Self { config, topic, patience, producer, is_away: watch::Sender::new(false) })
+        Ok(Self { config, topic, delivery_timeout, producer, is_away: watch::Sender::new(false) })
     }
 
-    /// Appends a record to its key's partition of `partitions`; resolves once the log has it for good. Bounded; at once while the log is away.
+    /// Appends a record to its key's partition, out of `partitions`. Resolves once the log has stored
+    /// it durably. Fails at once while the log is unavailable.
     pub(crate) async fn append(
         self: &Arc<Self>,
         record: &Record,
@@ -87,62 +94,63 @@ impl Log {
         let began = Instant::now();
         fault::point("append.before");
         let delivery = self.send(record, partitions)?;
-        // A task of its own, so that an overdue record is given up though nobody waits for it any more.
+        // A separate task, so that an overdue record is given up even if the caller stops waiting.
         let delivered = tokio::spawn(self.clone().delivered_or_away(delivery)).await;
-        let delivered = delivered.unwrap_or_else(|_| Err(Failed::unknown()));
+        let delivered = delivered.unwrap_or_else(|_| Err(DeliveryError::unknown()));
         let position = delivered.map_err(|failed| self.failure(&failed))?;
         fault::point("append.after");
         metrics::appended(began.elapsed());
         Ok(position)
     }
 
-    /// Hands a record to the client. The partition is named, so that it is the key's own whatever a client makes of keys.
+    /// Hands a record to the client. The partition is set explicitly, so it does not depend on the
+    /// client's partitioner.
     pub(crate) fn send(&self, record: &Record, partitions: u32) -> Result<Delivery, AppendError> {
         let key = record.key.to_string();
         let partition = i32::try_from(record.key.partition(partitions)).map_err(|_| AppendError::Refused)?;
-        let (sender, end) = tokio::sync::oneshot::channel();
+        let (sender, report) = tokio::sync::oneshot::channel();
         let message = BaseRecord::with_opaque_to(&self.topic, Box::new(sender))
             .partition(partition)
             .key(&key)
             .payload(&record.value)
             .headers(owned(&record.headers));
-        let refused = |error| self.failure(&Failed { error, is_uncertain: false });
+        let refused = |error| self.failure(&DeliveryError { error, is_uncertain: false });
         let client = self.producer();
         client.send(message).map_err(|(error, _)| refused(error))?;
-        Ok(Delivery { end, client: Arc::downgrade(&client) })
+        Ok(Delivery { report, client: Arc::downgrade(&client) })
     }
 
-    /// Where a record that was handed over went.
-    pub(crate) async fn settle(&self, delivery: Delivery) -> Result<Position, AppendError> {
+    /// Waits for the delivery of a record.
+    pub(crate) async fn await_delivery(&self, delivery: Delivery) -> Result<Position, AppendError> {
         self.delivered(delivery).await.map_err(|failed| self.failure(&failed))
     }
 
-    async fn delivered_or_away(self: Arc<Self>, delivery: Delivery) -> Result<Position, Failed> {
+    async fn delivered_or_away(self: Arc<Self>, delivery: Delivery) -> Result<Position, DeliveryError> {
         let delivered = self.delivered(delivery).await;
-        if delivered.as_ref().is_err_and(Failed::is_late) {
+        if delivered.as_ref().is_err_and(DeliveryError::is_late) {
             self.watch_for_return();
         }
         delivered
     }
 
-    /// Waits for a record's end. One that is overdue takes its whole client along, and what else that has: the client might send it again
-    /// otherwise, when nobody waits for it any more.
-    async fn delivered(&self, Delivery { mut end, client }: Delivery) -> Result<Position, Failed> {
-        let place = match timeout(self.patience, &mut end).await {
-            Ok(end) => end.unwrap_or_else(|_| Err(Failed::unknown())),
+    /// Waits for a delivery report. If a record is overdue, its client is replaced together with all
+    /// its records. Otherwise the client might send the record later, when nobody waits for it.
+    async fn delivered(&self, Delivery { mut report, client }: Delivery) -> Result<Position, DeliveryError> {
+        let place = match timeout(self.delivery_timeout, &mut report).await {
+            Ok(report) => report.unwrap_or_else(|_| Err(DeliveryError::unknown())),
             Err(_) => {
                 self.give_up(&client);
-                let end = timeout(REPORT, end).await.ok().and_then(Result::ok);
-                end.unwrap_or_else(|| Err(Failed::unknown())).map_err(Failed::late)
+                let report = timeout(REPORT_TIMEOUT, report).await.ok().and_then(Result::ok);
+                report.unwrap_or_else(|| Err(DeliveryError::unknown())).map_err(DeliveryError::late)
             }
         };
-        let Place { partition, offset } = place?;
-        let partition = u32::try_from(partition).map_err(|_| Failed::unknown())?;
+        let Placed { partition, offset } = place?;
+        let partition = u32::try_from(partition).map_err(|_| DeliveryError::unknown())?;
         Ok(Position { partition, offset })
     }
 
-    fn failure(&self, failed: &Failed) -> AppendError {
-        let Failed { error, is_uncertain } = failed;
+    fn failure(&self, failed: &DeliveryError) -> AppendError {
+        let DeliveryError { error, is_uncertain } = failed;
         tracing::warn!(%error, is_uncertain, "an event could not be appended");
         self.replace_if_dead();
         match error.rdkafka_error_code() {
@@ -152,12 +160,12 @@ impl Log {
         }
     }
 
-    /// After a fatal error a client takes nothing any more; a new one does.
+    /// After a fatal error a client accepts no more records, so it is replaced.
     fn replace_if_dead(&self) {
         self.replace_if(|producer| producer.client().fatal_error().is_some());
     }
 
-    /// Replaces that client, unless somebody else has.
+    /// Replaces a client, unless that has happened already.
     fn give_up(&self, client: &Weak<Client>) {
         self.replace_if(|current| std::ptr::eq(current, client.as_ptr()));
     }
@@ -170,9 +178,9 @@ impl Log {
         let old = producer.clone();
         match Client::from_config_and_context(&self.config, Reports) {
             Ok(new) => *producer = Arc::new(new),
-            Err(error) => tracing::error!(%error, "the log's client can't be made anew"),
+            Err(error) => tracing::error!(%error, "the log's client can't be replaced"),
         }
-        // It takes a moment to go, in which it reports what it still has.
+        // Its shutdown takes a moment, in which it reports on its remaining records.
         std::thread::spawn(move || retire(&*old));
     }
 
@@ -180,12 +188,12 @@ impl Log {
         self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Refuses writes from now on, until a broker answers.
+    /// Refuses writes until a broker answers.
     fn watch_for_return(self: &Arc<Self>) {
         if self.is_away.send_replace(true) {
             return;
         }
-        tracing::warn!("the log is away: writes are refused until it answers");
+        tracing::warn!("the log is unavailable: writes are refused until it answers");
         let log = self.clone();
         tokio::spawn(async move {
             let contact = Contact::default();
@@ -194,35 +202,35 @@ impl Log {
                 if contact.is_lost() {
                     log.replace_if(|_| true);
                 }
-                tokio::time::sleep(ASK_EVERY).await;
+                tokio::time::sleep(CHECK_INTERVAL).await;
             }
             log.is_away.send_replace(false);
             tracing::info!("the log answers again");
         });
     }
 
-    /// Resolves once the log is not known to be away.
+    /// Resolves once the log is not known to be unavailable.
     pub(crate) async fn is_back(&self) {
         let _ = self.is_away.subscribe().wait_for(|is_away| !is_away).await;
     }
 
-    /// Waits (bounded) until nothing is on its way any more.
+    /// Waits until no record is in flight, at most for `within`.
     pub(crate) async fn flush(self: Arc<Self>, within: Duration) {
         let flushed = tokio::task::spawn_blocking(move || self.producer().flush(within)).await;
         if !matches!(flushed, Ok(Ok(()))) {
-            tracing::warn!("some events were not appended before the end");
+            tracing::warn!("some events were not appended before the shutdown");
         }
     }
 
-    /// Whether a broker answers and has the topic; else why not.
+    /// Checks that a broker answers and has the topic.
     pub(crate) async fn check(self: Arc<Self>) -> Result<(), String> {
         let asked = tokio::task::spawn_blocking(move || self.check_blocking()).await;
         asked.unwrap_or_else(|_| Err("the check failed".to_owned()))
     }
 
     fn check_blocking(&self) -> Result<(), String> {
-        // Of this topic alone: a cluster may have thousands. Our clients never have one made by asking for it.
-        let asked = self.producer().client().fetch_metadata(Some(&self.topic), CHECK);
+        // Of this topic alone, because a cluster may have thousands. Our clients never create topics.
+        let asked = self.producer().client().fetch_metadata(Some(&self.topic), CHECK_TIMEOUT);
         let metadata = asked.map_err(|_| "no broker answers")?;
         let is_there = metadata.topics().iter().any(|topic| topic.error().is_none());
         if is_there { Ok(()) } else { Err(format!("topic {} is missing", self.topic)) }

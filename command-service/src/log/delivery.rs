@@ -1,5 +1,5 @@
-//! What the log's client says at a record's end, with what rdkafka alone does not pass on: whether a record that failed may be in
-//! the log all the same.
+//! Delivery reports of the log's client. They add what rdkafka does not pass on: whether a record
+//! that failed may be in the log nevertheless.
 
 use rdkafka::{
     ClientContext,
@@ -12,26 +12,27 @@ use service_kit::kafka;
 use std::sync::Weak;
 use tokio::sync::oneshot;
 
-/// The log's client, with a thread that serves the reports.
+/// The log's client, with a thread that serves its reports.
 pub(crate) type Client = ThreadedProducer<Reports>;
 
-/// A record that has no place in the log, as far as the client can say.
+/// A failed delivery.
 #[derive(Debug)]
-pub(crate) struct Failed {
+pub(crate) struct DeliveryError {
     pub(crate) error: KafkaError,
-    /// Whether it may be there, or still get there. If not, the client has dropped it before it sent it, or the broker refused it.
+    /// Whether the record may be in the log, or may still arrive there. If not, the client dropped
+    /// it unsent, or the broker refused it.
     pub(crate) is_uncertain: bool,
 }
 
-impl Failed {
+impl DeliveryError {
     const LATE: KafkaError = KafkaError::MessageProduction(Code::MessageTimedOut);
 
-    /// Of a record that nothing more was heard of.
+    /// There was no report.
     pub(crate) fn unknown() -> Self {
         Self { error: Self::LATE, is_uncertain: true }
     }
 
-    /// The same of a record that was given up because it was overdue.
+    /// The record was overdue and given up.
     pub(crate) fn late(self) -> Self {
         Self { error: Self::LATE, ..self }
     }
@@ -42,23 +43,23 @@ impl Failed {
     }
 }
 
-/// Where a record is.
-pub(crate) struct Place {
+/// The place of a record in the log.
+pub(crate) struct Placed {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
 }
 
-type End = Result<Place, Failed>;
+type Report = Result<Placed, DeliveryError>;
 
-/// A record on its way.
+/// A record in flight.
 pub(crate) struct Delivery {
-    /// Resolves at its end.
-    pub(crate) end: oneshot::Receiver<End>,
-    /// What it was handed to.
+    /// Receives the report.
+    pub(crate) report: oneshot::Receiver<Report>,
+    /// The client that has the record.
     pub(crate) client: Weak<Client>,
 }
 
-/// Tells each sender what became of its record.
+/// Forwards each report to the sender of its record.
 pub(crate) struct Reports;
 
 impl ClientContext for Reports {
@@ -72,16 +73,16 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<oneshot::Sender<End>>;
+    type DeliveryOpaque = Box<oneshot::Sender<Report>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
-        let end = match result {
-            Ok(message) => Ok(Place { partition: message.partition(), offset: message.offset() }),
+        let report = match result {
+            Ok(message) => Ok(Placed { partition: message.partition(), offset: message.offset() }),
             Err((error, message)) => {
-                Err(Failed { error: error.clone(), is_uncertain: kafka::may_be_there(message) })
+                Err(DeliveryError { error: error.clone(), is_uncertain: kafka::may_be_there(message) })
             }
         };
-        // Nobody may be waiting any more.
-        let _ = sender.send(end);
+        // The receiver may have stopped waiting.
+        let _ = sender.send(report);
     }
 }

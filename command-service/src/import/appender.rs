@@ -1,21 +1,18 @@
-//! Many records on their way to the log at once, but not too many.
+//! Appends records in a pipeline, with a limit on the records in flight.
 
-use crate::{
-    append::{AppendError, Log, Record},
-    delivery::Delivery,
-};
+use crate::log::{AppendError, Delivery, Log, Record};
 use anyhow::anyhow;
 use std::collections::{HashMap, VecDeque};
 
-/// Records on their way.
-const RECORDS: usize = 2_000;
-/// Their bytes, since a few may be huge.
-const BYTES: usize = 32 * 1024 * 1024;
+/// How many records may be in flight.
+const MAX_RECORDS: usize = 2_000;
+/// How many bytes may be in flight.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// The last offset of ours, partition by partition.
+/// The last offset of this import in each partition.
 pub(super) type Reached = HashMap<u32, i64>;
 
-/// A record on its way.
+/// A record in flight.
 struct Sent {
     line: u64,
     bytes: usize,
@@ -23,43 +20,43 @@ struct Sent {
 }
 
 /// Appends in a pipeline.
-pub(super) struct Feed {
+pub(super) struct Appender {
     log: Log,
     partitions: u32,
-    on_their_way: VecDeque<Sent>,
+    in_flight: VecDeque<Sent>,
     bytes: usize,
     reached: Reached,
 }
 
-impl Feed {
+impl Appender {
     pub(super) fn new(log: Log, partitions: u32) -> Self {
-        Self { log, partitions, on_their_way: VecDeque::new(), bytes: 0, reached: Reached::new() }
+        Self { log, partitions, in_flight: VecDeque::new(), bytes: 0, reached: Reached::new() }
     }
 
-    /// Sends a record off; waits only while too many are on their way.
+    /// Sends a record. Waits only while too many are in flight.
     pub(super) async fn append(&mut self, line: u64, record: Record) -> anyhow::Result<()> {
         let bytes = record.value.len();
-        while self.on_their_way.len() >= RECORDS || self.bytes > BYTES {
-            self.settle_first().await?;
+        while self.in_flight.len() >= MAX_RECORDS || self.bytes > MAX_BYTES {
+            self.await_first().await?;
         }
         let delivery = self.log.send(&record, self.partitions).map_err(|error| failed(line, error))?;
         self.bytes += bytes;
-        self.on_their_way.push_back(Sent { line, bytes, delivery });
+        self.in_flight.push_back(Sent { line, bytes, delivery });
         Ok(())
     }
 
-    /// Waits for all that are on their way, and says how far the log is then.
+    /// Waits for all records in flight and returns the last offsets.
     pub(super) async fn finish(mut self) -> anyhow::Result<Reached> {
-        while !self.on_their_way.is_empty() {
-            self.settle_first().await?;
+        while !self.in_flight.is_empty() {
+            self.await_first().await?;
         }
         Ok(self.reached)
     }
 
-    async fn settle_first(&mut self) -> anyhow::Result<()> {
-        let Some(Sent { line, bytes, delivery }) = self.on_their_way.pop_front() else { return Ok(()) };
+    async fn await_first(&mut self) -> anyhow::Result<()> {
+        let Some(Sent { line, bytes, delivery }) = self.in_flight.pop_front() else { return Ok(()) };
         self.bytes -= bytes;
-        let position = self.log.settle(delivery).await.map_err(|error| failed(line, error))?;
+        let position = self.log.await_delivery(delivery).await.map_err(|error| failed(line, error))?;
         let reached = self.reached.entry(position.partition).or_default();
         *reached = position.offset.max(*reached);
         Ok(())

@@ -1,19 +1,19 @@
-//! A user as it is printed: the body of every answer that shows one.
+//! The representation of a user: the body of every response that contains one.
 
 use events_schema::personal::{Personal, show};
 use uuid::Uuid;
 
-/// The longest a printed user may be, so that what GET gave always fits a PUT.
-pub(crate) const LONGEST: usize = 257 * 1024;
+/// The maximum size of a representation. So the body of a GET always fits a PUT.
+pub(crate) const MAX_BYTES: usize = 257 * 1024;
 
-/// A user is longer than [`LONGEST`].
+/// A representation is larger than [`MAX_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// Prints a user, without spaces.
-pub(crate) fn print(id: Uuid, personal: &Personal) -> Result<String, TooLong> {
+/// The JSON of a user, without spaces.
+pub(crate) fn of(id: Uuid, personal: &Personal) -> Result<String, TooLong> {
     let text = show(id, personal);
-    if text.len() > LONGEST { Err(TooLong) } else { Ok(text) }
+    if text.len() > MAX_BYTES { Err(TooLong) } else { Ok(text) }
 }
 
 #[cfg(test)]
@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn prints_what_is_there_and_nothing_else() {
-        let print = |json: &str| print(Uuid::nil(), &serde_json::from_str(json).unwrap());
+        let print = |json: &str| of(Uuid::nil(), &serde_json::from_str(json).unwrap());
         let id = Uuid::nil();
         let plain = r#"{"claims":{"b":18446744073709551615,"a":[1.5,1.0,null]}}"#;
         assert_eq!(print(plain).unwrap(), format!(r#"{{"id":"{id}",{}"#, &plain[1..]));
@@ -35,9 +35,9 @@ mod tests {
         let empty = format!(r#"{{"id":"{}","claims":{{"x":""}}}}"#, Uuid::nil()).len();
         let user = |text: usize| {
             let claims = [("x".to_owned(), "x".repeat(text).into())].into_iter().collect();
-            print(Uuid::nil(), &Personal { claims, authentication_provider: None })
+            of(Uuid::nil(), &Personal { claims, authentication_provider: None })
         };
-        assert_eq!(user(LONGEST - empty).unwrap().len(), LONGEST);
-        assert_eq!(user(LONGEST - empty + 1), Err(TooLong));
+        assert_eq!(user(MAX_BYTES - empty).unwrap().len(), MAX_BYTES);
+        assert_eq!(user(MAX_BYTES - empty + 1), Err(TooLong));
     }
 }

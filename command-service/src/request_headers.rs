@@ -1,4 +1,4 @@
-//! The headers that a write takes, and the tag that it gives.
+//! The request headers of a write, and the `ETag` of its response.
 
 use crate::problems;
 use actix_web::http::header::HeaderMap;
@@ -10,11 +10,12 @@ pub(crate) fn etag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
-/// What `If-Match` and `If-None-Match` ask, if either is given. A write that ignored a malformed one could do what its client has excluded.
+/// Parses `If-Match` and `If-None-Match`. A malformed header is refused: ignoring it could do what
+/// the client has excluded.
 pub(crate) fn precondition(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
-    let asked =
+    let precondition =
         Precondition { if_match: tags(headers, "If-Match")?, if_none_match: tags(headers, "If-None-Match")? };
-    Ok(Some(asked).filter(|asked| *asked != Precondition::default()))
+    Ok(Some(precondition).filter(|given| *given != Precondition::default()))
 }
 
 fn tags(headers: &HeaderMap, name: &'static str) -> Result<Option<Tags>, Problem> {
@@ -42,7 +43,8 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
     key.map(|key| Some(key.to_owned())).ok_or_else(refuse)
 }
 
-/// Whether `Prefer` (RFC 7240) has `respond-async`. What is malformed or unknown in it is ignored, as a preference is.
+/// Whether `Prefer` (RFC 7240) contains `respond-async`. Malformed and unknown preferences are
+/// ignored.
 pub(crate) fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all("Prefer").filter_map(|value| value.to_str().ok());
     values.map(unquoted).any(|value| {
@@ -53,7 +55,7 @@ pub(crate) fn prefers_async(headers: &HeaderMap) -> bool {
     })
 }
 
-/// What stands outside of quoted strings, in which a comma parts nothing.
+/// Removes quoted strings, in which a comma is no separator.
 fn unquoted(value: &str) -> String {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let is_outside = |c: &char| {

@@ -1,0 +1,47 @@
+//! Skips what exists already: in the read model, or earlier in this import.
+
+use super::{Fact, Identity, Kind};
+use events_schema::TenantId;
+use read_model::read::commands;
+use sqlx::PgPool;
+use std::collections::HashSet;
+
+/// Queries the read model for a batch.
+pub(super) struct Existing<'k> {
+    pub(super) pool: &'k PgPool,
+    pub(super) tenant: &'k TenantId,
+    pub(super) kind: Kind,
+}
+
+impl Existing<'_> {
+    /// The ids of those facts that exist.
+    pub(super) async fn of(&self, facts: &[Fact]) -> sqlx::Result<HashSet<Identity>> {
+        let ids: Vec<Identity> = facts.iter().map(|fact| fact.identity).collect();
+        let existing = match self.kind {
+            Kind::Users => commands::existing_users(self.pool, self.tenant, &ids).await?,
+            Kind::Credentials => commands::existing_credentials(self.pool, self.tenant, &ids).await?,
+        };
+        Ok(existing.into_iter().collect())
+    }
+}
+
+/// How many ids are remembered at least.
+const REMEMBERED: usize = 500_000;
+
+/// Ids of recent lines, which may not be visible yet. Forgetting one costs only a record without
+/// effect.
+#[derive(Default)]
+pub(super) struct Recent {
+    young: HashSet<Identity>,
+    old: HashSet<Identity>,
+}
+
+impl Recent {
+    /// Remembers an id and returns whether it is new.
+    pub(super) fn is_new(&mut self, identity: Identity) -> bool {
+        if self.young.len() >= REMEMBERED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        !self.old.contains(&identity) && self.young.insert(identity)
+    }
+}

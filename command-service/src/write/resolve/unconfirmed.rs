@@ -1,0 +1,130 @@
+//! Appends whose confirmation did not arrive in time.
+//!
+//! Such a write is answered 503 at once, but its analytic end is not known: if the event is in the
+//! log, SUCCESS follows from there. So the event is looked for once the log answers again and none
+//! of our records can still be in flight. Only a write whose event is not there has failed.
+
+use super::{DeferredOutcome, EventLookup, FollowUps, UnconfirmedEvent, event_lookup::Found};
+use crate::{
+    log::{AppendError, Log},
+    metrics, problems,
+    write::await_outcome::Outcomes,
+};
+use event_log::identity_watch::IdentityWatch;
+use service_kit::position::Position;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{mpsc, watch};
+
+/// How many appends one lookup takes, and how many are queued meanwhile.
+const CAPACITY: usize = 4_096;
+/// How long to wait after the log answers again. Longer than an append and the shutdown of its
+/// client take, so nothing is in flight any more. A broker that was frozen has finished what had
+/// arrived by then.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// An unconfirmed append with its request.
+struct Unconfirmed {
+    event: UnconfirmedEvent,
+    deferred: DeferredOutcome,
+}
+
+/// Accepts unconfirmed appends.
+pub(crate) struct UnconfirmedAppends {
+    queue: mpsc::Sender<Unconfirmed>,
+    stop: watch::Sender<bool>,
+}
+
+impl UnconfirmedAppends {
+    /// Starts the task that resolves them.
+    pub(crate) fn start(
+        log: Arc<Log>,
+        which_log: IdentityWatch,
+        outcomes: Outcomes,
+        follow_ups: FollowUps,
+        lookup: EventLookup,
+    ) -> Self {
+        let (sender, queue) = mpsc::channel(CAPACITY);
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(Resolver { log, which_log, outcomes, follow_ups, lookup }.run(queue, stopped));
+        Self { queue: sender, stop }
+    }
+
+    /// Adds one. If the queue is full, it is given up at once.
+    pub(crate) fn add(&self, event: UnconfirmedEvent, deferred: DeferredOutcome) {
+        metrics::unconfirmed(1);
+        if let Err(refused) = self.queue.try_send(Unconfirmed { event, deferred }) {
+            give_up(refused.into_inner());
+        }
+    }
+
+    /// Stops the task and gives up what is unresolved.
+    pub(crate) async fn stop(&self) {
+        self.stop.send_replace(true);
+        self.queue.closed().await;
+    }
+}
+
+fn give_up(append: Unconfirmed) {
+    tracing::warn!("an unconfirmed append was given up: its event may be in the log");
+    metrics::unresolved();
+    fail(append, AppendError::Unknown);
+}
+
+fn fail(append: Unconfirmed, error: AppendError) {
+    metrics::unconfirmed(-1);
+    append.deferred.fail(&problems::append(error));
+}
+
+/// Resolves unconfirmed appends.
+struct Resolver {
+    log: Arc<Log>,
+    which_log: IdentityWatch,
+    outcomes: Outcomes,
+    follow_ups: FollowUps,
+    lookup: EventLookup,
+}
+
+impl Resolver {
+    async fn run(self, mut queue: mpsc::Receiver<Unconfirmed>, mut stopped: watch::Receiver<bool>) {
+        let mut open = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                () = self.resolve_next(&mut queue, &mut open) => {}
+            }
+        }
+        while let Ok(append) = queue.try_recv() {
+            open.push(append);
+        }
+        open.into_iter().for_each(give_up);
+    }
+
+    /// Waits for unconfirmed appends and until they can be looked for. Cancel safe.
+    async fn resolve_next(&self, queue: &mut mpsc::Receiver<Unconfirmed>, open: &mut Vec<Unconfirmed>) {
+        if open.is_empty() && queue.recv_many(open, CAPACITY).await == 0 {
+            return std::future::pending().await;
+        }
+        self.log.is_back().await;
+        // Until an operator has decided which log counts, no event of ours takes effect.
+        self.which_log.is_ours().await;
+        tokio::time::sleep(GRACE).await;
+        let Some(log) = self.outcomes.live_log().await else { return };
+        for append in open.iter_mut() {
+            append.event = append.event.clone().in_log(log);
+        }
+        match self.lookup.find(open.iter().map(|append| append.event.clone()).collect()).await {
+            Ok(found) => open.drain(..).for_each(|append| self.resolve(append, &found)),
+            Err(error) => tracing::warn!(%error, "the log can't be read for unconfirmed appends"),
+        }
+    }
+
+    fn resolve(&self, append: Unconfirmed, found: &Found) {
+        let UnconfirmedEvent { id, log, partition, .. } = append.event;
+        let Some(offset) = found.get(&id) else { return fail(append, AppendError::Refused) };
+        metrics::unconfirmed(-1);
+        let on_another_log = |deferred: DeferredOutcome| deferred.fail(&problems::log_replaced_meanwhile());
+        let position = log.position(Position { partition, offset: *offset });
+        self.follow_ups.start(position, None, append.deferred, on_another_log);
+    }
+}
