@@ -2,8 +2,8 @@
 
 CARGO ?= cargo
 # Tests can make the programs die at named points; what is released can't.
-# Always the whole workspace: cargo chooses the features of a dependency by the packages it is asked
-# for, and compiles it again for each choice.
+# Always the whole workspace: Cargo unifies the features of a dependency over the selected packages
+# and recompiles it for every other selection.
 TEST_BUILD := --locked --workspace --features failpoints
 BINARIES := rollcall command-service query-service projector
 
@@ -22,7 +22,7 @@ run: install build ## Run the whole service on http://127.0.0.1:8080 until Ctrl-
 	@exec target/release/rollcall run
 
 build: ## Build the release binaries into target/release
-	@$(CARGO) build --release --locked $(addprefix --bin ,$(BINARIES))
+	@$(CARGO) build --release --locked $(addprefix -p ,$(BINARIES))
 
 test: ## Run every check there is
 	@scripts/install.sh test

@@ -19,7 +19,7 @@ pub use routes::fallbacks;
 
 use actix_web::web::{Data, ServiceConfig};
 use event_log::identity_watch::{IdentityCheck, IdentityWatch};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::Keys;
 use keys::DataKeys;
 use log::Log;
@@ -57,7 +57,17 @@ pub struct App {
 ///
 /// # Errors
 /// A setting is missing or invalid, or the key store belongs to another deployment.
-pub async fn start(
+pub fn start<'a>(
+    settings: &'a Settings,
+    recorder: Recorder,
+    authenticator: Arc<Authenticator>,
+    health: &'a Health,
+) -> BoxFuture<'a, anyhow::Result<App>> {
+    // Boxed, so that all of the service is compiled in this crate and not again in each program.
+    try_start(settings, recorder, authenticator, health).boxed()
+}
+
+async fn try_start(
     settings: &Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,

@@ -8,6 +8,7 @@ use crate::{
     projector::{Parts, supervise},
     state::{self, Shown, State, Stop},
 };
+use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::Keys;
 use privacy::sweep_periodically;
 use read_model::write::{link::Link, probe};
@@ -33,7 +34,12 @@ pub struct Running {
 ///
 /// # Errors
 /// A setting is missing or bad.
-pub async fn start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
+pub fn start<'a>(settings: &'a Settings, health: &'a Health) -> BoxFuture<'a, anyhow::Result<Running>> {
+    // Boxed, so that all of the projector is compiled in this crate and not again in each program.
+    try_start(settings, health).boxed()
+}
+
+async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
     settings.kafka_brokers()?;
     let client = Link::client(settings.redis_url()?)?;
     let shared = Shared::default();

@@ -7,6 +7,7 @@ use crate::{
 };
 use actix_web::web::{Data, ServiceConfig};
 use anyhow::Context as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use read_model::projection_position::ProjectionPosition;
 use service_kit::{
     analytics::Recorder, auth::Authenticator, health::Health, operation::Frame, settings::Settings,
@@ -28,7 +29,17 @@ pub struct App {
 ///
 /// # Errors
 /// A setting is missing or invalid.
-pub async fn start(
+pub fn start<'a>(
+    settings: &'a Settings,
+    recorder: Recorder,
+    authenticator: Arc<Authenticator>,
+    health: &'a Health,
+) -> BoxFuture<'a, anyhow::Result<App>> {
+    // Boxed, so that all of the service is compiled in this crate and not again in each program.
+    try_start(settings, recorder, authenticator, health).boxed()
+}
+
+async fn try_start(
     settings: &Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,

@@ -1,4 +1,4 @@
-//! Logs: JSON lines, or plain ones on a terminal.
+//! Logs: JSON lines, or plain text on a terminal.
 
 use anyhow::{Context as _, anyhow};
 use std::{fmt, io::IsTerminal as _, panic::PanicHookInfo, str::FromStr as _};
@@ -7,20 +7,21 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::LevelFilter,
+    Layer,
+    filter::{LevelFilter, Targets},
     layer::{Context, SubscriberExt as _},
     util::SubscriberInitExt as _,
 };
 
-/// What is not printed by default; a filter that names it wins. A client's broken request is no error of ours; PostgreSQL's notices say that what
-/// is made where it is missing was there ("already exists, skipping"); a statement that was slow is printed as a whole, over a page or more.
+/// Turned down by default; a filter that names one of these targets wins. A client's malformed
+/// request is not our error; PostgreSQL's notices are about `IF NOT EXISTS`; and sqlx prints a slow
+/// statement in full, which can take a page.
 const QUIET: &str = "actix_http::h1::dispatcher=off,sqlx::postgres::notice=warn,sqlx::query=error";
 
-/// Starts tracing with a filter such as `info`; logs go to stderr.
+/// Starts tracing with a filter such as `info`. Logs go to stderr.
 ///
 /// # Errors
-/// The filter can't be read, or tracing has been started before.
+/// The filter is invalid, or tracing has been started before.
 pub fn init(filter: &str) -> anyhow::Result<()> {
     let filter =
         parse(filter).context("ROLLCALL_LOG: must be a filter such as info or info,projector=debug")?;
@@ -35,8 +36,8 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps out what librdkafka says of the operator's own settings (`ROLLCALL_KAFKA__…`) that are for another kind of client: all of them get all,
-/// producers those of consumers too.
+/// Drops librdkafka's warnings about settings for the other kind of client: every client gets all
+/// of `ROLLCALL_KAFKA__…`, so a producer warns about consumer settings and the reverse.
 struct NotForThisClient;
 
 impl<S: Subscriber> Layer<S> for NotForThisClient {
@@ -49,7 +50,7 @@ impl<S: Subscriber> Layer<S> for NotForThisClient {
     }
 }
 
-/// Whether an event's message is of that kind.
+/// Whether an event's message is such a warning.
 struct Found(bool);
 
 impl Visit for Found {
@@ -61,24 +62,33 @@ impl Visit for Found {
     }
 }
 
-/// The filter itself, if it can be read.
+/// The filter itself if it is valid.
 pub(crate) fn checked(filter: &str) -> Option<String> {
     parse(filter).ok().map(|_| filter.to_owned())
 }
 
-fn parse(filter: &str) -> anyhow::Result<EnvFilter> {
+fn parse(filter: &str) -> anyhow::Result<Targets> {
     match filter.split(',').find(|part| !is_directive(part)) {
         Some(_) => Err(anyhow!("a part is neither a level nor target=level")),
-        None => Ok(EnvFilter::builder().parse(format!("{QUIET},{filter}"))?),
+        None => Ok(format!("{QUIET},{filter}").parse()?),
     }
 }
 
-/// A lone word that is no level would be taken for a target, and silence everything else.
+/// A single word must be a level: the library would take any other for a target and turn off the
+/// rest.
 fn is_directive(part: &str) -> bool {
-    !part.is_empty() && (part.contains(['=', '[']) || LevelFilter::from_str(part).is_ok())
+    let is_level = |text: &str| LevelFilter::from_str(text).is_ok();
+    let is_target = |text: &str| {
+        !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b':'))
+    };
+    match part.split_once('=') {
+        Some((target, level)) => is_target(target) && is_level(level),
+        None => !part.is_empty() && is_level(part),
+    }
 }
 
-/// Says where, and why only in words that stand in the code: a formatted message could hold someone's data.
+/// Logs a panic's place, and its message only when that is a literal: a formatted message may hold
+/// personal data.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let reason = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(not shown)");

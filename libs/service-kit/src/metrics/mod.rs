@@ -1,8 +1,10 @@
-//! The process' metrics, Prometheus text at `/metrics`: the default registry of the `prometheus` crate.
+//! `/metrics`: the default registry of the `prometheus` crate, as Prometheus text.
 //!
-//! A crate that counts something makes its own `LazyLock<IntCounter>` with `prometheus::register_*!` beside the code that counts.
+//! A crate that counts something registers its own `LazyLock<IntCounter>` with
+//! `prometheus::register_*!` beside the code that counts.
 
 pub(crate) mod http;
+mod process;
 
 use crate::problem::Problem;
 use actix_web::{
@@ -18,6 +20,7 @@ pub(crate) fn mount(config: &mut ServiceConfig) {
 }
 
 async fn metrics() -> HttpResponse {
+    process::refresh();
     match TextEncoder::new().encode_to_string(&prometheus::gather()) {
         Ok(text) => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, prometheus::TEXT_FORMAT))

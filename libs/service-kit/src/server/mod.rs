@@ -16,27 +16,30 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use anyhow::Context as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use std::{
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to send its first request's head. Much longer than one takes, since the clock that it is counted by stood still
-/// with the process: what connects right after a freeze (a debugger, a virtual machine that moved) would be answered 408 without being read.
+/// How long a client may take to send the head of its first request. The limit is generous because
+/// the clock behind it stops with the process: after a freeze (a debugger, a migrated virtual
+/// machine) a shorter one would answer 408 to a new connection before reading from it.
 const HEAD: Duration = Duration::from_secs(30);
-/// How long requests that have begun may take once the server stops, in seconds.
+/// How long open requests may take to finish once the server stops, in seconds.
 const SHUTDOWN: u64 = 10;
 
-/// What the server mounts itself.
+/// Routes that the server mounts itself.
 const OWN: &[(&str, &str)] = &[("/health/live", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
 
-/// Binds the listener, with a message that says what to do when the port is taken.
+/// Binds the listener.
 ///
 /// # Errors
-/// The port can't be had.
+/// The port is taken or can't be used; the message says what to do.
 pub fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(addr).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow::anyhow!(
@@ -46,26 +49,42 @@ pub fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Serves until `stop` resolves, then lets requests finish (bounded) and returns. Mounts `/health/live`, `/health/ready`, `/metrics`, what
-/// `configure` mounts, and the 404 body for everything else; every answer has `X-Request-Id`, every request a log line and its metrics.
+/// Mounts a service's routes, once for each worker.
+type Mount = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// Serves until `stop` resolves, then lets open requests finish for up to 10 seconds.
+///
+/// Mounts `/health/live`, `/health/ready`, `/metrics`, the routes of `configure`, and a 404 problem
+/// for every other path. Every response has an `X-Request-Id`; every request gets one log line and
+/// is counted in the metrics.
 ///
 /// # Errors
 /// The server can't be started.
-pub async fn serve(
+pub fn serve(
     listener: TcpListener,
     health: Health,
-    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    configure: impl Fn(&mut ServiceConfig) + Send + Sync + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    start(listener, health, configure, stop)?.await.context("the HTTP server failed")
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    serve_boxed(listener, health, Arc::new(configure), stop.boxed())
 }
 
-/// Apart from `serve`, so that nothing of the builder, which stays on its thread, lives across the wait.
+/// Not generic, so that the HTTP stack is compiled once, here, and not again in every program.
+fn serve_boxed(
+    listener: TcpListener,
+    health: Health,
+    configure: Mount,
+    stop: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    async move { start(listener, health, configure, stop)?.await.context("the HTTP server failed") }.boxed()
+}
+
+/// A function of its own: the builder is not `Send` and must not live across an await.
 fn start(
     listener: TcpListener,
     health: Health,
-    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-    stop: impl Future<Output = ()> + Send + 'static,
+    configure: Mount,
+    stop: BoxFuture<'static, ()>,
 ) -> anyhow::Result<Server> {
     let mount = move |config: &mut ServiceConfig| {
         configure(config);
