@@ -1,8 +1,8 @@
 //! The command service as a program of its own.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, environment, fault, health::Health, refusal::Refusal, server,
-    settings::Settings, telemetry, usage,
+    analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
+    health::Health, server, settings::Settings, telemetry,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +10,12 @@ const ABOUT: &str = "Takes the writes of the users API and appends their events 
 const ADDR: &str = "127.0.0.1:8081";
 
 #[tokio::main]
-async fn main() -> Result<(), Refusal> {
+async fn main() -> Result<(), ExitError> {
     environment::clean()?;
-    usage::read("command-service", ABOUT, ADDR);
+    command_line::parse("command-service", ABOUT, ADDR);
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
-    fault::start();
+    failpoint::start();
     let listener = server::bind(settings.addr)?;
     let health = Health::default();
     let recorder = Recorder::start(&settings)?;

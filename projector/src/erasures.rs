@@ -4,7 +4,7 @@ use crate::migrate::deployment;
 use events_schema::UserKey;
 use key_store::{KeysError, Owner};
 use read_model::write::{Cache, Invalidations, Store};
-use service_kit::fault;
+use service_kit::failpoint;
 use sqlx::PgPool;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
@@ -29,7 +29,7 @@ pub(crate) async fn work_off(
     let keys = keys_left(&store.pool).await?;
     if let Err(error) = destroy_keys(store, &keys).await {
         tracing::warn!(
-            error = service_kit::chain::told(error.as_ref()),
+            error = service_kit::errors::describe_error(error.as_ref()),
             "keys of deleted users are not destroyed yet"
         );
     }
@@ -100,14 +100,14 @@ async fn destroy_keys(store: &Store, steps: &[Step]) -> anyhow::Result<()> {
     if steps.is_empty() {
         return Ok(());
     }
-    fault::point("erase.pending");
+    failpoint::hit("erase.pending");
     // They are this deployment's users: another's key store may have keys of the same names.
     let mut connection = store.pool.acquire().await?;
     deployment::check(&mut connection, &store.keys).await?;
     drop(connection);
     let owners: Vec<Owner> = steps.iter().map(|step| domain::codec::owner(&step.key)).collect();
     store.keys.destroy(&owners).await.map_err(|error: KeysError| anyhow::anyhow!("{error}"))?;
-    fault::point("erase.worked_off");
+    failpoint::hit("erase.worked_off");
     done(&store.pool, steps, "key").await
 }
 

@@ -15,7 +15,7 @@ use read_model::write::{CredentialKey, Store, StoredCredential, StoredUser};
 /// A query failed.
 pub(crate) async fn load(store: &Store, batch: &Batch) -> anyhow::Result<States> {
     let owners = batch.owners();
-    let keys = async { store.keys.of_all(&owners).await.map_err(anyhow::Error::from) };
+    let keys = async { store.keys.get_many(&owners).await.map_err(anyhow::Error::from) };
     let (mut states, keys) = tokio::try_join!(load_rows(store, batch), keys)?;
     states.keys = keys;
     Ok(states)

@@ -1,19 +1,20 @@
 //! The projector as a process of its own; its listener answers health and metrics.
 
 use service_kit::{
-    environment, fault, health::Health, refusal::Refusal, server, settings::Settings, telemetry, usage,
+    command_line, environment, errors::ExitError, failpoint, health::Health, server, settings::Settings,
+    telemetry,
 };
 
 const ABOUT: &str = "Folds the log into the read model.";
 const ADDR: &str = "127.0.0.1:8083";
 
 #[tokio::main]
-async fn main() -> Result<(), Refusal> {
+async fn main() -> Result<(), ExitError> {
     environment::clean()?;
-    usage::read("projector", ABOUT, ADDR);
+    command_line::parse("projector", ABOUT, ADDR);
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
-    fault::start();
+    failpoint::start();
     let health = Health::default();
     let listener = server::bind(settings.addr)?;
     let projector = projector::start(&settings, &health).await?;

@@ -83,7 +83,7 @@ fn on_own_thread(
     std::thread::Builder::new().name("projector-fold".into()).spawn(move || {
         if let Err(error) = runtime.block_on(work(over)) {
             tracing::error!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "the projector could not start"
             );
         }

@@ -3,7 +3,7 @@
 use crate::{dead_letter_counts::Counted, log::Shared};
 use event_log::Halt;
 use futures_util::FutureExt as _;
-use service_kit::{chain, health::Health, instance};
+use service_kit::{errors, health::Health, instance};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
@@ -94,7 +94,7 @@ impl Stop {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(error)) => {
                     let error: anyhow::Error = error.into();
-                    tracing::warn!(error = chain::told(error.as_ref()), "{what}: trying again");
+                    tracing::warn!(error = errors::describe_error(error.as_ref()), "{what}: trying again");
                 }
                 Err(_) => tracing::warn!(error = "no answer in time", "{what}: trying again"),
             }

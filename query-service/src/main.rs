@@ -1,8 +1,8 @@
 //! The query service as a program of its own.
 
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, environment, fault, health::Health, refusal::Refusal, server,
-    settings::Settings, telemetry, usage,
+    analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
+    health::Health, server, settings::Settings, telemetry,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ const ABOUT: &str = "Answers the reads of the users API from the read model.";
 const ADDR: &str = "127.0.0.1:8082";
 
 #[tokio::main]
-async fn main() -> Result<(), Refusal> {
+async fn main() -> Result<(), ExitError> {
     environment::clean()?;
-    usage::read("query-service", ABOUT, ADDR);
+    command_line::parse("query-service", ABOUT, ADDR);
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
-    fault::start();
+    failpoint::start();
     let health = Health::default();
     let authenticator = Arc::new(Authenticator::new(&settings)?);
     let recorder = Recorder::start(&settings)?;

@@ -5,7 +5,7 @@ use crate::{
     verbs::{dead_letters, env, erasure, keys, log, migrate, projection, run, token, users},
 };
 use clap::{Parser, Subcommand};
-use service_kit::{chain, environment, fault};
+use service_kit::{environment, errors, failpoint};
 use std::{
     io::{Write, stderr},
     process::ExitCode,
@@ -59,14 +59,15 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when stderr is gone.
-            let _ = writeln!(stderr(), "rollcall: {}", chain::told(unreached::named(error).as_ref()));
+            let _ =
+                writeln!(stderr(), "rollcall: {}", errors::describe_error(unreached::named(error).as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
 fn start() -> anyhow::Result<()> {
-    fault::start();
+    failpoint::start();
     perform(Cli::parse().verb)
 }
 

@@ -3,7 +3,7 @@
 use crate::settings;
 use key_store::KeysError;
 use service_kit::{
-    pooler::{self, Pooler},
+    database::pooler::{self, PoolerError},
     settings::NotSet,
 };
 use std::error::Error;
@@ -14,7 +14,7 @@ pub(crate) fn named(error: anyhow::Error) -> anyhow::Error {
         return anyhow::Error::msg(words);
     }
     if error.chain().any(is_pooler) {
-        return anyhow::Error::msg(format!("DATABASE_URL: {Pooler}"));
+        return anyhow::Error::msg(format!("DATABASE_URL: {PoolerError}"));
     }
     match error.chain().find_map(setting) {
         Some(setting) => error.context(format!("PostgreSQL ({setting}) can't be reached")),
@@ -23,7 +23,7 @@ pub(crate) fn named(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn is_pooler(cause: &(dyn Error + 'static)) -> bool {
-    cause.is::<Pooler>() || cause.downcast_ref().is_some_and(pooler::is_meant)
+    cause.is::<PoolerError>() || cause.downcast_ref().is_some_and(pooler::is_pooler_error)
 }
 
 fn setting(cause: &(dyn Error + 'static)) -> Option<&'static str> {

@@ -228,7 +228,7 @@ fn reason(refusal: Refusal) -> String {
 async fn records(keys: &Keys, origin: &Origin, facts: Vec<Fact>) -> anyhow::Result<Vec<(u64, Record)>> {
     let is_user = |fact: &&Fact| matches!(fact.content, Content::User(..));
     let owners: Vec<Owner> = facts.iter().filter(is_user).map(|fact| owner(&fact.key)).collect();
-    let ring = if owners.is_empty() { HashMap::new() } else { keys.made_for(&owners, origin).await? };
+    let ring = if owners.is_empty() { HashMap::new() } else { keys.get_or_create(&owners, origin).await? };
     let record = |Fact { line, key, content, .. }| {
         let data_key = ring.get(&owner(&key)).map(Arc::as_ref);
         sealed(key, content, data_key).map(|record| (line, record))

@@ -85,7 +85,7 @@ pub(super) async fn until_visible(
                 }
             }
             Err(error) => tracing::warn!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "the read model can't be asked how far it is"
             ),
         }
@@ -111,7 +111,7 @@ async fn open_transactions(
         Ok(found) => found.into_iter().map(held).collect(),
         Err(error) => {
             tracing::warn!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "the log can't be asked for open transactions"
             );
             Vec::new()

@@ -41,7 +41,7 @@ impl DataKeys {
 
     /// A user's key, if there is one.
     pub(crate) async fn get(&self, owner: &Owner) -> Key {
-        match self.keys.in_memory(owner) {
+        match self.keys.get_cached(owner) {
             Some(key) => Ok(Some(key)),
             None => self.find.ask(owner.clone()).await.unwrap_or_else(timed_out),
         }
@@ -94,8 +94,8 @@ async fn answers(keys: &Keys, query: &Query, owners: &[Owner]) -> Vec<Key> {
 impl Query {
     async fn run(&self, keys: &Keys, owners: &[Owner]) -> Result<KeyRing, KeysError> {
         match self {
-            Self::Find => keys.of_all(owners).await,
-            Self::GetOrCreate(origin) => keys.made_for(owners, origin).await,
+            Self::Find => keys.get_many(owners).await,
+            Self::GetOrCreate(origin) => keys.get_or_create(owners, origin).await,
         }
     }
 }

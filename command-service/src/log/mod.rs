@@ -15,7 +15,7 @@ use rdkafka::{
     producer::{BaseRecord, Producer as _},
 };
 use service_kit::{
-    fault,
+    failpoint,
     kafka::{Contact, Topics, delivery_timeout, producer_config, retire},
     position::Position,
     settings::Settings,
@@ -92,13 +92,13 @@ impl Log {
             return Err(AppendError::Away);
         }
         let began = Instant::now();
-        fault::point("append.before");
+        failpoint::hit("append.before");
         let delivery = self.send(record, partitions)?;
         // A separate task, so that an overdue record is given up even if the caller stops waiting.
         let delivered = tokio::spawn(self.clone().delivered_or_away(delivery)).await;
         let delivered = delivered.unwrap_or_else(|_| Err(DeliveryError::unknown()));
         let position = delivered.map_err(|failed| self.failure(&failed))?;
-        fault::point("append.after");
+        failpoint::hit("append.after");
         metrics::appended(began.elapsed());
         Ok(position)
     }

@@ -7,7 +7,7 @@ use crate::{
 use events_schema::{
     Reason, ReasonCode, Timestamp, Topic, UserKey, decode_credential, decode_user, event_type, known_member,
 };
-use service_kit::{fault, json};
+use service_kit::{failpoint, json};
 
 /// The deepest nesting of JSON in a record's value: that of claims, and what an event adds around them.
 const MAX_DEPTH: usize = 40;
@@ -45,7 +45,7 @@ pub(crate) fn fact(topic: Topic, key: &UserKey, raw: &Raw, time: Option<Timestam
         Topic::Users => {
             let claims = value.pointer("/personal/claims");
             let limits = claims.map_or(Ok(()), |claims| json::check_claims_limits(claims, "personal.claims"));
-            if headers.contains(&("ce_requestid", b"x-poison")) && fault::is_on("record.poison") {
+            if headers.contains(&("ce_requestid", b"x-poison")) && failpoint::is_on("record.poison") {
                 return Err(ReasonCode::BadData.with("this build can't read it"));
             }
             let Some(record) = decode_user(key, &headers, value)? else { return Ok(Fact::Unknown) };

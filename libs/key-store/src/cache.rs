@@ -28,8 +28,8 @@ struct State {
     /// When the young half was begun.
     since: Option<Instant>,
     /// Until when nothing is destroyed without this cache being told.
-    told_until: Option<Instant>,
-    /// How often something was dropped: what was asked for before must not come in after it.
+    valid_until: Option<Instant>,
+    /// Counts evictions: a key that was read before an eviction must not be cached after it.
     drops: u64,
     /// Owners whose keys are in use, here or by whoever was handed one, or about to be.
     uses: HashMap<Owner, Weak<()>>,
@@ -65,7 +65,7 @@ impl Cache {
         new
     }
 
-    /// Whether nobody in this process has an owner's key any more, once it was dropped.
+    /// Whether nobody in this process uses an owner's evicted key any more.
     pub(super) fn is_free(&self, owner: &Owner) -> bool {
         let mut state = self.state();
         let is_free = state.uses.get(owner).is_none_or(|used| used.strong_count() == 0);
@@ -80,7 +80,7 @@ impl Cache {
         Moment(self.state().drops)
     }
 
-    /// Keeps what the store gave, unless something was dropped since it was asked.
+    /// Caches keys that were read from the store, unless any key was evicted since they were read.
     pub(super) fn put(
         &self,
         keys: impl IntoIterator<Item = (Owner, Arc<DataKey>)>,
@@ -89,7 +89,7 @@ impl Cache {
     ) {
         let mut state = self.state();
         state.age(now);
-        let is_told = state.told_until.is_some_and(|until| now < until);
+        let is_told = state.valid_until.is_some_and(|until| now < until);
         if state.drops != since.0 || !is_told {
             return;
         }
@@ -112,8 +112,8 @@ impl Cache {
     }
 
     /// From now until then it is told of everything that is destroyed.
-    pub(super) fn told_until(&self, until: Instant) {
-        self.state().told_until = Some(until);
+    pub(super) fn valid_until(&self, until: Instant) {
+        self.state().valid_until = Some(until);
     }
 
     /// Drops everything, and keeps nothing until it is told again.
@@ -127,7 +127,7 @@ impl Cache {
 
 impl State {
     fn age(&mut self, now: Instant) {
-        if self.told_until.is_none_or(|until| now >= until) {
+        if self.valid_until.is_none_or(|until| now >= until) {
             (self.young, self.old) = Default::default();
         }
         while self.since.is_none_or(|since| now.saturating_duration_since(since) >= HALF_LIFE) {
@@ -161,7 +161,7 @@ mod tests {
 
     fn told(now: Instant) -> Cache {
         let cache = Cache::default();
-        cache.told_until(now + Duration::from_secs(3_600));
+        cache.valid_until(now + Duration::from_secs(3_600));
         cache
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let cache = Cache::default();
         cache.put([key(1)], cache.moment(), now);
         assert!(cache.get(&owner(1), now).is_none());
-        cache.told_until(now + Duration::from_secs(1));
+        cache.valid_until(now + Duration::from_secs(1));
         cache.put([key(1)], cache.moment(), now);
         assert!(cache.get(&owner(1), now).is_some());
         assert!(cache.get(&owner(1), now + Duration::from_secs(1)).is_none());

@@ -16,7 +16,7 @@ pub struct Binding {
 }
 
 /// The refusal of a key store that belongs to another deployment, in words for the operator.
-pub fn not_of(is_apart: bool, belongs_to: Uuid, ours: Option<Uuid>) -> String {
+pub fn wrong_deployment(is_apart: bool, belongs_to: Uuid, ours: Option<Uuid>) -> String {
     let setting = if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" };
     let ours = ours.map_or("a deployment that has no id yet".to_owned(), |ours| format!("deployment {ours}"));
     format!(
@@ -130,7 +130,7 @@ impl Keys {
     pub async fn check_binding(&self, ours: Option<Uuid>) -> Result<(), KeysError> {
         match self.binding().await? {
             Some(Binding { deployment, .. }) if Some(deployment) != ours => {
-                Err(KeysError::Refused(not_of(self.is_apart(), deployment, ours)))
+                Err(KeysError::Refused(wrong_deployment(self.is_apart(), deployment, ours)))
             }
             Some(_) | None => Ok(()),
         }

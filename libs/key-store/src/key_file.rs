@@ -3,7 +3,7 @@
 
 use super::{
     KeysError,
-    wrapper::{Answer, Bare, Bound, Wrapped, Wrapper},
+    wrapper::{Answer, PlainKey, Wrapped, WrappedKey, Wrapper},
 };
 use aws_lc_rs::aead::NONCE_LEN;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -151,16 +151,16 @@ fn random() -> Result<(String, Secret), KeysError> {
     Ok((format!("file-{}", &Uuid::new_v4().simple().to_string()[..12]), secret))
 }
 
-fn wrap(master: &Master, key: &Bare) -> Result<Wrapped, KeysError> {
-    let sealed = master.secret.seal(key.bound_to.as_bytes(), key.secret.bytes());
+fn wrap(master: &Master, key: &PlainKey) -> Result<Wrapped, KeysError> {
+    let sealed = master.secret.seal(key.aad.as_bytes(), key.secret.bytes());
     let sealed = sealed.map_err(|_| KeysError::Refused("a data key can't be wrapped".to_owned()))?;
     Ok(Wrapped { master: master.id.clone(), bytes: [sealed.nonce, sealed.ciphertext].concat() })
 }
 
-fn unwrap(masters: &Masters, key: &Bound) -> Option<Secret> {
+fn unwrap(masters: &Masters, key: &WrappedKey) -> Option<Secret> {
     let master = masters.iter().find(|master| master.id == key.wrapped.master)?;
     let (nonce, ciphertext) = key.wrapped.bytes.split_at_checked(NONCE_LEN)?;
-    let opened = master.secret.open(key.bound_to.as_bytes(), nonce, ciphertext).ok()?;
+    let opened = master.secret.open(key.aad.as_bytes(), nonce, ciphertext).ok()?;
     Secret::of_bytes(&opened).filter(|_| opened.len() == KEY_LEN)
 }
 
@@ -202,7 +202,7 @@ impl Wrapper for KeyFile {
         std::future::ready(has()).boxed()
     }
 
-    fn wrap(&self, keys: Vec<Bare>) -> Answer<'_, Vec<Wrapped>> {
+    fn wrap(&self, keys: Vec<PlainKey>) -> Answer<'_, Vec<Wrapped>> {
         let wrapped = self.there().and_then(|masters| {
             let master = masters.first().ok_or_else(|| self.refused("is empty"))?;
             keys.iter().map(|key| wrap(master, key)).collect()
@@ -210,7 +210,7 @@ impl Wrapper for KeyFile {
         std::future::ready(wrapped).boxed()
     }
 
-    fn unwrap(&self, keys: Vec<Bound>) -> Answer<'_, Vec<Option<Secret>>> {
+    fn unwrap(&self, keys: Vec<WrappedKey>) -> Answer<'_, Vec<Option<Secret>>> {
         let unwrapped = self.there().map(|masters| keys.iter().map(|key| unwrap(&masters, key)).collect());
         std::future::ready(unwrapped).boxed()
     }

@@ -4,34 +4,36 @@
 //! read by anybody, whoever has copies of it.
 
 mod cache;
+mod cache_lease;
 mod deployment;
-mod former;
+mod get_or_create;
 mod key_file;
-mod lease;
-mod make;
 mod master;
+mod old_key_store;
 mod origin;
+mod pages;
 mod rotate;
 mod store;
 mod vault;
-mod walk;
 mod wrapper;
 
-pub use deployment::{Binding, not_of};
+pub use deployment::{Binding, wrong_deployment};
 pub use domain::codec::{DataKey, KeyRing, Owner, SealError, SealedBytes};
-pub use former::Former;
-pub use origin::{Made, Origin};
+pub use old_key_store::OldKeyStore;
+pub use origin::{KeyWithOrigin, Origin};
+pub use pages::{MasterCount, StoredKey};
 pub use rotate::Rotation;
-pub use walk::{Held, MasterCount};
 
 use cache::Cache;
 use domain::codec::{InUse, Secret};
 use futures_util::FutureExt as _;
 use key_file::KeyFile;
 use service_kit::{
-    database::{self, Role, answered},
+    database::{
+        self, Role, answered,
+        pooler::{self, PoolerError},
+    },
     health::{Health, Probe},
-    pooler::{self, Pooler},
     problem::Problem,
     settings::Settings,
     vacuum,
@@ -46,7 +48,7 @@ use store::Stored;
 use tokio::sync::{OnceCell, watch};
 use uuid::Uuid;
 use vault::Vault;
-use wrapper::{Bound, Wrapper};
+use wrapper::{WrappedKey, Wrapper};
 
 /// Connections to the key store, of who asks seldom, or for many keys at once.
 const CONNECTIONS: u32 = 2;
@@ -75,8 +77,8 @@ pub enum KeysError {
 
 impl From<sqlx::Error> for KeysError {
     fn from(error: sqlx::Error) -> Self {
-        if pooler::is_meant(&error) {
-            return Self::Refused(format!("the key store: {Pooler}"));
+        if pooler::is_pooler_error(&error) {
+            return Self::Refused(format!("the key store: {PoolerError}"));
         }
         // A server's own words might repeat a row.
         let code = error.as_database_error().and_then(|error| error.code());
@@ -162,7 +164,7 @@ impl Keys {
     pub async fn start(settings: &Settings, connections: u32) -> anyhow::Result<Self> {
         let keys = Self::with_connections(settings, connections)?;
         keys.try_out().await?;
-        tokio::spawn(lease::keep(
+        tokio::spawn(cache_lease::hold(
             Arc::downgrade(&keys.0.cache),
             keys.0.pool.clone(),
             keys.0.stop.subscribe(),
@@ -188,7 +190,7 @@ impl Keys {
 
     /// Whether the key store answers and takes writes, and the master key is there and the right one, which may be lost at any time.
     async fn ping(&self) -> Result<(), String> {
-        let read = twice(|| self.read_id_secret(&self.0.checks)).await;
+        let read = retry_once(|| self.read_id_secret(&self.0.checks)).await;
         read.map_err(|error| in_public(&error))?;
         match &self.0.writes {
             Some(apart) => apart.look().await,
@@ -207,11 +209,11 @@ impl Keys {
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn of(&self, owner: &Owner) -> Result<Option<Arc<DataKey>>, KeysError> {
-        Ok(self.of_all(std::slice::from_ref(owner)).await?.remove(owner))
+        Ok(self.get_many(std::slice::from_ref(owner)).await?.remove(owner))
     }
 
     /// The key of an owner, if it was asked for lately.
-    pub fn in_memory(&self, owner: &Owner) -> Option<Arc<DataKey>> {
+    pub fn get_cached(&self, owner: &Owner) -> Option<Arc<DataKey>> {
         self.0.cache.get(owner, Instant::now())
     }
 
@@ -219,7 +221,7 @@ impl Keys {
     ///
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
-    pub async fn of_all(&self, owners: &[Owner]) -> Result<KeyRing, KeysError> {
+    pub async fn get_many(&self, owners: &[Owner]) -> Result<KeyRing, KeysError> {
         let now = Instant::now();
         let cached = |owner: &Owner| Some((owner.clone(), self.0.cache.get(owner, now)?));
         let mut ring: KeyRing = owners.iter().filter_map(cached).collect();
@@ -242,7 +244,7 @@ impl Keys {
     async fn found(&self, owners: &[Owner]) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let uses = self.uses(owners);
         let uses = &uses;
-        twice(|| async move {
+        retry_once(|| async move {
             self.unwrap(answered(ANSWER, store::find(&self.0.pool, owners)).await?, uses).await
         })
         .await
@@ -262,7 +264,7 @@ impl Keys {
         if stored.is_empty() {
             return Ok(Vec::new());
         }
-        let bound = stored.iter().map(|key| Bound { bound_to: key.bound_to(), wrapped: key.wrapped.clone() });
+        let bound = stored.iter().map(|key| WrappedKey { aad: key.aad(), wrapped: key.wrapped.clone() });
         let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
         let key = |(stored, secret): (Stored, Option<Secret>)| match secret {
             Some(secret) => {
@@ -308,7 +310,7 @@ impl Keys {
         let destroyed = async {
             let mut pause = Duration::from_millis(1);
             loop {
-                let asked = store::is_destroyed(&self.0.pool, owner, lease::LEASE.as_secs_f64());
+                let asked = store::is_destroyed(&self.0.pool, owner, cache_lease::LEASE.as_secs_f64());
                 match answered(ANSWER, asked).await {
                     Ok(true) => return,
                     Ok(false) => {}
@@ -334,7 +336,9 @@ impl Keys {
 
 /// Asks, and once more where a person were needed: a rotation may have ended between two of the questions, and what the first one found was
 /// wrapped under a master key that is gone.
-async fn twice<T, F: Future<Output = Result<T, KeysError>>>(ask: impl Fn() -> F) -> Result<T, KeysError> {
+async fn retry_once<T, F: Future<Output = Result<T, KeysError>>>(
+    ask: impl Fn() -> F,
+) -> Result<T, KeysError> {
     match ask().await {
         Err(KeysError::Refused(_)) => ask().await,
         answer => answer,
@@ -349,6 +353,6 @@ fn random() -> Result<Secret, KeysError> {
     Secret::random().map_err(|_| KeysError::Refused("the system has no randomness".to_owned()))
 }
 
-fn secret_bound_to(id: Uuid) -> String {
+fn secret_aad(id: Uuid) -> String {
     format!("{ID_SECRET}/{id}")
 }

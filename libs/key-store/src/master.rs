@@ -1,8 +1,8 @@
 //! Whether the master key is the right one, and the first one made.
 
 use super::{
-    ANSWER, DataKey, FIRST_LOOK, ID_SECRET, Keys, KeysError, random, secret_bound_to, store, twice,
-    wrapper::{Bare, Bound},
+    ANSWER, DataKey, FIRST_LOOK, ID_SECRET, Keys, KeysError, random, retry_once, secret_aad, store,
+    wrapper::{PlainKey, WrappedKey},
 };
 use service_kit::database::{self, Role, answered};
 use sqlx::PgPool;
@@ -56,7 +56,7 @@ impl Keys {
         }
         if store::secret(&mut *transaction, ID_SECRET).await?.is_none() {
             let (id, secret) = (Uuid::new_v4(), random()?);
-            let wrapped = self.0.wrapper.wrap(vec![Bare { bound_to: secret_bound_to(id), secret }]).await?;
+            let wrapped = self.0.wrapper.wrap(vec![PlainKey { aad: secret_aad(id), secret }]).await?;
             for wrapped in wrapped {
                 store::put_secret(&mut *transaction, ID_SECRET, id, &wrapped).await?;
             }
@@ -77,7 +77,7 @@ impl Keys {
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn id_secret(&self) -> Result<Arc<DataKey>, KeysError> {
-        self.0.id_secret.get_or_try_init(|| twice(|| self.read_id_secret(&self.0.pool))).await.cloned()
+        self.0.id_secret.get_or_try_init(|| retry_once(|| self.read_id_secret(&self.0.pool))).await.cloned()
     }
 
     pub(super) async fn read_id_secret(&self, pool: &PgPool) -> Result<Arc<DataKey>, KeysError> {
@@ -86,7 +86,7 @@ impl Keys {
         let Some((id, wrapped)) = found else { return Err(KeysError::Away("it is not made yet".to_owned())) };
         self.0.wrapper.has(masters).await?;
         let master = wrapped.master.clone();
-        let bound = Bound { bound_to: secret_bound_to(id), wrapped };
+        let bound = WrappedKey { aad: secret_aad(id), wrapped };
         match self.0.wrapper.unwrap(vec![bound]).await?.pop().flatten() {
             Some(secret) => Ok(Arc::new(DataKey::new(id, secret))),
             None => Err(self.wrong_master(&master)),

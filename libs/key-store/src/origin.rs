@@ -3,7 +3,7 @@
 
 use super::{
     ANSWER, Keys, KeysError, Owner,
-    walk::{Held, PAGE},
+    pages::{PAGE, StoredKey},
 };
 use service_kit::database::answered;
 use time::OffsetDateTime;
@@ -20,23 +20,23 @@ pub struct Origin {
 
 /// A key that is stored, with what it was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct KeyWithOrigin {
     /// The key.
-    pub held: Held,
+    pub held: StoredKey,
     /// What it was made for; `None`: it is older than this is noted.
     pub origin: Option<Origin>,
 }
 
 type Row = (String, Uuid, Uuid, OffsetDateTime, Option<Uuid>, Option<String>);
 
-fn made((tenant, owner, id, asked_at, deployment, log): Row) -> Option<Made> {
+fn made((tenant, owner, id, asked_at, deployment, log): Row) -> Option<KeyWithOrigin> {
     let owner = Owner { tenant: tenant.parse().ok()?, id: owner };
     let origin = deployment.zip(log).map(|(deployment, log)| Origin { deployment, log });
-    Some(Made { held: Held { owner, id, asked_at }, origin })
+    Some(KeyWithOrigin { held: StoredKey { owner, id, asked_at }, origin })
 }
 
 /// Owners and ids of keys, as columns.
-fn columns(keys: &[Held]) -> (Vec<&str>, Vec<Uuid>, Vec<Uuid>) {
+fn columns(keys: &[StoredKey]) -> (Vec<&str>, Vec<Uuid>, Vec<Uuid>) {
     let tenants = keys.iter().map(|key| key.owner.tenant.as_str()).collect();
     (tenants, keys.iter().map(|key| key.owner.id).collect(), keys.iter().map(|key| key.id).collect())
 }
@@ -46,7 +46,7 @@ impl Keys {
     ///
     /// # Errors
     /// The store can't be reached.
-    pub async fn page_of_origins(&self, after: Option<&Owner>) -> Result<Vec<Made>, KeysError> {
+    pub async fn page_with_origins(&self, after: Option<&Owner>) -> Result<Vec<KeyWithOrigin>, KeysError> {
         let page = sqlx::query_as(
             "SELECT tenant_id, owner_id, id, asked_at, deployment_id, log_id FROM rollcall_keys.data_keys \
              WHERE (tenant_id, owner_id) > ($1, $2) ORDER BY tenant_id, owner_id LIMIT $3",
@@ -63,7 +63,7 @@ impl Keys {
     ///
     /// # Errors
     /// The store can't be reached.
-    pub async fn note_origin(&self, keys: &[Held], origin: &Origin) -> Result<(), KeysError> {
+    pub async fn note_origin(&self, keys: &[StoredKey], origin: &Origin) -> Result<(), KeysError> {
         let (tenants, owners, ids) = columns(keys);
         let note = sqlx::query(
             "UPDATE rollcall_keys.data_keys k SET deployment_id = $4, log_id = $5 \
@@ -80,9 +80,9 @@ impl Keys {
     ///
     /// # Errors
     /// The store can't be reached.
-    pub async fn destroy_these(
+    pub async fn destroy_exactly(
         &self,
-        keys: &[Held],
+        keys: &[StoredKey],
         asked_before: Option<OffsetDateTime>,
     ) -> Result<u64, KeysError> {
         let (tenants, owners, ids) = columns(keys);

@@ -2,11 +2,11 @@
 //! meanwhile. With the old master keys every older backup of the key store becomes useless.
 
 use super::{
-    ANSWER, ID_SECRET, Keys, KeysError, is_of_no_master, secret_bound_to,
+    ANSWER, ID_SECRET, Keys, KeysError, is_of_no_master, secret_aad,
     store::{self, Stored},
-    wrapper::{Bare, Bound, Wrapped},
+    wrapper::{PlainKey, Wrapped, WrappedKey},
 };
-use service_kit::{database::answered, fault};
+use service_kit::{database::answered, failpoint};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ impl Keys {
 
     async fn rotate_alone(&self, progress: &mut impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
         let master = self.0.wrapper.rotate().await?;
-        fault::point("rotate.made");
+        failpoint::hit("rotate.made");
         answered(ANSWER, store::enter_master(&self.0.pool, &master)).await?;
         let counts = store::count(&self.0.pool).await?;
         let total = counts.iter().filter(|(id, ..)| *id != master).map(|(.., count)| count).sum::<i64>();
@@ -73,7 +73,7 @@ impl Keys {
                 Err(error) => return Err(error.into()),
             }
         }
-        fault::point("rotate.rewrapped");
+        failpoint::hit("rotate.rewrapped");
         self.0.wrapper.retire().await?;
         Ok(rotation)
     }
@@ -91,11 +91,11 @@ impl Keys {
             let page = store::wrapped_otherwise(&self.0.pool, &rotation.master, after.as_ref(), STEP).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.owner.clone());
-            let bound = page.iter().map(|key| (key.bound_to(), key.wrapped.clone())).collect();
+            let bound = page.iter().map(|key| (key.aad(), key.wrapped.clone())).collect();
             let wrapped = self.wrapped_anew(bound).await?;
             let keys: Vec<(Stored, Wrapped)> = page.into_iter().zip(wrapped).collect();
             rotation.rewrapped += store::rewrap(&self.0.pool, &keys).await?;
-            fault::point("rotate.rewrapping");
+            failpoint::hit("rotate.rewrapping");
         }
     }
 
@@ -104,7 +104,7 @@ impl Keys {
         let Some((id, wrapped)) = found.filter(|(_, wrapped)| wrapped.master != rotation.master) else {
             return Ok(());
         };
-        for wrapped in self.wrapped_anew(vec![(secret_bound_to(id), wrapped)]).await? {
+        for wrapped in self.wrapped_anew(vec![(secret_aad(id), wrapped)]).await? {
             store::put_secret(&self.0.pool, ID_SECRET, id, &wrapped).await?;
             rotation.rewrapped += 1;
         }
@@ -112,12 +112,11 @@ impl Keys {
     }
 
     async fn wrapped_anew(&self, keys: Vec<(String, Wrapped)>) -> Result<Vec<Wrapped>, KeysError> {
-        let bound = keys
-            .iter()
-            .map(|(bound_to, wrapped)| Bound { bound_to: bound_to.clone(), wrapped: wrapped.clone() });
+        let bound =
+            keys.iter().map(|(aad, wrapped)| WrappedKey { aad: aad.clone(), wrapped: wrapped.clone() });
         let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
-        let bare = keys.into_iter().zip(secrets).map(|((bound_to, wrapped), secret)| match secret {
-            Some(secret) => Ok(Bare { bound_to, secret }),
+        let bare = keys.into_iter().zip(secrets).map(|((aad, wrapped), secret)| match secret {
+            Some(secret) => Ok(PlainKey { aad, secret }),
             None => Err(self.wrong_master(&wrapped.master)),
         });
         self.0.wrapper.wrap(bare.collect::<Result<_, _>>()?).await

@@ -25,13 +25,13 @@ const COLUMNS: &str = "k.tenant_id, k.owner_id, k.id, k.wrapped, k.master_id, k.
 
 impl Stored {
     /// What its wrapping is bound to.
-    pub(super) fn bound_to(&self) -> String {
-        bound_to(&self.owner, self.id)
+    pub(super) fn aad(&self) -> String {
+        aad(&self.owner, self.id)
     }
 }
 
 /// What the wrapping of a key is bound to.
-pub(super) fn bound_to(owner: &Owner, id: Uuid) -> String {
+pub(super) fn aad(owner: &Owner, id: Uuid) -> String {
     format!("{}/{}/{id}", owner.tenant, owner.id)
 }
 

@@ -10,7 +10,7 @@ mod token;
 
 use super::{
     KeysError,
-    wrapper::{Answer, Bare, Bound, Wrapped, Wrapper},
+    wrapper::{Answer, PlainKey, Wrapped, WrappedKey, Wrapper},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::codec::Secret;
@@ -184,8 +184,8 @@ impl Vault {
         }
     }
 
-    async fn wrap_all(&self, keys: Vec<Bare>) -> Result<Vec<Wrapped>, KeysError> {
-        let item = |key: &Bare| json!({ "plaintext": *Zeroizing::new(STANDARD.encode(key.secret.bytes())), "associated_data": STANDARD.encode(&key.bound_to) });
+    async fn wrap_all(&self, keys: Vec<PlainKey>) -> Result<Vec<Wrapped>, KeysError> {
+        let item = |key: &PlainKey| json!({ "plaintext": *Zeroizing::new(STANDARD.encode(key.secret.bytes())), "associated_data": STANDARD.encode(&key.aad) });
         let results = self.batch("encrypt", keys.iter().map(item).collect()).await?;
         let wrapped = |result: &Value| {
             let ciphertext = result["ciphertext"].as_str()?;
@@ -195,10 +195,10 @@ impl Vault {
         wrapped.ok_or_else(|| KeysError::Away("Vault did not wrap a key".to_owned()))
     }
 
-    async fn unwrap_all(&self, keys: Vec<Bound>) -> Result<Vec<Option<Secret>>, KeysError> {
-        let item = |key: &Bound| {
+    async fn unwrap_all(&self, keys: Vec<WrappedKey>) -> Result<Vec<Option<Secret>>, KeysError> {
+        let item = |key: &WrappedKey| {
             let ciphertext = String::from_utf8_lossy(&key.wrapped.bytes).into_owned();
-            json!({ "ciphertext": ciphertext, "associated_data": STANDARD.encode(&key.bound_to) })
+            json!({ "ciphertext": ciphertext, "associated_data": STANDARD.encode(&key.aad) })
         };
         let results = self.batch("decrypt", keys.iter().map(item).collect()).await?;
         let secret = |result: &Value| {
@@ -251,11 +251,11 @@ impl Wrapper for Vault {
         self.have(masters).boxed()
     }
 
-    fn wrap(&self, keys: Vec<Bare>) -> Answer<'_, Vec<Wrapped>> {
+    fn wrap(&self, keys: Vec<PlainKey>) -> Answer<'_, Vec<Wrapped>> {
         self.wrap_all(keys).boxed()
     }
 
-    fn unwrap(&self, keys: Vec<Bound>) -> Answer<'_, Vec<Option<Secret>>> {
+    fn unwrap(&self, keys: Vec<WrappedKey>) -> Answer<'_, Vec<Option<Secret>>> {
         self.unwrap_all(keys).boxed()
     }
 

@@ -13,14 +13,14 @@ pub(super) struct Wrapped {
 }
 
 /// A data key with what its wrapping is bound to, so that no stored key can be put in another's place.
-pub(super) struct Bare {
-    pub(super) bound_to: String,
+pub(super) struct PlainKey {
+    pub(super) aad: String,
     pub(super) secret: Secret,
 }
 
 /// A stored data key with what its wrapping is bound to.
-pub(super) struct Bound {
-    pub(super) bound_to: String,
+pub(super) struct WrappedKey {
+    pub(super) aad: String,
     pub(super) wrapped: Wrapped,
 }
 
@@ -49,10 +49,10 @@ pub(super) trait Wrapper: Send + Sync {
     fn has(&self, masters: Vec<String>) -> Answer<'_, ()>;
 
     /// Wraps under the current master key, in the order given.
-    fn wrap(&self, keys: Vec<Bare>) -> Answer<'_, Vec<Wrapped>>;
+    fn wrap(&self, keys: Vec<PlainKey>) -> Answer<'_, Vec<Wrapped>>;
 
     /// Unwraps, in the order given; `None` is one that the master key of that id does not open.
-    fn unwrap(&self, keys: Vec<Bound>) -> Answer<'_, Vec<Option<Secret>>>;
+    fn unwrap(&self, keys: Vec<WrappedKey>) -> Answer<'_, Vec<Option<Secret>>>;
 
     /// Makes another master key the current one, and gives its id; those before it go on to unwrap.
     fn rotate(&self) -> Answer<'_, String>;

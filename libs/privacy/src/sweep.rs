@@ -11,7 +11,7 @@ pub use reason::UndecidedReason;
 pub use undecided::{Group, Undecided, UndecidedKey, destroy_undecided, undecided};
 
 use anyhow::Context as _;
-use key_store::{Keys, Made};
+use key_store::{KeyWithOrigin, Keys};
 use read_model::operate::{logs, retired_bodies};
 use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
@@ -68,7 +68,7 @@ pub async fn sweep_periodically(settings: Settings, keys: Keys, show: impl Fn(&S
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "the key store was not swept"
             ),
         }
@@ -117,7 +117,7 @@ async fn sweep_with(
     let sweeper = Sweeper { keys, judge };
     let (mut swept, mut after) = (Swept::default(), None);
     loop {
-        let page = keys.page_of_origins(after.as_ref()).await?;
+        let page = keys.page_with_origins(after.as_ref()).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.held.owner.clone());
         sweeper.page(&mut lock.connection, page, &mut swept).await?;
@@ -128,7 +128,7 @@ async fn sweep_with(
         && let Err(error) = retired_bodies::unlink(settings, live).await
     {
         tracing::warn!(
-            error = service_kit::chain::told(error.as_ref()),
+            error = service_kit::errors::describe_error(error.as_ref()),
             "bodies of generations that are not live may be left in Redis"
         );
     }
@@ -149,7 +149,7 @@ impl Sweeper<'_> {
     async fn page(
         &self,
         connection: &mut PgConnection,
-        page: Vec<Made>,
+        page: Vec<KeyWithOrigin>,
         swept: &mut Swept,
     ) -> anyhow::Result<()> {
         let verdicts = self.judge.page(connection, &page).await?;
@@ -168,10 +168,10 @@ impl Sweeper<'_> {
             self.keys.note_origin(&ours, &self.judge.present).await?;
         }
         if !outlived.is_empty() {
-            swept.outlived += self.keys.destroy_these(&outlived, None).await?;
+            swept.outlived += self.keys.destroy_exactly(&outlived, None).await?;
         }
         if !orphans.is_empty() {
-            swept.orphans += self.keys.destroy_these(&orphans, Some(self.judge.before)).await?;
+            swept.orphans += self.keys.destroy_exactly(&orphans, Some(self.judge.before)).await?;
         }
         Ok(())
     }

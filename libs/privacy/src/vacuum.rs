@@ -46,7 +46,7 @@ impl Vacuum {
             let began = Instant::now();
             let is_whole = vacuum(&pool, &keys).await.unwrap_or_else(|error| {
                 tracing::warn!(
-                    error = service_kit::chain::told(error.as_ref()),
+                    error = service_kit::errors::describe_error(error.as_ref()),
                     "what was deleted is not given free yet"
                 );
                 false

@@ -9,6 +9,7 @@ use sqlx::{
 use std::{io, str::FromStr as _, time::Duration};
 use writable::Writable;
 
+pub mod pooler;
 mod writable;
 
 /// How long a connection may take to be had: one that is free, or a new one.

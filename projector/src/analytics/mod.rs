@@ -90,7 +90,7 @@ fn run(configs: &Configs, outcomes: &Outcomes, stopped: &Receiver<()>) {
         match session.and_then(|session| session.run(|| !is_running(stopped, Duration::ZERO))) {
             Ok(()) => return,
             Err(error) => tracing::warn!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "analytics start over from the committed offsets"
             ),
         }

@@ -48,7 +48,7 @@ impl Outcomes {
 
     /// The key of a user, if it is still there.
     pub(super) fn keys_of(&self, key: &UserKey) -> Result<KeyRing, KeysError> {
-        self.runtime.block_on(self.keys.of_all(&[owner(key)]))
+        self.runtime.block_on(self.keys.get_many(&[owner(key)]))
     }
 
     /// The offsets without effect, for each partition whose span is folded by now or within half a second.

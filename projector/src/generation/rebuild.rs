@@ -128,7 +128,7 @@ pub async fn rebuild(
         drop_older(&pool, switch.old).await;
         if let Err(error) = retired_bodies::unlink(settings, generation).await {
             tracing::warn!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "bodies of the retired generation are left in Redis"
             );
         }
@@ -321,7 +321,7 @@ async fn drop_older(pool: &PgPool, retired: i32) {
     };
     if let Err(error) = dropped.await {
         tracing::warn!(
-            error = service_kit::chain::told(error.as_ref()),
+            error = service_kit::errors::describe_error(error.as_ref()),
             "an older generation was not dropped"
         );
     }

@@ -9,7 +9,7 @@ use read_model::write::{
     fence::{CommitState, FENCED},
     invalidations, sql_error,
 };
-use service_kit::{database::answered, fault};
+use service_kit::{database::answered, failpoint};
 use std::{
     collections::BTreeMap,
     sync::PoisonError,
@@ -31,7 +31,7 @@ impl Projector {
             LogMatch::Same => {}
             other => return self.not_ours(other).await,
         }
-        fault::point("fold.loaded");
+        failpoint::hit("fold.loaded");
         let mut effects = batch.fold(states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
         if !self.may_be_parked(&effects).await? {
@@ -41,12 +41,12 @@ impl Projector {
         if from > Instant::now() {
             self.stop.unless(tokio::time::sleep_until(from.into())).await?;
         }
-        fault::point("fold.marked");
+        failpoint::hit("fold.marked");
         let committing = Instant::now();
         let invalidation = if seen.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
         match self.commit(&mut effects, invalidation).await? {
             CommitState::Committed => {
-                fault::point("fold.committed");
+                failpoint::hit("fold.committed");
                 metrics::COMMIT_SECONDS.observe(committing.elapsed().as_secs_f64());
                 self.committed(&effects, records);
                 let is_left = self.request_vacuum(&effects) && self.store.keys.is_apart();
@@ -110,7 +110,7 @@ impl Projector {
     ) -> Result<CommitState, End> {
         let mut pause = Duration::from_millis(50);
         loop {
-            fault::point_soon("fold.committing");
+            failpoint::hit_soon("fold.committing");
             let commit = self.store.commit(effects, &self.epochs, invalidation);
             let error = match answered(ANSWER, commit).await {
                 Ok(displaced) => {

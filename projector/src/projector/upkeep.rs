@@ -45,7 +45,7 @@ impl Projector {
             }
             Ok(_) => self.lost().await?,
             Err(error) => tracing::warn!(
-                error = service_kit::chain::told(&error),
+                error = service_kit::errors::describe_error(&error),
                 "the fence can't be checked; leases are not renewed"
             ),
         }
@@ -62,7 +62,10 @@ impl Projector {
                 self.vacuum.is_due();
             }
             Err(error) => {
-                tracing::warn!(error = service_kit::chain::told(error.as_ref()), "an erasure is not done yet")
+                tracing::warn!(
+                    error = service_kit::errors::describe_error(error.as_ref()),
+                    "an erasure is not done yet"
+                )
             }
         }
         Ok(())
@@ -92,7 +95,7 @@ impl Projector {
             Ok(is_settled) => Ok(is_settled),
             Err(error) => {
                 tracing::warn!(
-                    error = service_kit::chain::told(error.as_ref()),
+                    error = service_kit::errors::describe_error(error.as_ref()),
                     "a request about dead letters was not done yet"
                 );
                 Ok(false)
@@ -104,7 +107,7 @@ impl Projector {
         let positions = self.positions();
         if let Err(error) = self.cache.catch_up(&self.store, &positions).await {
             tracing::warn!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "the cache can't be written again yet"
             );
             self.stop.unless(tokio::time::sleep(Duration::from_millis(200))).await?;

@@ -91,7 +91,7 @@ async fn keep(spec: Spec, mut stopped: oneshot::Receiver<()>, died: watch::Sende
                 status = process.wait() => status.map_or_else(|error| error.to_string(), |status| status.to_string()),
                 _ = &mut stopped => return end(&spec, process).await,
             },
-            Err(error) => service_kit::chain::told(error.as_ref()),
+            Err(error) => service_kit::errors::describe_error(error.as_ref()),
         };
         tracing::warn!(child = spec.name, end, "a child ended and is started again");
         died.send_modify(|deaths| *deaths += 1);

@@ -96,7 +96,7 @@ impl FollowUps {
                 match commands::rejection_reason(&self.pool, position).await {
                     Ok(reason) => return reason,
                     Err(error) => tracing::warn!(
-                        error = service_kit::chain::told(&error),
+                        error = service_kit::errors::describe_error(&error),
                         "the reason of a rejected event can't be read"
                     ),
                 }

@@ -30,12 +30,12 @@ fn now<T>(answer: Answer<'_, T>) -> Result<T, KeysError> {
     answer.now_or_never().expect("a file does not keep anybody waiting")
 }
 
-fn bare(bound_to: &str) -> Bare {
-    Bare { bound_to: bound_to.to_owned(), secret: Secret::random().unwrap() }
+fn bare(aad: &str) -> PlainKey {
+    PlainKey { aad: aad.to_owned(), secret: Secret::random().unwrap() }
 }
 
-fn bound(bound_to: &str, wrapped: &Wrapped) -> Vec<Bound> {
-    vec![Bound { bound_to: bound_to.to_owned(), wrapped: wrapped.clone() }]
+fn bound(aad: &str, wrapped: &Wrapped) -> Vec<WrappedKey> {
+    vec![WrappedKey { aad: aad.to_owned(), wrapped: wrapped.clone() }]
 }
 
 #[track_caller]

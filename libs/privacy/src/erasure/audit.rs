@@ -303,7 +303,7 @@ async fn look_for_keys(
     for chunk in without.chunks(CHUNK) {
         // Once more: a key may have been made, and a user deleted, after the key store was read.
         let owners: Vec<Owner> = chunk.iter().map(|(user, _)| owner(user)).collect();
-        let there = keys.of_all(&owners).await?;
+        let there = keys.get_many(&owners).await?;
         let is_missing =
             |(user, id): &&(UserKey, Uuid)| there.get(&owner(user)).is_none_or(|key| key.id() != *id);
         let missing: Vec<_> = chunk.iter().filter(is_missing).map(|(user, _)| user.clone()).collect();

@@ -3,7 +3,7 @@
 use super::report::FormerLook;
 use anyhow::Context as _;
 use events_schema::UserKey;
-use key_store::{Former, Held, Owner};
+use key_store::{OldKeyStore, Owner, StoredKey};
 use service_kit::settings::Settings;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use uuid::Uuid;
 pub(super) const PLACE: &str = "the former key store in the read model's database";
 
 /// The store, if there is one.
-async fn find(settings: &Settings) -> anyhow::Result<Option<Former>> {
-    Former::find(settings)
+async fn find(settings: &Settings) -> anyhow::Result<Option<OldKeyStore>> {
+    OldKeyStore::find(settings)
         .await
         .context("it can't be told whether a former key store is in the read model's database")
 }
@@ -25,7 +25,7 @@ async fn find(settings: &Settings) -> anyhow::Result<Option<Former>> {
 pub(super) async fn look(
     settings: &Settings,
     owner: &Owner,
-) -> anyhow::Result<Option<(FormerLook, Option<Held>)>> {
+) -> anyhow::Result<Option<(FormerLook, Option<StoredKey>)>> {
     let Some(former) = find(settings).await? else { return Ok(None) };
     let own = former.of(owner).await.context(PLACE)?;
     let keys = former.count().await.context(PLACE)?;

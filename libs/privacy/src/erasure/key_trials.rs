@@ -30,7 +30,7 @@ pub(super) async fn try_all(
     tried.try_one(&*keys.id_secret().await?, parts)?;
     loop {
         progress(LookProgress { step: Step::Keys, done: tried.look.keys, total });
-        let page = keys.page_of_keys(after.as_ref()).await?;
+        let page = keys.page_unwrapped(after.as_ref()).await?;
         let Some((last, _)) = page.last() else { return Ok(tried) };
         after = Some(last.clone());
         for (of, key) in &page {

@@ -64,7 +64,7 @@ fn needy((tenant, user, key): Row) -> anyhow::Result<Needy> {
 async fn without_key(connection: &mut PgConnection, keys: &Keys, users: &[Needy]) -> anyhow::Result<u64> {
     let owners: Vec<Owner> = users.iter().map(|(user, _)| owner(user)).collect();
     let held: HashMap<Owner, Uuid> =
-        keys.held_of(&owners).await?.into_iter().map(|held| (held.owner, held.id)).collect();
+        keys.stored_keys_of(&owners).await?.into_iter().map(|held| (held.owner, held.id)).collect();
     let is_there = |owner: &Owner, needed: Option<Uuid>| {
         held.get(owner).is_some_and(|held| needed.is_none_or(|needed| needed == *held))
     };

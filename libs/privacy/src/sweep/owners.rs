@@ -2,7 +2,7 @@
 
 use event_log::{raw::Raw, record_owner::named_users};
 use events_schema::UserKey;
-use key_store::{Held, Made};
+use key_store::{KeyWithOrigin, StoredKey};
 use read_model::privacy::schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeSet;
@@ -28,7 +28,10 @@ SELECT EXISTS (SELECT FROM live.tombstones t WHERE t.tenant_id = ANY (ARRAY[k.te
 FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, id, key_id, n) ORDER BY k.n";
 
 /// In the order of the page.
-pub(super) async fn standings(connection: &mut PgConnection, page: &[Made]) -> anyhow::Result<Vec<Standing>> {
+pub(super) async fn standings(
+    connection: &mut PgConnection,
+    page: &[KeyWithOrigin],
+) -> anyhow::Result<Vec<Standing>> {
     let rows: Vec<(bool, bool, bool)> = sqlx::query_as(STANDINGS)
         .bind(page.iter().map(|key| key.held.owner.tenant.as_str()).collect::<Vec<_>>())
         .bind(page.iter().map(|key| key.held.owner.id).collect::<Vec<_>>())
@@ -88,7 +91,7 @@ impl Elsewhere {
     pub(super) async fn known(
         &self,
         connection: &mut PgConnection,
-        keys: &[Held],
+        keys: &[StoredKey],
     ) -> anyhow::Result<BTreeSet<UserKey>> {
         let users: Vec<UserKey> =
             keys.iter().map(|key| UserKey { tenant: key.owner.tenant.clone(), user: key.owner.id }).collect();

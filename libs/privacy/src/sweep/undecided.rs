@@ -7,7 +7,7 @@ use super::{
 };
 use anyhow::Context as _;
 use events_schema::TenantId;
-use key_store::{Held, Keys, Made};
+use key_store::{KeyWithOrigin, Keys, StoredKey};
 use service_kit::settings::Settings;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,7 +66,7 @@ pub struct Undecided {
 struct Groups(BTreeMap<(UndecidedReason, Option<Uuid>, Option<String>), u64>);
 
 impl Groups {
-    fn add(&mut self, reason: UndecidedReason, key: &Made) {
+    fn add(&mut self, reason: UndecidedReason, key: &KeyWithOrigin) {
         let origin = key.origin.as_ref();
         let group = (reason, origin.map(|origin| origin.deployment), origin.map(|origin| origin.log.clone()));
         *self.0.entry(group).or_default() += 1;
@@ -93,7 +93,7 @@ pub async fn undecided(
     let mut connection = pool.acquire().await?;
     let (mut groups, mut after) = (Groups::default(), None);
     loop {
-        let page = keys.page_of_origins(after.as_ref()).await?;
+        let page = keys.page_with_origins(after.as_ref()).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.held.owner.clone());
         for (key, verdict) in page.iter().zip(judge.page(&mut connection, &page).await?) {
@@ -132,7 +132,7 @@ pub async fn destroy_undecided(
     );
     let (mut groups, mut after) = (Groups::default(), None);
     loop {
-        let page = keys.page_of_origins(after.as_ref()).await?;
+        let page = keys.page_with_origins(after.as_ref()).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.held.owner.clone());
         let verdicts = judge.page(&mut lock.connection, &page).await?;
@@ -142,10 +142,10 @@ pub async fn destroy_undecided(
             }
             _ => None,
         });
-        let chosen: Vec<(UndecidedReason, &Made)> = chosen.collect();
-        let held: Vec<Held> = chosen.iter().map(|(_, key)| key.held.clone()).collect();
+        let chosen: Vec<(UndecidedReason, &KeyWithOrigin)> = chosen.collect();
+        let held: Vec<StoredKey> = chosen.iter().map(|(_, key)| key.held.clone()).collect();
         if !held.is_empty() {
-            keys.destroy_these(&held, Some(judge.before)).await?;
+            keys.destroy_exactly(&held, Some(judge.before)).await?;
         }
         chosen.into_iter().for_each(|(reason, key)| groups.add(reason, key));
     }

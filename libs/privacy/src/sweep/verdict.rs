@@ -11,7 +11,7 @@ use event_log::{
     log_ends::{self, Ends},
 };
 use events_schema::{Partition, Topic, UserKey};
-use key_store::{Keys, Made, Origin};
+use key_store::{KeyWithOrigin, Keys, Origin};
 use read_model::operate::{deployment, logs};
 use service_kit::{
     kafka::{self, Topics},
@@ -100,7 +100,7 @@ impl Judge {
     pub(super) async fn page(
         &self,
         connection: &mut PgConnection,
-        page: &[Made],
+        page: &[KeyWithOrigin],
     ) -> anyhow::Result<Vec<Verdict>> {
         let standings = standings(connection, page).await?;
         let unheard: Vec<_> = page
@@ -113,7 +113,7 @@ impl Judge {
         // Last of all, since the answers are those of the generation that was live while they were given.
         let live = logs::live_generation(connection).await?;
         anyhow::ensure!(live == Some(self.live), "another generation was promoted meanwhile: sweep again");
-        let verdict = |(key, standing): (&Made, Standing)| {
+        let verdict = |(key, standing): (&KeyWithOrigin, Standing)| {
             let user = UserKey { tenant: key.held.owner.tenant.clone(), user: key.held.owner.id };
             verdict(key, standing, known.contains(&user), &self.present, self.before, self.log)
         };
@@ -128,7 +128,7 @@ impl Judge {
 
 /// Pure, so that every case can be tried.
 fn verdict(
-    key: &Made,
+    key: &KeyWithOrigin,
     standing: Standing,
     is_known_elsewhere: bool,
     present: &Origin,

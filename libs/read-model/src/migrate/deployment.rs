@@ -3,7 +3,7 @@
 
 use crate::generation;
 use anyhow::Context as _;
-use key_store::{Binding, Keys, KeysError, not_of};
+use key_store::{Binding, Keys, KeysError, wrong_deployment};
 use service_kit::{
     database::{self, Role},
     settings::Settings,
@@ -110,7 +110,7 @@ pub async fn prove(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
         (Some(model), Some(store)) if store.deployment == model => Ok(()),
         // The read model is new, or older than ids, and has the same log.
         (None, Some(_)) if sides.is_log_known() => Ok(()),
-        (model, Some(store)) => anyhow::bail!(not_of(keys.is_apart(), store.deployment, model)),
+        (model, Some(store)) => anyhow::bail!(wrong_deployment(keys.is_apart(), store.deployment, model)),
         (_, None) => prove_unbound(&mut connection, keys).await,
     }
 }
@@ -145,7 +145,7 @@ async fn has_a_key_of_ours(connection: &mut PgConnection, keys: &Keys) -> anyhow
         owners.push(key_store::Owner { tenant: tenant.parse()?, id });
         ids.push(key);
     }
-    Ok(keys.held_of(&owners).await?.iter().any(|held| ids.contains(&held.id)))
+    Ok(keys.stored_keys_of(&owners).await?.iter().any(|held| ids.contains(&held.id)))
 }
 
 /// Binds read model and key store to each other. Call it after [`prove`].
@@ -168,7 +168,7 @@ pub async fn bind(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
         let sides = Sides::look(&mut connection, keys).await?;
         anyhow::ensure!(
             sides.model == Some(bound) || (sides.model.is_none() && sides.is_log_known()),
-            not_of(keys.is_apart(), bound, sides.model)
+            wrong_deployment(keys.is_apart(), bound, sides.model)
         );
     }
     enter(&mut connection, bound).await?;

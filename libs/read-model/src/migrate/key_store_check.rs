@@ -3,8 +3,10 @@
 use super::deployment;
 use key_store::{Keys, KeysError};
 use service_kit::{
-    database::{self, Role},
-    pooler::{self, Pooler},
+    database::{
+        self, Role,
+        pooler::{self, PoolerError},
+    },
     settings::Settings,
 };
 use sqlx::PgPool;
@@ -53,7 +55,7 @@ pub async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
         check_not_emptied(&pool, keys).await
     };
     match tokio::time::timeout(TIMEOUT, look).await {
-        Ok(Err(refused)) if refused.is::<Emptied>() || refused.is::<Pooler>() => Err(refused),
+        Ok(Err(refused)) if refused.is::<Emptied>() || refused.is::<PoolerError>() => Err(refused),
         Ok(Err(refused)) if matches!(refused.downcast_ref(), Some(KeysError::Refused(_))) => Err(refused),
         // Services may start in any order, and before there is a read model. The migration checks
         // again.

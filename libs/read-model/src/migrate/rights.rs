@@ -2,8 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use service_kit::{
-    database::{self, Role},
-    pooler,
+    database::{self, Role, pooler},
     settings::Settings,
 };
 use sqlx::PgPool;

@@ -3,8 +3,8 @@
 use super::{LiveLog, POLL_INTERVAL, ProjectionPosition, QUERY_TIMEOUT, known::LivePositions};
 use crate::{WriteOutcome, read::checkpoints};
 use service_kit::{
-    chain,
     database::answered,
+    errors,
     position::{LogPosition, Position},
 };
 use std::time::Instant;
@@ -119,7 +119,10 @@ impl ProjectionPosition {
                 Ok(None) => return Err(WaitError::AnotherLog),
                 Err(_) if Instant::now() >= deadline => return Err(WaitError::TimedOut),
                 Err(error) => {
-                    tracing::warn!(error = chain::told(&error), "the outcome of an event can't be read")
+                    tracing::warn!(
+                        error = errors::describe_error(&error),
+                        "the outcome of an event can't be read"
+                    )
                 }
             }
             tokio::time::sleep(POLL_INTERVAL).await;

@@ -5,7 +5,7 @@ use crate::{
     announcement::{self, CHANNEL},
     read::checkpoints::{self, Checkpoint},
 };
-use service_kit::{chain, database::answered};
+use service_kit::{database::answered, errors};
 use sqlx::{
     PgPool,
     postgres::{PgListener, PgPoolOptions},
@@ -37,7 +37,7 @@ impl Listener {
         while !self.live.is_closed() {
             let ended = self.listen(&pool, &mut silence).await;
             if let Some(silent_for) = silence.disconnected(Instant::now()) {
-                let error = ended.err().map(|error| chain::told(&error));
+                let error = ended.err().map(|error| errors::describe_error(&error));
                 tracing::warn!(
                     error,
                     seconds = silent_for.as_secs(),

@@ -3,7 +3,7 @@
 
 use super::{POLL_INTERVAL, QUERY_TIMEOUT, known::LivePositions, waiters::Waiters};
 use crate::read::checkpoints;
-use service_kit::{chain, database::answered};
+use service_kit::{database::answered, errors};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
@@ -14,7 +14,10 @@ pub(super) async fn run(pool: PgPool, live: watch::Sender<LivePositions>, waiter
         match answered(QUERY_TIMEOUT, checkpoints::of_users(&pool)).await {
             Ok(found) => drop(live.send_if_modified(|live| live.update(&found, queried_at))),
             Err(error) => {
-                tracing::warn!(error = chain::told(&error), "the projector's position can't be read")
+                tracing::warn!(
+                    error = errors::describe_error(&error),
+                    "the projector's position can't be read"
+                )
             }
         }
         if live.borrow().partitions.is_empty() {

@@ -211,7 +211,7 @@ impl Cache {
                 None => Vec::new(),
             };
             written.extend(join_all(calls).await);
-            service_kit::fault::point("fold.cached");
+            service_kit::failpoint::hit("fold.cached");
             written
         }));
     }

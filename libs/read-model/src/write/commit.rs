@@ -8,7 +8,7 @@ use super::{
 };
 use crate::announcement;
 use events_schema::{Partition, Topic};
-use service_kit::fault;
+use service_kit::failpoint;
 use sqlx::PgExecutor;
 
 impl Store {
@@ -42,7 +42,7 @@ impl Store {
             Mode::Building => self.forget_on(&mut transaction, effects).await?,
         }
         let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
-        fault::point("erase.committing");
+        failpoint::hit("erase.committing");
         transaction.commit().await?;
         Ok(displaced)
     }

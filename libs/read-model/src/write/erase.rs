@@ -8,7 +8,7 @@ use crate::generation;
 use domain::codec::owner;
 use events_schema::UserKey;
 use key_store::{Keys, Owner};
-use service_kit::fault;
+use service_kit::failpoint;
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -60,7 +60,7 @@ impl Store {
         for other in others {
             blank(connection, other, effects.erased()).await?;
         }
-        fault::point("erase.blanked");
+        failpoint::hit("erase.blanked");
         if self.keys.is_apart() {
             defer(connection, "key", gone).await?;
         } else {
@@ -70,7 +70,7 @@ impl Store {
         if invalidation == Invalidation::Unknown {
             defer(connection, "cache", effects.erased()).await?;
         }
-        fault::point("erase.destroyed");
+        failpoint::hit("erase.destroyed");
         Ok(())
     }
 

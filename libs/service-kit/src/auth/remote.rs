@@ -118,7 +118,10 @@ impl RemoteSource {
                 flight.failed_at = None;
             }
             Err(error) => {
-                tracing::warn!(error = crate::chain::told(error.as_ref()), "the key set can't be fetched")
+                tracing::warn!(
+                    error = crate::errors::describe_error(error.as_ref()),
+                    "the key set can't be fetched"
+                )
             }
         }
     }

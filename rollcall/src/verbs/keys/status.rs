@@ -6,7 +6,7 @@ use super::{
 };
 use crate::settings;
 use events_schema::millis;
-use key_store::{Former, Keys, MasterCount};
+use key_store::{Keys, MasterCount, OldKeyStore};
 use privacy::{ORPHAN_AFTER, Undecided, UndecidedKey};
 use serde::Serialize;
 use service_kit::settings::Settings;
@@ -99,7 +99,7 @@ async fn undecided(settings: &Settings, each: impl FnMut(UndecidedKey)) -> Optio
 /// Keys in a former key store, with a warning. That the read model does not answer is no reason to say nothing of the keys.
 async fn former_keys(settings: &Settings) -> Option<u64> {
     let count = async {
-        match Former::find(settings).await? {
+        match OldKeyStore::find(settings).await? {
             Some(former) => anyhow::Ok(Some(former.count().await?)),
             None => Ok(None),
         }
@@ -108,7 +108,7 @@ async fn former_keys(settings: &Settings) -> Option<u64> {
         Ok(keys) => keys.inspect(|keys| tracing::warn!(keys, "{LEFT_BEHIND}")),
         Err(error) => {
             tracing::warn!(
-                error = service_kit::chain::told(error.as_ref()),
+                error = service_kit::errors::describe_error(error.as_ref()),
                 "nobody can tell whether a former key store is there"
             );
             None

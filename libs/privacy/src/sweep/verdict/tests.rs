@@ -1,5 +1,5 @@
 use super::*;
-use key_store::{Held, Owner};
+use key_store::{Owner, StoredKey};
 use uuid::Uuid;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -8,17 +8,17 @@ fn origin(deployment: u128, log: &str) -> Origin {
     Origin { deployment: Uuid::from_u128(deployment), log: log.to_owned() }
 }
 
-fn key(origin: Option<Origin>, age: i64) -> Made {
+fn key(origin: Option<Origin>, age: i64) -> KeyWithOrigin {
     let owner = Owner { tenant: "t".parse().unwrap(), id: Uuid::from_u128(1) };
     let asked_at = NOW - time::Duration::seconds(age);
-    Made { held: Held { owner, id: Uuid::from_u128(2), asked_at }, origin }
+    KeyWithOrigin { held: StoredKey { owner, id: Uuid::from_u128(2), asked_at }, origin }
 }
 
-fn judged(key: &Made, standing: Standing, is_known_elsewhere: bool, log: Log) -> Verdict {
+fn judged(key: &KeyWithOrigin, standing: Standing, is_known_elsewhere: bool, log: Log) -> Verdict {
     verdict(key, standing, is_known_elsewhere, &origin(7, "present"), NOW, log)
 }
 
-fn ours() -> Made {
+fn ours() -> KeyWithOrigin {
     key(Some(origin(7, "present")), 1)
 }
 
@@ -26,7 +26,7 @@ fn ours() -> Made {
 fn an_orphan_is_proved_in_every_respect() {
     let unheard = Standing::Unheard;
     assert_eq!(judged(&ours(), unheard, false, Log::Whole), Verdict::Orphan);
-    let undecided = |key: &Made, is_known, log| match judged(key, unheard, is_known, log) {
+    let undecided = |key: &KeyWithOrigin, is_known, log| match judged(key, unheard, is_known, log) {
         Verdict::Undecided(reason) => reason,
         other => panic!("{other:?}"),
     };

@@ -2,8 +2,9 @@
 //! key that was never destroyed.
 
 use super::{
-    ANSWER, KeysError, Owner, store,
-    walk::{Held, PAGE, held},
+    ANSWER, KeysError, Owner,
+    pages::{PAGE, StoredKey, stored_keys},
+    store,
 };
 use service_kit::{
     database::{self, Role, answered},
@@ -16,9 +17,9 @@ use time::OffsetDateTime;
 type Place = (String, OffsetDateTime);
 
 /// What was left behind.
-pub struct Former(PgPool);
+pub struct OldKeyStore(PgPool);
 
-impl Former {
+impl OldKeyStore {
     /// The one that is there; `None` also where the key store is in the read model's database, by whatever URL.
     ///
     /// # Errors
@@ -48,17 +49,17 @@ impl Former {
     ///
     /// # Errors
     /// It can't be reached.
-    pub async fn of(&self, owner: &Owner) -> Result<Option<Held>, KeysError> {
+    pub async fn of(&self, owner: &Owner) -> Result<Option<StoredKey>, KeysError> {
         let found = store::find(&self.0, std::slice::from_ref(owner));
-        Ok(held(answered(ANSWER, found).await?).pop())
+        Ok(stored_keys(answered(ANSWER, found).await?).pop())
     }
 
     /// The next page of its keys, in the order of their owners; none: that was all.
     ///
     /// # Errors
     /// It can't be reached.
-    pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<Held>, KeysError> {
-        Ok(held(answered(ANSWER, store::page(&self.0, after, PAGE)).await?))
+    pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<StoredKey>, KeysError> {
+        Ok(stored_keys(answered(ANSWER, store::page(&self.0, after, PAGE)).await?))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{
     ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Origin, Owner, Uses, is_of_no_master, random, rotate,
-    store::{self, Stored, bound_to},
-    wrapper::Bare,
+    store::{self, Stored, aad},
+    wrapper::PlainKey,
 };
 use service_kit::database::answered;
 use std::{
@@ -26,7 +26,7 @@ impl Keys {
     ///
     /// # Errors
     /// A store can't be reached, the key store belongs to another deployment, or the master key is lost or wrong.
-    pub async fn made_for(&self, owners: &[Owner], origin: &Origin) -> Result<KeyRing, KeysError> {
+    pub async fn get_or_create(&self, owners: &[Owner], origin: &Origin) -> Result<KeyRing, KeysError> {
         self.check().await?;
         let moment = self.0.cache.moment();
         let uses = self.uses(owners);
@@ -98,7 +98,7 @@ impl Keys {
     async fn wrapped(&self, new: &New<'_>) -> Result<Vec<Stored>, KeysError> {
         let bare = new
             .iter()
-            .map(|(owner, key)| Bare { bound_to: bound_to(owner, key.id()), secret: key.secret().clone() });
+            .map(|(owner, key)| PlainKey { aad: aad(owner, key.id()), secret: key.secret().clone() });
         let wrapped = self.0.wrapper.wrap(bare.collect()).await?;
         let asked_at = OffsetDateTime::now_utc();
         let stored = new.iter().zip(wrapped).map(|((owner, key), wrapped)| Stored {

@@ -23,14 +23,14 @@ mod active {
     }
 
     /// Dies here, as suddenly as by kill -9, if the point is to strike now.
-    pub fn point(name: &'static str) {
+    pub fn hit(name: &'static str) {
         if is_on(name) {
             die(name);
         }
     }
 
     /// Dies up to a millisecond from here: while what is begun now is on its way.
-    pub fn point_soon(name: &'static str) {
+    pub fn hit_soon(name: &'static str) {
         if is_on(name) {
             thread::spawn(move || {
                 let nanos = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
@@ -62,11 +62,11 @@ mod active {
 
     /// Does nothing.
     #[inline]
-    pub fn point(_name: &'static str) {}
+    pub fn hit(_name: &'static str) {}
 
     /// Does nothing.
     #[inline]
-    pub fn point_soon(_name: &'static str) {}
+    pub fn hit_soon(_name: &'static str) {}
 }
 
-pub use active::{is_on, point, point_soon, start};
+pub use active::{hit, hit_soon, is_on, start};

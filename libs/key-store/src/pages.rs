@@ -1,9 +1,8 @@
 //! Through all keys, page by page: for who looks after them.
 
 use super::{
-    ANSWER, DataKey, Keys, KeysError, Owner, Uses,
+    ANSWER, DataKey, Keys, KeysError, Owner, Uses, retry_once,
     store::{self, Stored},
-    twice,
 };
 use service_kit::database::answered;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ pub(super) const PAGE: i64 = 2_000;
 
 /// A key that is stored, without the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct StoredKey {
     /// Whose it is.
     pub owner: Owner,
     /// Its id.
@@ -39,8 +38,8 @@ pub struct MasterCount {
     pub keys: i64,
 }
 
-pub(super) fn held(stored: Vec<Stored>) -> Vec<Held> {
-    stored.into_iter().map(|key| Held { owner: key.owner, id: key.id, asked_at: key.asked_at }).collect()
+pub(super) fn stored_keys(stored: Vec<Stored>) -> Vec<StoredKey> {
+    stored.into_iter().map(|key| StoredKey { owner: key.owner, id: key.id, asked_at: key.asked_at }).collect()
 }
 
 impl Keys {
@@ -57,25 +56,28 @@ impl Keys {
     ///
     /// # Errors
     /// The store can't be reached.
-    pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<Held>, KeysError> {
-        Ok(held(answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?))
+    pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<StoredKey>, KeysError> {
+        Ok(stored_keys(answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?))
     }
 
     /// What is stored of these owners' keys.
     ///
     /// # Errors
     /// The store can't be reached.
-    pub async fn held_of(&self, owners: &[Owner]) -> Result<Vec<Held>, KeysError> {
-        Ok(held(answered(ANSWER, store::find(&self.0.pool, owners)).await?))
+    pub async fn stored_keys_of(&self, owners: &[Owner]) -> Result<Vec<StoredKey>, KeysError> {
+        Ok(stored_keys(answered(ANSWER, store::find(&self.0.pool, owners)).await?))
     }
 
     /// The same as [`Self::page`] with the keys themselves.
     ///
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
-    pub async fn page_of_keys(&self, after: Option<&Owner>) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
+    pub async fn page_unwrapped(
+        &self,
+        after: Option<&Owner>,
+    ) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let page = || store::page(&self.0.pool, after, PAGE);
-        twice(|| async move { self.unwrap(answered(ANSWER, page()).await?, &Uses::new()).await }).await
+        retry_once(|| async move { self.unwrap(answered(ANSWER, page()).await?, &Uses::new()).await }).await
     }
 
     /// The master keys with the number of keys under each.

@@ -14,7 +14,7 @@ use sqlx::PgPool;
      PostgreSQL directly. A pooler will do only in session mode and if it passes startup options on to the server, \
      which PgBouncer does in no mode"
 )]
-pub struct Pooler;
+pub struct PoolerError;
 
 /// PostgreSQL's word for a startup packet that it does not take.
 const PROTOCOL_VIOLATION: &str = "08P01";
@@ -23,7 +23,7 @@ const FOREIGN_STATEMENTS: [&str; 2] = ["26000", "42P05"];
 
 /// Whether an error is one that only a pooler gives.
 #[must_use]
-pub fn is_meant(error: &sqlx::Error) -> bool {
+pub fn is_pooler_error(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     match error.code().as_deref() {
         Some(PROTOCOL_VIOLATION) => error.message().contains("startup parameter"),
@@ -40,8 +40,8 @@ pub async fn check(pool: &PgPool) -> anyhow::Result<()> {
     let is_kept = "SELECT current_setting('statement_timeout') <> '0'";
     match sqlx::query_scalar::<_, bool>(is_kept).fetch_one(pool).await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Pooler.into()),
-        Err(error) if is_meant(&error) => Err(Pooler.into()),
+        Ok(false) => Err(PoolerError.into()),
+        Err(error) if is_pooler_error(&error) => Err(PoolerError.into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 /// Answers `--help` and `--version` and ends the process; whatever else stands there is wrong usage (exit 2). To be called before a setting is
 /// read. `about` says in a line what the program does, `addr` where it listens by default.
-pub fn read(program: &str, about: &str, addr: &str) {
+pub fn parse(program: &str, about: &str, addr: &str) {
     match answer(program, about, addr, env::args_os().skip(1)) {
         None => {}
         Some(Ok(text)) => {

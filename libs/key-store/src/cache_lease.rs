@@ -1,10 +1,10 @@
-//! How a process with keys in memory hears of those that are destroyed, and says that it has dropped them.
+//! How a process that caches keys learns which ones are destroyed, and confirms that it has evicted them.
 //!
 //! It is entered in `caches` before it keeps its first key, so whoever destroys one finds it there. Whoever destroys a key waits until each
 //! of these processes has struck itself off `dropping`, or has not renewed its entry for a whole lease. A process that could not renew in
 //! that time has stopped using what it kept, by its own clock.
 //!
-//! A process strikes itself off once it has dropped the key and no write or batch of its own uses it any more. A use that takes longer than
+//! A process strikes itself off once it has evicted the key and no write or batch of its own uses it any more. A use that takes longer than
 //! a lease is not waited for: one stuck write must not hold up every deletion of its user.
 
 use super::{Owner, cache::Cache};
@@ -30,7 +30,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 const RENEW: Duration = Duration::from_millis(800);
 /// For one answer of the key store.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How often to look whether a dropped key is still in use.
+/// How often to check whether an evicted key is still in use.
 const IN_USE: Duration = Duration::from_millis(5);
 /// How long to leave a database alone that just refused.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const GONE: &str = "1 hour";
 
 /// Keeps a cache entered as long as it is there and not told to stop.
-pub(super) async fn keep(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Receiver<bool>) {
+pub(super) async fn hold(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Receiver<bool>) {
     let me = Uuid::new_v4();
     while cache.strong_count() > 0 {
         let stopped = async { stop.wait_for(|stop| *stop).await.map(drop) };
@@ -70,9 +70,9 @@ async fn keep_once(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result
     listener.eager_reconnect(false);
     answered(ANSWER, listener.listen(CHANNEL)).await?;
     let entered = Instant::now();
-    let mut in_use = Dropped::new(answered(ANSWER, enter(pool, me)).await?);
+    let mut in_use = PendingEvictions::new(answered(ANSWER, enter(pool, me)).await?);
     let Some(there) = cache.upgrade() else { return Ok(()) };
-    there.told_until(entered + LEASE - MARGIN);
+    there.valid_until(entered + LEASE - MARGIN);
     drop(there);
     let mut renew = tokio::time::interval(RENEW);
     loop {
@@ -86,11 +86,11 @@ async fn keep_once(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result
                 let owners: Vec<Owner> = named.iter().filter_map(|named| owner(named.payload())).collect();
                 cache.drop_keys(&owners);
                 in_use.add(owners);
-                in_use.strike_off(pool, me, &cache).await?;
+                in_use.acknowledge(pool, me, &cache).await?;
             }
             () = tokio::time::sleep(IN_USE), if !in_use.0.is_empty() => {
                 let Some(cache) = cache.upgrade() else { return Ok(()) };
-                in_use.strike_off(pool, me, &cache).await?;
+                in_use.acknowledge(pool, me, &cache).await?;
             }
             _ = renew.tick() => {
                 let began = Instant::now();
@@ -99,20 +99,20 @@ async fn keep_once(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result
                 if !is_there {
                     return Ok(());
                 }
-                cache.told_until(began + LEASE - MARGIN);
+                cache.valid_until(began + LEASE - MARGIN);
             }
         }
     }
 }
 
-/// Owners whose keys are destroyed and dropped here, and who are not struck off yet; since when.
-struct Dropped(Vec<(Owner, Instant)>);
+/// Owners whose keys are destroyed and evicted here but not confirmed yet, and since when.
+struct PendingEvictions(Vec<(Owner, Instant)>);
 
-impl Dropped {
+impl PendingEvictions {
     fn new(owners: Vec<Owner>) -> Self {
-        let mut dropped = Self(Vec::new());
-        dropped.add(owners);
-        dropped
+        let mut pending = Self(Vec::new());
+        pending.add(owners);
+        pending
     }
 
     fn add(&mut self, owners: Vec<Owner>) {
@@ -141,9 +141,9 @@ impl Dropped {
         free
     }
 
-    async fn strike_off(&mut self, pool: &PgPool, me: Uuid, cache: &Cache) -> sqlx::Result<()> {
+    async fn acknowledge(&mut self, pool: &PgPool, me: Uuid, cache: &Cache) -> sqlx::Result<()> {
         let free = self.free(cache, Instant::now());
-        if free.is_empty() { Ok(()) } else { answered(ANSWER, strike_off(pool, me, &free)).await }
+        if free.is_empty() { Ok(()) } else { answered(ANSWER, acknowledge(pool, me, &free)).await }
     }
 }
 
@@ -180,7 +180,7 @@ async fn dropping(connection: &mut PgConnection, me: Uuid) -> sqlx::Result<Vec<O
     Ok(rows.into_iter().filter_map(owner).collect())
 }
 
-async fn strike_off(pool: &PgPool, me: Uuid, owners: &[Owner]) -> sqlx::Result<()> {
+async fn acknowledge(pool: &PgPool, me: Uuid, owners: &[Owner]) -> sqlx::Result<()> {
     let (tenants, ids): (Vec<_>, Vec<_>) =
         owners.iter().map(|owner| (owner.tenant.as_str(), owner.id)).unzip();
     let delete = "DELETE FROM rollcall_keys.dropping d USING unnest($2::text[], $3::uuid[]) o(tenant_id, owner_id) \
@@ -206,14 +206,14 @@ mod tests {
         let owner = |n: u128| Owner { tenant: "t".parse().unwrap(), id: Uuid::from_u128(n) };
         let cache = Cache::default();
         let (short, stuck) = (cache.note_use(&owner(1)), cache.note_use(&owner(2)));
-        let mut dropped = Dropped::new(vec![owner(1), owner(2), owner(3)]);
+        let mut pending = PendingEvictions::new(vec![owner(1), owner(2), owner(3)]);
         let now = Instant::now();
-        assert_eq!(dropped.free(&cache, now), [owner(3)]);
+        assert_eq!(pending.free(&cache, now), [owner(3)]);
         drop(short);
-        assert_eq!(dropped.free(&cache, now), [owner(1)]);
-        assert_eq!(dropped.free(&cache, now), []);
-        assert_eq!(dropped.free(&cache, now + LEASE), [owner(2)]);
-        assert!(dropped.0.is_empty());
+        assert_eq!(pending.free(&cache, now), [owner(1)]);
+        assert_eq!(pending.free(&cache, now), []);
+        assert_eq!(pending.free(&cache, now + LEASE), [owner(2)]);
+        assert!(pending.0.is_empty());
         drop(stuck);
     }
 }
