@@ -10,8 +10,8 @@ mod vacuum;
 pub use export::{Analytic, Credential, CredentialFact, Current, Event, Export, KeyId, Letter, export};
 pub use progress::{LookProgress, Step};
 pub use sweep::{
-    Group, ORPHAN_AFTER, Swept, Undecided, UndecidedKey, UndecidedReason, destroy_undecided, sweep,
-    sweep_periodically, undecided,
+    Destroyed, Group, ORPHAN_AFTER, Swept, Undecided, UndecidedKey, UndecidedReason, destroy_undecided,
+    sweep, sweep_periodically, undecided,
 };
 pub use vacuum::Vacuum;
 

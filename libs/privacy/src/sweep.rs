@@ -8,7 +8,7 @@ mod undecided;
 mod verdict;
 
 pub use reason::UndecidedReason;
-pub use undecided::{Group, Undecided, UndecidedKey, destroy_undecided, undecided};
+pub use undecided::{Destroyed, Group, Undecided, UndecidedKey, destroy_undecided, undecided};
 
 use anyhow::Context as _;
 use key_store::{KeyWithOrigin, Keys};

@@ -59,8 +59,10 @@ pub async fn a_log_made_anew_costs_no_key(stack: &'static Stack) {
     rebuild(&deployment).await;
     goes_on(&api).await;
     let stays = api.user(json!({ "log": "new" })).await;
-    age(keys).await;
     let all = count(keys).await;
+    recent_keys_stay(cli).await;
+    assert_eq!(count(keys).await, all, "every key is still there");
+    age(keys).await;
     all_undecided(&sweep(cli).await, "other-log", USERS);
     assert_eq!(count(keys).await, all, "every key is still there");
 
@@ -83,9 +85,23 @@ pub async fn a_log_made_anew_costs_no_key(stack: &'static Stack) {
     let said = cli.run(&["projection", "drop", "1"]).expect(1).stderr;
     assert!(said.contains("--last-of-its-log"), "{said}");
 
+    let prove = |expected| {
+        cli.run(&["erasure", "prove", "--tenant", &api.tenant, "--user", &former[0]]).expect(expected)
+    };
+    assert!(prove(1).stdout.contains("key kept: this log names no such user"));
     destroyed_by_an_operator_alone(cli, keys, all).await;
+    assert!(prove(0).stdout.contains("never there"));
     cli.run(&["projection", "drop", "1", "--last-of-its-log"]).expect(0);
     api.update(&stays, json!({ "claims": { "log": "newer" } })).await.expect(200);
+}
+
+/// The command that destroys says so where it destroys nothing, and so does the one that only looks.
+async fn recent_keys_stay(cli: &Cli) {
+    let looked = cli.run(&["keys", "sweep", "--undecided"]).expect(1);
+    assert!(looked.stderr.contains("6 of them stay even with --yes"), "{looked:?}");
+    let said = cli.run(&["keys", "sweep", "--undecided", "--reason", "other-log", "--yes"]).expect(1);
+    assert!(said.stdout.contains("0 keys destroyed"), "{said:?}");
+    assert!(said.stderr.contains("6 more keys stay") && said.stderr.contains("--older-than"), "{said:?}");
 }
 
 fn user_id(key: &Value) -> &str {

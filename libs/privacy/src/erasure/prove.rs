@@ -64,7 +64,7 @@ pub async fn prove(
     Ok(Proof {
         tenant_id: user.tenant.clone(),
         user_id: user.user,
-        verdict: model.verdict(&logged, findings.is_empty()),
+        verdict: model.verdict(&logged, findings.is_empty(), keys.is_there),
         started_at,
         ended_at: millis(OffsetDateTime::now_utc()),
         tombstone: model.tombstone,
@@ -323,7 +323,7 @@ impl Model {
         }
     }
 
-    fn verdict(&self, logged: &Logged, is_nothing_found: bool) -> Verdict {
+    fn verdict(&self, logged: &Logged, is_nothing_found: bool, is_key_there: bool) -> Verdict {
         if self.is_parked() && self.tombstone.is_none() {
             Verdict::Parked
         } else if self.is_alive() {
@@ -332,6 +332,8 @@ impl Model {
             Verdict::Left
         } else if self.tombstone.is_some() {
             Verdict::Erased
+        } else if is_key_there {
+            Verdict::KeyKept
         } else {
             debug_assert!(logged.places.is_empty(), "events of a user of whom nothing is there are told");
             Verdict::NeverThere

@@ -13,6 +13,8 @@ pub enum Verdict {
     Erased,
     /// Nothing was ever heard of the user.
     NeverThere,
+    /// The log names no such user, but a key of theirs is kept: another log may hold what it opens.
+    KeyKept,
     /// The user is alive.
     Alive,
     /// Events of the user wait for the operator.
@@ -33,6 +35,10 @@ impl fmt::Display for Verdict {
         f.write_str(match self {
             Self::Erased => "erased: nothing personal of this user is left in what was looked at",
             Self::NeverThere => "never there: nothing was ever heard of such a user",
+            Self::KeyKept => {
+                "key kept: this log names no such user, but their key is kept and opens what another log or a backup may hold. \
+                 See `rollcall keys status --undecided`"
+            }
             Self::Alive => "alive: this user is there and was not deleted",
             Self::Parked => {
                 "parked: events of this user wait for the operator, see `rollcall dead-letters list`"

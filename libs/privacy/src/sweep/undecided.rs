@@ -112,7 +112,16 @@ pub async fn undecided(
     Ok(groups.all())
 }
 
-/// Destroys the undecided keys with one of these reasons. Those that were asked for after `orphan_after` before now stay. Says what went.
+/// What an operator's decision came to.
+pub struct Destroyed {
+    /// The keys that were destroyed.
+    pub gone: Undecided,
+    /// How many others had one of the reasons, but were requested too recently.
+    pub too_recent: u64,
+}
+
+/// Destroys the undecided keys with one of these reasons. Keys that were requested less than `orphan_after` ago
+/// stay, because a write that uses one may be on its way.
 ///
 /// # Errors
 /// Another sweep is at work, the live generation is not level with the log, the key store belongs to another deployment, or a store can't
@@ -121,7 +130,7 @@ pub async fn destroy_undecided(
     settings: &Settings,
     reasons: &BTreeSet<UndecidedReason>,
     orphan_after: Duration,
-) -> anyhow::Result<Undecided> {
+) -> anyhow::Result<Destroyed> {
     let (pool, keys) = (crate::pool(settings)?, Keys::open(settings)?);
     let mut lock = Locked::take(&pool).await?.context("another sweep is at work")?;
     let judge = Judge::look(settings, &pool, &keys, orphan_after).await?;
@@ -130,19 +139,19 @@ pub async fn destroy_undecided(
         "the live generation has not folded the present log to its end, so a user of one of these keys may be in what is left: wait \
          until `rollcall projection status` shows no lag. Nothing was destroyed"
     );
-    let (mut groups, mut after) = (Groups::default(), None);
+    let (mut groups, mut too_recent, mut after) = (Groups::default(), 0, None);
     loop {
         let page = keys.page_with_origins(after.as_ref()).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.held.owner.clone());
         let verdicts = judge.page(&mut lock.connection, &page).await?;
         let chosen = page.iter().zip(verdicts).filter_map(|(key, verdict)| match verdict {
-            Verdict::Undecided(reason) if reasons.contains(&reason) && key.held.asked_at < judge.before => {
-                Some((reason, key))
-            }
+            Verdict::Undecided(reason) if reasons.contains(&reason) => Some((reason, key)),
             _ => None,
         });
-        let chosen: Vec<(UndecidedReason, &KeyWithOrigin)> = chosen.collect();
+        let (chosen, recent): (Vec<(UndecidedReason, &KeyWithOrigin)>, Vec<_>) =
+            chosen.partition(|(_, key)| key.held.asked_at < judge.before);
+        too_recent += u64::try_from(recent.len())?;
         let held: Vec<StoredKey> = chosen.iter().map(|(_, key)| key.held.clone()).collect();
         if !held.is_empty() {
             keys.destroy_exactly(&held, Some(judge.before)).await?;
@@ -153,5 +162,5 @@ pub async fn destroy_undecided(
     if gone.keys > 0 {
         keys.vacuum().await?;
     }
-    Ok(gone)
+    Ok(Destroyed { gone, too_recent })
 }

@@ -2,9 +2,10 @@
 
 use super::{super::print, groups};
 use crate::settings;
-use privacy::{Swept, Undecided, UndecidedReason};
+use privacy::{Destroyed, Swept, Undecided, UndecidedKey, UndecidedReason};
 use service_kit::settings::Settings;
 use std::{collections::BTreeSet, time::Duration};
+use time::OffsetDateTime;
 
 /// Destroys the keys that nobody needs: of deleted users, whatever brought them back, and those made for a create that never came
 ///
@@ -13,7 +14,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// them. Living users whose key is missing are counted, too: `rollcall erasure audit` names them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long ago a key without an event must have been asked for to be destroyed: 10m, 24h, 7d; at least 10m
+    /// How long ago a key must have been requested to be destroyed, with --undecided too: 10m, 24h, 7d; at least 10m
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = age)]
     older_than: Duration,
     /// Instead of the sweep: says what the undecided keys are, and with --yes destroys them; whatever is sealed under them is lost for good
@@ -74,13 +75,30 @@ async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     let reasons: BTreeSet<UndecidedReason> =
         if args.reason.is_empty() { lasting().collect() } else { args.reason.iter().copied().collect() };
     if args.yes {
-        let gone = privacy::destroy_undecided(settings, &reasons, args.older_than).await?;
-        return tell(args, &gone, "destroyed");
+        let Destroyed { gone, too_recent } =
+            privacy::destroy_undecided(settings, &reasons, args.older_than).await?;
+        print_keys(args, &gone, "destroyed")?;
+        anyhow::ensure!(
+            too_recent == 0,
+            "{too_recent} more keys stay: they were requested less than --older-than ago, and a write that uses one may be on \
+             its way. Repeat the command later, or with a shorter --older-than (at least 10m)"
+        );
+        return Ok(());
     }
-    let mut found = privacy::undecided(settings, args.older_than, |_| {}).await?;
+    let (mut too_recent, since) = (0, OffsetDateTime::now_utc() - args.older_than);
+    let count = |key: UndecidedKey| {
+        too_recent += u64::from(reasons.contains(&key.reason) && key.asked_at >= since);
+    };
+    let mut found = privacy::undecided(settings, args.older_than, count).await?;
     found.groups.retain(|group| reasons.contains(&group.reason));
     found.keys = found.groups.iter().map(|group| group.keys).sum();
-    tell(args, &found, "undecided")?;
+    print_keys(args, &found, "undecided")?;
+    if too_recent > 0 {
+        tracing::warn!(
+            "{too_recent} of them stay even with --yes: they were requested less than --older-than ago. Wait, or give a shorter one \
+             (at least 10m)"
+        );
+    }
     anyhow::ensure!(
         found.keys == 0,
         "nothing was destroyed. With --yes these keys are destroyed, and whatever is sealed under them can never be read again by \
@@ -90,7 +108,7 @@ async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell(args: &Args, keys: &Undecided, what: &str) -> anyhow::Result<()> {
+fn print_keys(args: &Args, keys: &Undecided, what: &str) -> anyhow::Result<()> {
     if args.json {
         return print(serde_json::to_string(keys)?);
     }
