@@ -4,6 +4,7 @@ mod accept_cut;
 pub mod analytics;
 pub mod batch;
 mod body;
+mod catch_up;
 mod dead_letter_counts;
 mod dead_letters;
 mod erasures;

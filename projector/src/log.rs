@@ -4,7 +4,7 @@
 mod reading;
 
 use self::reading::Reading;
-use crate::{open::OpenTransactions, projector::CatchUp};
+use crate::{catch_up::CatchUp, open::OpenTransactions};
 use event_log::{
     log_ends::{BROKER_TIMEOUT, Ends, name_of, topic_of},
     record::Record,

@@ -1,12 +1,10 @@
 //! The fold loop: one batch after the other, from the log into the read model.
 
-mod catch_up;
 mod ownership;
 mod project;
 mod supervise;
 mod upkeep;
 
-pub(crate) use catch_up::CatchUp;
 pub(crate) use supervise::{Parts, supervise};
 
 use crate::{

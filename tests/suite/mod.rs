@@ -316,6 +316,8 @@ suite! {
             the_kit_knows_no_user,
             deciding_and_folding_are_pure,
             queries_only_read,
+            the_read_model_has_one_owner,
+            modules_form_no_circle,
             a_main_is_small,
             no_log_line_names_a_person,
             each_mutant_still_applies;

@@ -2,7 +2,6 @@
 //! log, bounded replay, the identity of the log, and its cuts.
 
 pub mod cuts;
-mod decode;
 mod halt;
 pub mod identity;
 pub mod identity_watch;

@@ -1,7 +1,8 @@
 //! A record of the log: where it is, what it says, and its bytes.
 
+mod decode;
+
 use crate::{
-    decode,
     raw::{self, Raw},
     record_owner::named_users,
 };

@@ -1,7 +1,8 @@
 //! What is done between batches: leases, what operators ask for, what erasures leave, and the cache where it is behind.
 
-use super::{ANSWER, Projector, catch_up::announcements};
+use super::{ANSWER, Projector};
 use crate::{
+    catch_up::announcements,
     dead_letters::reprocess::{self, Hands, Standing},
     erasures, metrics,
     state::End,

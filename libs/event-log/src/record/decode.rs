@@ -1,9 +1,7 @@
 //! Decodes a record: its owner from the key, its fact from headers and value.
 
-use crate::{
-    raw::{MAX_HEADER_COUNT, Raw, UNREADABLE},
-    record::Fact,
-};
+use super::Fact;
+use crate::raw::{MAX_HEADER_COUNT, Raw, UNREADABLE};
 use events_schema::{
     Reason, ReasonCode, Timestamp, Topic, UserKey, decode_credential, decode_user, event_type, known_member,
 };

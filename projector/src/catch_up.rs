@@ -17,7 +17,7 @@ pub(crate) struct CatchUp(Arc<Mutex<Option<BTreeMap<Partition, Ends>>>>);
 
 impl CatchUp {
     /// Partitions were taken over, with logs that end there, to be folded from these offsets on.
-    pub(super) fn begin(&self, ends: &BTreeMap<Partition, Ends>, offsets: &BTreeMap<Partition, i64>) {
+    pub(crate) fn begin(&self, ends: &BTreeMap<Partition, Ends>, offsets: &BTreeMap<Partition, i64>) {
         let tail = |(partition, from): (&Partition, &i64)| {
             let high = ends.get(partition).map_or(*from, |ends| ends.high);
             (*partition, Ends { low: *from, high })
@@ -46,7 +46,7 @@ fn is_gated((topic, _): &Partition) -> bool {
 }
 
 /// The announcements of where partitions stand and where their logs end. A partition whose end is not known is left out.
-pub(super) fn announcements(
+pub(crate) fn announcements(
     generation: i32,
     owned: &BTreeMap<Partition, i64>,
     ends: &BTreeMap<Partition, i64>,
