@@ -308,10 +308,15 @@ impl Thread {
         self.consumer.subscribe(&[&self.topics.users, &self.topics.credentials])
     }
 
-    /// Makes another client in the place of one that may not find the brokers again. The old one gives up its partitions before the new one
-    /// asks for any, or the word that they went would come after the word that they are ours.
+    /// Replaces a client that may not find the brokers again.
     fn begin_anew(&mut self) {
         tracing::warn!("no broker for long: the log's consumer is made anew");
+        self.replace_client();
+    }
+
+    /// Leaves the group with this client and joins it with a new one. The old client gives up its partitions
+    /// before the new one asks for any: otherwise their revocation would arrive after their assignment.
+    fn replace_client(&mut self) {
         let context = Context::clone(self.consumer.context());
         match self.config.create_with_context(context) {
             Ok(new) => drop(std::mem::replace(&mut self.consumer, new)),
@@ -364,12 +369,15 @@ impl Thread {
         }
     }
 
-    fn obey(&self, shared: &Shared) {
-        let done = if shared.rejoin.swap(false, Ordering::Relaxed) {
+    fn obey(&mut self, shared: &Shared) {
+        if shared.rejoin.swap(false, Ordering::Relaxed) {
             shared.reassign.store(false, Ordering::Relaxed);
-            self.consumer.unsubscribe();
-            self.subscribe()
-        } else if shared.reassign.swap(false, Ordering::Relaxed) {
+            // Not by unsubscribing and subscribing: librdkafka (2.12.1) defers a subscription while a rebalance
+            // is open, and aborts the process where the client is closed before the rebalance is over.
+            self.replace_client();
+            return;
+        }
+        let done = if shared.reassign.swap(false, Ordering::Relaxed) {
             let context = self.consumer.context().clone();
             self.consumer.assignment().and_then(|list| match list.count() {
                 0 => Ok(()),
