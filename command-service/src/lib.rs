@@ -1,6 +1,6 @@
 //! Writes: create, update and delete. Each appends one event to the log.
 //!
-//! The pipeline of a write is in [`write`]; the operations that use it are in [`routes`].
+//! The pipeline of a write is in `write`; the operations that use it are in `routes`.
 
 mod batcher;
 mod ids;

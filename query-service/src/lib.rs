@@ -5,11 +5,11 @@
 //!
 //! To follow a `GET /v1/users/{id}`:
 //!
-//! 1. [`app`] starts the service and mounts the routes, once per worker;
+//! 1. `app` starts the service and mounts the routes, once per worker;
 //! 2. `routes/get.rs` parses the request and builds the answer. `service_kit::operation::run` around it
 //!    authenticates and records the analytic events;
-//! 3. [`read_after`] waits for the position that the client names, if it names one;
-//! 4. [`store`] looks into Redis (`store/cache.rs`), and where that has no answer that can be trusted, reads
+//! 3. `read_after` waits for the position that the client names, if it names one;
+//! 4. `store` looks into Redis (`store/cache.rs`), and where that has no answer that can be trusted, reads
 //!    PostgreSQL (`store/postgres.rs`). The statements and key names are `read_model`'s.
 
 mod analytic_data;

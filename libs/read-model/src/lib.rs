@@ -1,7 +1,7 @@
 //! The one owner of the read model: tables, migrations, statements, Redis keys and scripts, announcements.
 //!
 //! - [`read`]: the statements of the services, which only read;
-//! - [`write`]: for the projector alone;
+//! - [`mod@write`]: for the projector alone;
 //! - [`operate`]: for the operator's verbs;
 //! - [`cache`]: the names of the keys in Redis, and the form of their values;
 //! - [`projection_position`]: how far the live generation is folded, and waiting for it;

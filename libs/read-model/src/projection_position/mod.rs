@@ -1,9 +1,9 @@
 //! How far the live generation has been folded, partition by partition, and waiting for it.
 //!
 //! A service learns of progress in two ways. The projector announces each batch by `NOTIFY`
-//! ([`listener`]); an announcement also lists the events without effect, so a writer usually learns the
+//! (`listener`); an announcement also lists the events without effect, so a writer usually learns the
 //! outcome of its event without a query. Whatever was not heard, because a connection was lost or a list
-//! did not fit, is queried while somebody waits ([`poller`]).
+//! did not fit, is queried while somebody waits (`poller`).
 //!
 //! Everything here is about one generation. When another one is promoted, all positions are queried again:
 //! the new generation may be folded from another log, where an offset means another record.
