@@ -2,9 +2,8 @@
 //! folding continues behind them.
 
 use crate::{
-    fence, generation, migrate,
+    generation, migrate,
     pause::{self, By},
-    store::postgres,
 };
 use anyhow::Context as _;
 use event_log::{
@@ -14,7 +13,10 @@ use event_log::{
     log_ends::{self, name_of},
 };
 use events_schema::Partition;
-use read_model::operate::{cuts::record_accepted, logs};
+use read_model::{
+    operate::{cuts::record_accepted, logs},
+    write::fence,
+};
 use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::{PgConnection, PgPool};
 use std::fmt;
@@ -68,7 +70,7 @@ pub struct AcceptedCut {
 /// # Errors
 /// It is another log, the number is wrong, or Kafka or PostgreSQL fails. Nothing has changed then.
 pub async fn accept_cut(settings: &Settings, lose: Option<i64>) -> anyhow::Result<AcceptedCut> {
-    let pool = postgres::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     let accepted = accept(settings, &pool, lose).await;
     pool.close().await;
     accepted
@@ -132,7 +134,7 @@ async fn go_on(
     lost: &[(Partition, i64, i64)],
 ) -> anyhow::Result<()> {
     let partitions: Vec<Partition> = lost.iter().map(|(partition, ..)| *partition).collect();
-    fence::bump(connection, live, &partitions, None).await?;
+    fence::increment_epochs(connection, live, &partitions, None).await?;
     for ((topic, partition), _, to) in lost {
         sqlx::query(
             "UPDATE rollcall.checkpoints SET next_offset = $4 WHERE generation = $1 AND topic = $2 AND partition = $3",

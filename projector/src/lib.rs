@@ -38,15 +38,3 @@ pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};
 pub use pause::{Pause, Paused, pause, paused, resume};
 pub use running::{Running, start};
 pub use status::{PartitionStatus, status};
-
-/// The old paths, for modules that are about to move to other crates.
-mod fence {
-    pub(crate) use read_model::write::fence::{increment_epochs as bump, lock};
-}
-
-/// The old paths, for modules that are about to move to other crates.
-mod store {
-    pub(crate) mod postgres {
-        pub(crate) use read_model::pool;
-    }
-}

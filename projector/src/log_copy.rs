@@ -12,7 +12,6 @@ mod survey;
 mod topic;
 mod writer;
 
-use crate::store::postgres;
 use anyhow::Context as _;
 use event_log::{
     identity::{Counts, LogIdentity},
@@ -115,7 +114,7 @@ pub async fn copy_log(
     );
     let mut copy = settings.clone();
     copy.topic_prefix.clone_from(&options.to_prefix);
-    let pool = postgres::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     let present = LogIdentity::new(settings)?.present().await?.counts;
     let made_with = made_with(settings, options, &pool, present).await?;
     let partitions = options.partitions.unwrap_or(made_with);

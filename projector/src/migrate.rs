@@ -1,7 +1,7 @@
 //! Creating topics and read model where they are missing.
 
 pub use read_model::migrate::{Bound, Migrated, bind_anew, bound, check_key_store};
-pub(crate) use read_model::migrate::{create_shared as outliving, deployment, lock, try_out};
+pub(crate) use read_model::migrate::{create_shared, deployment, lock, try_out};
 
 use event_log::{
     cuts,

@@ -2,7 +2,7 @@
 
 use event_log::log_ends;
 use events_schema::{Partition, Topic};
-use read_model::write::read_next;
+use read_model::cache::{CacheKeys, values::parse_next};
 use service_kit::{
     kafka::{OpenTransaction, Topics, open_transactions},
     settings::Settings,
@@ -107,11 +107,11 @@ fn line(row: Row, ends: &BTreeMap<Partition, log_ends::Ends>, next: &BTreeMap<i3
 async fn redis_next(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<i32, i64>> {
     let client = redis::Client::open(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
-    let mut next = BTreeMap::new();
+    let (keys, mut next) = (CacheKeys::new(&settings.topic_prefix), BTreeMap::new());
     for (generation, _, partition, ..) in rows.iter().filter(|row| row.1 == Topic::Users.as_str()) {
-        let key = format!("rollcall:{}{{{partition}}}:next", settings.topic_prefix);
-        let value: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
-        next.extend(value.and_then(|value| Some((*partition, read_next(*generation, &value)?.1))));
+        let value: Option<String> =
+            redis::cmd("GET").arg(keys.next(partition)).query_async(&mut connection).await?;
+        next.extend(value.and_then(|value| Some((*partition, parse_next(*generation, &value)?.1))));
     }
     Ok(next)
 }

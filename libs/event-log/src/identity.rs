@@ -7,7 +7,10 @@
 
 use crate::Halt;
 use anyhow::Context as _;
-use read_model::operate::logs::{self, LogRow};
+use read_model::{
+    generation,
+    operate::logs::{self, LogRow},
+};
 use service_kit::{
     database::{self, Role},
     kafka::{Described, TopicIds, Topics},
@@ -214,7 +217,7 @@ async fn live_log(pool: &PgPool) -> anyhow::Result<Option<Folded>> {
     if !logs::exist(&mut connection).await? {
         return Ok(None);
     }
-    match logs::live_generation(&mut connection).await? {
+    match generation::live(&mut connection).await? {
         Some(live) => Ok(Some(folded_log(&mut connection, live).await?)),
         None => Ok(None),
     }

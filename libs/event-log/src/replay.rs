@@ -100,10 +100,10 @@ fn start<T: Send + 'static>(
     Ok(())
 }
 
-/// Does not log the end of a partition as an error: its last record may have been read before.
-struct Context;
+/// A client that does not log the end of a partition as an error: who reads up to the end expects it.
+pub struct EndIsNoError;
 
-impl ClientContext for Context {
+impl ClientContext for EndIsNoError {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
             tracing::warn!(%error, reason, "kafka");
@@ -111,9 +111,9 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {}
+impl ConsumerContext for EndIsNoError {}
 
-fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<Context>> {
+fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<EndIsNoError>> {
     let isolation = if part.is_uncommitted_read { "read_uncommitted" } else { "read_committed" };
     let consumer = kafka::client_config(settings)?
         // The group is never joined, but `assign` requires a name.
@@ -126,13 +126,13 @@ fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<Con
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.queue.backoff.ms", "10")
-        .create_with_context(Context)?;
+        .create_with_context(EndIsNoError)?;
     Ok(consumer)
 }
 
 /// Reads one topic. At the end of a partition the client reports only the partition's number.
 struct Reader<T, F, R> {
-    consumer: BaseConsumer<Context>,
+    consumer: BaseConsumer<EndIsNoError>,
     name: String,
     left: BTreeMap<i32, Range<i64>>,
     take: F,

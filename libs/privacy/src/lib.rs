@@ -14,16 +14,3 @@ pub use sweep::{
     sweep, sweep_periodically, undecided,
 };
 pub use vacuum::Vacuum;
-
-use service_kit::{
-    database::{self, Role},
-    settings::Settings,
-};
-use sqlx::PgPool;
-
-/// Connections of a sweep.
-const CONNECTIONS: u32 = 4;
-
-fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
-    Ok(database::by_key(database::pool(settings.database_url()?, Role::Projector, CONNECTIONS)?))
-}

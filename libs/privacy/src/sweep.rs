@@ -12,7 +12,7 @@ pub use undecided::{Destroyed, Group, Undecided, UndecidedKey, destroy_undecided
 
 use anyhow::Context as _;
 use key_store::{KeyWithOrigin, Keys};
-use read_model::operate::{logs, retired_bodies};
+use read_model::{generation, operate::retired_bodies};
 use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::BTreeMap, time::Duration};
@@ -111,7 +111,7 @@ async fn sweep_with(
     keys: &Keys,
     orphan_after: Duration,
 ) -> anyhow::Result<Option<Swept>> {
-    let pool = crate::pool(settings)?;
+    let pool = read_model::pool(settings)?;
     let Some(mut lock) = Locked::take(&pool).await? else { return Ok(None) };
     let judge = Judge::look(settings, &pool, keys, orphan_after).await?;
     let sweeper = Sweeper { keys, judge };
@@ -124,7 +124,7 @@ async fn sweep_with(
     }
     swept.without_key = missing_keys::count(&mut lock.connection, keys).await?;
     // A rebuild does it too, but Redis may have been away then.
-    if let Some(live) = logs::live_generation(&mut lock.connection).await?
+    if let Some(live) = generation::live(&mut lock.connection).await?
         && let Err(error) = retired_bodies::unlink(settings, live).await
     {
         tracing::warn!(

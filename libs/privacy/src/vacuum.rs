@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use key_store::Keys;
-use read_model::privacy::schema;
+use read_model::generation::schema;
 use service_kit::vacuum::{connect, give_free};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use std::{

@@ -13,7 +13,6 @@ pub mod generation;
 pub mod migrate;
 pub mod operate;
 mod pool;
-pub mod privacy;
 pub mod projection_position;
 pub mod read;
 mod rejection;

@@ -1,10 +1,11 @@
 //! Which events are in the topic already.
 
 use anyhow::Context as _;
+use event_log::replay::EndIsNoError;
 use rdkafka::{
-    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::{KafkaError, RDKafkaErrorCode},
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
     message::{BorrowedMessage, Headers as _},
 };
 use std::{
@@ -18,23 +19,10 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// For all that is read: the group must not lose its member over it.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// A partition's end is what is waited for, and no error to be told.
-struct Context;
-
-impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "kafka");
-        }
-    }
-}
-
-impl ConsumerContext for Context {}
-
 /// The ids of the derived events that are committed in the topic, as far as they came since then, in milliseconds since 1970.
 pub(super) fn ids(config: &ClientConfig, topic: &str, since: i64) -> anyhow::Result<HashSet<Uuid>> {
-    let consumer: BaseConsumer<Context> =
-        config.clone().set("enable.partition.eof", "true").create_with_context(Context)?;
+    let consumer: BaseConsumer<EndIsNoError> =
+        config.clone().set("enable.partition.eof", "true").create_with_context(EndIsNoError)?;
     let places =
         places(&consumer, topic, since).context("it can't be asked where to look for what is written")?;
     let mut open: HashSet<i32> = places.elements().iter().map(|place| place.partition()).collect();
@@ -56,7 +44,11 @@ pub(super) fn ids(config: &ClientConfig, topic: &str, since: i64) -> anyhow::Res
     Ok(ids)
 }
 
-fn places(consumer: &BaseConsumer<Context>, topic: &str, since: i64) -> anyhow::Result<TopicPartitionList> {
+fn places(
+    consumer: &BaseConsumer<EndIsNoError>,
+    topic: &str,
+    since: i64,
+) -> anyhow::Result<TopicPartitionList> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     let mut list = TopicPartitionList::new();

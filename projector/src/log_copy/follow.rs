@@ -138,7 +138,7 @@ async fn say_discarded(
     let mut transaction = pool.begin().await?;
     migrate::lock(&mut transaction).await?;
     // A migration refuses a log with more partitions, so what this build needs may not be there yet.
-    migrate::outliving(&mut transaction).await?;
+    migrate::create_shared(&mut transaction).await?;
     identity::fill_counts(&mut transaction).await?;
     let new = identity::register(&mut transaction, &copy).await?;
     let moved = followed.iter().flat_map(|(topic, followed)| {

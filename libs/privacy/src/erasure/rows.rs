@@ -2,7 +2,7 @@
 
 use super::report::{GenerationLook, Place, Tombstone};
 use events_schema::{UserKey, millis};
-use read_model::privacy::schema;
+use read_model::generation::schema;
 use service_kit::{
     database::{self, Role},
     settings::Settings,

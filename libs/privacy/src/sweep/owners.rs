@@ -3,7 +3,7 @@
 use event_log::{raw::Raw, record_owner::named_users};
 use events_schema::UserKey;
 use key_store::{KeyWithOrigin, StoredKey};
-use read_model::privacy::schema;
+use read_model::generation::schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeSet;
 use uuid::Uuid;

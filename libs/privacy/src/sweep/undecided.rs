@@ -87,7 +87,7 @@ pub async fn undecided(
     orphan_after: Duration,
     mut each: impl FnMut(UndecidedKey),
 ) -> anyhow::Result<Undecided> {
-    let (pool, keys) = (crate::pool(settings)?, Keys::open(settings)?);
+    let (pool, keys) = (read_model::pool(settings)?, Keys::open(settings)?);
     let judge = tokio::time::timeout(PATIENCE, Judge::look(settings, &pool, &keys, orphan_after)).await;
     let judge = judge.context("the read model or the log does not answer in time")??;
     let mut connection = pool.acquire().await?;
@@ -131,7 +131,7 @@ pub async fn destroy_undecided(
     reasons: &BTreeSet<UndecidedReason>,
     orphan_after: Duration,
 ) -> anyhow::Result<Destroyed> {
-    let (pool, keys) = (crate::pool(settings)?, Keys::open(settings)?);
+    let (pool, keys) = (read_model::pool(settings)?, Keys::open(settings)?);
     let mut lock = Locked::take(&pool).await?.context("another sweep is at work")?;
     let judge = Judge::look(settings, &pool, &keys, orphan_after).await?;
     anyhow::ensure!(

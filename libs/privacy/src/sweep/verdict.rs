@@ -12,7 +12,7 @@ use event_log::{
 };
 use events_schema::{Partition, Topic, UserKey};
 use key_store::{KeyWithOrigin, Keys, Origin};
-use read_model::operate::{deployment, logs};
+use read_model::{generation, migrate::deployment, operate::logs};
 use service_kit::{
     kafka::{self, Topics},
     settings::Settings,
@@ -75,7 +75,7 @@ impl Judge {
         let before = keys.time().await? - orphan_after;
         // In this order: what was asked for before that time is in the log by now, or never will be.
         let ends = ends(settings, &mut connection).await?;
-        let live = logs::live_generation(&mut connection).await?.context("there is no live generation")?;
+        let live = generation::live(&mut connection).await?.context("there is no live generation")?;
         let log_id =
             logs::live_users_topic_id(&mut connection).await?.context("there is no live generation")?;
         let partitions = u32::try_from(ends.len())?;
@@ -111,7 +111,7 @@ impl Judge {
             .collect();
         let known = self.elsewhere.known(connection, &unheard).await?;
         // Last of all, since the answers are those of the generation that was live while they were given.
-        let live = logs::live_generation(connection).await?;
+        let live = generation::live(connection).await?;
         anyhow::ensure!(live == Some(self.live), "another generation was promoted meanwhile: sweep again");
         let verdict = |(key, standing): (&KeyWithOrigin, Standing)| {
             let user = UserKey { tenant: key.held.owner.tenant.clone(), user: key.held.owner.id };

@@ -1,7 +1,7 @@
 //! The deployment's id, which binds the key store to the read model. Both hold it. If one of them is
 //! new, it takes the id over only with proof that the two belong together; else an operator decides.
 
-use crate::generation;
+use crate::{generation, operate::logs::live_users_topic_id};
 use anyhow::Context as _;
 use key_store::{Binding, Keys, KeysError, wrong_deployment};
 use service_kit::{
@@ -77,7 +77,7 @@ impl Sides {
         Ok(Self {
             model: id(&mut *connection).await?,
             store: keys.binding().await?,
-            live_log: live_log(connection).await?.context("there is no live generation")?,
+            live_log: live_users_topic_id(connection).await?.context("there is no live generation")?,
             logs: sqlx::query_scalar(logs).fetch_all(connection).await?,
         })
     }
@@ -85,18 +85,6 @@ impl Sides {
     fn is_log_known(&self) -> bool {
         self.store.as_ref().is_some_and(|store| store.logs.contains(&self.live_log))
     }
-}
-
-/// The id of the log that the live generation is folded from.
-///
-/// # Errors
-/// The query failed.
-pub async fn live_log(connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar(
-        "SELECT l.users_topic_id FROM rollcall.generations g JOIN rollcall.logs l ON l.epoch = g.log_epoch WHERE g.state = 'live'",
-    )
-    .fetch_optional(connection)
-    .await
 }
 
 /// Checks that the key store is this deployment's. Changes nothing.

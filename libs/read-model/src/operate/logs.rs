@@ -37,15 +37,6 @@ pub async fn exist(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT to_regclass('rollcall.logs') IS NOT NULL").fetch_one(connection).await
 }
 
-/// The live generation, if there is one.
-///
-/// # Errors
-/// PostgreSQL can't be asked.
-pub async fn live_generation(connection: &mut PgConnection) -> sqlx::Result<Option<i32>> {
-    let sql = "SELECT id FROM rollcall.generations WHERE state = 'live'";
-    sqlx::query_scalar(sql).fetch_optional(connection).await
-}
-
 /// Kafka's id of the topic of users in the log that the live generation is folded from.
 ///
 /// # Errors

@@ -1,7 +1,6 @@
 //! Statements of the operator's verbs: logs, cuts and requests about dead letters.
 
 pub mod cuts;
-pub mod deployment;
 pub mod logs;
 pub mod requests;
 pub mod retired_bodies;

@@ -1,6 +1,9 @@
 //! Cached bodies of generations that are no longer live. Nobody reads them, and they hold personal data.
 
-use crate::cache::{CacheKeys, generation_of};
+use crate::{
+    cache::{CacheKeys, generation_of},
+    write::link::Link,
+};
 use service_kit::settings::Settings;
 
 /// How many keys Redis scans in one step.
@@ -12,7 +15,7 @@ const STEP: u32 = 1_000;
 /// # Errors
 /// Redis can't be reached, or fails on the way.
 pub async fn unlink(settings: &Settings, live: i32) -> anyhow::Result<()> {
-    let client = redis::Client::open(settings.redis_url()?)?;
+    let client = Link::client(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let bodies = CacheKeys::new(&settings.topic_prefix).bodies_pattern();
     let mut cursor = 0_u64;

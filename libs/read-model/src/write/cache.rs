@@ -8,6 +8,7 @@ use super::{
     lease::{LENGTH, Leases, ServerTime},
     link::{Link, Server, category},
 };
+use crate::cache::{CacheKeys, values};
 use events_schema::{Topic, UserKey};
 use futures_util::future::join_all;
 use prometheus::IntCounter;
@@ -43,7 +44,7 @@ type Written = Vec<(i32, String, RedisResult<(String, i64, String)>)>;
 
 /// The cache as seen by this projector.
 pub struct Cache {
-    namespace: String,
+    keys: CacheKeys,
     generation: i32,
     link: Link,
     /// Leases that may not have expired.
@@ -64,7 +65,7 @@ impl Cache {
     /// The cache of a generation. `failures` counts requests that Redis did not answer.
     pub fn new(topic_prefix: &str, generation: i32, link: Link, failures: IntCounter) -> Self {
         Self {
-            namespace: format!("rollcall:{topic_prefix}"),
+            keys: CacheKeys::new(topic_prefix),
             generation,
             link,
             leases: Leases::default(),
@@ -122,7 +123,7 @@ impl Cache {
     ) -> RedisResult<(i64, String)> {
         let mut call = INVALIDATE.prepare_invoke();
         for (user, version) in users {
-            call.key(self.key(p, user)).arg(format!("{version}\n"));
+            call.key(self.key(p, user)).arg(values::mark(version));
         }
         call.invoke_async(&mut server.connection).await
     }
@@ -149,12 +150,12 @@ impl Cache {
             .collect();
         for row in effects.users {
             if let Some(write) = writes.get_mut(&row.at.0) {
-                write.entries.push((user_key(&row.key), format!("{}\n{}", row.version, row.body)));
+                write.entries.push((user_key(&row.key), values::body(row.version, &row.body)));
             }
         }
         for row in effects.tombstones {
             if let Some(write) = writes.get_mut(&row.at.0) {
-                write.entries.push((user_key(&row.key), format!("{}\n", row.version)));
+                write.entries.push((user_key(&row.key), values::mark(row.version)));
             }
         }
         self.send(writes.into_values().collect(), seen);
@@ -169,8 +170,8 @@ impl Cache {
         }
         let end = self.empty(partition, Span { from: at, next: at, time: None }).end;
         let users =
-            effects.users.iter().map(|row| (user_key(&row.key), format!("{}\n{}", row.version, row.body)));
-        let gone = effects.tombstones.iter().map(|row| (user_key(&row.key), format!("{}\n", row.version)));
+            effects.users.iter().map(|row| (user_key(&row.key), values::body(row.version, &row.body)));
+        let gone = effects.tombstones.iter().map(|row| (user_key(&row.key), values::mark(row.version)));
         let entries = users.chain(gone).collect();
         self.send(vec![Write { partition, start, end, entries }], seen);
     }
@@ -224,13 +225,13 @@ impl Cache {
     ) -> impl Future<Output = (i32, String, RedisResult<(String, i64, String)>)> + use<> {
         let Write { partition, start, end, entries } = write;
         let mut call = WRITE.prepare_invoke();
-        call.key(format!("{}{{{partition}}}:lease", self.namespace));
-        call.key(format!("{}{{{partition}}}:next", self.namespace));
+        call.key(self.keys.lease(partition));
+        call.key(self.keys.next(partition));
         call.arg(start).arg(&end);
         match &seen {
             Some(ServerTime { run, millis, .. }) => {
                 let until = millis + i64::try_from(LENGTH.as_millis()).unwrap_or(0);
-                call.arg(format!("{run}/{}", self.generation)).arg(until).arg(run)
+                call.arg(values::lease(run, self.generation)).arg(until).arg(run)
             }
             None => call.arg("").arg(0).arg(""),
         };
@@ -244,7 +245,7 @@ impl Cache {
     }
 
     fn key(&self, partition: i32, user: &str) -> String {
-        format!("{}{{{partition}}}:{}:{user}", self.namespace, self.generation)
+        self.keys.body(partition, self.generation, user)
     }
 
     /// Waits for the scripts that were sent last, and reads their answers.
@@ -280,7 +281,7 @@ impl Cache {
         let usable = |(beginning, from)| {
             Some((self.of_this_revision(partition, beginning)?, from)).filter(|_| from <= to)
         };
-        let Some((beginning, from)) = read_next(self.generation, found).and_then(usable) else {
+        let Some((beginning, from)) = values::parse_next(self.generation, found).and_then(usable) else {
             let (start, nonce) = (found.clone(), Uuid::new_v4().simple().to_string());
             let end = self.next(partition, &nonce, 0);
             self.rewrite(Write { partition, start, end, entries: Vec::new() }).await;
@@ -311,7 +312,7 @@ impl Cache {
     }
 
     fn next(&self, partition: i32, nonce: &str, offset: i64) -> String {
-        format!("{}/{nonce}.{}/{offset}", self.generation, self.revision(partition))
+        values::next(self.generation, nonce, self.revision(partition), offset)
     }
 
     fn revision(&self, partition: i32) -> i64 {
@@ -323,13 +324,6 @@ impl Cache {
         let (nonce, revision) = beginning.split_once('.')?;
         (revision.parse() == Ok(self.revision(partition))).then_some(nonce)
     }
-}
-
-/// Splits a value of `next` into beginning and offset, if it is of that generation.
-pub fn read_next(generation: i32, next: &str) -> Option<(&str, i64)> {
-    let mut parts = next.splitn(3, '/');
-    (parts.next()?.parse() == Ok(generation)).then_some(())?;
-    Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
 /// The invalidations of a batch that can give its users these versions.
@@ -346,5 +340,5 @@ fn user_key(key: &UserKey) -> String {
 }
 
 fn entry(row: CacheEntry) -> (String, String) {
-    (format!("{}/{}", row.tenant, row.user), format!("{}\n{}", row.version, row.body.unwrap_or_default()))
+    (format!("{}/{}", row.tenant, row.user), values::body(row.version, &row.body.unwrap_or_default()))
 }

@@ -16,7 +16,7 @@ mod sql;
 pub mod sql_error;
 mod store;
 
-pub use cache::{Cache, Invalidations, invalidations, read_next};
+pub use cache::{Cache, Invalidations, invalidations};
 pub use effects::{
     At, CredentialKey, CredentialRow, DeadLetterRow, Effects, MAX_CREDENTIAL_LETTERS, RejectionRow, Span,
     TombstoneRow, UserRow,

@@ -2,6 +2,7 @@
 //! every query but takes no invalidation, and then every delete is answered 202.
 
 use super::link::{category, connection};
+use crate::cache::CacheKeys;
 use redis::{Client, RedisError, RedisResult};
 use service_kit::health::Health;
 
@@ -10,7 +11,7 @@ const LIFE: u64 = 10;
 
 /// Adds Redis to the health report. It is optional: a projector works without it.
 pub fn watch(health: &Health, client: &Client, topic_prefix: &str) {
-    let (client, key) = (client.clone(), format!("rollcall:{topic_prefix}health"));
+    let (client, key) = (client.clone(), CacheKeys::new(topic_prefix).health());
     health.add_optional("redis", move || {
         let (client, key) = (client.clone(), key.clone());
         Box::pin(async move { write(&client, &key).await.map_err(|error| reason(&error)) })

@@ -6,7 +6,7 @@ use super::super::{
 };
 use events_schema::{ReasonCode, UserKey};
 use futures_util::TryStreamExt as _;
-use read_model::privacy::schema;
+use read_model::generation::schema;
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::HashSet;
 use uuid::Uuid;
