@@ -19,9 +19,6 @@ use std::{
 };
 use uuid::Uuid;
 
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";
-
 /// The key pair and the path of its public half.
 pub(super) struct LocalKey {
     signing: EncodingKey,
@@ -113,7 +110,7 @@ fn create(path: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
     let pair = Ed25519KeyPair::generate()?;
     let body = STANDARD.encode(AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair)?.as_ref());
-    let pem = format!("{PEM_BEGIN}\n{body}\n{PEM_END}\n");
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
     let draft = write_draft(path, pem.as_bytes(), 0o600)?;
     // A link, unlike a rename, never replaces what is there.
     let linked = fs::hard_link(&draft, path);
@@ -130,15 +127,8 @@ fn read(path: &Path) -> anyhow::Result<EncodingKey> {
         bail!("others may read it (mode {:03o}): chmod 600 {}", mode & 0o777, path.display());
     }
     // No underlying error is shown: it could quote the file.
-    from_pem(&fs::read_to_string(path)?).ok_or_else(|| anyhow!("it is not an Ed25519 key in PKCS#8 PEM form"))
-}
-
-fn from_pem(text: &str) -> Option<EncodingKey> {
-    let body = text.trim().strip_prefix(PEM_BEGIN)?.strip_suffix(PEM_END)?;
-    let base64: String = body.split_whitespace().collect();
-    let der = STANDARD.decode(base64).ok()?;
-    Ed25519KeyPair::from_pkcs8(&der).ok()?;
-    Some(EncodingKey::from_ed_der(&der))
+    EncodingKey::from_ed_pem(&fs::read(path)?)
+        .map_err(|_| anyhow!("it is not an Ed25519 key in PKCS#8 PEM form"))
 }
 
 /// Writes a file as a whole, unless it says so already.

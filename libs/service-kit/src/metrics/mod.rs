@@ -4,7 +4,6 @@
 //! `prometheus::register_*!` beside the code that counts.
 
 pub(crate) mod http;
-mod process;
 
 use crate::problem::Problem;
 use actix_web::{
@@ -20,7 +19,6 @@ pub(crate) fn mount(config: &mut ServiceConfig) {
 }
 
 async fn metrics() -> HttpResponse {
-    process::refresh();
     match TextEncoder::new().encode_to_string(&prometheus::gather()) {
         Ok(text) => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, prometheus::TEXT_FORMAT))
