@@ -11,7 +11,7 @@ use crate::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::Keys;
 use privacy::sweep_periodically;
-use read_model::write::{link::Link, probe};
+use read_model::{link::Link, write::probe};
 use service_kit::{
     database::{self, Role},
     health::Health,

@@ -2,7 +2,10 @@
 
 use event_log::log_ends;
 use events_schema::{Partition, Topic};
-use read_model::cache::{CacheKeys, values::parse_next};
+use read_model::{
+    cache::{CacheKeys, values::parse_next},
+    operate::checkpoints::{self, Checkpoint},
+};
 use service_kit::{
     kafka::{OpenTransaction, Topics, open_transactions},
     settings::Settings,
@@ -43,21 +46,13 @@ pub struct PartitionStatus {
     pub redis_next: Option<i64>,
 }
 
-type Row = (i32, String, i32, i64, i64, Option<OffsetDateTime>, Option<String>, Option<OffsetDateTime>);
-
 /// Where every partition of the live generation stands.
 ///
 /// # Errors
 /// Postgres can't be asked. Kafka and Redis may be down: what they know is missing then.
 pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>> {
     let pool = read_model::pool(settings)?;
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT c.generation, c.topic, c.partition, c.next_offset, c.epoch, c.record_time, c.owner, c.owned_since \
-         FROM rollcall.checkpoints c \
-         JOIN rollcall.generations g ON g.id = c.generation AND g.state = 'live' ORDER BY c.topic DESC, c.partition",
-    )
-    .fetch_all(&pool)
-    .await?;
+    let rows = checkpoints::live(&pool).await?;
     pool.close().await;
     let partitions: Vec<_> = rows.iter().filter_map(|row| Some((Topic::named(&row.1)?, row.2))).collect();
     let ends = log_ends::ends(settings, partitions).await.unwrap_or_default();
@@ -71,7 +66,10 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
     Ok(rows.into_iter().map(line).map(with).collect())
 }
 
-async fn open(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<Partition, OpenTransaction>> {
+async fn open(
+    settings: &Settings,
+    rows: &[Checkpoint],
+) -> anyhow::Result<BTreeMap<Partition, OpenTransaction>> {
     let topics = Topics::new(&settings.topic_prefix);
     let mut open = BTreeMap::new();
     for topic in Topic::ALL {
@@ -82,7 +80,11 @@ async fn open(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<Part
     Ok(open)
 }
 
-fn line(row: Row, ends: &BTreeMap<Partition, log_ends::Ends>, next: &BTreeMap<i32, i64>) -> PartitionStatus {
+fn line(
+    row: Checkpoint,
+    ends: &BTreeMap<Partition, log_ends::Ends>,
+    next: &BTreeMap<i32, i64>,
+) -> PartitionStatus {
     let (generation, topic, partition, next_offset, epoch, record_time, owner, owned_since) = row;
     let kind = Topic::named(&topic);
     let log_end = kind.and_then(|kind| ends.get(&(kind, partition))).map(|ends| ends.high);
@@ -104,7 +106,7 @@ fn line(row: Row, ends: &BTreeMap<Partition, log_ends::Ends>, next: &BTreeMap<i3
     }
 }
 
-async fn redis_next(settings: &Settings, rows: &[Row]) -> anyhow::Result<BTreeMap<i32, i64>> {
+async fn redis_next(settings: &Settings, rows: &[Checkpoint]) -> anyhow::Result<BTreeMap<i32, i64>> {
     let client = redis::Client::open(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let (keys, mut next) = (CacheKeys::new(&settings.topic_prefix), BTreeMap::new());

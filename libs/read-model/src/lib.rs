@@ -10,6 +10,7 @@
 pub mod announcement;
 pub mod cache;
 pub mod generation;
+pub mod link;
 pub mod migrate;
 pub mod operate;
 mod pool;

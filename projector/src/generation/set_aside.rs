@@ -1,7 +1,7 @@
 //! What a generation has set aside: the records that it could not fold, by reason. A generation that has set more aside than the live one shows
 //! less of the log, so it becomes the live one only where the operator insists.
 
-use read_model::generation::statement;
+use read_model::operate::set_aside;
 use sqlx::PgConnection;
 
 /// Records that a generation could not fold.
@@ -26,22 +26,14 @@ pub struct Reason {
     pub records: i64,
 }
 
-const USERS: &str = "\
-SELECT count(*) FROM (SELECT FROM {g}.dead_letters WHERE topic = 'users' \
-    GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL THEN id END) parked";
-
-const REASONS: &str =
-    "SELECT reason, count(*) FROM {g}.dead_letters GROUP BY reason ORDER BY count(*) DESC, reason";
-
 impl SetAside {
     /// Of a generation.
     ///
     /// # Errors
     /// Postgres can't be asked.
     pub(super) async fn of(connection: &mut PgConnection, generation: i32) -> sqlx::Result<Self> {
-        let users = sqlx::query_scalar(statement(USERS, generation)).fetch_one(&mut *connection).await?;
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as(statement(REASONS, generation)).fetch_all(connection).await?;
+        let users = set_aside::users(connection, generation).await?;
+        let rows = set_aside::reasons(connection, generation).await?;
         let reasons: Vec<_> = rows.into_iter().map(|(reason, records)| Reason { reason, records }).collect();
         let records = reasons.iter().map(|reason| reason.records).sum();
         Ok(Self { users, records, reasons })

@@ -13,7 +13,10 @@ use anyhow::Context as _;
 use event_log::{Halt, identity::LogIdentity, log_ends};
 use key_store::Keys;
 use privacy::Vacuum;
-use read_model::write::{Cache, Mode, Store, fence::Epochs, link::Link};
+use read_model::{
+    link::Link,
+    write::{Cache, Mode, Store, fence::Epochs},
+};
 use service_kit::{database::answered, settings::Settings};
 use sqlx::PgPool;
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};

@@ -29,7 +29,7 @@ pub(super) async fn look(
     is_asked: impl Fn(&UserKey) -> bool,
     progress: &mut impl FnMut(LookProgress),
 ) -> anyhow::Result<Cached> {
-    let client = read_model::write::link::Link::client(settings.redis_url()?)?;
+    let client = read_model::link::Link::client(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let total: u64 = redis::cmd("DBSIZE").query_async(&mut connection).await?;
     let names = CacheKeys::new(&settings.topic_prefix);

@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{CacheKeys, generation_of},
-    write::link::Link,
+    link::Link,
 };
 use service_kit::settings::Settings;
 

@@ -6,9 +6,11 @@
 use super::{
     CacheEntry, Effects, Span, Store,
     lease::{LENGTH, Leases, ServerTime},
+};
+use crate::{
+    cache::{CacheKeys, values},
     link::{Link, Server, category},
 };
-use crate::cache::{CacheKeys, values};
 use events_schema::{Topic, UserKey};
 use futures_util::future::join_all;
 use prometheus::IntCounter;

@@ -8,7 +8,6 @@ mod effects;
 mod erase;
 pub mod fence;
 pub mod lease;
-pub mod link;
 mod load;
 pub mod probe;
 mod reprocess;

@@ -1,8 +1,10 @@
 //! The health check of Redis: whether it accepts writes. A server that is full, or a replica, answers
 //! every query but takes no invalidation, and then every delete is answered 202.
 
-use super::link::{category, connection};
-use crate::cache::CacheKeys;
+use crate::{
+    cache::CacheKeys,
+    link::{category, connection},
+};
 use redis::{Client, RedisError, RedisResult};
 use service_kit::health::Health;
 

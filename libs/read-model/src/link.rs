@@ -79,7 +79,7 @@ async fn server(client: &Client) -> RedisResult<Server> {
 }
 
 /// Makes a new connection.
-pub(super) async fn connection(client: &Client) -> RedisResult<MultiplexedConnection> {
+pub(crate) async fn connection(client: &Client) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(TIMEOUT))
         .set_response_timeout(Some(TIMEOUT));
@@ -87,7 +87,7 @@ pub(super) async fn connection(client: &Client) -> RedisResult<MultiplexedConnec
 }
 
 /// Describes an error without its own text, which may repeat a command's arguments.
-pub(super) fn category(error: &redis::RedisError) -> &'static str {
+pub(crate) fn category(error: &redis::RedisError) -> &'static str {
     if error.is_timeout() {
         "no answer in time"
     } else if error.is_connection_dropped() || error.is_io_error() || error.is_connection_refusal() {
