@@ -26,7 +26,7 @@ impl CatchUp {
     }
 
     /// Why the projector is not ready, if it is not; `folded` says up to where those partitions are folded that are still ours.
-    pub(crate) fn reason(&self, folded: &BTreeMap<Partition, i64>) -> Option<String> {
+    pub(crate) fn missing(&self, folded: &BTreeMap<Partition, i64>) -> Option<String> {
         let Some(tails) = &*self.tails() else { return Some("joining the group of projectors".to_owned()) };
         let tail = |(partition, ends): (&Partition, &Ends)| {
             Some(Tail { from: ends.low, to: ends.high, next: *folded.get(partition)? })
@@ -69,12 +69,12 @@ mod tests {
     #[test]
     fn a_projector_is_ready_once_it_has_folded_what_it_found() {
         let catch_up = CatchUp::default();
-        assert!(catch_up.reason(&BTreeMap::new()).is_some(), "nothing is assigned yet");
+        assert!(catch_up.missing(&BTreeMap::new()).is_some(), "nothing is assigned yet");
         catch_up.begin(&BTreeMap::from([(USERS, Ends { low: 0, high: 9 })]), &BTreeMap::from([(USERS, 4)]));
-        let reason = catch_up.reason(&BTreeMap::from([(USERS, 7)]));
+        let reason = catch_up.missing(&BTreeMap::from([(USERS, 7)]));
         assert_eq!(reason.as_deref(), Some("catching up with the log: 3 of 5 records are folded"));
-        assert_eq!(catch_up.reason(&BTreeMap::from([(USERS, 9)])), None);
-        assert_eq!(catch_up.reason(&BTreeMap::new()), None, "another instance has it now");
+        assert_eq!(catch_up.missing(&BTreeMap::from([(USERS, 9)])), None);
+        assert_eq!(catch_up.missing(&BTreeMap::new()), None, "another instance has it now");
     }
 
     #[test]

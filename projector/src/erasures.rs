@@ -20,7 +20,7 @@ struct Step {
 
 /// Does what can be done; says how many steps are left. What can't be done now keeps the rest from nothing: each kind of step is taken by
 /// itself, keys first.
-pub(crate) async fn work_off(
+pub(crate) async fn finish(
     store: &Store,
     cache: &mut Cache,
     owned: &BTreeSet<i32>,

@@ -1,27 +1,23 @@
-//! Folds the log into the read model: the only one that writes it.
+//! The projector folds the log into the read model. Nothing else writes the read model.
 
 mod accept_cut;
 pub mod analytics;
-pub mod batch;
-mod body;
 mod catch_up;
 mod dead_letter_counts;
 mod dead_letters;
 mod erasures;
 pub mod generation;
-mod load;
-mod log;
+mod health;
 mod log_copy;
 mod log_watch;
 mod metrics;
 mod migrate;
-mod open;
 mod pause;
-mod projector;
-pub mod queue;
+pub mod pipeline;
 mod running;
-mod state;
 mod status;
+mod stop;
+mod worker;
 
 pub use accept_cut::{AcceptedCut, LostRange, accept_cut};
 pub use dead_letter_counts::{WaitingLetters, WaitingReason, waiting_letters};

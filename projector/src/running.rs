@@ -2,11 +2,12 @@
 
 use crate::{
     analytics, dead_letter_counts,
-    log::Shared,
+    health::{self, ProjectorState, Sources},
     log_watch::LogWatch,
     metrics, migrate,
-    projector::{Parts, supervise},
-    state::{self, Shown, State, Stop},
+    pipeline::consume::ConsumerState,
+    stop::StopSignal,
+    worker::{Parts, supervise},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::Keys;
@@ -42,14 +43,14 @@ pub fn start<'a>(settings: &'a Settings, health: &'a Health) -> BoxFuture<'a, an
 async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
     settings.kafka_brokers()?;
     let client = Link::client(settings.redis_url()?)?;
-    let shared = Shared::default();
-    let (state, watched) = watch::channel(State::Starting);
-    let (sender, stop) = Stop::new();
+    let consumer = ConsumerState::default();
+    let (state, watched) = watch::channel(ProjectorState::Starting);
+    let (sender, stop) = StopSignal::new();
     health.add_postgres("postgres", settings.database_url()?, None)?;
     probe::watch(health, &client, &settings.topic_prefix);
     let counted = dead_letter_counts::Counted::default();
-    let shown = Shown { shared: shared.clone(), set_aside: counted.clone() };
-    state::mount(health, shown, watched);
+    let sources = Sources { consumer: consumer.clone(), dead_letters: counted.clone(), state: watched };
+    health::register(health, sources);
     let counting = database::pool(settings.database_url()?, Role::Reader, 1)?;
     let keys = Keys::open(settings)?;
     keys.try_out().await?;
@@ -67,7 +68,7 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         tokio::spawn(sweep_periodically(settings.clone(), keys.clone(), metrics::show_sweep));
         tokio::spawn(watch.run(settings.clone()));
         let link = Link::start(client);
-        supervise(Parts { settings, pool, keys: keys.clone(), link, shared, state, stop }).await;
+        supervise(Parts { settings, pool, keys: keys.clone(), link, consumer, state, stop }).await;
         keys.stop().await;
         let _ = over.send(());
         anyhow::Ok(())

@@ -11,10 +11,7 @@ use events_schema::{
     user::{UserCreated, UserDeleted, UserEvent, UserUpdated},
 };
 use key_store::{DataKey, KeyRing};
-use projector::{
-    batch::{Batch, States},
-    queue::Queue,
-};
+use projector::pipeline::{Batch, ParkedQueue, States, fold as fold_batch};
 use proptest::prelude::*;
 use read_model::write::Effects;
 use std::{
@@ -48,7 +45,8 @@ impl Tables {
         for (offset, (key, sequence, reason)) in &self.letters {
             let version = states.users.get(key).map_or(0, |state| state.version());
             let is_for_key = *reason == ReasonCode::KeyMissing;
-            let queue = states.parked.entry(key.clone()).or_insert_with(|| Queue::new(version, is_for_key));
+            let queue =
+                states.parked.entry(key.clone()).or_insert_with(|| ParkedQueue::new(version, is_for_key));
             queue.push((0, *offset), *sequence);
         }
         states
@@ -137,7 +135,7 @@ fn fold(log: &[Record], cuts: &[usize], keys: &KeyRing) -> Tables {
         let mut batch = Batch::default();
         now.iter().for_each(|record| batch.push(record.clone(), record.offset));
         let states = tables.states(keys);
-        tables.commit(batch.fold(states));
+        tables.commit(fold_batch(batch, states));
         rest = later;
     }
     tables

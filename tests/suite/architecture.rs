@@ -223,15 +223,15 @@ const TABLES_ELSEWHERE: [&str; 20] = [
     "projector/src/accept_cut.rs",
     "projector/src/analytics/outcomes.rs",
     "projector/src/dead_letter_counts.rs",
-    "projector/src/dead_letters/discarded.rs",
     "projector/src/dead_letters/list.rs",
     "projector/src/dead_letters/not_stored.rs",
-    "projector/src/dead_letters/parking_limit.rs",
     "projector/src/erasures.rs",
     "projector/src/generation/list.rs",
     "projector/src/generation/promote.rs",
     "projector/src/generation/rebuild.rs",
     "projector/src/pause.rs",
+    "projector/src/pipeline/decode.rs",
+    "projector/src/pipeline/parking_limit.rs",
 ];
 
 pub async fn the_read_model_has_one_owner() {

@@ -2,9 +2,8 @@
 //! first one that is not keeps the rest waiting.
 
 use crate::{
-    batch::{Batch, States},
-    load,
-    state::{End, Stop},
+    pipeline::{self, Batch, DATABASE_TIMEOUT, States},
+    stop::{Interrupt, StopSignal},
 };
 use event_log::record::{Fact, Record};
 use events_schema::{Place, Reason, ReasonCode, Topic};
@@ -13,39 +12,33 @@ use read_model::{
     operate::requests::{Outcome, Request},
     write::{
         Cache, Effects, Invalidation, Remaining, Reprocessed, Span, Store, StoredRecord, fence::Epochs,
-        invalidations, sql_error,
+        invalidations, lease::ServerTime, sql_error,
     },
 };
 use service_kit::database::answered;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
-/// For the transaction.
-const ANSWER: Duration = Duration::from_secs(10);
-
-/// The position of a partition.
+/// The position of a partition of `users.events`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct PartitionPosition {
     pub(crate) partition: i32,
-    /// The offset of the checkpoint of `users.events`.
-    pub(crate) at: i64,
+    /// The first offset that is not folded.
+    pub(crate) next_offset: i64,
     /// The number of partitions of each topic.
-    pub(crate) partitions: u32,
+    pub(crate) partition_count: u32,
 }
 
 /// The queue as a batch, in which the discarded record has no effect. If PostgreSQL refused the other
 /// records, they remain dead letters.
 pub(crate) fn batch(
     queue: Vec<StoredRecord>,
-    partitions: u32,
+    partition_count: u32,
     discarded: Option<Place>,
     is_refused: bool,
 ) -> Batch {
     let mut batch = Batch::default();
     for StoredRecord { partition, offset, time, raw } in queue {
-        let mut record = Record::of(partition, offset, time, raw, partitions);
+        let mut record = Record::of(partition, offset, time, raw, partition_count);
         if discarded == Some((record.partition, record.offset)) {
             record.fact = Fact::Discarded;
         } else if is_refused {
@@ -58,13 +51,14 @@ pub(crate) fn batch(
 }
 
 /// Folds a queue on the state of its user.
-pub(crate) fn fold(batch: Batch, mut states: States, standing: Standing) -> Reprocessed {
+pub(crate) fn fold(batch: Batch, mut states: States, position: PartitionPosition) -> Reprocessed {
     let queue: Vec<_> = batch.places().collect();
-    // The user is parked by this very queue.
+    // What parks the user is this very queue.
     states.parked.clear();
-    let mut effects = batch.fold(states);
-    let Standing { partition, at, .. } = standing;
-    effects.spans = BTreeMap::from([((Topic::Users, partition), Span { from: at, next: at, time: None })]);
+    let mut effects = pipeline::fold(batch, states);
+    let PartitionPosition { partition, next_offset, .. } = position;
+    let span = Span { from: next_offset, next: next_offset, time: None };
+    effects.spans = BTreeMap::from([((Topic::Users, partition), span)]);
     let (resolved, remaining) = divide(queue, &mut effects);
     let first = remaining.first().map(|(.., reason)| reason);
     let outcome = Outcome::new(resolved.len(), remaining.len(), first);
@@ -84,58 +78,73 @@ fn divide(queue: Vec<(Topic, i64)>, effects: &mut Effects) -> (Vec<(Topic, i64)>
     (resolved, remaining)
 }
 
-/// What reprocessing needs of the projector.
-pub(crate) struct Hands<'p> {
+/// What reprocessing needs of the pipeline.
+pub(crate) struct Reprocessor<'p> {
     pub(crate) store: &'p Store,
     pub(crate) epochs: &'p Epochs,
     pub(crate) cache: &'p mut Cache,
-    pub(crate) stop: &'p Stop,
+    pub(crate) stop: &'p StopSignal,
 }
 
-/// Answers a request, in the steps of a batch: invalidate, commit, publish. `Ok(false)`: the partition
-/// has another owner, or the request was withdrawn.
-pub(crate) async fn reprocess(
-    hands: Hands<'_>,
-    request: &Request,
-    standing: Standing,
-) -> Result<anyhow::Result<bool>, End> {
-    let Hands { store, epochs, cache, stop } = hands;
-    for is_refused in [false, true] {
-        let (batch, states) = match stop.unless(load(store, request, standing, is_refused)).await? {
-            Ok(loaded) => loaded,
-            Err(error) => return Ok(Err(error)),
-        };
-        let seen = cache.invalidate(&invalidations(batch.marks())).await;
-        let reprocessed = fold(batch, states, standing);
-        let from = cache.leases.commit_from(seen.as_ref().map(|seen| seen.run.as_str()), Instant::now());
-        stop.unless(tokio::time::sleep_until(from.into())).await?;
-        let invalidation = if seen.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
-        let commit = store.commit_reprocessed(Some(request), &reprocessed, epochs, invalidation);
-        match answered(ANSWER, commit).await {
-            Ok(true) => {
-                cache.write_revision(reprocessed.effects, standing.partition, standing.at, seen.as_ref());
-                return Ok(Ok(true));
+impl Reprocessor<'_> {
+    /// Answers a request in the steps of the pipeline: load, fold, commit, publish. `Ok(false)`: the
+    /// partition has another owner, or the request was withdrawn.
+    pub(crate) async fn reprocess(
+        self,
+        request: &Request,
+        position: PartitionPosition,
+    ) -> Result<anyhow::Result<bool>, Interrupt> {
+        for is_refused in [false, true] {
+            let loaded = load(self.store, request, position, is_refused);
+            let (batch, states) = match self.stop.run_until_stopped(loaded).await? {
+                Ok(loaded) => loaded,
+                Err(error) => return Ok(Err(error)),
+            };
+            let cache_time = self.cache.invalidate(&invalidations(batch.highest_versions())).await;
+            let reprocessed = fold(batch, states, position);
+            match self.commit(request, &reprocessed, cache_time.as_ref()).await? {
+                Ok(true) => {
+                    let PartitionPosition { partition, next_offset, .. } = position;
+                    let effects = reprocessed.effects;
+                    self.cache.write_revision(effects, partition, next_offset, cache_time.as_ref());
+                    return Ok(Ok(true));
+                }
+                Ok(false) => return Ok(Ok(false)),
+                // The second attempt sets aside what PostgreSQL refused.
+                Err(error) if sql_error::is_data_refused(&error) && !is_refused => {}
+                Err(error) if sql_error::is_inconsistent(&error) => {
+                    return Err(Interrupt::Inconsistent(sql_error::reason(&error)));
+                }
+                Err(error) => return Ok(Err(anyhow::anyhow!(sql_error::reason(&error)))),
             }
-            Ok(false) => return Ok(Ok(false)),
-            Err(error) if sql_error::is_data_refused(&error) && !is_refused => {}
-            Err(error) if sql_error::is_inconsistent(&error) => {
-                return Err(End::Inconsistent(sql_error::reason(&error)));
-            }
-            Err(error) => return Ok(Err(anyhow::anyhow!(sql_error::reason(&error)))),
         }
+        Ok(Ok(false))
     }
-    Ok(Ok(false))
+
+    async fn commit(
+        &self,
+        request: &Request,
+        reprocessed: &Reprocessed,
+        cache_time: Option<&ServerTime>,
+    ) -> Result<sqlx::Result<bool>, Interrupt> {
+        let from = self.cache.leases.commit_from(cache_time.map(|time| time.run.as_str()), Instant::now());
+        self.stop.run_until_stopped(tokio::time::sleep_until(from.into())).await?;
+        let invalidation = if cache_time.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
+        let commit = self.store.commit_reprocessed(Some(request), reprocessed, self.epochs, invalidation);
+        Ok(answered(DATABASE_TIMEOUT, commit).await)
+    }
 }
 
 async fn load(
     store: &Store,
     request: &Request,
-    standing: Standing,
+    position: PartitionPosition,
     is_refused: bool,
 ) -> anyhow::Result<(Batch, States)> {
     let place = request.place();
     let queue = store.load_queue(place).await?;
-    let batch = batch(queue, standing.partitions, Some(place).filter(|_| request.is_discard()), is_refused);
-    let states = load::load(store, &batch).await?;
+    let discarded = Some(place).filter(|_| request.is_discard());
+    let batch = batch(queue, position.partition_count, discarded, is_refused);
+    let states = pipeline::load(store, &batch).await?;
     Ok((batch, states))
 }

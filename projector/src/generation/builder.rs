@@ -1,12 +1,8 @@
 //! A generation while it is built: it follows the live one and never runs ahead of it, so that both can be stopped at one vector.
 
 use crate::{
-    batch::Batch,
-    dead_letters::{
-        discarded::Discarded,
-        reprocess::{self, Standing},
-    },
-    load::load,
+    dead_letters::reprocess::{self, PartitionPosition},
+    pipeline::{self, Batch, decode::Discarded},
 };
 use event_log::replay::{Step, replay};
 use events_schema::{Partition, ReasonCode, Topic};
@@ -138,10 +134,10 @@ impl<'s> Builder<'s> {
             let ((_, partition), _) = *place;
             let queue = self.store.load_queue(*place).await?;
             let batch = reprocess::batch(queue, self.partitions, Some(*place), false);
-            let states = load(&self.store, &batch).await?;
-            let standing =
-                Standing { partition, at: self.next((Topic::Users, partition)), partitions: self.partitions };
-            let settlement = reprocess::fold(batch, states, standing);
+            let states = pipeline::load(&self.store, &batch).await?;
+            let next_offset = self.next((Topic::Users, partition));
+            let position = PartitionPosition { partition, next_offset, partition_count: self.partitions };
+            let settlement = reprocess::fold(batch, states, position);
             let settled = self
                 .store
                 .commit_reprocessed(None, &settlement, &self.epochs, Invalidation::Confirmed)
@@ -160,7 +156,7 @@ impl<'s> Builder<'s> {
             match step {
                 Step::Record(record) => {
                     let from = self.next(record.partition);
-                    batch.push(self.discarded.hide(*record), from);
+                    batch.push(self.discarded.apply(*record), from);
                 }
                 Step::Reached(partition, end) => batch.reach(partition, self.next(partition), end),
             }
@@ -178,8 +174,8 @@ impl<'s> Builder<'s> {
     async fn fold(&mut self, batch: Batch) -> anyhow::Result<bool> {
         let records = u64::try_from(batch.len())?;
         let spare = self.is_one_by_one().then(|| batch.clone());
-        let states = load(&self.store, &batch).await?;
-        let mut effects = batch.fold(states);
+        let states = pipeline::load(&self.store, &batch).await?;
+        let mut effects = pipeline::fold(batch, states);
         let newly_parked = effects.newly_parked;
         match self.store.commit(&mut effects, &self.epochs, Invalidation::Confirmed).await {
             Ok(_) => {}

@@ -7,7 +7,7 @@ use super::{
     set_aside::SetAside,
     source::Source,
 };
-use crate::dead_letters::parking_limit;
+use crate::pipeline::parking_limit;
 use anyhow::Context as _;
 use event_log::{cuts::Cut, identity};
 use events_schema::{ReasonCode, Topic};

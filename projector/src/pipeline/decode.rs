@@ -1,12 +1,19 @@
-//! Records that an operator discarded: they are skipped permanently, in rebuilds too.
+//! Step 2, decode: what a record says. The consumer's thread decodes each message. A record that
+//! can't be decoded becomes a dead letter when it is folded.
 
 use event_log::record::{Fact, Record};
-pub(crate) use events_schema::Place;
-use events_schema::{Partition, Topic};
+use events_schema::{Partition, Place, Topic};
+use rdkafka::message::BorrowedMessage;
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The discarded records that are not folded yet.
+/// Decodes a message. `partition_count` is the number of partitions of its topic.
+pub(super) fn decode(topic: Topic, message: &BorrowedMessage<'_>, partition_count: u32) -> Record {
+    Record::read(topic, message, partition_count)
+}
+
+/// Records that an operator discarded and that are not folded yet. They are skipped permanently, in
+/// rebuilds too.
 #[derive(Debug, Default)]
 pub(crate) struct Discarded(pub(crate) BTreeSet<Place>);
 
@@ -18,7 +25,7 @@ impl Discarded {
     pub(crate) async fn load(
         pool: &PgPool,
         generation: i32,
-        at: &BTreeMap<Partition, i64>,
+        offsets: &BTreeMap<Partition, i64>,
     ) -> sqlx::Result<Self> {
         let rows: Vec<(String, i32, i64)> = sqlx::query_as(
             "SELECT d.topic, d.partition, d.log_offset FROM rollcall.discarded d \
@@ -29,12 +36,13 @@ impl Discarded {
         .await?;
         let place =
             |(topic, partition, offset): (String, _, _)| Some(((Topic::named(&topic)?, partition), offset));
-        let is_ahead = |(partition, offset): &Place| at.get(partition).is_some_and(|next| offset >= next);
+        let is_ahead =
+            |(partition, offset): &Place| offsets.get(partition).is_some_and(|next| offset >= next);
         Ok(Self(rows.into_iter().filter_map(place).filter(is_ahead).collect()))
     }
 
-    /// Marks the record as discarded if it is one of them.
-    pub(crate) fn hide(&self, mut record: Record) -> Record {
+    /// Replaces what the record says if it is one of them.
+    pub(crate) fn apply(&self, mut record: Record) -> Record {
         if self.0.contains(&(record.partition, record.offset)) {
             record.fact = Fact::Discarded;
         }

@@ -7,15 +7,17 @@ use sqlx::PgPool;
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// Users that may be parked in ten minutes, at most; and by a generation that is built, more than the live one has.
+/// The most users that may be parked in ten minutes. A rebuild may park as many more than the live
+/// generation has.
 pub(crate) const LIMIT: i64 = 100;
-/// The span. A fact that is older than that and misses its key is no sign of anything yet: when a log is folded anew, the events of erased users
-/// are met long before their deletions.
+/// The ten minutes. An older event whose key is missing does not count: a replay meets the events of
+/// erased users long before their deletions.
 const SPAN: Duration = Duration::from_secs(600);
 
-/// Counted in the database, so that neither a restart nor another instance begins anew; only an operator's resume does. A generation that was
-/// built parks again what was parked before, which is no news.
-const LATELY: &str = "\
+/// Counted in the database, so that neither a restart nor another instance resets the count; only an
+/// operator's resume does. A promoted generation parks again what was parked before, which does not
+/// count either.
+const COUNT_NEWLY_PARKED: &str = "\
 SELECT count(*) FROM ( \
     SELECT FROM live.dead_letters WHERE topic = 'users' \
     GROUP BY tenant_id, user_id, CASE WHEN user_id IS NULL OR NOT at_home THEN id END \
@@ -23,11 +25,11 @@ SELECT count(*) FROM ( \
         AND min(parked_at) > greatest(now() - interval '10 minutes', (SELECT at FROM rollcall.resumed), \
         (SELECT promoted_at FROM rollcall.generations WHERE state = 'live'))) parked";
 
-/// Whether a batch may park the users that it would park.
+/// Whether the limit allows a batch to park the users that it would park.
 ///
 /// # Errors
-/// Postgres can't be asked.
-pub(crate) async fn may_be_parked(pool: &PgPool, effects: &Effects) -> sqlx::Result<bool> {
+/// PostgreSQL can't be asked.
+pub(crate) async fn allows(pool: &PgPool, effects: &Effects) -> sqlx::Result<bool> {
     let recent = OffsetDateTime::now_utc() - SPAN;
     let keyless =
         effects.keyless.values().filter(|time| time.is_none_or(|time| time.get() >= recent)).count();
@@ -35,7 +37,7 @@ pub(crate) async fn may_be_parked(pool: &PgPool, effects: &Effects) -> sqlx::Res
     if more == 0 {
         return Ok(true);
     }
-    let lately: i64 =
-        sqlx::query_scalar(LATELY).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await?;
-    Ok(i64::try_from(more).is_ok_and(|more| lately + more <= LIMIT))
+    let parked: i64 =
+        sqlx::query_scalar(COUNT_NEWLY_PARKED).bind(ReasonCode::KeyMissing.as_str()).fetch_one(pool).await?;
+    Ok(i64::try_from(more).is_ok_and(|more| parked + more <= LIMIT))
 }

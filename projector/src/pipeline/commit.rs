@@ -1,0 +1,95 @@
+//! Step 5, commit: rows, checkpoint and announcement in one transaction, behind the fence.
+
+use super::{DATABASE_TIMEOUT, Pipeline};
+use crate::{metrics, stop::Interrupt};
+use read_model::write::{
+    Effects, Invalidation,
+    fence::{CommitState, FENCED},
+    lease::ServerTime,
+    sql_error,
+};
+use service_kit::{database::answered, failpoint};
+use std::time::{Duration, Instant};
+
+/// The pause after the first failed attempt. It doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+impl Pipeline {
+    /// Commits the effects of a batch. `cache_time` is there if Redis has confirmed the
+    /// invalidations. Otherwise the commit waits until the last cache lease has expired.
+    pub(super) async fn commit(
+        &mut self,
+        effects: &mut Effects,
+        cache_time: Option<&ServerTime>,
+    ) -> Result<CommitState, Interrupt> {
+        self.wait_for_leases(cache_time).await?;
+        failpoint::hit("fold.marked");
+        let started = Instant::now();
+        let invalidation = if cache_time.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
+        let state = self.commit_until_known(effects, invalidation).await?;
+        if state == CommitState::Committed {
+            failpoint::hit("fold.committed");
+            metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
+        }
+        Ok(state)
+    }
+
+    async fn wait_for_leases(&mut self, cache_time: Option<&ServerTime>) -> Result<(), Interrupt> {
+        let now = Instant::now();
+        let from = self.cache.leases.commit_from(cache_time.map(|time| time.run.as_str()), now);
+        if from > Instant::now() {
+            self.stop.run_until_stopped(tokio::time::sleep_until(from.into())).await?;
+        }
+        Ok(())
+    }
+
+    /// Repeats the commit until it has taken place or can't. If an attempt fails or its answer is
+    /// lost, the checkpoints tell what happened.
+    async fn commit_until_known(
+        &self,
+        effects: &mut Effects,
+        invalidation: Invalidation,
+    ) -> Result<CommitState, Interrupt> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            failpoint::hit_soon("fold.committing");
+            let commit = self.store.commit(effects, &self.epochs, invalidation);
+            let error = match answered(DATABASE_TIMEOUT, commit).await {
+                Ok(displaced) => {
+                    metrics::DISPLACED.inc_by(displaced);
+                    return Ok(CommitState::Committed);
+                }
+                Err(error) => error,
+            };
+            if let Some(state) = self.state_after(&error, effects).await? {
+                return Ok(state);
+            }
+            self.stop.run_until_stopped(tokio::time::sleep(pause)).await?;
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+
+    /// The state after a failed attempt; `None` if the commit should be tried again.
+    async fn state_after(
+        &self,
+        error: &sqlx::Error,
+        effects: &Effects,
+    ) -> Result<Option<CommitState>, Interrupt> {
+        metrics::FENCED.inc_by(u64::from(sql_error::code(error) == FENCED));
+        // The reason never contains the error's own text, which may repeat a row.
+        let reason = sql_error::reason(error);
+        tracing::warn!(reason, "the commit of a batch failed, or its answer was lost");
+        let state = self.stop.retry("asking for the state of a commit", async || {
+            self.epochs.commit_state(&self.store.pool, self.store.generation, &effects.spans).await
+        });
+        match state.await? {
+            CommitState::NotCommitted if sql_error::is_inconsistent(error) => {
+                Err(Interrupt::Inconsistent(reason))
+            }
+            CommitState::NotCommitted if !sql_error::is_data_refused(error) => Ok(None),
+            state => Ok(Some(state)),
+        }
+    }
+}

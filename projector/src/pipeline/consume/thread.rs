@@ -1,0 +1,146 @@
+//! The consumer's thread: it polls Kafka, decodes records and sends them to the pipeline.
+
+use super::{ConsumerEvent, group_member::GroupMember, state::locked};
+use crate::pipeline::decode::decode;
+use event_log::log_ends::{name_of, topic_of};
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
+};
+use service_kit::kafka::Topics;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+
+/// How long a poll waits for a record. A record that arrives ends the wait.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How often the folded offsets are committed to Kafka, for tools that show lag.
+const OFFSET_COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+pub(super) struct ConsumerThread {
+    pub(super) config: ClientConfig,
+    pub(super) consumer: BaseConsumer<GroupMember>,
+    pub(super) topics: Topics,
+    pub(super) events: mpsc::Sender<ConsumerEvent>,
+    pub(super) partition_count: u32,
+}
+
+impl ConsumerThread {
+    pub(super) fn run(mut self) {
+        let state = self.consumer.context().state.clone();
+        let mut last_commit = Instant::now();
+        while !state.stop.load(Ordering::Relaxed) && !self.events.is_closed() {
+            self.poll();
+            self.rejoin_or_reassign();
+            if self.consumer.context().contact.is_lost() {
+                tracing::warn!("no broker is reachable, replacing the log's consumer");
+                self.replace_client();
+            }
+            if last_commit.elapsed() > OFFSET_COMMIT_INTERVAL {
+                self.commit_offsets();
+                last_commit = Instant::now();
+            }
+        }
+        self.commit_offsets();
+    }
+
+    pub(super) fn subscribe(&self) -> Result<(), KafkaError> {
+        self.consumer.subscribe(&[&self.topics.users, &self.topics.credentials])
+    }
+
+    /// Leaves the group with this client and joins it with a new one, which also finds brokers that the
+    /// old one may not find again. The old client gives up its partitions before the new one asks for
+    /// any. Otherwise their revocation would arrive after their assignment.
+    fn replace_client(&mut self) {
+        let member = GroupMember::clone(self.consumer.context());
+        match self.config.create_with_context(member) {
+            Ok(new) => drop(std::mem::replace(&mut self.consumer, new)),
+            Err(error) => return tracing::error!(%error, "the log's consumer can't be replaced"),
+        }
+        if let Err(error) = self.subscribe() {
+            tracing::warn!(%error, "joining the group failed");
+        }
+    }
+
+    fn poll(&self) {
+        match self.consumer.poll(POLL_TIMEOUT) {
+            Some(Ok(message)) => self.send(&message),
+            Some(Err(KafkaError::PartitionEOF(partition))) => self.send_end(partition),
+            Some(Err(error)) => self.handle_error(&error),
+            None => {}
+        }
+    }
+
+    fn send(&self, message: &BorrowedMessage<'_>) {
+        let member = self.consumer.context();
+        member.set_connected(true);
+        let Some(topic) = topic_of(&self.topics, message.topic()) else { return };
+        let record = decode(topic, message, self.partition_count);
+        locked(&member.positions).sent(record.partition, record.offset);
+        let _ = self.events.blocking_send(ConsumerEvent::Record(Box::new(record)));
+    }
+
+    fn handle_error(&self, error: &KafkaError) {
+        tracing::warn!(%error, "reading the log failed, retrying");
+        let code = error.rdkafka_error_code();
+        if matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) {
+            // The requested offset does not exist. The next assignment compares it with the ends.
+            self.consumer.context().state.reassign();
+        }
+    }
+
+    /// Handles the end of a partition, of which the client reports the number but not the topic. The
+    /// position is behind control records and aborted transactions, which the client does not return.
+    ///
+    /// The position is never one of an earlier assignment: the client starts reading a new assignment
+    /// after it has stopped the partitions of the old one, which resets their positions, and after it
+    /// has dropped their queued records.
+    fn send_end(&self, partition: i32) {
+        let member = self.consumer.context();
+        member.set_connected(true);
+        let positions = self.consumer.position().inspect_err(|error| tracing::warn!(%error, "no position"));
+        for element in positions.iter().flat_map(TopicPartitionList::elements) {
+            let Some(topic) = topic_of(&self.topics, element.topic()) else { continue };
+            let Offset::Offset(next) = element.offset() else { continue };
+            let place = (topic, element.partition());
+            if element.partition() == partition && locked(&member.positions).advance(place, next) {
+                let _ = self.events.blocking_send(ConsumerEvent::Reached { partition: place, next });
+            }
+        }
+    }
+
+    /// Does what the pipeline has requested.
+    fn rejoin_or_reassign(&mut self) {
+        let state = self.consumer.context().state.clone();
+        if state.rejoin.swap(false, Ordering::Relaxed) {
+            state.reassign.store(false, Ordering::Relaxed);
+            // Not by unsubscribing and subscribing: librdkafka (2.12.1) defers a subscription while a rebalance
+            // is open, and aborts the process where the client is closed before the rebalance is over.
+            self.replace_client();
+        } else if state.reassign.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.reassign()
+        {
+            tracing::warn!(%error, "assigning the partitions again failed");
+        }
+    }
+
+    fn reassign(&self) -> Result<(), KafkaError> {
+        let list = self.consumer.assignment()?;
+        if list.count() == 0 { Ok(()) } else { self.consumer.context().clone().assign(&self.consumer, &list) }
+    }
+
+    fn commit_offsets(&self) {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), next) in self.consumer.context().state.folded().iter() {
+            let name = name_of(&self.topics, *topic);
+            let _ = list.add_partition_offset(name, *partition, Offset::Offset(*next));
+        }
+        if list.count() > 0 {
+            let _ = self.consumer.commit(&list, CommitMode::Async);
+        }
+    }
+}

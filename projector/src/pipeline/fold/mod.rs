@@ -1,0 +1,162 @@
+//! Step 4, fold: what the records of a batch change, given the states before. Pure. Each row is
+//! written once, however often it changes.
+
+mod park;
+pub(super) mod parked_queue;
+mod rows;
+
+use self::parked_queue::ParkedQueue;
+use super::{Batch, States};
+use domain::{
+    codec::open,
+    evolve::{
+        credential,
+        user::{Rejection, State, User},
+    },
+};
+use event_log::record::{Fact, Poison, Record};
+use events_schema::{
+    CredentialRecord, Partition, ReasonCode, Topic, UserKey, UserRecord, credential::CredentialEvent,
+};
+use key_store::KeyRing;
+use read_model::{
+    RejectionReason,
+    write::{At, CredentialKey, DeadLetterRow, Effects, RejectionRow, Span},
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// Folds the records of a batch, in their order, on the states.
+pub fn fold(batch: Batch, states: States) -> Effects {
+    let mut fold = Fold::new(states);
+    for record in batch.records {
+        fold.record(record);
+    }
+    fold.finish(batch.spans)
+}
+
+/// A credential, the offset of the last record about it, and that record's place if it is in the
+/// batch.
+type FoldedCredential = (credential::State, i64, Option<At>);
+
+/// The states while a batch is folded.
+struct Fold {
+    users: HashMap<UserKey, (User, At)>,
+    parked: BTreeMap<UserKey, ParkedQueue>,
+    keys: KeyRing,
+    credentials: HashMap<CredentialKey, FoldedCredential>,
+    effects: Effects,
+}
+
+impl Fold {
+    fn new(states: States) -> Self {
+        let States { users, parked, keys, credentials } = states;
+        let nowhere = (0, 0);
+        Self {
+            users: users.into_iter().map(|(key, state)| (key, (User::new(state), nowhere))).collect(),
+            parked,
+            keys,
+            credentials: credentials
+                .into_iter()
+                .map(|(key, (state, last))| (key, (state, last, None)))
+                .collect(),
+            effects: Effects::default(),
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        let Record { partition, offset, time, fact, raw } = record;
+        let dead_letter = DeadLetterRow {
+            partition,
+            offset,
+            time,
+            sequence: None,
+            key: None,
+            is_at_home: true,
+            raw,
+            reason: ReasonCode::Unknown.alone(),
+        };
+        match fact {
+            Fact::User(fact) => self.user(*fact, dead_letter),
+            Fact::Credential(fact) => self.credential(*fact, dead_letter),
+            Fact::Unknown => self.effects.unknown += 1,
+            Fact::Discarded => self.reject(&dead_letter, RejectionReason::Discarded),
+            Fact::Poison(Poison { key, is_at_home, reason }) => {
+                self.park(key, reason, DeadLetterRow { is_at_home, ..dead_letter });
+            }
+        }
+    }
+
+    /// Folds an event of a user. `dead_letter` is its row if it has to be set aside.
+    fn user(&mut self, fact: UserRecord, dead_letter: DeadLetterRow) {
+        let dead_letter = DeadLetterRow { sequence: Some(fact.sequence), ..dead_letter };
+        if self.has_to_wait(&fact) {
+            return self.park(Some(fact.key), ReasonCode::Queued.alone(), dead_letter);
+        }
+        let (key, sequence, time) = (fact.key.clone(), fact.sequence, fact.time);
+        let (user, last) = self.users.entry(key.clone()).or_default();
+        let applied = user.admit(sequence, fact.event.event_type()).and_then(|()| {
+            let fact = open(fact, &self.keys).map_err(Rejection::Poison)?;
+            user.apply(sequence, time, fact)
+        });
+        match applied {
+            Ok(()) => *last = (dead_letter.partition.1, dead_letter.offset),
+            Err(Rejection::Superseded) => self.reject(&dead_letter, RejectionReason::Superseded),
+            Err(Rejection::Deleted) => {
+                self.reject(&dead_letter, RejectionReason::Deleted);
+                self.effects.late.push(key);
+            }
+            Err(Rejection::Poison(reason)) => self.park(Some(key), reason.alone(), dead_letter),
+        }
+    }
+
+    fn credential(&mut self, fact: CredentialRecord, dead_letter: DeadLetterRow) {
+        // Nothing is kept of a deleted user. `finish` drops what came before the deletion.
+        if self.is_deleted(&fact.key) {
+            return;
+        }
+        let key = (fact.key, fact.event.id());
+        let known = self.credentials.get(&key);
+        // Only a dead letter that is tried again can be late. Issuing a credential of which only
+        // statuses are known gives the same result in either order.
+        let is_late = known.is_some_and(|(state, last, _)| {
+            dead_letter.offset < *last
+                && (state.issued.is_some() || matches!(fact.event, CredentialEvent::StatusChanged(_)))
+        });
+        if is_late {
+            return self.park(Some(key.0), ReasonCode::LateCredential.alone(), dead_letter);
+        }
+        let last = known.map_or(dead_letter.offset, |(_, last, _)| dead_letter.offset.max(*last));
+        if let Some(state) = credential::evolve(known.map(|(state, ..)| state), fact.time, fact.event) {
+            self.credentials.insert(key, (state, last, Some((dead_letter.partition.1, last))));
+        }
+    }
+
+    /// Records that an event of `users.events` has no effect. Only for that topic does anybody ask.
+    fn reject(&mut self, record: &DeadLetterRow, reason: RejectionReason) {
+        if record.partition.0 == Topic::Users {
+            self.effects.rejections.push(RejectionRow { at: (record.partition.1, record.offset), reason });
+        }
+    }
+
+    fn is_deleted(&self, key: &UserKey) -> bool {
+        self.users.get(key).is_some_and(|(user, _)| matches!(user.state, State::Deleted(_)))
+    }
+
+    /// Makes the rows. Nothing is kept of users that the batch deletes.
+    fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
+        for (key, (state, _, at)) in std::mem::take(&mut self.credentials) {
+            if let Some(at) = at.filter(|_| !self.is_deleted(&key.0)) {
+                self.effects.credentials.push(rows::credential(key, &state, at));
+            }
+        }
+        let mut dead_letters = std::mem::take(&mut self.effects.dead_letters);
+        dead_letters.retain(|row| !row.key.as_ref().is_some_and(|key| self.is_deleted(key)));
+        self.effects.dead_letters = dead_letters;
+        self.effects.keep_newest();
+        for (key, (user, at)) in self.users {
+            rows::push_user(&mut self.effects, key, user, at);
+        }
+        rows::sort(&mut self.effects);
+        Effects { spans, ..self.effects }
+    }
+}

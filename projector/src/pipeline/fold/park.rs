@@ -1,0 +1,66 @@
+//! Setting records aside. The later events of a parked user wait in the user's queue.
+
+use super::{Fold, ParkedQueue};
+use domain::evolve::user::State;
+use events_schema::{EventType, Reason, ReasonCode, Topic, UserKey, UserRecord};
+use read_model::{RejectionReason, write::DeadLetterRow};
+
+impl Fold {
+    /// Whether an event has to wait behind others of its user. The deletion of a user whose events wait
+    /// only for a missing data key does not: it explains why the key is missing, and ends the wait.
+    pub(super) fn has_to_wait(&mut self, fact: &UserRecord) -> bool {
+        let Some(queue) = self.parked.get(&fact.key) else { return false };
+        let is_deletion = fact.event.event_type() == EventType::UserDeleted;
+        let Some(ended) = queue.ended_by(fact.sequence).filter(|_| is_deletion) else { return true };
+        self.parked.remove(&fact.key);
+        self.effects.keyless.remove(&fact.key);
+        self.effects.rejections.retain(|row| !ended.accepted.contains(&row.at));
+        self.effects.restored.extend(ended.accepted);
+        let (user, _) = self.users.entry(fact.key.clone()).or_default();
+        user.state = State::Present(ended.version);
+        false
+    }
+
+    /// Sets a record aside. Anyone may write records of credentials, so those never park their user.
+    pub(super) fn park(&mut self, key: Option<UserKey>, reason: Reason, dead_letter: DeadLetterRow) {
+        // Nothing is kept of a deleted user, not even poison.
+        let is_kept = !key.as_ref().is_some_and(|key| self.is_deleted(key));
+        if !is_kept && dead_letter.is_at_home {
+            return self.reject(&dead_letter, RejectionReason::Deleted);
+        }
+        // A record outside of its user's partition may be read before or after the user's deletion. Its
+        // rejection is the same in both cases.
+        self.reject(&dead_letter, RejectionReason::Parked);
+        if !is_kept {
+            return;
+        }
+        if dead_letter.partition.0 == Topic::Users {
+            let at_home = key.as_ref().filter(|_| dead_letter.is_at_home);
+            self.queue_or_count(at_home, reason.code, &dead_letter);
+        }
+        self.effects.dead_letters.push(DeadLetterRow { key, reason, ..dead_letter });
+    }
+
+    /// Adds a record to its user's queue, and counts newly parked users. A record without a user counts
+    /// as one.
+    fn queue_or_count(&mut self, key: Option<&UserKey>, reason: ReasonCode, dead_letter: &DeadLetterRow) {
+        let is_new = key.is_none_or(|key| self.push_queued(key, reason, dead_letter));
+        match key {
+            Some(key) if is_new && reason == ReasonCode::KeyMissing => {
+                self.effects.keyless.insert(key.clone(), dead_letter.time);
+            }
+            _ => self.effects.newly_parked += usize::from(is_new),
+        }
+    }
+
+    /// Adds a record to its user's queue. Returns whether it is the first one there.
+    fn push_queued(&mut self, key: &UserKey, reason: ReasonCode, dead_letter: &DeadLetterRow) -> bool {
+        let version = self.users.get(key).map_or(0, |(user, _)| user.state.version());
+        let at = (dead_letter.partition.1, dead_letter.offset);
+        let is_new = !self.parked.contains_key(key);
+        let is_for_key = reason == ReasonCode::KeyMissing;
+        let queue = self.parked.entry(key.clone()).or_insert_with(|| ParkedQueue::new(version, is_for_key));
+        queue.push(at, dead_letter.sequence);
+        is_new
+    }
+}

@@ -1,0 +1,64 @@
+//! The rows of a folded batch.
+
+use domain::evolve::{
+    credential,
+    user::{Change, Creation, State, User, Written},
+};
+use events_schema::{UserKey, credential::Status, personal::show};
+use read_model::write::{At, CredentialKey, CredentialRow, Effects, TombstoneRow, UserRow};
+
+/// Adds the row of a user, if the batch has changed the user.
+pub(super) fn push_user(effects: &mut Effects, key: UserKey, user: User, at: At) {
+    let (State::Present(version) | State::Deleted(version)) = user.state else { return };
+    match user.change {
+        Some(Change::Write { created, written }) => {
+            effects.users.push(user_row(key, version, created, written, at));
+        }
+        Some(Change::Delete { at: deleted_at }) => {
+            effects.tombstones.push(TombstoneRow { key, version, deleted_at, at });
+        }
+        None => {}
+    }
+}
+
+/// The row of a user with the response body, which is printed here once and not by every read.
+fn user_row(key: UserKey, version: u64, created: Option<Creation>, written: Written, at: At) -> UserRow {
+    let Written { personal, key_id } = written;
+    let body = show(key.user, &personal);
+    // A map with string keys and finite numbers can always be printed.
+    let claims = serde_json::to_string(&personal.claims).unwrap_or_default();
+    let link = personal.authentication_provider;
+    let (provider_id, provider_url, subject_id) =
+        link.map_or((None, None, None), |link| (link.provider_id, link.url, Some(link.subject_id)));
+    let (created_at, creation_digest) = created.map(|created| (created.at, created.digest)).unzip();
+    UserRow {
+        key,
+        version,
+        created_at,
+        creation_digest,
+        claims,
+        provider_id,
+        provider_url,
+        subject_id,
+        body,
+        key_id,
+        at,
+    }
+}
+
+/// The row of a credential.
+pub(super) fn credential(key: CredentialKey, state: &credential::State, at: At) -> CredentialRow {
+    let status = state.status.map(|status| match status {
+        Status::Valid => "valid",
+        Status::Suspended => "suspended",
+        Status::Revoked => "revoked",
+    });
+    CredentialRow { key, created_at: state.created_at, status, body: state.body(), at }
+}
+
+/// Sorts the rows. All writers use one order, so that they never wait for each other's rows in a circle.
+pub(super) fn sort(effects: &mut Effects) {
+    effects.users.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    effects.tombstones.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    effects.credentials.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+}

@@ -1,0 +1,101 @@
+//! Step 3, load: the states and data keys that a batch is folded on.
+
+use super::{Batch, Pipeline, assignment::compare_log, fold::parked_queue::ParkedQueue};
+use crate::stop::Interrupt;
+use anyhow::Context as _;
+use domain::evolve::{credential, user::State};
+use event_log::identity::LogMatch;
+use events_schema::{UserKey, credential::Credential};
+use key_store::KeyRing;
+use read_model::write::{
+    CredentialKey, Invalidations, Store, StoredCredential, StoredUser, invalidations, lease::ServerTime,
+};
+use service_kit::failpoint;
+use std::collections::{BTreeMap, HashMap};
+
+/// The states that a batch is folded on.
+#[derive(Default)]
+pub struct States {
+    /// The users of the batch that the read model knows.
+    pub users: HashMap<UserKey, State>,
+    /// The queues of those of them who are parked.
+    pub parked: BTreeMap<UserKey, ParkedQueue>,
+    /// The data keys that exist.
+    pub keys: KeyRing,
+    /// The credentials of the batch that the read model knows, each with the offset of the last record
+    /// about it.
+    pub credentials: HashMap<CredentialKey, (credential::State, i64)>,
+}
+
+impl Pipeline {
+    /// Loads the states of a batch. At the same time, invalidates the cached bodies of its users and
+    /// checks that the records are of the log that was folded so far.
+    ///
+    /// Returns Redis' time if Redis has confirmed the invalidations.
+    pub(super) async fn load(&mut self, batch: &Batch) -> Result<(States, Option<ServerTime>), Interrupt> {
+        let invalidations: Invalidations = invalidations(batch.highest_versions());
+        let states = self.stop.retry("loading states", async || load(&self.store, batch).await);
+        let log = compare_log(&self.stop, &mut self.identity, &self.store);
+        let (states, cache_time, log) = tokio::join!(states, self.cache.invalidate(&invalidations), log);
+        let states = states?;
+        match log? {
+            LogMatch::Same => {}
+            other => return Err(self.reject_log(other).await),
+        }
+        failpoint::hit("fold.loaded");
+        Ok((states, cache_time))
+    }
+}
+
+/// Loads the states and data keys of a batch.
+///
+/// # Errors
+/// A query failed.
+pub(crate) async fn load(store: &Store, batch: &Batch) -> anyhow::Result<States> {
+    let owners = batch.key_owners();
+    let keys = async { store.keys.get_many(&owners).await.map_err(anyhow::Error::from) };
+    let (mut states, keys) = tokio::try_join!(load_rows(store, batch), keys)?;
+    states.keys = keys;
+    Ok(states)
+}
+
+async fn load_rows(store: &Store, batch: &Batch) -> anyhow::Result<States> {
+    let mut states = States::default();
+    let credentials: Vec<CredentialKey> =
+        batch.credentials().into_iter().map(|(key, id)| (key.clone(), id)).collect();
+    for row in store.load_credentials(&credentials).await? {
+        let (key, offset) = (row.key.clone(), row.offset);
+        states.credentials.insert(key, (credential_state(row)?, offset));
+    }
+    let users: Vec<UserKey> = batch.users().into_iter().cloned().collect();
+    let mut parked = Vec::new();
+    for row in store.load_users(&users).await? {
+        parked.extend(row.is_parked.then(|| row.key.clone()));
+        states.users.insert(row.key.clone(), user_state(&row));
+    }
+    for row in store.load_queues(&parked).await? {
+        let version = states.users.get(&row.key).map_or(0, |state| state.version());
+        let queue = states.parked.entry(row.key).or_insert_with(|| ParkedQueue::new(version, row.is_keyless));
+        queue.push(row.at, row.sequence);
+    }
+    Ok(states)
+}
+
+fn user_state(row: &StoredUser) -> State {
+    match (row.version, row.deleted) {
+        (_, Some(version)) => State::Deleted(version),
+        (Some(version), None) => State::Present(version),
+        (None, None) => State::Unknown,
+    }
+}
+
+fn credential_state(row: StoredCredential) -> anyhow::Result<credential::State> {
+    let issued = row.body.map(|body| serde_json::from_str::<Credential>(&body).map(Box::new)).transpose();
+    let status = row.status.map(|status| serde_json::from_value(status.into())).transpose();
+    Ok(credential::State {
+        created_at: row.created_at,
+        status: status.context("the stored status of a credential can't be read")?,
+        // The error's own text may repeat the body.
+        issued: issued.map_err(|_| anyhow::anyhow!("the stored body of a credential can't be read"))?,
+    })
+}

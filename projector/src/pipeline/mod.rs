@@ -1,0 +1,99 @@
+//! The pipeline: one batch after another, from the log to the readers.
+//!
+//! The steps are consume, decode, load, fold, commit and publish, each in a file of its own.
+
+pub(crate) mod assignment;
+mod batch;
+mod commit;
+pub(crate) mod consume;
+pub(crate) mod decode;
+mod erase;
+mod fold;
+mod load;
+mod one_by_one;
+pub(crate) mod parking_limit;
+mod progress;
+mod publish;
+
+pub use batch::Batch;
+pub use fold::{fold, parked_queue::ParkedQueue};
+pub use load::States;
+pub(crate) use load::load;
+
+use self::{
+    consume::{ConsumerEvent, ConsumerState, EventQueue},
+    decode::Discarded,
+};
+use crate::{
+    metrics,
+    stop::{Interrupt, StopSignal},
+};
+use event_log::identity::LogIdentity;
+use events_schema::Partition;
+use privacy::Vacuum;
+use read_model::write::{
+    Cache, Store,
+    fence::{CommitState, Epochs},
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use time::OffsetDateTime;
+
+/// How long PostgreSQL may take to answer. The checkpoints tell whether a commit without an answer
+/// took place.
+pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The state that the steps work on.
+pub(crate) struct Pipeline {
+    pub(crate) store: Store,
+    pub(crate) stop: StopSignal,
+    pub(crate) consumer: ConsumerState,
+    pub(crate) identity: LogIdentity,
+    pub(crate) cache: Cache,
+    pub(crate) epochs: Epochs,
+    /// The partitions that this process owns, each with the first offset that is not folded yet.
+    pub(crate) owned: BTreeMap<Partition, i64>,
+    /// Kafka's time of the last folded record.
+    pub(crate) record_times: BTreeMap<Partition, OffsetDateTime>,
+    /// The number of partitions of each topic.
+    pub(crate) partition_count: u32,
+    pub(crate) discarded: Discarded,
+    pub(crate) vacuum: Vacuum,
+    /// Up to where records are folded one by one, because a batch of them could not be committed.
+    pub(crate) one_by_one: BTreeMap<Partition, i64>,
+}
+
+impl Pipeline {
+    /// Takes the records that are queued through all steps. Returns the event behind them, if it is
+    /// about an assignment.
+    pub(crate) async fn run(
+        &mut self,
+        first: ConsumerEvent,
+        events: &mut EventQueue,
+    ) -> Result<Option<ConsumerEvent>, Interrupt> {
+        let (batch, next_event) = self.consume(first, events);
+        if !batch.is_empty() {
+            self.project(batch).await?;
+        }
+        Ok(next_event)
+    }
+
+    /// Folds a batch of decoded records and commits it exactly once, whatever fails on the way.
+    async fn project(&mut self, batch: Batch) -> Result<(), Interrupt> {
+        let (started, records) = (Instant::now(), batch.len());
+        let single = self.is_one_by_one().then(|| batch.clone());
+        let (states, cache_time) = self.load(&batch).await?;
+        let mut effects = fold(batch, states);
+        metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
+        if !self.is_within_parking_limit(&effects).await? {
+            return self.park_one_by_one(&effects);
+        }
+        match self.commit(&mut effects, cache_time.as_ref()).await? {
+            CommitState::Committed => self.publish(effects, records, cache_time.as_ref()).await,
+            CommitState::NotCommitted => self.retry_one_by_one(&effects, single).await,
+            CommitState::FencedOff => self.handle_fenced_off().await,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Batches that can't be committed as a whole. Their records are read again and folded one by one.
+
+use super::{Batch, Pipeline, parking_limit};
+use crate::stop::Interrupt;
+use events_schema::ReasonCode;
+use read_model::write::Effects;
+use std::collections::BTreeMap;
+
+impl Pipeline {
+    /// Whether records are folded one by one, until the end of a batch that could not be committed.
+    pub(super) fn is_one_by_one(&self) -> bool {
+        self.one_by_one.iter().any(|(partition, to)| self.owned.get(partition).is_some_and(|next| next < to))
+    }
+
+    /// PostgreSQL rejected the data of a batch, and would do so again. A record that is rejected by
+    /// itself becomes a dead letter.
+    pub(super) async fn retry_one_by_one(
+        &mut self,
+        effects: &Effects,
+        single: Option<Batch>,
+    ) -> Result<(), Interrupt> {
+        if let Some(poisoned) = single.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
+            return Box::pin(self.project(poisoned)).await;
+        }
+        self.read_one_by_one(effects);
+        Ok(())
+    }
+
+    /// Whether a batch stays within the limit on newly parked users.
+    pub(super) async fn is_within_parking_limit(&self, effects: &Effects) -> Result<bool, Interrupt> {
+        let pool = &self.store.pool;
+        self.stop
+            .retry("counting newly parked users", async || parking_limit::allows(pool, effects).await)
+            .await
+    }
+
+    /// A batch would exceed the limit on newly parked users. One by one, records are folded until the
+    /// limit is reached, so that every resume makes progress.
+    pub(super) fn park_one_by_one(&mut self, effects: &Effects) -> Result<(), Interrupt> {
+        if self.is_one_by_one() {
+            return Err(Interrupt::TooManyParked);
+        }
+        self.read_one_by_one(effects);
+        Ok(())
+    }
+
+    fn read_one_by_one(&mut self, effects: &Effects) {
+        self.one_by_one.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
+        self.set_owned(BTreeMap::new());
+        self.consumer.reassign();
+    }
+}

@@ -1,0 +1,172 @@
+//! Restarts the work whenever it ends, and pauses the projectors when an operator is needed.
+
+use super::Worker;
+use crate::{
+    health::ProjectorState,
+    metrics, migrate,
+    pause::{self, By},
+    pipeline::{
+        Pipeline,
+        assignment::live_generation,
+        consume::{Consumer, ConsumerState},
+        decode::Discarded,
+    },
+    stop::{Interrupt, StopSignal},
+};
+use event_log::{Halt, identity::LogIdentity, log_ends};
+use key_store::Keys;
+use privacy::Vacuum;
+use read_model::{
+    link::Link,
+    write::{Cache, Mode, Store, fence::Epochs},
+};
+use service_kit::{database::answered, settings::Settings};
+use sqlx::PgPool;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::sync::watch;
+
+/// How often the database is asked whether a pause has ended.
+const PAUSE_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long releasing the partitions may take.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
+const INCONSISTENT: &str = "the tables of the read model contradict themselves, so a batch can't be committed and nothing was set aside";
+const REBUILD: &str = "Run `rollcall projection rebuild`, which folds the log into new tables";
+const RESUME: &str = "then `rollcall projection resume`";
+const TOO_MANY: &str = "too many users had to be parked in a short span: nothing more is folded. Look at `rollcall dead-letters list`, \
+    put right what is wrong, then `rollcall projection resume`";
+
+/// What the work is started with.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) pool: PgPool,
+    pub(crate) keys: Keys,
+    pub(crate) link: Link,
+    pub(crate) consumer: ConsumerState,
+    pub(crate) state: watch::Sender<ProjectorState>,
+    pub(crate) stop: StopSignal,
+}
+
+/// Works until a stop is requested. If an operator is needed, pauses the projectors and waits until they
+/// are resumed.
+pub(crate) async fn supervise(parts: Parts) {
+    loop {
+        let interrupt = match work(parts.clone()).await {
+            Ok(()) | Err(Interrupt::Stopping) => return,
+            Err(interrupt) => interrupt,
+        };
+        let handled = match interrupt {
+            Interrupt::Stopping => return,
+            Interrupt::ConsumerEnded => {
+                tracing::error!("the log's consumer ended, starting another one");
+                Ok(())
+            }
+            Interrupt::LogReplaced => {
+                tracing::info!("a generation of another log is live");
+                Ok(())
+            }
+            Interrupt::Inconsistent(reason) => {
+                let reason = format!("{INCONSISTENT} ({reason}). {REBUILD}, {RESUME}");
+                pause_all(&parts, By::ReadModel, &reason).await
+            }
+            Interrupt::Halt(halt) => pause_all(&parts, By::Log, &halt.to_string()).await,
+            Interrupt::TooManyParked => pause_all(&parts, By::Limit, TOO_MANY).await,
+            Interrupt::Paused => wait_for_resume(&parts).await,
+        };
+        if handled.is_err() {
+            return;
+        }
+    }
+}
+
+/// Pauses all projectors, so that neither a restart nor another instance continues without an operator.
+async fn pause_all(parts: &Parts, by: By, reason: &str) -> Result<(), Interrupt> {
+    tracing::error!(reason, "the projector has stopped");
+    parts.state.send_replace(ProjectorState::Stopped(reason.to_owned()));
+    parts.stop.retry("pausing the projectors", async || pause::write(&parts.pool, by, reason).await).await?;
+    wait_for_resume(parts).await
+}
+
+async fn wait_for_resume(parts: &Parts) -> Result<(), Interrupt> {
+    let Parts { pool, state, stop, .. } = parts;
+    while let Some(pause) = stop.retry("asking for a pause", async || pause::read(pool).await).await? {
+        let stopped = ProjectorState::Stopped(format!("paused by {}: {}", pause.by, pause.reason));
+        if state.send_replace(stopped.clone()) != stopped {
+            tracing::warn!(reason = pause.reason, by = pause.by, "the projector is paused");
+        }
+        stop.run_until_stopped(tokio::time::sleep(PAUSE_POLL_INTERVAL)).await?;
+    }
+    state.send_replace(ProjectorState::Starting);
+    tracing::info!("the projector is resumed");
+    Ok(())
+}
+
+async fn work(parts: Parts) -> Result<(), Interrupt> {
+    prepare(&parts.settings, &parts.stop).await?;
+    let is_paused = async || pause::read(&parts.pool).await;
+    if parts.stop.retry("asking for a pause", is_paused).await?.is_some() {
+        return Err(Interrupt::Paused);
+    }
+    let state = parts.state.clone();
+    let mut worker = start(parts).await?;
+    state.send_replace(ProjectorState::Running);
+    tracing::info!(
+        generation = worker.pipeline.store.generation,
+        partitions = worker.pipeline.partition_count,
+        "the projector is running"
+    );
+    let ended = worker.run().await;
+    release(worker).await;
+    ended
+}
+
+/// Creates topics and tables. A fault that needs an operator is not tried again.
+async fn prepare(settings: &Settings, stop: &StopSignal) -> Result<(), Interrupt> {
+    let prepared =
+        stop.retry("preparing topics and read model", async || match migrate::migrate(settings).await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => error.downcast::<Halt>().map(Err),
+        });
+    prepared.await??;
+    Ok(())
+}
+
+async fn start(parts: Parts) -> Result<Worker, Interrupt> {
+    let Parts { settings, pool, keys, link, consumer: shared, stop, .. } = parts;
+    let partition_count =
+        stop.retry("asking for the topics", async || log_ends::partitions(&settings).await).await?;
+    let live = stop.retry("asking for the live generation", async || live_generation(&pool).await).await?;
+    let consumer = stop
+        .retry("starting the log's consumer", async || {
+            Consumer::start(&settings, partition_count, shared.clone())
+        })
+        .await?;
+    let identity = stop.retry("creating a Kafka client", async || LogIdentity::new(&settings)).await?;
+    let pipeline = Pipeline {
+        store: Store::new(pool, live, Mode::Live, keys),
+        stop,
+        consumer: shared,
+        identity,
+        cache: Cache::new(&settings.topic_prefix, live, link, metrics::REDIS_FAILURES.clone()),
+        epochs: Epochs::default(),
+        owned: BTreeMap::new(),
+        record_times: BTreeMap::new(),
+        partition_count,
+        discarded: Discarded::default(),
+        vacuum: Vacuum::default(),
+        one_by_one: BTreeMap::new(),
+    };
+    Ok(Worker { pipeline, consumer })
+}
+
+/// Gives the partitions up and leaves the group.
+async fn release(Worker { pipeline, consumer }: Worker) {
+    // Operators are shown the owner. If this fails, they see the last one.
+    let release = pipeline.epochs.release(&pipeline.store.pool, pipeline.store.generation);
+    let _ = answered(RELEASE_TIMEOUT, release).await;
+    consumer.stop().await;
+    // The consumer has committed these offsets to Kafka when it stopped.
+    pipeline.consumer.folded().clear();
+    pipeline.owned.into_keys().for_each(metrics::hide);
+}
