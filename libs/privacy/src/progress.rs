@@ -16,14 +16,14 @@ pub enum Step {
     Analytics,
 }
 
-/// How far a step has come.
+/// The progress of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LookProgress {
+pub struct ScanProgress {
     /// The step.
     pub step: Step,
     /// Records, keys or generations that were read.
     pub done: u64,
-    /// The approximate number of them.
+    /// Their approximate number in all.
     pub total: u64,
 }

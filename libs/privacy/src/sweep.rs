@@ -1,75 +1,78 @@
-//! Looks through all keys for those that nobody needs: of users that are deleted, whatever brought the key back, and those that were made for
-//! a create whose event never came. And the other way round: for living users whose key is not there.
+//! Searches the key store for keys that nobody needs: those of deleted users, whatever brought them
+//! back, and those made for a create whose event never reached the log. It also counts the living
+//! users whose key is missing.
 
+mod classify;
 mod missing_keys;
-mod owners;
+mod owner_status;
 mod reason;
 mod undecided;
-mod verdict;
 
 pub use reason::UndecidedReason;
 pub use undecided::{Destroyed, Group, Undecided, UndecidedKey, destroy_undecided, undecided};
 
 use anyhow::Context as _;
+use classify::{Classifier, KeyStatus};
 use key_store::{KeyWithOrigin, Keys};
 use read_model::{generation, operate::retired_bodies};
 use service_kit::settings::Settings;
 use sqlx::{PgConnection, PgPool};
 use std::{collections::BTreeMap, time::Duration};
-use verdict::{Judge, Verdict};
 
-/// How old a key must be to be taken for an orphan. Its create has failed long before: an append that is not in the log after some seconds is
-/// dropped by the log's client, and one that a broker still held is looked for within minutes.
+/// How long ago an orphan must have been requested. Its create has failed long before: Kafka's client
+/// drops an append that fails for some seconds, and an append that a broker still held is looked up
+/// within minutes.
 pub const ORPHAN_AFTER: Duration = Duration::from_secs(24 * 3_600);
-/// After the start, and between two sweeps.
+/// The pause before the first sweep.
 const FIRST: Duration = Duration::from_secs(30);
+/// The pause between two sweeps.
 const EVERY: Duration = Duration::from_secs(6 * 3_600);
-/// Of a sweep.
+/// The advisory lock of a sweep.
 const LOCK: i64 = 0x726f_6c6c_7377_6570;
 
-/// What a sweep found and did.
+/// What a sweep found and destroyed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Swept {
-    /// Keys that were looked at.
+    /// Keys that were checked.
     pub keys: u64,
-    /// Keys of deleted users, which should not have been there, and are destroyed.
+    /// Destroyed keys of deleted users.
     pub outlived: u64,
-    /// Keys that belong to no event, and are destroyed.
+    /// Destroyed orphans: keys that no event needs.
     pub orphans: u64,
-    /// Keys of which nobody can tell whether they are needed, and which are left alone.
+    /// Keys that are kept because nothing proves whether they are needed.
     pub undecided: u64,
     /// The same by reason.
     pub undecided_by: BTreeMap<UndecidedReason, u64>,
-    /// Living users whose key is not there: nobody can read their events any more.
+    /// Living users whose key is missing, so that nobody can read their events any more.
     pub without_key: u64,
 }
 
 impl Swept {
-    fn leave(&mut self, reason: UndecidedReason) {
+    fn keep(&mut self, reason: UndecidedReason) {
         self.undecided += 1;
         *self.undecided_by.entry(reason).or_default() += 1;
     }
 
     /// The number of undecided keys that an operator has to decide about.
     pub fn waiting_for_an_operator(&self) -> u64 {
-        self.undecided_by.iter().filter(|(reason, _)| !reason.passes()).map(|(_, keys)| keys).sum()
+        self.undecided_by.iter().filter(|(reason, _)| !reason.is_temporary()).map(|(_, keys)| keys).sum()
     }
 }
 
-/// Sweeps some time after the start, and from then on every few hours. Hands each result to `show`.
-pub async fn sweep_periodically(settings: Settings, keys: Keys, show: impl Fn(&Swept)) {
+/// Sweeps some time after the start, and every few hours from then on. Passes each result to `report`.
+pub async fn sweep_periodically(settings: Settings, keys: Keys, report: impl Fn(&Swept)) {
     tokio::time::sleep(FIRST).await;
     loop {
         match sweep_with(&settings, &keys, ORPHAN_AFTER).await {
             Ok(Some(swept)) => {
-                show(&swept);
+                report(&swept);
                 log(&swept);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(
                 error = service_kit::errors::describe_error(error.as_ref()),
-                "the key store was not swept"
+                "the sweep of the key store failed"
             ),
         }
         tokio::time::sleep(EVERY).await;
@@ -79,7 +82,7 @@ pub async fn sweep_periodically(settings: Settings, keys: Keys, show: impl Fn(&S
 fn log(swept: &Swept) {
     let Swept { keys, outlived, orphans, undecided, without_key, .. } = *swept;
     let waiting = swept.waiting_for_an_operator();
-    tracing::info!(keys, orphans, undecided, "the key store was swept");
+    tracing::info!(keys, orphans, undecided, "swept the key store");
     if waiting > 0 {
         tracing::warn!(
             waiting,
@@ -97,41 +100,34 @@ fn log(swept: &Swept) {
     }
 }
 
-/// Sweeps once; keys that were asked for after `orphan_after` before now are left alone.
+/// Sweeps once. Keys that were requested less than `orphan_after` ago stay.
 ///
 /// # Errors
-/// Another sweep is at work, or a store can't be reached.
+/// Another sweep is running, or a store can't be reached.
 pub async fn sweep(settings: &Settings, orphan_after: Duration) -> anyhow::Result<Swept> {
     let swept = sweep_with(settings, &Keys::open(settings)?, orphan_after).await?;
-    swept.context("another sweep is at work")
+    swept.context("another sweep is running: try again when it has ended")
 }
 
+/// Sweeps once. `None` if another sweep is running.
 async fn sweep_with(
     settings: &Settings,
     keys: &Keys,
     orphan_after: Duration,
 ) -> anyhow::Result<Option<Swept>> {
     let pool = read_model::pool(settings)?;
-    let Some(mut lock) = Locked::take(&pool).await? else { return Ok(None) };
-    let judge = Judge::look(settings, &pool, keys, orphan_after).await?;
-    let sweeper = Sweeper { keys, judge };
+    let Some(mut lock) = SweepLock::take(&pool).await? else { return Ok(None) };
+    let classifier = Classifier::load(settings, &pool, keys, orphan_after).await?;
+    let sweeper = Sweeper { keys, classifier };
     let (mut swept, mut after) = (Swept::default(), None);
     loop {
         let page = keys.page_with_origins(after.as_ref()).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.held.owner.clone());
-        sweeper.page(&mut lock.connection, page, &mut swept).await?;
+        sweeper.sweep_page(&mut lock.connection, page, &mut swept).await?;
     }
     swept.without_key = missing_keys::count(&mut lock.connection, keys).await?;
-    // A rebuild does it too, but Redis may have been away then.
-    if let Some(live) = generation::live(&mut lock.connection).await?
-        && let Err(error) = retired_bodies::unlink(settings, live).await
-    {
-        tracing::warn!(
-            error = service_kit::errors::describe_error(error.as_ref()),
-            "bodies of generations that are not live may be left in Redis"
-        );
-    }
+    unlink_retired_bodies(settings, &mut lock.connection).await?;
     if swept.outlived + swept.orphans > 0 {
         keys.vacuum().await?;
     }
@@ -139,56 +135,70 @@ async fn sweep_with(
     Ok(Some(swept))
 }
 
-/// Destroys what a judge says is needed by nobody.
+/// A rebuild does this too, but Redis may have been unreachable then.
+async fn unlink_retired_bodies(settings: &Settings, connection: &mut PgConnection) -> anyhow::Result<()> {
+    if let Some(live) = generation::live(connection).await?
+        && let Err(error) = retired_bodies::unlink(settings, live).await
+    {
+        tracing::warn!(
+            error = service_kit::errors::describe_error(error.as_ref()),
+            "bodies of generations that are not live may be left in Redis"
+        );
+    }
+    Ok(())
+}
+
+/// Destroys the keys that nobody needs.
 struct Sweeper<'s> {
     keys: &'s Keys,
-    judge: Judge,
+    classifier: Classifier,
 }
 
 impl Sweeper<'_> {
-    async fn page(
+    async fn sweep_page(
         &self,
         connection: &mut PgConnection,
         page: Vec<KeyWithOrigin>,
         swept: &mut Swept,
     ) -> anyhow::Result<()> {
-        let verdicts = self.judge.page(connection, &page).await?;
+        let statuses = self.classifier.page(connection, &page).await?;
         let (mut outlived, mut orphans, mut ours) = (Vec::new(), Vec::new(), Vec::new());
         swept.keys += u64::try_from(page.len())?;
-        for (key, verdict) in page.into_iter().zip(verdicts) {
-            match verdict {
-                Verdict::Needed { is_ours: true } => ours.push(key.held),
-                Verdict::Needed { is_ours: false } => {}
-                Verdict::Outlived => outlived.push(key.held),
-                Verdict::Orphan => orphans.push(key.held),
-                Verdict::Undecided(reason) => swept.leave(reason),
+        for (key, status) in page.into_iter().zip(statuses) {
+            match status {
+                KeyStatus::Needed { is_origin_found: true } => ours.push(key.held),
+                KeyStatus::Needed { is_origin_found: false } => {}
+                KeyStatus::Outlived => outlived.push(key.held),
+                KeyStatus::Orphan => orphans.push(key.held),
+                KeyStatus::Undecided(reason) => swept.keep(reason),
             }
         }
         if !ours.is_empty() {
-            self.keys.note_origin(&ours, &self.judge.present).await?;
+            self.keys.note_origin(&ours, &self.classifier.present).await?;
         }
         if !outlived.is_empty() {
             swept.outlived += self.keys.destroy_exactly(&outlived, None).await?;
         }
         if !orphans.is_empty() {
-            swept.orphans += self.keys.destroy_exactly(&orphans, Some(self.judge.before)).await?;
+            swept.orphans += self.keys.destroy_exactly(&orphans, Some(self.classifier.before)).await?;
         }
         Ok(())
     }
 }
 
-/// One sweep at a time, however many projectors there are. The lock lives as long as this connection.
-struct Locked {
+/// Allows one sweep at a time, however many projectors there are. The lock is held as long as this
+/// connection is open.
+struct SweepLock {
     connection: PgConnection,
 }
 
-impl Locked {
+impl SweepLock {
     async fn take(pool: &PgPool) -> anyhow::Result<Option<Self>> {
         let mut connection = pool.acquire().await?.detach();
-        let is_alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        let is_taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
             .bind(LOCK)
             .fetch_one(&mut connection)
             .await?;
-        Ok(is_alone.then_some(Self { connection }))
+        Ok(is_taken.then_some(Self { connection }))
     }
 }

@@ -13,7 +13,7 @@ impl Pipeline {
         match self.stop.run_until_stopped(finish).await? {
             Ok(pending) => {
                 metrics::ERASURES_PENDING.set(pending);
-                self.vacuum.is_due();
+                self.vacuum.mark_due();
             }
             Err(error) => tracing::warn!(
                 error = errors::describe_error(error.as_ref()),

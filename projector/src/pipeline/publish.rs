@@ -18,7 +18,7 @@ impl Pipeline {
         let has_erased = !effects.tombstones.is_empty() || !effects.late.is_empty();
         self.cache.write(effects, cache_time);
         if has_erased {
-            self.vacuum.is_due();
+            self.vacuum.mark_due();
         }
         // Keys in another database are not part of the commit.
         if has_erased && self.store.keys.is_apart() { self.finish_erasures().await } else { Ok(()) }

@@ -55,7 +55,7 @@ impl Worker {
             metrics::ERASURES_PENDING.set(0);
         }
         let pipeline = &self.pipeline;
-        pipeline.vacuum.when_due(&pipeline.store.pool, &pipeline.store.keys);
+        pipeline.vacuum.start_if_due(&pipeline.store.pool, &pipeline.store.keys);
         Ok(())
     }
 

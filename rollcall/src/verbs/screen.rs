@@ -5,7 +5,7 @@ use super::{
     print,
 };
 use indicatif::ProgressBar;
-use privacy::{LookProgress, Step};
+use privacy::{ScanProgress, Step};
 use serde_json::json;
 
 const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
@@ -23,7 +23,7 @@ impl Screen {
         Self { is_json, bar: bar(Some(0), BAR), now: Now::default(), step: None }
     }
 
-    pub(super) fn show(&mut self, progress: LookProgress) {
+    pub(super) fn show(&mut self, progress: ScanProgress) {
         let is_new = self.step.replace(progress.step) != Some(progress.step);
         if is_new {
             self.bar.set_message(in_words(progress.step));

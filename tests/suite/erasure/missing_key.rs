@@ -56,7 +56,7 @@ fn said(deployment: &Deployment, service: Service, words: &[&str]) -> usize {
 async fn swept(deployment: &Deployment) -> Value {
     let swept = async || {
         let output = deployment.cli.run(&["keys", "sweep", "--json"]);
-        (!output.stderr.contains("another sweep is at work")).then(|| output.expect(0).json())
+        (!output.stderr.contains("another sweep is running")).then(|| output.expect(0).json())
     };
     until("nobody else sweeps", swept).await["withoutKey"].clone()
 }

@@ -24,7 +24,7 @@ pub async fn what_level_3_says_is_left(stack: &'static Stack) {
     .await;
     assert!(has(&bench.audit(1), "analyticEvents"));
     let said = bench.prove(&id).expect(1);
-    assert!(said.stdout.contains("analytic events that say more than ids"), "{said:?}");
+    assert!(said.stdout.contains("analytic events with more than ids"), "{said:?}");
     assert!(!format!("{said:?}").contains(&marker), "{said:?}");
 }
 

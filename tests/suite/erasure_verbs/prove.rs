@@ -23,7 +23,7 @@ pub async fn a_life_is_proved_at_each_of_its_ends(stack: &'static Stack) {
 fn never_there(bench: &Bench) {
     let id = Uuid::new_v4().to_string();
     let said = bench.prove(&id).expect(0);
-    assert!(said.stdout.contains("never there: nothing was ever heard of such a user"), "{said:?}");
+    assert!(said.stdout.contains("never there: no such user was ever recorded"), "{said:?}");
     let proof = bench.proof(&id, 0);
     assert_eq!((&proof["verdict"], &proof["tombstone"]), (&json!("neverThere"), &Value::Null));
     assert_eq!(found(&proof), []);
@@ -31,7 +31,7 @@ fn never_there(bench: &Bench) {
 
 fn alive(bench: &Bench, id: &str, marker: &str) {
     let said = bench.prove(id).expect(1);
-    assert!(said.stdout.contains("alive: this user is there"), "{said:?}");
+    assert!(said.stdout.contains("alive: this user exists"), "{said:?}");
     assert!(said.stdout.contains("data keys of the user in the key store: 1"), "{said:?}");
     assert!(!format!("{said:?}").contains(marker), "nothing personal is printed: {said:?}");
     let proof = bench.proof(id, 1);

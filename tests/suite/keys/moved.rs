@@ -7,7 +7,7 @@ use tests::{Api, Cli, Deployment, Output, RedisServer, Service, Stack, new_datab
 use uuid::Uuid;
 
 const SETTING: &str = "ROLLCALL_KEYS_DATABASE_URL";
-const FORMER: &str = "the former key store in the read model's database";
+const FORMER: &str = "the old key store in the read model's database";
 
 /// The documented copy.
 fn copy(from: &str, to: &str) {
@@ -56,7 +56,7 @@ fn prove(cli: &Cli, api: &Api, user: &str) -> Output {
 fn former_keys(cli: &Cli) -> Value {
     let said = cli.run(&["keys", "status", "--json"]).expect(0);
     let former = said.json()["formerKeys"].clone();
-    assert_eq!(said.stderr.contains("a former key store is in the read model's database"), !former.is_null());
+    assert_eq!(said.stderr.contains("an old key store is in the read model's database"), !former.is_null());
     former
 }
 
@@ -79,7 +79,7 @@ pub async fn a_key_store_that_is_left_behind_is_found(stack: &'static Stack) {
     api.delete(&goes).await.expect(204);
     assert!(has_key(&deployment.database, &api.tenant, &goes).await, "in the old one");
     let said = prove(&cli, &api, &goes).expect(1).stdout;
-    for words in ["not erased", FORMER, "events in the log that a key opens which exists: 1"] {
+    for words in ["not erased", FORMER, "log events that an existing key can still decrypt: 1"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let audit = cli.run(&["erasure", "audit", "--json"]).expect(1).json_lines().pop().unwrap();

@@ -47,7 +47,7 @@ async fn sweep(deployment: &Deployment) -> Value {
     let args = ["keys", "sweep", "--older-than", "2h", "--json"];
     let swept = async || {
         let output = deployment.cli.run(&args);
-        assert!(output.code == Some(0) || output.stderr.contains("another sweep is at work"), "{output:?}");
+        assert!(output.code == Some(0) || output.stderr.contains("another sweep is running"), "{output:?}");
         (output.code == Some(0)).then(|| output.json())
     };
     until("nobody else sweeps", swept).await

@@ -35,7 +35,7 @@ async fn count(keys: &PgPool) -> usize {
 async fn sweep(cli: &Cli) -> Value {
     let swept = async || {
         let output = cli.run(&["keys", "sweep", "--json"]);
-        assert!(output.code == Some(0) || output.stderr.contains("another sweep is at work"), "{output:?}");
+        assert!(output.code == Some(0) || output.stderr.contains("another sweep is running"), "{output:?}");
         (output.code == Some(0)).then(|| output.json())
     };
     tests::until("nobody else sweeps", swept).await

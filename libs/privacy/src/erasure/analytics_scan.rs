@@ -1,7 +1,7 @@
-//! The analytics topic: what it says of a user, and whether that is more than ids.
+//! Scans the analytics topic for events about a user, and for events with personal data.
 
-use super::report::{AnalyticsLook, ReadPartition};
-use crate::progress::{LookProgress, Step};
+use super::report::{AnalyticsScan, ReadPartition};
+use crate::progress::{ScanProgress, Step};
 use event_log::{
     log_ends::{self, Ends},
     replay::{Part, read as replay},
@@ -12,72 +12,63 @@ use serde_json::Value;
 use service_kit::{kafka::Topics, settings::Settings};
 use std::collections::BTreeSet;
 
-/// Members of an event's data that say nothing of a person: ids, numbers, fixed words, and the names of what a search asked for.
+/// Members of an event's data without personal data: ids, numbers, fixed words, and the names of
+/// what a search asked for.
 const IMPERSONAL: [&str; 9] =
     ["id", "userId", "deleted", "limit", "cursor", "nextCursor", "entriesCount", "error", "claimKeys"];
 
 /// An event about the user.
-pub(crate) struct About {
-    /// Where it lies.
+pub(crate) struct AboutUser {
+    /// Its place in the topic.
     pub(crate) place: String,
-    /// The event itself; `None`: it is no JSON.
+    /// The event. `None` if it is no JSON.
     pub(crate) event: Option<Value>,
-    /// Whether it says more than ids.
-    pub(crate) is_saying_more: bool,
+    /// Whether it contains more than ids.
+    pub(crate) is_personal: bool,
 }
 
-/// What was read.
+/// The result of a scan.
 #[derive(Default)]
-pub(crate) struct Read {
+pub(crate) struct Scan {
     /// The counts.
-    pub(crate) look: AnalyticsLook,
+    pub(crate) counts: AnalyticsScan,
     /// The events about the user.
-    pub(crate) about: Vec<About>,
-    /// The requests of those that name the user.
+    pub(crate) about: Vec<AboutUser>,
+    /// The requests of the events that name the user.
     requests: BTreeSet<String>,
 }
 
-/// Reads the whole topic for events that name the user or belong to one of these requests, or to one that another event tells to be about
-/// the user: the START of a create does not know the id yet.
+/// Reads the whole topic for events that name the user or belong to one of these requests. It reads
+/// again if an event that names the user belongs to another request, because the START of a create
+/// does not name its user yet.
 ///
 /// # Errors
 /// Kafka fails.
-pub(crate) async fn read(
+pub(crate) async fn scan(
     settings: &Settings,
     user: &UserKey,
     mut requests: BTreeSet<String>,
-    progress: &mut impl FnMut(LookProgress),
-) -> anyhow::Result<Read> {
+    progress: &mut impl FnMut(ScanProgress),
+) -> anyhow::Result<Scan> {
     loop {
-        let read = read_once(settings, user, &requests, progress).await?;
-        let is_known = read.requests.is_subset(&requests);
-        // Only what says more and names nobody can turn out to be about the user when the topic is read again.
-        if is_known || read.look.of_nobody == 0 {
-            return Ok(read);
+        let mut found = Scan::default();
+        let take = |place, value: Vec<u8>| found.take(place, &value, user, &requests);
+        found.counts.partitions = read_all(settings, progress, take).await?;
+        // A second reading can only assign events that are personal and name nobody.
+        if found.requests.is_subset(&requests) || found.counts.of_nobody == 0 {
+            return Ok(found);
         }
-        requests.extend(read.requests);
+        requests.extend(found.requests);
     }
 }
 
-async fn read_once(
-    settings: &Settings,
-    user: &UserKey,
-    requests: &BTreeSet<String>,
-    progress: &mut impl FnMut(LookProgress),
-) -> anyhow::Result<Read> {
-    let mut found = Read::default();
-    let take = |place, value: Vec<u8>| found.take(place, &value, user, requests);
-    found.look.partitions = read_all(settings, progress, take).await?;
-    Ok(found)
-}
-
-/// Hands over every value in the topic with its place, what lies there of broken-off transactions included.
+/// Passes every value in the topic to `each`, with its place. Aborted transactions are included.
 ///
 /// # Errors
 /// Kafka fails.
 pub(super) async fn read_all(
     settings: &Settings,
-    progress: &mut impl FnMut(LookProgress),
+    progress: &mut impl FnMut(ScanProgress),
     mut each: impl FnMut(String, Vec<u8>),
 ) -> anyhow::Result<Vec<ReadPartition>> {
     let name = Topics::new(&settings.topic_prefix).analytics;
@@ -95,18 +86,18 @@ pub(super) async fn read_all(
         let (place, value) = record?;
         each(place, value);
         done += 1;
-        progress(LookProgress { step: Step::Analytics, done, total });
+        progress(ScanProgress { step: Step::Analytics, done, total });
     }
     let partition =
         |(partition, ends): (i32, Ends)| ReadPartition { partition, from: ends.low, to: ends.high };
     Ok(ends.into_iter().map(partition).collect())
 }
 
-impl Read {
+impl Scan {
     fn take(&mut self, place: String, value: &[u8], user: &UserKey, requests: &BTreeSet<String>) {
-        self.look.events += 1;
+        self.counts.events += 1;
         let event: Option<Value> = serde_json::from_slice(value).ok();
-        let is_saying_more = event.as_ref().is_none_or(says_more);
+        let is_personal = event.as_ref().is_none_or(is_personal);
         let request = event.as_ref().and_then(|event| event["requestId"].as_str());
         let is_tenants = event.as_ref().is_none_or(|event| event["tenantId"] == user.tenant.as_str());
         let is_named = is_tenants && names(value, user);
@@ -115,24 +106,24 @@ impl Read {
             self.requests.extend(request.map(str::to_owned));
         }
         if is_named || is_requested {
-            self.look.of_user += 1;
-            self.look.saying_more += u64::from(is_saying_more);
-            self.about.push(About { place, event, is_saying_more });
-        } else if is_saying_more && !event.as_ref().is_some_and(names_anybody) {
-            self.look.of_nobody += 1;
+            self.counts.of_user += 1;
+            self.counts.personal += u64::from(is_personal);
+            self.about.push(AboutUser { place, event, is_personal });
+        } else if is_personal && !event.as_ref().is_some_and(names_anybody) {
+            self.counts.of_nobody += 1;
         }
     }
 }
 
-/// Whether the user's id stands anywhere in it, whatever its letter case.
+/// Whether a value contains the user's id anywhere, in any letter case.
 fn names(value: &[u8], user: &UserKey) -> bool {
     let id = user.user.to_string();
     value.windows(id.len()).any(|window| window.eq_ignore_ascii_case(id.as_bytes()))
 }
 
-/// The user that an event of more than ids names.
-pub(super) fn told_of(value: &[u8]) -> Option<UserKey> {
-    let event: Value = serde_json::from_slice(value).ok().filter(says_more)?;
+/// The user of an event that contains more than ids.
+pub(super) fn user_of_personal_event(value: &[u8]) -> Option<UserKey> {
+    let event: Value = serde_json::from_slice(value).ok().filter(is_personal)?;
     let data = &event["data"];
     let id =
         data["id"].as_str().or_else(|| data["userId"].as_str()).or_else(|| data["user"]["id"].as_str())?;
@@ -144,8 +135,8 @@ fn names_anybody(event: &Value) -> bool {
     data["id"].is_string() || data["userId"].is_string()
 }
 
-/// Whether an event says more than ids.
-fn says_more(event: &Value) -> bool {
+/// Whether an event contains more than ids.
+fn is_personal(event: &Value) -> bool {
     match &event["data"] {
         Value::Null => false,
         Value::Object(data) => data.keys().any(|name| !IMPERSONAL.contains(&name.as_str())),
@@ -160,14 +151,14 @@ mod tests {
 
     const ID: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
 
-    fn read(events: &[Value], requests: &[&str]) -> Read {
+    fn scan(events: &[Value], requests: &[&str]) -> Scan {
         let user = format!("acme/{ID}").parse().unwrap();
         let requests = requests.iter().map(|request| (*request).to_owned()).collect();
-        let mut read = Read::default();
+        let mut scan = Scan::default();
         for event in events {
-            read.take(String::new(), event.to_string().as_bytes(), &user, &requests);
+            scan.take(String::new(), event.to_string().as_bytes(), &user, &requests);
         }
-        read
+        scan
     }
 
     fn event(tenant: &str, request: &str, data: Value) -> Value {
@@ -175,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_not_more_than_ids() {
-        let look = read(
+    fn an_event_with_ids_only_is_not_personal() {
+        let scan = scan(
             &[
                 event("acme", "a", json!({ "id": ID })),
                 event("acme", "b", json!({ "userId": ID.to_uppercase(), "limit": 3 })),
@@ -186,20 +177,20 @@ mod tests {
             ],
             &[],
         );
-        assert_eq!((look.look.events, look.look.of_user, look.look.saying_more), (5, 3, 1));
-        assert_eq!(look.look.of_nobody, 0);
+        assert_eq!((scan.counts.events, scan.counts.of_user, scan.counts.personal), (5, 3, 1));
+        assert_eq!(scan.counts.of_nobody, 0);
     }
 
     #[test]
-    fn what_names_nobody_is_told_by_its_request() {
+    fn an_event_that_names_nobody_is_found_by_its_request() {
         let events = [
             event("acme", "a", json!({ "claims": {} })),
             event("acme", "a", json!({ "id": ID })),
             event("acme", "b", json!({ "claims": {} })),
         ];
-        let first = read(&events, &[]);
-        assert_eq!((first.look.of_user, first.look.saying_more, first.look.of_nobody), (1, 0, 2));
-        let again = read(&events, &["a"]);
-        assert_eq!((again.look.of_user, again.look.saying_more, again.look.of_nobody), (2, 1, 1));
+        let first = scan(&events, &[]);
+        assert_eq!((first.counts.of_user, first.counts.personal, first.counts.of_nobody), (1, 0, 2));
+        let again = scan(&events, &["a"]);
+        assert_eq!((again.counts.of_user, again.counts.personal, again.counts.of_nobody), (2, 1, 1));
     }
 }

@@ -1,33 +1,33 @@
-//! What Redis holds of users: bodies, and marks, which are a version without a body.
+//! Scans Redis for entries of users: bodies, and invalidations, which are a version without a body.
 
-use crate::progress::{LookProgress, Step};
+use crate::progress::{ScanProgress, Step};
 use events_schema::UserKey;
 use read_model::cache::{CacheKeys, values};
 use redis::aio::MultiplexedConnection;
 use service_kit::settings::Settings;
 
-/// Keys that are looked at in one step.
+/// How many keys Redis scans in one step.
 const STEP: u32 = 1_000;
 
 /// What was found.
 #[derive(Default)]
 pub(super) struct Cached {
-    /// Keys that were looked at, of whomever.
+    /// Redis keys that were scanned, of anybody.
     pub(super) keys: u64,
-    /// Whose bodies are there, with the generation that they are of.
+    /// The users with a body, and the body's generation.
     pub(super) bodies: Vec<(UserKey, String)>,
-    /// How many marks there are.
-    pub(super) marks: u64,
+    /// How many invalidations there are.
+    pub(super) invalidations: u64,
 }
 
-/// Looks at every key of the deployment, of any generation, and into those of the users that are asked for.
+/// Scans all keys of all generations, and reads those of the users for whom `is_wanted` is true.
 ///
 /// # Errors
-/// Redis can't be asked.
-pub(super) async fn look(
+/// Redis can't be reached.
+pub(super) async fn scan(
     settings: &Settings,
-    is_asked: impl Fn(&UserKey) -> bool,
-    progress: &mut impl FnMut(LookProgress),
+    is_wanted: impl Fn(&UserKey) -> bool,
+    progress: &mut impl FnMut(ScanProgress),
 ) -> anyhow::Result<Cached> {
     let client = read_model::link::Link::client(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
@@ -35,20 +35,20 @@ pub(super) async fn look(
     let names = CacheKeys::new(&settings.topic_prefix);
     let (mut found, mut cursor) = (Cached::default(), 0);
     loop {
-        progress(LookProgress { step: Step::Cache, done: found.keys, total });
+        progress(ScanProgress { step: Step::Cache, done: found.keys, total });
         let mut scan = redis::cmd("SCAN");
-        // Of the whole server, for no pattern makes that less work.
+        // A pattern would not save Redis any work.
         scan.arg(cursor).arg("COUNT").arg(STEP);
         let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
         found.keys += u64::try_from(keys.len())?;
         for key in keys {
-            let Some((user, generation)) = names.user_of(&key).filter(|(user, _)| is_asked(user)) else {
+            let Some((user, generation)) = names.user_of(&key).filter(|(user, _)| is_wanted(user)) else {
                 continue;
             };
             if is_body(&mut connection, &key).await? {
                 found.bodies.push((user, generation));
             } else {
-                found.marks += 1;
+                found.invalidations += 1;
             }
         }
         cursor = next;
@@ -58,7 +58,8 @@ pub(super) async fn look(
     }
 }
 
-/// Whether there is anything behind the version. What has gone meanwhile is nothing; what is of another form is something.
+/// Whether the value is more than a version. A value of an unknown form counts as a body; one that is
+/// gone by now does not.
 async fn is_body(connection: &mut MultiplexedConnection, key: &[u8]) -> redis::RedisResult<bool> {
     let value: Option<Vec<u8>> = redis::cmd("GET").arg(key).query_async(connection).await?;
     Ok(value.is_some_and(|value| !values::is_mark(&value)))

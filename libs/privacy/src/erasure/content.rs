@@ -1,4 +1,5 @@
-//! What a record of `users.events` holds of a person, told by its bytes: so also of one that can't be folded.
+//! What personal data a record of `users.events` contains. It is judged by the record's bytes, so this
+//! also works for a record that can't be folded.
 
 use event_log::raw::Raw;
 use events_schema::{
@@ -9,19 +10,19 @@ use key_store::DataKey;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// What a value holds of a person.
+/// The personal data in a value.
 pub(crate) enum Content {
-    /// Nothing, as in a deletion.
+    /// None, as in a deletion.
     Nothing,
-    /// What is sealed, and nothing else.
+    /// Only sealed data.
     Sealed(SealedPart),
-    /// What was never sealed.
+    /// Data that was never sealed.
     Plain,
-    /// Nobody can tell: it is not of a form that this build knows.
+    /// Unclear, because this build does not know the form of the value.
     Unclear,
 }
 
-/// A sealed part with what is needed to open it.
+/// A sealed part, with what is needed to open it besides the key.
 pub(crate) struct SealedPart {
     associated: String,
     sealed: Sealed,
@@ -36,23 +37,24 @@ impl SealedPart {
         key.open(self.associated.as_bytes(), &nonce.0, &ciphertext.0).is_ok()
     }
 
-    /// What a key makes of it; `None`: it does not open it.
-    pub(crate) fn opened(&self, key: &DataKey) -> Option<Value> {
+    /// The data, opened with a key. `None` if the key does not open it.
+    pub(crate) fn open(&self, key: &DataKey) -> Option<Value> {
         let Sealed { nonce, ciphertext } = &self.sealed;
         let text = key.open(self.associated.as_bytes(), &nonce.0, &ciphertext.0).ok()?;
         serde_json::from_slice(&text).ok()
     }
 }
 
-/// Members beside `personal` that say nothing of a person.
+/// Members beside `personal` without personal data.
 const IMPERSONAL: [&str; 1] = ["createdAt"];
 
-/// Whether a record has no value. It holds nothing then, whatever is wrong with it.
+/// Whether a record has no value. It then contains nothing, whatever is wrong with it.
 pub(crate) fn is_empty(raw: &Raw) -> bool {
     raw.value.as_deref().is_none_or(<[u8]>::is_empty)
 }
 
-/// What a record's value holds of a person. Stricter than the fold: a member that no event of ours has makes it unclear.
+/// The personal data in a record's value. Stricter than the fold: any unknown member makes the value
+/// unclear.
 pub(crate) fn content(raw: &Raw) -> Content {
     let Some(value) = raw.value.as_deref().filter(|value| !value.is_empty()) else { return Content::Nothing };
     let Ok(Value::Object(mut members)) = serde_json::from_slice(value) else { return Content::Unclear };
@@ -97,7 +99,7 @@ mod tests {
         Raw { key: Some(key.into()), value: Some(value.into()), headers: headers.into() }
     }
 
-    fn told(value: &str) -> &'static str {
+    fn kind(value: &str) -> &'static str {
         match content(&raw(KEY, value)) {
             Content::Nothing => "nothing",
             Content::Sealed(_) => "sealed",
@@ -107,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_told_by_its_form() {
-        assert_eq!((told(""), told("{}")), ("nothing", "nothing"));
+    fn the_form_of_a_value_decides() {
+        assert_eq!((kind(""), kind("{}")), ("nothing", "nothing"));
         let at = r#""createdAt":"2020-01-01T00:00:00.000Z""#;
         let sealed = r#"{"nonce":"AAAAAAAAAAAAAAAA","ciphertext":"AAAA"}"#;
-        assert_eq!(told(&format!(r#"{{{at},"personal":{sealed}}}"#)), "sealed");
-        assert_eq!(told(&format!(r#"{{{at},"personal":{{"claims":{{}}}}}}"#)), "plain");
-        assert_eq!(told(r#"{"personal":{"claims":{},"nonce":"AAAA","ciphertext":"AAAA"}}"#), "plain");
+        assert_eq!(kind(&format!(r#"{{{at},"personal":{sealed}}}"#)), "sealed");
+        assert_eq!(kind(&format!(r#"{{{at},"personal":{{"claims":{{}}}}}}"#)), "plain");
+        assert_eq!(kind(r#"{"personal":{"claims":{},"nonce":"AAAA","ciphertext":"AAAA"}}"#), "plain");
         for unclear in [
             "not json",
             "[]",
@@ -123,7 +125,7 @@ mod tests {
             &format!(r#"{{"personal":{sealed},"name":"x"}}"#),
             r#"{"createdAt":{"name":"x"}}"#,
         ] {
-            assert_eq!(told(unclear), "unclear", "{unclear}");
+            assert_eq!(kind(unclear), "unclear", "{unclear}");
         }
     }
 }

@@ -1,78 +1,76 @@
-//! What is found where nothing should be.
+//! Findings: what was found where nothing should be.
 
 use std::{collections::BTreeMap, fmt};
 
-/// Places that are named for each kind, at most; all are counted.
-const NAMED: usize = 20;
+/// How many places are listed for each kind. All are counted.
+const MAX_PLACES: usize = 20;
 
-/// What was found.
+/// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
-    /// A row of the read model with what the user says of themselves.
+    /// A row of the read model with personal data of the user.
     UserRow,
     /// Rows of credentials.
     Credentials,
-    /// Records that could not be folded, and those that wait behind them.
+    /// Records that could not be folded, and those queued behind them.
     DeadLetters,
     /// The user's data key in the key store.
     Key,
-    /// Events that a key opens which exists, or whose key exists.
+    /// Events that an existing key can decrypt, or whose key exists.
     OpenedEvents,
     /// Events that were never sealed.
     PlainEvents,
-    /// Records of which nobody can tell whether they are sealed.
+    /// Records that can't be read, so that nobody knows whether they are sealed.
     UnclearRecords,
     /// Events that the read model has not folded yet.
     UnfoldedEvents,
-    /// Events of a user of whom neither a row nor a tombstone is there.
+    /// Events of a user with neither a row nor a tombstone.
     NoTombstone,
-    /// A step of the erasure that is still to be done.
+    /// A step of the erasure that is not done yet.
     PendingSteps,
-    /// The key may still be in a process' memory.
+    /// The key may still be in a process's memory.
     KeyInMemory,
-    /// A ready response body in Redis.
+    /// A body in Redis.
     CachedBodies,
-    /// Analytic events that say more than ids.
+    /// Analytic events with more than ids.
     AnalyticEvents,
-    /// A living user whose key is not there.
+    /// A living user whose key is missing.
     MissingKey,
 }
 
 impl Kind {
-    /// In words, for several of them.
+    /// A description for people, in the plural.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::UserRow => "rows of the user in the read model",
             Self::Credentials => "rows of the user's credentials in the read model",
             Self::DeadLetters => "dead letters with a record of the user",
             Self::Key => "data keys of the user in the key store",
-            Self::OpenedEvents => "events in the log that a key opens which exists",
-            Self::PlainEvents => "events in the log that were never sealed",
-            Self::UnclearRecords => {
-                "records in the log that can't be read, so that nobody can tell what they say"
-            }
-            Self::UnfoldedEvents => "events in the log that the read model has not folded yet",
-            Self::NoTombstone => "events in the log, and no tombstone that says that the user was deleted",
+            Self::OpenedEvents => "log events that an existing key can still decrypt",
+            Self::PlainEvents => "log events that were never sealed",
+            Self::UnclearRecords => "log records that can't be read and may contain anything",
+            Self::UnfoldedEvents => "log events that the read model has not folded yet",
+            Self::NoTombstone => "log events of a user with neither a row nor a tombstone",
             Self::PendingSteps => "steps of the erasure that are not done yet",
-            Self::KeyInMemory => "keys that may still be in a process' memory",
+            Self::KeyInMemory => "keys that may still be in a process's memory",
             Self::CachedBodies => "bodies of the user in Redis",
-            Self::AnalyticEvents => "analytic events that say more than ids",
-            Self::MissingKey => "living users whose key is missing: nobody can read their events any more",
+            Self::AnalyticEvents => "analytic events with more than ids",
+            Self::MissingKey => "living users whose key is missing, so that nobody can read their events",
         }
     }
 
-    /// What an operator can do about them.
+    /// What an operator can do about it.
     #[must_use]
-    pub fn way_out(self) -> Option<&'static str> {
+    pub fn remedy(self) -> Option<&'static str> {
         match self {
             Self::UnclearRecords => Some(
-                "look at each in the log; `rollcall dead-letters discard TOPIC:PARTITION:OFFSET...` says that it is dealt with",
+                "look at each record in the log; `rollcall dead-letters discard TOPIC:PARTITION:OFFSET...` records that it is dealt with",
             ),
             Self::DeadLetters => Some("see `rollcall dead-letters list`, and retry or discard them"),
-            Self::UnfoldedEvents => Some("wait until they are folded: see `rollcall projection status`"),
+            Self::UnfoldedEvents => Some("wait until `rollcall projection status` shows no lag"),
             Self::PendingSteps => {
-                Some("the projectors work them off: their /health/ready says what is missing")
+                Some("wait: the projectors retry them, and their /health/ready says what is missing")
             }
             Self::MissingKey => Some("restore the key store"),
             Self::UserRow
@@ -94,31 +92,31 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Things of one kind that were found.
+/// All findings of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
-    /// What they are.
+    /// Their kind.
     pub kind: Kind,
     /// How many there are.
     pub count: u64,
-    /// Where the first of them are, in words that hold nothing personal.
+    /// Where the first of them are. Contains no personal data.
     pub places: Vec<String>,
     /// What an operator can do about them.
     #[serde(rename = "wayOut")]
-    pub way_out: Option<&'static str>,
+    pub remedy: Option<&'static str>,
 }
 
-/// What is found, while it is looked for.
+/// Collects findings.
 #[derive(Debug, Default)]
 pub(super) struct Findings(BTreeMap<Kind, Finding>);
 
 impl Findings {
-    /// One more, there.
+    /// Adds one finding.
     pub(super) fn add(&mut self, kind: Kind, place: impl fmt::Display) {
         self.add_many(kind, 1, place);
     }
 
-    /// Several at one place; none are nothing.
+    /// Adds several findings at one place. Does nothing for a count of 0.
     pub(super) fn add_many(&mut self, kind: Kind, count: u64, place: impl fmt::Display) {
         if count == 0 {
             return;
@@ -127,10 +125,10 @@ impl Findings {
             kind,
             count: 0,
             places: Vec::new(),
-            way_out: kind.way_out(),
+            remedy: kind.remedy(),
         });
         found.count += count;
-        if found.places.len() < NAMED {
+        if found.places.len() < MAX_PLACES {
             found.places.push(place.to_string());
         }
     }

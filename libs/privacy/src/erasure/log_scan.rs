@@ -1,6 +1,6 @@
-//! The whole log, read once from its beginning to the end that it had at the start.
+//! Reads the whole log once, up to the end that it had when the scan started.
 
-use crate::progress::{LookProgress, Step};
+use crate::progress::{ScanProgress, Step};
 use event_log::{
     cuts::{self, Cut},
     identity::LogIdentity,
@@ -14,13 +14,15 @@ use service_kit::settings::Settings;
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// What was read of the log, so that anybody who has it can read the same again.
+/// What was read of the log. Anybody who has the log can repeat the scan and compare the digest.
 ///
-/// The digest of a partition is SHA-256 over its records in their order. Of each record: the offset and Kafka's time in milliseconds (-1:
-/// none), 8 bytes each; the key; the value; the number of headers, 4 bytes; name and value of each header. Numbers are big-endian; bytes are
-/// their length in 4 bytes and then themselves, and what is missing is `FF FF FF FF` alone. The digest of the whole is SHA-256 over one line
-/// for each partition, `users` before `credentials`, then by number: `<topic> <partition> <from> <to> <digest of the partition>` and a line
-/// feed.
+/// The digest of a partition is the SHA-256 of its records, in their order. Each record contributes the
+/// offset and Kafka's time in milliseconds (-1 if there is none), 8 bytes each; the key; the value; the
+/// number of headers, 4 bytes; and the name and value of each header. Numbers are big-endian. Bytes are
+/// preceded by their length in 4 bytes; a missing key or value is `FF FF FF FF` alone.
+///
+/// The digest of the whole is the SHA-256 of one line for each partition, `users` before `credentials`,
+/// then by number: `<topic> <partition> <from> <to> <digest of the partition>` and a line feed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogScan {
@@ -28,9 +30,9 @@ pub struct LogScan {
     pub records: u64,
     /// SHA-256 of the scanned range, in lower-case hex digits.
     pub digest: String,
-    /// Each partition of both topics.
+    /// The partitions of both topics.
     pub partitions: Vec<ScannedPartition>,
-    /// Where something lay before what was read, which nobody can look at any more.
+    /// Partitions whose beginning is lost, so that it could not be read.
     pub cuts: Vec<Cut>,
 }
 
@@ -44,29 +46,29 @@ pub struct ScannedPartition {
     pub partition: i32,
     /// The first offset.
     pub from: i64,
-    /// The one after the last.
+    /// The offset after the last one.
     pub to: i64,
-    /// Records between them.
+    /// Records in this range.
     pub records: u64,
-    /// SHA-256 of them, in lower-case hex digits.
+    /// SHA-256 of these records, in lower-case hex digits.
     pub digest: String,
 }
 
-/// A partition while it is read.
-struct Running {
+/// A partition that is being read.
+struct RunningScan {
     from: i64,
     to: i64,
     records: u64,
     digest: Sha256,
 }
 
-/// Reads the log and hands each record over, those of one partition in their order.
+/// Reads the log and passes each record to `each`. Records of one partition come in their order.
 ///
 /// # Errors
-/// Kafka fails, or the topics are made anew meanwhile.
-pub(crate) async fn read(
+/// Kafka fails, or the topics are recreated meanwhile.
+pub(crate) async fn scan(
     settings: &Settings,
-    progress: &mut impl FnMut(LookProgress),
+    progress: &mut impl FnMut(ScanProgress),
     mut each: impl FnMut(&Record) -> anyhow::Result<()>,
 ) -> anyhow::Result<LogScan> {
     let identity = LogIdentity::new(settings)?;
@@ -80,7 +82,7 @@ pub(crate) async fn read(
         .collect();
     let total = ranges.values().map(|range| range.end - range.start).sum::<i64>().try_into()?;
     let mut done = 0;
-    progress(LookProgress { step: Step::Log, done, total });
+    progress(ScanProgress { step: Step::Log, done, total });
     let mut steps = replay(settings, count, ranges)?;
     while let Some(step) = steps.recv().await {
         let replay::Step::Record(record) = step? else { continue };
@@ -89,20 +91,20 @@ pub(crate) async fn read(
         }
         each(&record)?;
         done += 1;
-        progress(LookProgress { step: Step::Log, done, total });
+        progress(ScanProgress { step: Step::Log, done, total });
     }
     anyhow::ensure!(
         identity.present().await? == log,
-        "the log's topics were made anew, or got more partitions, while it was read: begin again"
+        "the log's topics were recreated, or got more partitions, while they were read: repeat the command"
     );
     Ok(LogScan { cuts: cuts::cuts(settings).await?, ..finish(running) })
 }
 
-async fn begin(settings: &Settings, count: u32) -> anyhow::Result<BTreeMap<Partition, Running>> {
+async fn begin(settings: &Settings, count: u32) -> anyhow::Result<BTreeMap<Partition, RunningScan>> {
     let count = i32::try_from(count)?;
     let all = Topic::ALL.into_iter().flat_map(|topic| (0..count).map(move |partition| (topic, partition)));
     let ends = log_ends::ends(settings, all.collect()).await?;
-    let running = |ends: event_log::log_ends::Ends| Running {
+    let running = |ends: event_log::log_ends::Ends| RunningScan {
         from: ends.low,
         to: ends.high,
         records: 0,
@@ -111,9 +113,9 @@ async fn begin(settings: &Settings, count: u32) -> anyhow::Result<BTreeMap<Parti
     Ok(ends.into_iter().map(|(partition, ends)| (partition, running(ends))).collect())
 }
 
-fn finish(running: BTreeMap<Partition, Running>) -> LogScan {
+fn finish(running: BTreeMap<Partition, RunningScan>) -> LogScan {
     let (mut whole, mut records, mut partitions) = (Sha256::new(), 0, Vec::new());
-    for ((topic, partition), Running { from, to, records: read, digest }) in running {
+    for ((topic, partition), RunningScan { from, to, records: read, digest }) in running {
         let digest = hex(&digest.finalize());
         whole.update(format!("{topic} {partition} {from} {to} {digest}\n"));
         records += read;
@@ -129,7 +131,7 @@ fn finish(running: BTreeMap<Partition, Running>) -> LogScan {
     LogScan { records, digest: hex(&whole.finalize()), partitions, cuts: Vec::new() }
 }
 
-impl Running {
+impl RunningScan {
     fn take(&mut self, record: &Record) {
         let Raw { key, value, headers } = &record.raw;
         let time = record.time.map_or(-1, Timestamp::unix_millis);
@@ -156,14 +158,14 @@ impl Running {
     }
 }
 
-/// Kafka's own lengths are of 31 bits.
+/// Lengths in Kafka have 31 bits.
 fn length(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Nothing can fail to be written to a string.
+        // Writing to a string can't fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -180,7 +182,7 @@ mod tests {
     }
 
     fn scan(records: &[Record]) -> LogScan {
-        let new = || Running { from: 0, to: 9, records: 0, digest: Sha256::new() };
+        let new = || RunningScan { from: 0, to: 9, records: 0, digest: Sha256::new() };
         let all = [(Topic::Users, 0), (Topic::Users, 1), (Topic::Credentials, 0)];
         let mut running: BTreeMap<_, _> = all.map(|partition| (partition, new())).into();
         records.iter().for_each(|record| running.get_mut(&record.partition).unwrap().take(record));
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_that_of_the_definition() {
+    fn the_digest_follows_its_definition() {
         let mut bytes =
             vec![0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 0, 0, 0, 1, b'x'];
         bytes.extend([0, 0, 0, 1, 0, 0, 0, 1, b'h', 0, 0, 0, 1, b'v']);
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_within_a_partition_matters_and_no_other() {
+    fn only_the_order_within_a_partition_matters() {
         let (a, b) = (record((Topic::Users, 0), 1, "a"), record((Topic::Users, 1), 1, "b"));
         let (c, d) = (record((Topic::Users, 0), 2, "c"), record((Topic::Credentials, 0), 1, "d"));
         let one = scan(&[a.clone(), b.clone(), c.clone(), d.clone()]);

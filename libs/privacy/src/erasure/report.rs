@@ -1,30 +1,31 @@
-//! What a proof says, to be read or to be filed. Ids, places, counts and times: nothing personal.
+//! The report of a proof. It consists of ids, places, counts and times, and contains no personal data.
 
 use super::{findings::Finding, log_scan::LogScan};
-use events_schema::{TenantId, Timestamp};
+use events_schema::{TenantId, Timestamp, millis};
+use read_model::operate::user_traces::TombstoneRow;
 use std::fmt;
 use uuid::Uuid;
 
-/// What it comes to.
+/// The verdict of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// The user was deleted, and nothing is left.
     Erased,
-    /// Nothing was ever heard of the user.
+    /// No such user was ever recorded.
     NeverThere,
-    /// The log names no such user, but a key of theirs is kept: another log may hold what it opens.
+    /// The log names no such user, but the user's key is kept. It may open events of another log.
     KeyKept,
-    /// The user is alive.
+    /// The user lives.
     Alive,
-    /// Events of the user wait for the operator.
+    /// Events of the user wait for an operator.
     Parked,
-    /// The user was deleted, or is half there, and something is left.
+    /// The user was deleted, or is incomplete, and something is left.
     Left,
 }
 
 impl Verdict {
-    /// Whether nothing personal is kept.
+    /// Whether no personal data is kept.
     pub fn is_clean(self) -> bool {
         matches!(self, Self::Erased | Self::NeverThere)
     }
@@ -33,15 +34,15 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Erased => "erased: nothing personal of this user is left in what was looked at",
-            Self::NeverThere => "never there: nothing was ever heard of such a user",
+            Self::Erased => "erased: no personal data of this user is left in any place that was searched",
+            Self::NeverThere => "never there: no such user was ever recorded",
             Self::KeyKept => {
-                "key kept: this log names no such user, but their key is kept and opens what another log or a backup may hold. \
+                "key kept: this log names no such user, but the user's key is kept and may open events of another log or a backup. \
                  See `rollcall keys status --undecided`"
             }
-            Self::Alive => "alive: this user is there and was not deleted",
+            Self::Alive => "alive: this user exists and was not deleted",
             Self::Parked => {
-                "parked: events of this user wait for the operator, see `rollcall dead-letters list`"
+                "parked: events of this user wait for an operator, see `rollcall dead-letters list`"
             }
             Self::Left => "not erased: something of this user is left",
         })
@@ -53,7 +54,7 @@ impl fmt::Display for Verdict {
 pub struct Place {
     /// The partition.
     pub partition: i32,
-    /// The offset there.
+    /// The offset in that partition.
     pub offset: i64,
 }
 
@@ -63,109 +64,120 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is kept of a deleted user.
+/// What remains of a deleted user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tombstone {
     /// The version of the deletion.
     pub version: i64,
-    /// When it was made.
+    /// When the user was deleted.
     pub deleted_at: Timestamp,
-    /// Where it lies in the log.
+    /// The place of the deletion in the log.
     #[serde(flatten)]
     pub place: Place,
 }
 
-/// The user's records in `users.events`: sealed, plain, unclear, discarded and impersonal ones are all that there are.
+impl From<TombstoneRow> for Tombstone {
+    fn from(row: TombstoneRow) -> Self {
+        let TombstoneRow { version, deleted_at, partition, offset } = row;
+        Self { version, deleted_at: millis(deleted_at), place: Place { partition, offset } }
+    }
+}
+
+/// The user's records in `users.events`. Each record is one of sealed, plain, unclear, discarded and
+/// impersonal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventCounts {
-    /// All of them.
+    /// All records.
     pub events: u64,
-    /// Those whose personal part is sealed.
+    /// Records whose personal part is sealed.
     pub sealed: u64,
-    /// Of the sealed ones: those that a key opens which exists, or whose key exists.
+    /// Sealed records that an existing key can decrypt, or whose key exists.
     pub opened: u64,
-    /// Those whose personal part was never sealed.
+    /// Records whose personal part was never sealed.
     pub plain: u64,
-    /// Those of which nobody can tell.
+    /// Records that can't be read.
     pub unclear: u64,
-    /// Those of which nobody can tell, and that an operator has discarded.
+    /// Records that can't be read and that an operator has discarded.
     pub discarded: u64,
-    /// Those without a personal part.
+    /// Records without a personal part.
     pub impersonal: u64,
 }
 
-/// The user's records in `users.credentials`: facts, unclear, discarded and empty ones are all that there are.
+/// The user's records in `users.credentials`. Each record is one of facts, unclear, discarded and empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialCounts {
-    /// All of them.
+    /// All records.
     pub records: u64,
-    /// Facts, and what this build does not know: pseudonymous by contract, they stay.
+    /// Facts, and events of unknown types. They are pseudonymous by contract, and stay.
     pub facts: u64,
-    /// What is no fact, so that it may say anything.
+    /// Records that are no facts, so that they may contain anything.
     pub unclear: u64,
-    /// What is no fact, and was discarded by an operator.
+    /// Records that are no facts and that an operator has discarded.
     pub discarded: u64,
-    /// What has no value.
+    /// Records without a value.
     pub empty: u64,
 }
 
-/// What the key store was asked.
+/// The trials of all keys in the key store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KeysLook {
-    /// Keys that there are, each of which was tried.
+pub struct KeyTrials {
+    /// Keys in the key store. Each was tried.
     pub keys: u64,
-    /// Tries: each key on each sealed event.
+    /// Trials: each key on each sealed event.
     pub tries: u64,
     /// Whether one of the keys is the user's own.
     pub is_there: bool,
 }
 
-/// What a former key store holds that was left behind in the read model's database.
+/// What an old key store in the read model's database holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FormerLook {
-    /// Keys that are in it.
+pub struct OldKeyStoreScan {
+    /// Keys in it.
     pub keys: u64,
-    /// Whether one of them is the user's.
+    /// Whether one of them is the user's own.
     pub is_there: bool,
 }
 
 /// What a generation of the read model holds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GenerationLook {
+pub struct GenerationTraces {
     /// Its number.
     pub generation: i32,
-    /// `building`, `live` or `retired`; `None`: nobody knows it any more, its tables are there.
+    /// `building`, `live` or `retired`. `None` if the generation is not registered any more, but its
+    /// tables exist.
     pub state: Option<String>,
-    /// Rows of the user with something personal.
+    /// Rows of the user with personal data.
     pub users: i64,
-    /// Rows of the user out of which everything personal was taken.
+    /// Rows of the user from which all personal data was removed.
     pub blanked: i64,
     /// Rows of the user's credentials.
     pub credentials: i64,
     /// Dead letters with a record of the user.
     pub dead_letters: i64,
-    /// Whether events of the user wait there for the operator.
+    /// Whether the user is parked.
     pub is_parked: bool,
     /// Whether it has the user's tombstone.
-    pub is_tombstone_there: bool,
+    #[serde(rename = "isTombstoneThere")]
+    pub has_tombstone: bool,
 }
 
 /// What Redis holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CacheLook {
-    /// Keys that were looked at, of whomever.
+pub struct CacheScan {
+    /// Redis keys that were scanned, of anybody.
     pub keys: u64,
-    /// Ready response bodies of the user.
+    /// Bodies of the user.
     pub bodies: u64,
-    /// Marks of the user: a version without a body.
-    pub marks: u64,
+    /// Invalidations of the user: a version without a body.
+    #[serde(rename = "marks")]
+    pub invalidations: u64,
 }
 
 /// What was read of a partition of the analytics topic.
@@ -173,41 +185,42 @@ pub struct CacheLook {
 pub struct ReadPartition {
     /// Its number.
     pub partition: i32,
-    /// The first offset that was there.
+    /// The first offset.
     pub from: i64,
-    /// The one after the last.
+    /// The offset after the last one.
     pub to: i64,
 }
 
 /// What the analytics topic holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct AnalyticsLook {
-    /// What was read.
+pub struct AnalyticsScan {
+    /// The ranges that were read.
     pub partitions: Vec<ReadPartition>,
-    /// Events that were read, of transactions that were broken off too.
+    /// Events that were read, including those of aborted transactions.
     pub events: u64,
-    /// Those about the user.
+    /// Events about the user.
     pub of_user: u64,
-    /// Of these: those that say more than ids.
-    pub saying_more: u64,
-    /// Events with claims of which nobody can tell whose they are, such as searches at level 3.
+    /// Events about the user with more than ids.
+    #[serde(rename = "sayingMore")]
+    pub personal: u64,
+    /// Events with claims that name no user, such as searches at level 3.
     pub of_nobody: u64,
 }
 
-/// What was looked at for a user, and what was found.
+/// What was searched for a user, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
-    /// Whose it is.
+    /// The user's tenant.
     pub tenant_id: TenantId,
-    /// Whose it is.
+    /// The user.
     pub user_id: Uuid,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: Verdict,
-    /// When it was begun.
+    /// When the proof started.
     pub started_at: Timestamp,
-    /// When it was done.
+    /// When the proof ended.
     pub ended_at: Timestamp,
     /// The tombstone, if there is one.
     pub tombstone: Option<Tombstone>,
@@ -217,20 +230,21 @@ pub struct Proof {
     pub events: EventCounts,
     /// What was found in `users.credentials`.
     pub credentials: CredentialCounts,
-    /// Where the records lie that an operator has discarded.
+    /// The places of the records that an operator has discarded.
     pub discarded: Vec<String>,
-    /// What the key store was asked.
-    pub keys: KeysLook,
-    /// What a former key store holds, if there is one.
-    pub former_keys: Option<FormerLook>,
+    /// The trials of all keys in the key store.
+    pub keys: KeyTrials,
+    /// What an old key store holds, if there is one.
+    #[serde(rename = "formerKeys")]
+    pub old_key_store: Option<OldKeyStoreScan>,
     /// What each generation holds.
-    pub generations: Vec<GenerationLook>,
-    /// Steps of the erasure that are still to be done.
+    pub generations: Vec<GenerationTraces>,
+    /// Steps of the erasure that are not done yet.
     pub pending_steps: Vec<String>,
     /// What Redis holds.
-    pub cache: CacheLook,
+    pub cache: CacheScan,
     /// What the analytics topic holds.
-    pub analytics: AnalyticsLook,
-    /// What was found: of a living user, what is held.
+    pub analytics: AnalyticsScan,
+    /// What was found. For a living user this is what is held.
     pub findings: Vec<Finding>,
 }

@@ -1,31 +1,31 @@
-//! Why it can't be told whether a key is needed.
+//! Why nothing proves whether a key is needed.
 
 use std::{fmt, str::FromStr};
 
-/// Why a key is neither needed for certain nor destroyed.
+/// Why a key is undecided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UndecidedReason {
-    /// It is older than keys say what they were made for.
+    /// It was made before keys recorded their origin.
     UnknownOrigin,
     /// It was made for another log of this deployment.
     OtherLog,
     /// It was made for another deployment.
     OtherDeployment,
-    /// The user is deleted in the present log, but the key was not provably made for it.
+    /// The user was deleted in the present log, but nothing proves that the key was made for it.
     DeletedHere,
-    /// The live generation does not know its owner, but something else does.
+    /// The live generation does not know its owner, but something else names the owner.
     KnownElsewhere,
-    /// The log has lost its beginning, where the owner may have been.
+    /// The beginning of the log is lost, and may have named the owner.
     LogCut,
     /// The live generation has not folded the log to its end.
     NotLevel,
-    /// Its create may still be on its way.
+    /// It was requested recently: its create may still be on its way.
     Young,
 }
 
 impl UndecidedReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 8] = [
         Self::UnknownOrigin,
         Self::OtherLog,
@@ -51,22 +51,22 @@ impl UndecidedReason {
         }
     }
 
-    /// For people.
+    /// A description for people.
     pub fn in_words(self) -> &'static str {
         match self {
-            Self::UnknownOrigin => "made before keys said which log they belong to",
+            Self::UnknownOrigin => "made before keys recorded their log",
             Self::OtherLog => "made for another log of this deployment",
             Self::OtherDeployment => "made for another deployment",
-            Self::DeletedHere => "the user is deleted in this log, but the key was not provably made for it",
+            Self::DeletedHere => "the user was deleted in this log, but the key may be of another one",
             Self::KnownElsewhere => "another generation, a dead letter or a discarded record names the user",
-            Self::LogCut => "the log has lost its beginning, where the user may have been",
+            Self::LogCut => "the beginning of the log is lost, and may have named the user",
             Self::NotLevel => "the live generation has not folded the log to its end",
-            Self::Young => "asked for lately: the create may still be on its way",
+            Self::Young => "requested recently: the create may still be on its way",
         }
     }
 
-    /// Whether time alone decides it.
-    pub fn passes(self) -> bool {
+    /// Whether the reason goes away by itself.
+    pub fn is_temporary(self) -> bool {
         matches!(self, Self::Young | Self::NotLevel)
     }
 }
@@ -81,10 +81,10 @@ impl FromStr for UndecidedReason {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let lasting = || Self::ALL.into_iter().filter(|reason| !reason.passes());
+        let lasting = || Self::ALL.into_iter().filter(|reason| !reason.is_temporary());
         lasting().find(|reason| reason.code() == text).ok_or_else(|| {
             let codes: Vec<_> = lasting().map(Self::code).collect();
-            format!("one of {}", codes.join(", "))
+            format!("expected one of {}", codes.join(", "))
         })
     }
 }

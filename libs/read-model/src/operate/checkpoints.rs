@@ -1,6 +1,7 @@
 //! Where the live generation stands.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 /// A checkpoint of the live generation: generation, topic, partition, next offset, epoch, Kafka's time of
@@ -20,4 +21,16 @@ pub async fn live(pool: &PgPool) -> sqlx::Result<Vec<Checkpoint>> {
     )
     .fetch_all(pool)
     .await
+}
+
+/// The next offset to fold of each partition of `users.events`, in the live generation.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn users_next_offsets(connection: &mut PgConnection) -> sqlx::Result<BTreeMap<i32, i64>> {
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT partition, next_offset FROM live.checkpoints WHERE topic = 'users'")
+            .fetch_all(connection)
+            .await?;
+    Ok(rows.into_iter().collect())
 }

@@ -1,8 +1,9 @@
 //! The logs that generations were folded from: the ids and the number of partitions of their topics,
 //! and what was discarded of their records. A log has an epoch, its number in the read model.
 
-use events_schema::Topic;
+use events_schema::{Place, Topic};
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
+use std::collections::BTreeSet;
 
 /// A log as the read model recorded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +174,22 @@ pub async fn discarded<C: FromIterator<(i32, i64)>>(
     let sql = "SELECT partition, log_offset FROM rollcall.discarded WHERE log_epoch = $1 AND topic = $2";
     let rows = sqlx::query_as(sql).bind(epoch).bind(topic.as_str()).fetch_all(executor).await?;
     Ok(rows.into_iter().collect())
+}
+
+/// The places of the records of the live generation's log that an operator has discarded.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn discarded_of_live(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<Place>> {
+    let rows: Vec<(String, i32, i64)> = sqlx::query_as(
+        "SELECT d.topic, d.partition, d.log_offset FROM rollcall.discarded d \
+         JOIN rollcall.generations g ON g.state = 'live' AND g.log_epoch = d.log_epoch",
+    )
+    .fetch_all(connection)
+    .await?;
+    let place =
+        |(topic, partition, offset): (String, _, _)| Some(((Topic::named(&topic)?, partition), offset));
+    Ok(rows.into_iter().filter_map(place).collect())
 }
 
 /// A discarded record that a copy of the log holds at another place.

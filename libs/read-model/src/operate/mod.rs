@@ -1,8 +1,14 @@
-//! Statements of the operator's verbs: logs, cuts and requests about dead letters.
+//! Statements of the operator's verbs: logs, cuts, requests about dead letters, erasures, exports and
+//! sweeps.
 
 pub mod checkpoints;
 pub mod cuts;
+pub mod deleted_users;
+pub mod export;
+pub mod key_owners;
 pub mod logs;
 pub mod requests;
 pub mod retired_bodies;
 pub mod set_aside;
+pub mod user_traces;
+pub mod vacuum;

@@ -53,7 +53,7 @@ fn text(audit: &Audit) -> String {
     lines.extend(audit.log.cuts.iter().map(|cut| format!("cut       {cut}")));
     lines.push(format!("users     {} deleted, {} alive", audit.tombstones, audit.users));
     let mut looked_at = vec![count(audit.log.records, "record"), count(audit.keys, "key")];
-    looked_at.extend(audit.former_keys.map(|keys| count(keys, "key") + " of a former key store"));
+    looked_at.extend(audit.old_keys.map(|keys| count(keys, "key") + " of a former key store"));
     looked_at.extend([
         count(audit.generations.len(), "generation"),
         count(audit.cache_keys, "key") + " of Redis",
@@ -71,8 +71,8 @@ fn text(audit: &Audit) -> String {
         false => counts(&audit.counts),
     };
     lines.push(format!("found     {found}"));
-    let ways = audit.counts.iter().filter_map(|Count { kind, .. }| Some((kind, kind.way_out()?)));
-    lines.extend(ways.map(|(kind, way_out)| format!("way out   {kind}: {way_out}")));
+    let ways = audit.counts.iter().filter_map(|Count { kind, .. }| Some((kind, kind.remedy()?)));
+    lines.extend(ways.map(|(kind, remedy)| format!("way out   {kind}: {remedy}")));
     if undecided > 0 {
         lines.push(format!(
             "undecided {}: nobody can tell whether they are needed, as for another log. `rollcall keys status --undecided` names them",

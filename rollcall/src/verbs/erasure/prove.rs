@@ -6,7 +6,7 @@ use super::{
 };
 use crate::settings;
 use privacy::erasure::{
-    AnalyticsLook, CredentialCounts, EventCounts, Finding, FormerLook, GenerationLook, Proof,
+    AnalyticsScan, CredentialCounts, EventCounts, Finding, GenerationTraces, OldKeyStoreScan, Proof,
     ScannedPartition,
 };
 use serde_json::json;
@@ -77,7 +77,7 @@ fn table(proof: &Proof) -> Table {
     table.row(["users.events".to_owned(), records(&events), in_words(&proof.events)]);
     table.row(["users.credentials".to_owned(), records(&facts), credentials(&proof.credentials)]);
     table.row(key_store(proof));
-    if let Some(FormerLook { keys, is_there }) = proof.former_keys {
+    if let Some(OldKeyStoreScan { keys, is_there }) = proof.old_key_store {
         let own = if is_there { "their key is there" } else { "no key" };
         table.row(["former key store".to_owned(), count(keys, "key"), own.to_owned()]);
     }
@@ -91,7 +91,7 @@ fn table(proof: &Proof) -> Table {
     };
     table.row(["pending steps".to_owned(), "all".to_owned(), steps]);
     let cache = &proof.cache;
-    let cached = format!("{}, {}", bodies(cache.bodies), count(cache.marks, "mark"));
+    let cached = format!("{}, {}", bodies(cache.bodies), count(cache.invalidations, "invalidation"));
     table.row(["Redis".to_owned(), count(cache.keys, "key"), cached]);
     table.row(analytics(&proof.analytics));
     table
@@ -117,10 +117,10 @@ fn key_store(proof: &Proof) -> [String; 3] {
     ["key store".to_owned(), tried, opened]
 }
 
-fn analytics(look: &AnalyticsLook) -> [String; 3] {
+fn analytics(look: &AnalyticsScan) -> [String; 3] {
     let read = format!("{}, {}", count(look.partitions.len(), "partition"), count(look.events, "event"));
     let mut said = count(look.of_user, "event");
-    match look.saying_more {
+    match look.personal {
         0 if look.of_user == 0 => {}
         0 => said.push_str(", with ids alone"),
         more => said.push_str(&format!(", {more} of them with more than ids")),
@@ -162,16 +162,16 @@ fn of_kinds(kinds: &[(u64, &str)]) -> String {
     if there.is_empty() { String::new() } else { format!(": {}", there.join(", ")) }
 }
 
-fn rows(look: &GenerationLook) -> String {
-    let tombstone = if look.is_tombstone_there { "the tombstone, " } else { "" };
+fn rows(look: &GenerationTraces) -> String {
+    let tombstone = if look.has_tombstone { "the tombstone, " } else { "" };
     let blank = if look.blanked > 0 { ", a blanked row" } else { "" };
     let (rows, letters) = (count(look.users, "row"), count(look.dead_letters, "dead letter"));
     format!("{tombstone}{rows}{blank}, {}, {letters}", count(look.credentials, "credential"))
 }
 
 fn finding(finding: &Finding) -> String {
-    let Finding { kind, count, places, way_out } = finding;
+    let Finding { kind, count, places, remedy } = finding;
     let more = if usize::try_from(*count).is_ok_and(|count| count > places.len()) { ", …" } else { "" };
-    let way_out = way_out.map_or_else(String::new, |way_out| format!("\n    {way_out}"));
-    format!("  {kind}: {count} ({}{more}){way_out}", places.join(", "))
+    let remedy = remedy.map_or_else(String::new, |remedy| format!("\n    {remedy}"));
+    format!("  {kind}: {count} ({}{more}){remedy}", places.join(", "))
 }

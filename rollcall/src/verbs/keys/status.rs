@@ -41,7 +41,7 @@ struct Status {
     undecided_keys: Option<Vec<UndecidedKey>>,
 }
 
-const LEFT_BEHIND: &str = "a former key store is in the read model's database: what it holds outlives each delete from now on. See \
+const LEFT_BEHIND: &str = "an old key store is in the read model's database: what it holds outlives each delete from now on. See \
     first that `rollcall erasure audit` names no living user whose key is missing: then nothing needs it, and its schema rollcall_keys can go from \
     there. `rollcall keys rotate-master` comes last. docs/privacy.md, \"Moving the key store\", shows the way";
 

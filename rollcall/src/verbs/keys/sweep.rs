@@ -71,7 +71,7 @@ pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
-    let lasting = || UndecidedReason::ALL.into_iter().filter(|reason| !reason.passes());
+    let lasting = || UndecidedReason::ALL.into_iter().filter(|reason| !reason.is_temporary());
     let reasons: BTreeSet<UndecidedReason> =
         if args.reason.is_empty() { lasting().collect() } else { args.reason.iter().copied().collect() };
     if args.yes {

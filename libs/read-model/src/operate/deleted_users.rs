@@ -1,35 +1,44 @@
-//! What the read model says of all users at once.
+//! What the read model holds of all deleted users, and which living users need a key.
 
-use super::super::{
-    findings::Kind,
-    rows::{HOLDS_RECORD, IS_PERSONAL},
-};
+use super::user_traces::{HOLDS_RECORD, IS_PERSONAL};
+use crate::generation::statement;
 use events_schema::{ReasonCode, UserKey};
 use futures_util::TryStreamExt as _;
-use read_model::generation::schema;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use std::collections::HashSet;
 use uuid::Uuid;
 
 type Row = (String, Uuid);
 
-/// Whose rows are left though there is a tombstone. Of letters that are nobody's, those whose record names the user.
-const LEFT: [(Kind, &str); 4] = [
+/// The table in which a deleted user left something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// A row of the user with personal data.
+    Users,
+    /// A credential.
+    Credentials,
+    /// A dead letter with a record of the user.
+    DeadLetters,
+}
+
+/// One statement for each place. The last one finds dead letters without an owner whose record names
+/// the user.
+const REMAINS: [(Table, &str); 4] = [
     (
-        Kind::UserRow,
+        Table::Users,
         "SELECT t.tenant_id, t.id FROM live.tombstones t JOIN {g}.users u ON u.tenant_id = t.tenant_id AND u.id = t.id WHERE {personal}",
     ),
     (
-        Kind::Credentials,
+        Table::Credentials,
         "SELECT t.tenant_id, t.id FROM live.tombstones t JOIN {g}.credentials c ON c.tenant_id = t.tenant_id AND c.user_id = t.id",
     ),
     (
-        Kind::DeadLetters,
+        Table::DeadLetters,
         "SELECT t.tenant_id, t.id FROM live.tombstones t JOIN {g}.dead_letters d ON d.tenant_id = t.tenant_id AND d.user_id = t.id \
          WHERE {record}",
     ),
     (
-        Kind::DeadLetters,
+        Table::DeadLetters,
         "SELECT t.tenant_id, t.id FROM {g}.dead_letters d CROSS JOIN LATERAL ( \
              SELECT max(h ->> 1) FILTER (WHERE lower(h ->> 0) = 'ce_tenantid') AS tenant, \
                  max(h ->> 1) FILTER (WHERE lower(h ->> 0) = 'ce_subject') AS subject FROM jsonb_array_elements(d.headers) h) n \
@@ -44,32 +53,38 @@ fn user((tenant, user): Row) -> Option<UserKey> {
 }
 
 /// All deleted users.
-pub(super) async fn tombstones(connection: &mut PgConnection) -> sqlx::Result<HashSet<UserKey>> {
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn all(connection: &mut PgConnection) -> sqlx::Result<HashSet<UserKey>> {
     let mut rows = sqlx::query_as("SELECT tenant_id, id FROM live.tombstones").fetch(connection);
-    let mut gone = HashSet::new();
+    let mut deleted = HashSet::new();
     while let Some(row) = rows.try_next().await? {
-        gone.extend(user(row));
+        deleted.extend(user(row));
     }
-    Ok(gone)
+    Ok(deleted)
 }
 
-/// What is left of deleted users in a generation.
-pub(super) async fn left_in(
-    connection: &mut PgConnection,
-    generation: i32,
-) -> sqlx::Result<Vec<(Kind, UserKey)>> {
-    let mut left = Vec::new();
-    for (kind, sql) in LEFT {
-        let sql = sql.replace("{g}", &schema(generation));
-        let sql = sql.replace("{personal}", IS_PERSONAL).replace("{record}", HOLDS_RECORD);
-        let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
-        left.extend(rows.into_iter().filter_map(user).map(|user| (kind, user)));
+/// What a generation still holds of deleted users.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn remains(connection: &mut PgConnection, generation: i32) -> sqlx::Result<Vec<(Table, UserKey)>> {
+    let mut remains = Vec::new();
+    for (table, template) in REMAINS {
+        let template = template.replace("{personal}", IS_PERSONAL).replace("{record}", HOLDS_RECORD);
+        let rows: Vec<Row> =
+            sqlx::query_as(statement(&template, generation)).fetch_all(&mut *connection).await?;
+        remains.extend(rows.into_iter().filter_map(user).map(|user| (table, user)));
     }
-    Ok(left)
+    Ok(remains)
 }
 
-/// The steps of erasures that are still to be done.
-pub(super) async fn pending_steps(connection: &mut PgConnection) -> sqlx::Result<Vec<(UserKey, String)>> {
+/// The steps of all erasures that are not done yet.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn pending_steps(connection: &mut PgConnection) -> sqlx::Result<Vec<(UserKey, String)>> {
     let rows: Vec<(String, Uuid, String)> = sqlx::query_as(
         "SELECT tenant_id, user_id, step FROM rollcall.erasures ORDER BY tenant_id, user_id, step",
     )
@@ -79,28 +94,38 @@ pub(super) async fn pending_steps(connection: &mut PgConnection) -> sqlx::Result
     Ok(rows.into_iter().filter_map(step).collect())
 }
 
-/// How many users live, and those whose key is none of these, with its id. One whose events are older than keys has none.
-pub(super) async fn living(
-    connection: &mut PgConnection,
-    held: &HashSet<Uuid>,
-) -> sqlx::Result<(u64, Vec<(UserKey, Uuid)>)> {
+/// The living users, and those of them whose key is missing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LivingUsers {
+    /// How many users live.
+    pub count: u64,
+    /// Users whose key is not among the given ones, with its id.
+    pub without_key: Vec<(UserKey, Uuid)>,
+}
+
+/// Counts the living users and finds those whose key is not one of `held`. A user whose events are
+/// older than keys needs none.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn living(connection: &mut PgConnection, held: &HashSet<Uuid>) -> sqlx::Result<LivingUsers> {
     let sql = "SELECT tenant_id, id, key_id FROM live.users";
     let mut rows = sqlx::query_as::<_, (String, Uuid, Option<Uuid>)>(sql).fetch(connection);
-    let (mut count, mut without) = (0, Vec::new());
+    let mut living = LivingUsers::default();
     while let Some((tenant, id, key)) = rows.try_next().await? {
-        count += 1;
+        living.count += 1;
         if let Some(key) = key.filter(|key| !held.contains(key)) {
-            without.extend(user((tenant, id)).map(|user| (user, key)));
+            living.without_key.extend(user((tenant, id)).map(|user| (user, key)));
         }
     }
-    Ok((count, without))
+    Ok(living)
 }
 
 /// Those of these users that live.
-pub(super) async fn still_living(
-    connection: &mut PgConnection,
-    users: &[UserKey],
-) -> sqlx::Result<Vec<UserKey>> {
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn still_living(connection: &mut PgConnection, users: &[UserKey]) -> sqlx::Result<Vec<UserKey>> {
     let (tenants, ids): (Vec<&str>, Vec<Uuid>) =
         users.iter().map(|user| (user.tenant.as_str(), user.user)).unzip();
     let rows: Vec<Row> = sqlx::query_as(
@@ -114,8 +139,11 @@ pub(super) async fn still_living(
     Ok(rows.into_iter().filter_map(user).collect())
 }
 
-/// The users whose events wait for nothing but a key.
-pub(super) async fn waiting_for_keys(connection: &mut PgConnection) -> sqlx::Result<Vec<UserKey>> {
+/// The users with a dead letter whose reason is a missing key.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn parked_for_key(connection: &mut PgConnection) -> sqlx::Result<Vec<UserKey>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT DISTINCT tenant_id, user_id FROM live.dead_letters \
          WHERE reason = $1 AND tenant_id IS NOT NULL AND user_id IS NOT NULL ORDER BY 1, 2",
