@@ -53,7 +53,8 @@ pub struct App {
     service: Data<Service>,
 }
 
-/// Starts the service. Kafka and Postgres need not be available yet; `health` reports when they are.
+/// Starts the service. Kafka and Postgres need not be available yet; `health` reports when they
+/// are.
 ///
 /// # Errors
 /// A setting is missing or invalid, or the key store belongs to another deployment.

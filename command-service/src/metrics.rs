@@ -86,7 +86,7 @@ pub(crate) fn waited_for_lock(took: Duration) {
     LOCK.iter().for_each(|histogram| histogram.observe(took.as_secs_f64()));
 }
 
-pub(crate) fn refused_while_away() {
+pub(crate) fn refused_while_unavailable() {
     AWAY.iter().for_each(IntCounter::inc);
 }
 

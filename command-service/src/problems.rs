@@ -15,7 +15,7 @@ pub(crate) fn header(name: &'static str, msg: &'static str) -> Problem {
 
 /// 413: the user's representation.
 pub(crate) fn too_long() -> Problem {
-    Problem::new(Code::PayloadTooLarge, format!("The user is larger than {MAX_BYTES} bytes as it is printed"))
+    Problem::new(Code::PayloadTooLarge, format!("The user's representation is larger than {MAX_BYTES} bytes"))
 }
 
 /// 404
@@ -43,7 +43,7 @@ pub(crate) fn change(refusal: Refusal, id: Uuid) -> Problem {
 pub(crate) fn precondition_failed() -> Problem {
     Problem::new(
         Code::PreconditionFailed,
-        "The user's present version is not what If-Match or If-None-Match asks for: read it and decide again",
+        "The user's current version does not match If-Match or If-None-Match: read the user and try again",
     )
 }
 
@@ -51,8 +51,8 @@ pub(crate) fn precondition_failed() -> Problem {
 pub(crate) fn parked() -> Problem {
     Problem::new(
         Code::Conflict,
-        "Events of this user wait for the operator, because one of them could not be read: nothing was written, and nothing can be \
-         before that is settled",
+        "Events of this user wait for an operator, because one of them could not be read: nothing was written, and no \
+         write is possible until that is resolved",
     )
 }
 
@@ -60,33 +60,36 @@ pub(crate) fn parked() -> Problem {
 pub(crate) fn outrun() -> Problem {
     Problem::new(
         Code::Conflict,
-        "Other writes to this user came first each time: nothing was changed, send it again",
+        "Other writes to this user came first each time: nothing was changed, send the request again",
     )
     .header("Retry-After", RETRY_AFTER.to_string())
 }
 
 /// 409: the user of an `Idempotency-Key` was deleted.
 pub(crate) fn deleted_since() -> Problem {
-    Problem::new(Code::Conflict, "The user that this Idempotency-Key made has been deleted: use a new key")
+    Problem::new(Code::Conflict, "The user created with this Idempotency-Key has been deleted: use a new key")
 }
 
 /// 422: the key was used with another body.
 pub(crate) fn another_body() -> Problem {
     Problem::new(
         Code::UnprocessableEntity,
-        "This Idempotency-Key came with another body before: use a new key",
+        "This Idempotency-Key was used with another body before: use a new key",
     )
 }
 
 /// 503: the read model is unavailable.
 pub(crate) fn no_read_model() -> Problem {
-    Problem::unavailable("The read model can't be reached: nothing was changed, send it again", RETRY_AFTER)
+    Problem::unavailable(
+        "The read model can't be reached: nothing was changed, send the request again",
+        RETRY_AFTER,
+    )
 }
 
 /// 503: the read model may lag behind the log.
 pub(crate) fn catching_up() -> Problem {
     Problem::unavailable(
-        "The read model is catching up with the log: nothing was changed, send it again",
+        "The read model is catching up with the log: nothing was changed, send the request again",
         RETRY_AFTER,
     )
 }
@@ -95,7 +98,7 @@ pub(crate) fn catching_up() -> Problem {
 pub(crate) fn key_is_missing() -> Problem {
     Problem::new(
         Code::Conflict,
-        "This user's key is missing, so the operator must act first: nothing was written. The user can still be deleted",
+        "This user's key is missing, so an operator must act first: nothing was written. The user can still be deleted",
     )
 }
 
@@ -103,14 +106,14 @@ pub(crate) fn key_is_missing() -> Problem {
 pub(crate) fn queued() -> Problem {
     Problem::new(
         Code::Conflict,
-        "Events of this user wait for the operator: the write is in the log and may take effect when they are retried",
+        "Events of this user wait for an operator: the write is in the log and may take effect when they are retried",
     )
 }
 
 /// 503: the log was replaced, and the event was not appended.
 pub(crate) fn another_log() -> Problem {
     Problem::unavailable(
-        "The log was replaced by another, so the operator must act first: nothing was written, send it again later",
+        "The log was replaced by another, so an operator must act first: nothing was written, send the request again later",
         RETRY_AFTER,
     )
 }
@@ -118,7 +121,7 @@ pub(crate) fn another_log() -> Problem {
 /// 503: the log was replaced, and the event had been appended by then.
 pub(crate) fn log_replaced_meanwhile() -> Problem {
     Problem::unavailable(
-        "The log was replaced by another while the write was on its way: the operator must act, and the write may still take effect then. \
+        "The log was replaced by another while the write was in progress: an operator must act, and the write may still take effect then. \
          Read the user before you repeat it; a repeat with the same Idempotency-Key, or with the version in If-Match, never takes effect \
          twice",
         RETRY_AFTER,
@@ -129,10 +132,10 @@ pub(crate) fn log_replaced_meanwhile() -> Problem {
 pub(crate) fn append(error: AppendError) -> Problem {
     let message = match error {
         AppendError::Full => {
-            "Too many writes are on their way to the log: nothing was written, send it again"
+            "Too many writes are waiting for the log: nothing was written, send the request again"
         }
-        AppendError::Away | AppendError::Refused => {
-            "The log can't take the write: nothing was written, send it again"
+        AppendError::Unavailable | AppendError::Refused => {
+            "The log can't accept the write: nothing was written, send the request again"
         }
         AppendError::Unknown => {
             "The log did not confirm the write in time: it may still take effect. Read the user before you repeat it; a \

@@ -1,4 +1,4 @@
-//! Analytic events: who did what, without the person. The values of `users.analytics`.
+//! Analytic events: who did what, without personal data. The values of `users.analytics`.
 
 use crate::{CONTENT_TYPE, Headers, SOURCE, TenantId, Timestamp};
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// What a request does: its three types begin with the operation's name.
+/// What a request does. Its three event types begin with the operation's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `USER_CREATE_*`
@@ -25,14 +25,14 @@ pub enum Operation {
     CredentialRetrieveList,
 }
 
-/// Where in its life a request is.
+/// The stage of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// It passed authentication.
     Start,
-    /// It did what was asked.
+    /// It succeeded.
     Success,
-    /// It did not.
+    /// It failed.
     Fail,
 }
 
@@ -57,14 +57,14 @@ impl Operation {
     }
 }
 
-/// How much an analytic event says.
+/// How much an analytic event contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// 1: the envelope, no `data`.
+    /// 1: only the envelope, no `data`.
     Metadata,
-    /// 2: what is not sensitive.
+    /// 2: data that is not sensitive.
     NonSensitive,
-    /// 3: everything, claims and subject ids too.
+    /// 3: everything, including claims and subject ids.
     Full,
 }
 
@@ -78,16 +78,16 @@ pub const VERSION: &str = "1";
 #[serde(rename_all = "camelCase")]
 #[schemars(title = "users.analytics")]
 pub struct AnalyticEvent {
-    /// Unique; that of a change's SUCCESS follows from the domain event's id.
+    /// Unique. The id of a change's SUCCESS is derived from the domain event's id.
     pub id: Uuid,
     /// E.g. `USER_UPDATE_SUCCESS`.
     #[serde(rename = "type")]
     pub event_type: String,
     /// `user`.
     pub category: String,
-    /// The request; the record's key.
+    /// The request's id, and the record's key.
     pub request_id: String,
-    /// The client's address, on events that a service makes while it serves the request.
+    /// The client's address, on events that a service records while it serves the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_ip: Option<String>,
     /// The tenant.
@@ -99,10 +99,10 @@ pub struct AnalyticEvent {
     pub timestamp: Timestamp,
     /// `1`.
     pub version: String,
-    /// What it was about; left out at level 1.
+    /// Details of the request. Omitted at level 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Map<String, Value>>,
-    /// The header `traceparent`; no member of the value.
+    /// The header `traceparent`. Not a member of the value.
     #[serde(skip)]
     pub traceparent: Option<String>,
 }
@@ -127,7 +127,7 @@ impl AnalyticEvent {
 
     /// The record's value: JSON.
     pub fn value(&self) -> Vec<u8> {
-        // Maps with string keys and finite numbers: nothing in this type can fail to print.
+        // Maps with string keys and finite numbers: serializing this type can't fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }

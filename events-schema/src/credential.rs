@@ -1,4 +1,4 @@
-//! Facts about credentials: the data of `users.credentials`, written by issuing systems.
+//! Events about credentials: the data of `users.credentials`, written by issuing systems.
 
 use crate::Timestamp;
 use schemars::JsonSchema;
@@ -20,54 +20,54 @@ pub enum Profile {
     WebSemantic,
 }
 
-/// Whether a credential can be relied on.
+/// The validity status of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// In force.
+    /// Valid.
     Valid,
-    /// Out of force for a time.
+    /// Temporarily invalid.
     Suspended,
-    /// Out of force for good.
+    /// Permanently invalid.
     Revoked,
 }
 
-/// A credential as the credentials list shows it.
+/// A credential as an item of the credentials list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
     /// The credential's id.
     pub id: Uuid,
-    /// Its type, e.g. a document type or a context's term.
+    /// Its type, such as a document type or a context's term.
     #[serde(rename = "type")]
     pub credential_type: String,
     /// Its profile.
     pub profile: Profile,
-    /// The offer it was claimed from.
+    /// The offer from which it was claimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offer_id: Option<String>,
     /// The issuing session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    /// The configuration it was issued by.
+    /// The configuration that it was issued with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential_configuration_id: Option<String>,
-    /// When it was issued, RFC 3339, kept as given.
+    /// When it was issued, RFC 3339, stored unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_date: Option<String>,
-    /// From when it is valid, RFC 3339, kept as given.
+    /// From when it is valid, RFC 3339, stored unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<String>,
-    /// Until when it is valid, RFC 3339, kept as given.
+    /// Until when it is valid, RFC 3339, stored unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<String>,
     /// Its status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// A JWK object or a base64url COSE key, kept as given.
+    /// A JWK object or a base64url COSE key, stored unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_public_key: Option<Value>,
-    /// An object or an array, kept as given.
+    /// An object or an array, stored unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Value>,
     /// Digest of the mobile security object.
@@ -75,7 +75,8 @@ pub struct Credential {
     pub mso_hash: Option<String>,
 }
 
-/// Data of `credential.issued.v1`. A credential is issued once: a later fact with the same id has no effect.
+/// Data of `credential.issued.v1`. A credential is issued once: a later event with the same id has
+/// no effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(title = "credential.issued.v1")]
@@ -83,7 +84,7 @@ pub struct CredentialIssued {
     /// The credential.
     #[serde(flatten)]
     pub credential: Credential,
-    /// The place in the list's order; without it `ce_time` is taken.
+    /// The time by which the list is ordered. Defaults to `ce_time`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
 }
@@ -94,11 +95,11 @@ pub struct CredentialIssued {
 pub struct CredentialStatusChanged {
     /// The credential's id.
     pub id: Uuid,
-    /// Its status from now on.
+    /// Its new status.
     pub status: Status,
 }
 
-/// A fact about a credential of a user.
+/// An event about a user's credential.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CredentialEvent {
     /// A credential was issued to the user.
@@ -130,7 +131,7 @@ impl CredentialEvent {
             Self::Issued(data) => serde_json::to_vec(data),
             Self::StatusChanged(data) => serde_json::to_vec(data),
         };
-        // Maps with string keys and finite numbers: nothing in these types can fail to print.
+        // Maps with string keys and finite numbers: serializing these types can't fail.
         data.unwrap_or_default()
     }
 }

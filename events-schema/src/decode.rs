@@ -1,4 +1,4 @@
-//! From a record to a fact: every check that a consumer owes the log, in one place.
+//! Decodes a record into an event. All checks that a consumer must make are here.
 
 use crate::{
     EventType, Reason, ReasonCode, Timestamp, UserKey, WrongMember,
@@ -12,37 +12,37 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// A user fact with what the fold needs of its envelope.
+/// A user event with the parts of its envelope that the projector needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserRecord {
     /// `ce_id`.
     pub id: Uuid,
-    /// Whose fact it is.
+    /// The user.
     pub key: UserKey,
-    /// The version that the user has once the fact is accepted.
+    /// The version that the user has once the event is accepted.
     pub sequence: u64,
-    /// When the event was made.
+    /// When the event was created.
     pub time: Timestamp,
-    /// The data key under which the personal part is sealed; there whenever it is.
+    /// The data key under which the personal data is sealed. Present whenever that is sealed.
     pub key_id: Option<Uuid>,
-    /// The request that asked for it, if one did.
+    /// The request that caused it, if any.
     pub request_id: Option<String>,
-    /// The client that asked for it.
+    /// The client that made the request.
     pub client_id: Option<String>,
-    /// The trace of that request.
+    /// The trace of the request.
     pub traceparent: Option<String>,
-    /// The fact.
+    /// The event.
     pub event: UserEvent,
 }
 
-/// A credential fact with what the fold needs of its envelope.
+/// A credential event with the parts of its envelope that the projector needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CredentialRecord {
-    /// Whose credential it is.
+    /// The user whose credential it is.
     pub key: UserKey,
-    /// When the event was made.
+    /// When the event was created.
     pub time: Timestamp,
-    /// The fact.
+    /// The event.
     pub event: CredentialEvent,
 }
 
@@ -74,7 +74,8 @@ impl<'a> Attributes<'a> {
         if ce_type.trim().is_empty() { Err(ReasonCode::EmptyHeader.with(NAME)) } else { Ok(ce_type) }
     }
 
-    /// The content type decides the mode: in the other modes the value holds the attributes, whatever the headers say.
+    /// The content type determines the mode. In the other modes the attributes are in the value,
+    /// whatever the headers say.
     fn is_binary(&self) -> Result<(), Reason> {
         const MODES: [(&[u8], ReasonCode); 2] = [
             (b"application/cloudevents-batch", ReasonCode::BatchMode),
@@ -93,25 +94,29 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// A header that can't be read, with what is wrong in fixed words.
+/// A malformed header. `wrong` is a fixed text.
 fn bad_header(name: &str, wrong: &str) -> Reason {
     ReasonCode::BadHeader.with(format!("{name} {wrong}"))
 }
 
-/// The type that a record's headers name. `Ok(None)`: one that this build does not know, to be skipped and counted whatever its value is.
+/// The type that a record's headers name. `Ok(None)`: a type that this build does not know. It is
+/// skipped and counted, whatever its value.
 ///
 /// # Errors
-/// The reason why the record is poison: it names none, or a version that this build can't read, or it is not in binary mode.
+/// Why the record is poison: it names no type, or a version that this build can't read, or it is
+/// not in binary mode.
 pub fn event_type(headers: &[(&str, &[u8])]) -> Result<Option<EventType>, Reason> {
     known(Attributes(headers).ce_type()?)
 }
 
-/// Reads a record of `users.events`. `Ok(None)`: a type that this build does not know, to be skipped and counted.
+/// Decodes a record of `users.events`. `Ok(None)`: a type that this build does not know. It is
+/// skipped and counted.
 ///
-/// `value` is the record's value as parsed JSON; `key` the record's key; `headers` its headers as they stand.
+/// `value` is the record's value as parsed JSON, `key` its key, and `headers` its headers
+/// unchanged.
 ///
 /// # Errors
-/// The reason why the record is poison.
+/// Why the record is poison.
 pub fn decode_user(
     key: &UserKey,
     headers: &[(&str, &[u8])],
@@ -140,18 +145,18 @@ pub fn decode_user(
         key_id,
         request_id: attributes.optional("ce_requestid")?.map(str::to_owned),
         client_id: attributes.optional("ce_clientid")?.map(str::to_owned),
-        // No fact depends on it, so a bad one is left out and poisons nothing.
+        // No event depends on it, so an invalid one is dropped and does not poison the record.
         traceparent: attributes.optional("traceparent").ok().flatten().map(str::to_owned),
         event,
     }))
 }
 
-/// Reads a record of `users.credentials`; see [`decode_user`]. Issuing systems in any language write these, so only
-/// the type is asked of the headers; `ce_tenantid` and `ce_subject` must be the key's where they are given, and
-/// where `ce_time` is not, the record's own time is taken.
+/// Decodes a record of `users.credentials`; see [`decode_user`]. Issuing systems in any language
+/// write these, so only the type is required of the headers. If `ce_tenantid` and `ce_subject` are
+/// given, they must match the key. If `ce_time` is not given, the record's own timestamp is used.
 ///
 /// # Errors
-/// The reason why the record is poison.
+/// Why the record is poison.
 pub fn decode_credential(
     key: &UserKey,
     headers: &[(&str, &[u8])],
@@ -184,7 +189,7 @@ fn time(text: &str) -> Result<Timestamp, Reason> {
     text.parse().map_err(|_| bad_header("ce_time", "is not an RFC 3339 time"))
 }
 
-/// A sealed part without the name of its key is nothing that anybody could ever read.
+/// Sealed data without the id of its key could never be opened by anyone.
 fn key_id(attributes: &Attributes<'_>, event: &UserEvent) -> Result<Option<Uuid>, Reason> {
     const NAME: &str = "ce_keyid";
     let key_id = attributes.optional(NAME)?.map(str::parse).transpose();
@@ -204,7 +209,7 @@ fn check_owner(key: &UserKey, attributes: &Attributes<'_>) -> Result<(), Reason>
     Ok(())
 }
 
-/// Data of a type; serde's own message is not passed on, since it may repeat what stood there.
+/// Deserializes the data of a type. serde's own message is not used, since it may repeat the value.
 fn read<T: DeserializeOwned>(value: Value, members: &[Member]) -> Result<T, Reason> {
     T::deserialize(&value).map_err(|_| bad_data(wrong_in(&value, members)))
 }
@@ -213,19 +218,21 @@ fn bad_data(wrong: WrongMember) -> Reason {
     ReasonCode::BadData.with(wrong.in_words())
 }
 
-/// What is wrong in data that serde has refused.
+/// Finds what is wrong in data that serde has rejected.
 fn wrong_in(value: &Value, members: &[Member]) -> WrongMember {
     first_wrong(value, members)
         .unwrap_or(WrongMember { path: String::new(), msg: "Not the shape that the type asks for" })
 }
 
 impl CredentialIssued {
-    /// Reads the data of `credential.issued.v1` from JSON, with every check that the log's readers make.
+    /// Reads the data of `credential.issued.v1` from JSON, with every check that the log's
+    /// consumers make.
     ///
     /// # Errors
-    /// The member that is missing or wrong.
+    /// The missing or invalid member.
     pub fn from_json(value: Value) -> Result<Self, WrongMember> {
-        // serde takes any text for a time that is kept as given, and anything for a key or namespaces: the members are asked first.
+        // serde accepts any text for a time that is stored unchanged, and anything for a key or
+        // namespaces. So the members are checked first.
         match first_wrong(&value, member::ISSUED) {
             Some(wrong) => Err(wrong),
             None => serde_json::from_value(value).map_err(|_| WrongMember {

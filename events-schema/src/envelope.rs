@@ -3,17 +3,17 @@
 use crate::{TenantId, Timestamp};
 use uuid::Uuid;
 
-/// `ce_source` of every event that Rollcall makes.
+/// `ce_source` of every event that Rollcall writes.
 pub const SOURCE: &str = "rollcall";
 /// `content-type` of every value.
 pub const CONTENT_TYPE: &str = "application/json";
-/// Where `ce_dataschema` points: the committed schemas of this crate, by type.
+/// The prefix of `ce_dataschema`. The schemas are committed in this crate, by type.
 const DATASCHEMA: &str = "urn:rollcall:schema:";
 
-/// A record's headers as text, in the order in which they are written.
+/// A record's headers as text, in writing order.
 pub type Headers = Vec<(&'static str, String)>;
 
-/// The types of domain events, with their version.
+/// The types of domain events, including the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventType {
     /// `user.created.v1`
@@ -38,7 +38,7 @@ impl EventType {
         Self::CredentialStatusChanged,
     ];
 
-    /// `ce_type` as it is written.
+    /// The value of `ce_type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UserCreated => "user.created.v1",
@@ -50,29 +50,29 @@ impl EventType {
     }
 }
 
-/// The attributes of an event that Rollcall writes. The key's tenant and user stand in it too, so that a consumer
-/// need not take the key apart.
+/// The attributes of an event that Rollcall writes. They repeat the key's tenant and user, so that
+/// a consumer need not parse the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// `ce_id`: unique among all events.
     pub id: Uuid,
     /// `ce_type`.
     pub event_type: EventType,
-    /// `ce_time`: when the event was made (not when the user was created: that is in the data).
+    /// `ce_time`: when the event was created. (When the user was created is in the data.)
     pub time: Timestamp,
     /// `ce_subject`: the user's id.
     pub user: Uuid,
     /// `ce_tenantid`.
     pub tenant: TenantId,
-    /// `ce_sequence`: the user's version once this event is accepted. Credential facts have none.
+    /// `ce_sequence`: the user's version once this event is accepted. Credential events have none.
     pub sequence: Option<u64>,
-    /// `ce_keyid`: the id of the data key under which the personal part is sealed, where there is one.
+    /// `ce_keyid`: the id of the data key under which the personal data is sealed, if it is.
     pub key_id: Option<Uuid>,
-    /// `ce_requestid`: the HTTP request that asked for it; an import has none.
+    /// `ce_requestid`: the HTTP request that caused it. An import has none.
     pub request_id: Option<String>,
-    /// `ce_clientid`: the OAuth client that asked for it.
+    /// `ce_clientid`: the OAuth client that made the request.
     pub client_id: Option<String>,
-    /// `traceparent` of W3C Trace Context: of the request that asked for it; an import has none.
+    /// `traceparent` of W3C Trace Context, from the request that caused it. An import has none.
     pub traceparent: Option<String>,
 }
 

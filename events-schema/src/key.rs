@@ -1,4 +1,4 @@
-//! Whose record it is: the tenant, the user, and the partition that follows from them.
+//! The key of a record: the tenant and the user, and the partition that follows from them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 #[schemars(with = "String", inline)]
 pub struct TenantId(Box<str>);
 
-/// A text that is no tenant id.
+/// A text that is not a tenant id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a tenant id is 1 to 64 characters of A-Z a-z 0-9 . _ -")]
 pub struct InvalidTenant;
@@ -27,9 +27,9 @@ impl FromStr for TenantId {
     type Err = InvalidTenant;
 
     fn from_str(text: &str) -> Result<Self, InvalidTenant> {
-        let sane = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+        let is_valid = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
         match text.len() {
-            1..=64 if text.bytes().all(sane) => Ok(Self(text.into())),
+            1..=64 if text.bytes().all(is_valid) => Ok(Self(text.into())),
             _ => Err(InvalidTenant),
         }
     }
@@ -55,30 +55,32 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// A record's key, `<tenantId>/<userId>`: all facts about one user are in one partition, in order.
+/// A record's key, `<tenantId>/<userId>`. It keeps all events about a user in one partition, in
+/// order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey {
-    /// The tenant that keeps the user.
+    /// The tenant to which the user belongs.
     pub tenant: TenantId,
     /// The user's id.
     pub user: Uuid,
 }
 
 impl UserKey {
-    /// The partition of this key among `partitions`, as Kafka's Java clients choose it by default (murmur2).
+    /// The partition of this key among `partitions`, as Kafka's Java clients choose it by default
+    /// (murmur2).
     pub fn partition(&self, partitions: u32) -> u32 {
         (murmur2(self.to_string().as_bytes()) & 0x7fff_ffff) % partitions
     }
 
-    /// The user that a text names, however the id is spelled: whose a record is does not hang on letter case. Only the spelling that
-    /// [`FromStr`] takes is the key of a fact.
+    /// The user that a text names, however the id is spelled: ownership does not depend on letter
+    /// case. Only the spelling that [`FromStr`] accepts is valid as the key of an event.
     #[must_use]
     pub fn named_by(text: &str) -> Option<Self> {
         let (tenant, user) = text.split_once('/')?;
         Self::of_parts(tenant, user)
     }
 
-    /// The same of a tenant and a user that stand apart, as in headers.
+    /// Like [`Self::named_by`], for a tenant and a user in separate texts, as in headers.
     #[must_use]
     pub fn of_parts(tenant: &str, user: &str) -> Option<Self> {
         Some(Self { tenant: tenant.parse().ok()?, user: user.parse().ok()? })
@@ -96,10 +98,11 @@ impl FromStr for UserKey {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (tenant, user) = text.split_once('/').ok_or("the key is not <tenantId>/<userId>")?;
-        let tenant = tenant.parse().map_err(|_| "the key's tenant is no tenant id")?;
-        let user: Uuid = user.parse().map_err(|_| "the key's user is no uuid")?;
+        let tenant = tenant.parse().map_err(|_| "the key's tenant is not a tenant id")?;
+        let user: Uuid = user.parse().map_err(|_| "the key's user is not a uuid")?;
         let key = Self { tenant, user };
-        // Only one spelling of a key may exist, or one user's facts would spread over partitions.
+        // A key must have only one spelling, or one user's events would be spread over several
+        // partitions.
         if key.to_string() == text {
             Ok(key)
         } else {

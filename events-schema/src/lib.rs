@@ -1,6 +1,7 @@
 //! The vocabulary of Rollcall's log: what is written to Kafka, and nothing else.
 //!
-//! Pure: no I/O, no clock, no async. Everything a stranger needs to read the topics is here and in `schemas/`.
+//! Pure: no I/O, no clock, no async. Everything that a consumer of the topics needs is here and in
+//! `schemas/`.
 
 pub mod analytics;
 pub mod credential;
@@ -25,11 +26,11 @@ pub use reason::{Reason, ReasonCode};
 pub use timestamp::{InvalidTimestamp, Timestamp, millis};
 pub use topic::{Partition, Place, Topic};
 
-/// Base names of the topics; a deployment may put a prefix before them.
+/// Base names of the topics. A deployment may add a prefix.
 pub mod topics {
-    /// User facts, written by the command service alone.
+    /// User events, written only by the command service.
     pub const USERS: &str = "users.events";
-    /// Credential facts, written by issuing systems.
+    /// Credential events, written by issuing systems.
     pub const CREDENTIALS: &str = "users.credentials";
     /// Analytic events.
     pub const ANALYTICS: &str = "users.analytics";

@@ -1,6 +1,7 @@
-//! Which member of an event's data is not what its type asks for: named, and never shown.
+//! Finds which member of an event's data is invalid. Members are named; values are never shown.
 //!
-//! serde says only that a whole is wrong, or repeats what stood there. So after it has refused, the members are looked at one by one.
+//! serde reports only that the whole is invalid, or repeats the value. So after it rejects data,
+//! the members are checked one by one.
 
 use crate::{
     Timestamp,
@@ -12,24 +13,24 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-/// A member that is missing or wrong.
+/// A missing or invalid member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongMember {
-    /// Its place by the names of members (`personal.nonce`); empty: the data as a whole.
+    /// Its path (`personal.nonce`). Empty: the data as a whole.
     pub path: String,
-    /// What is wrong with it, in fixed words.
+    /// What is wrong, in fixed words.
     pub msg: &'static str,
 }
 
 impl WrongMember {
-    /// Place and message as one text.
+    /// Path and message as one text.
     #[must_use]
     pub fn in_words(&self) -> String {
         if self.path.is_empty() { self.msg.to_owned() } else { format!("{}: {}", self.path, self.msg) }
     }
 }
 
-/// A member that a type has.
+/// A member of a type.
 pub(crate) struct Member {
     name: &'static str,
     is_required: bool,
@@ -57,13 +58,13 @@ pub(crate) const ISSUED: &[Member] = &[
     optional("msoHash", string),
     optional("createdAt", timestamp),
 ];
-/// Those of `credential.status-changed.v1`.
+/// The members of `credential.status-changed.v1`.
 pub(crate) const STATUS_CHANGED: &[Member] = &[required("id", uuid), required("status", status)];
-/// Those of `user.created.v1`.
+/// The members of `user.created.v1`.
 pub(crate) const CREATED: &[Member] = &[required("createdAt", timestamp), required("personal", personal)];
-/// Those of `user.updated.v1`.
+/// The members of `user.updated.v1`.
 pub(crate) const UPDATED: &[Member] = &[required("personal", personal)];
-/// Those of `user.deleted.v1`.
+/// The members of `user.deleted.v1`.
 pub(crate) const DELETED: &[Member] = &[];
 
 const SEALED: &[Member] = &[required("nonce", base64), required("ciphertext", base64)];
@@ -76,7 +77,7 @@ const LINK: &[Member] =
 
 const PROFILES: &str = "Must be mobile, compact, compact-semantic or web-semantic";
 
-/// The first member that is missing or wrong; `None`: each by itself is as it should be.
+/// The first missing or invalid member. `None` if each member by itself is valid.
 pub(crate) fn first_wrong(data: &Value, members: &[Member]) -> Option<WrongMember> {
     let Some(object) = data.as_object() else { return wrong("Must be an object") };
     members.iter().find_map(|member| {
@@ -90,7 +91,8 @@ pub(crate) fn first_wrong(data: &Value, members: &[Member]) -> Option<WrongMembe
     })
 }
 
-/// The outermost member in a place, if it is one that our types have: what else is in a place may be somebody's claim.
+/// The outermost member of a path, if one of our types has it. Any other name may come from
+/// someone's claims.
 #[must_use]
 pub fn known_member(path: &str) -> Option<&'static str> {
     let first = path.split(['.', '[']).next()?;
@@ -136,7 +138,7 @@ fn timestamp(value: &Value) -> Option<WrongMember> {
     unless(is::<Timestamp>(value), "Must be an RFC 3339 time")
 }
 
-/// One that is kept as given.
+/// A time that is stored unchanged.
 fn rfc3339(value: &Value) -> Option<WrongMember> {
     let is_time = value.as_str().is_some_and(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok());
     unless(is_time, "Must be an RFC 3339 time")

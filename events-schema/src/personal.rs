@@ -1,8 +1,9 @@
-//! The personal part of an event: the one place that puts it in and takes it out.
+//! The personal data of an event, and how it is encoded.
 //!
-//! What identifies a person stands in an event only sealed: AES-256-GCM under a data key that belongs to that user alone, whose id is in
-//! the header `ce_keyid`. Once that key is destroyed nobody can read the event any more, wherever a copy of it is. This file says what
-//! is sealed and what it is bound to; the key and the cipher come from outside, as functions.
+//! Personal data is in an event only in sealed form: AES-256-GCM under a data key that belongs to
+//! one user, whose id is in the header `ce_keyid`. Once that key is destroyed, nobody can read the
+//! event, wherever a copy of it is. This file defines what is sealed and what it is bound to. The
+//! key and the cipher come from outside.
 
 use crate::{EventType, UserKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -29,75 +30,77 @@ pub struct AuthenticationProvider {
     pub subject_id: String,
 }
 
-/// What is known of the person: the user's whole state after the event, not a difference.
+/// Personal data: the user's complete state after the event, not a difference.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Personal {
-    /// The claims, as a whole.
+    /// All claims.
     pub claims: Claims,
-    /// The link, left out where the user has none.
+    /// The link, omitted if the user has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication_provider: Option<AuthenticationProvider>,
 }
 
-/// The personal part under AES-256-GCM. The plaintext is JSON, `{"claims": {…}, "authenticationProvider"?: {…}}`, with spaces behind it up to
-/// a step of length. The associated data is the text `<tenantId>/<userId>`, a line feed, `ce_type`, a line feed, `ce_sequence`.
+/// Personal data sealed with AES-256-GCM. The plaintext is JSON, `{"claims": {…},
+/// "authenticationProvider"?: {…}}`, padded with trailing spaces to a length step. The associated
+/// data is the text `<tenantId>/<userId>`, a line feed, `ce_type`, a line feed, `ce_sequence`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sealed {
-    /// 192 bits, random for each event, as base64: a salt and a nonce of 96 bits each. Older events have a nonce of 96 bits alone.
+    /// 192 bits, random for each event, in base64: a salt and a nonce of 96 bits each. Older events
+    /// have only a nonce of 96 bits.
     pub nonce: Base64,
-    /// The ciphertext and then the tag of 128 bits, as base64.
+    /// The ciphertext followed by the 128-bit tag, in base64.
     pub ciphertext: Base64,
 }
 
-/// The personal part as it stands in an event's data.
+/// Personal data as it is in an event's data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum EncodedPersonal {
-    /// As it is written.
+    /// The current form.
     Sealed(Sealed),
-    /// As it was written before there were keys: still read, never written, and beyond the reach of an erasure.
+    /// The form before there were keys. Still read, never written, and out of reach of erasure.
     Plain(Personal),
 }
 
-/// Bytes that stand in JSON as base64 with padding.
+/// Bytes that are base64 with padding in JSON.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", inline, extend("contentEncoding" = "base64"))]
 pub struct Base64(pub Vec<u8>);
 
-/// What a sealed part is bound to: moved to another event it can't be opened.
+/// What sealed data is bound to. Moved to another event, it can't be opened.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
-    /// Whose event it is.
+    /// The user whose event it is.
     pub key: &'a UserKey,
-    /// The type under which it is written.
+    /// The event's type.
     pub event_type: EventType,
     /// Its sequence.
     pub sequence: u64,
 }
 
 impl Binding<'_> {
-    /// The associated data. No part of it can hold a line feed, so no two events have the same.
+    /// The associated data. No part can contain a line feed, so no two events have the same.
     pub fn associated_data(&self) -> String {
         format!("{}\n{}\n{}", self.key, self.event_type.as_str(), self.sequence)
     }
 }
 
-/// The shortest plaintext, in bytes.
+/// The minimum length of a plaintext in bytes.
 const SHORTEST: usize = 256;
-/// From there on a length is rounded up by an eighth at most.
+/// Above it, padding adds at most an eighth.
 const EIGHTH: usize = 8;
 
 impl Personal {
-    /// The plaintext: JSON, padded so that its length tells only a step.
+    /// The plaintext: JSON, padded so that its length reveals only a step.
     pub fn plaintext(&self) -> Vec<u8> {
-        // Maps with string keys and finite numbers: nothing in these types can fail to print.
+        // Maps with string keys and finite numbers: serializing these types can't fail.
         let mut text = serde_json::to_vec(self).unwrap_or_default();
         text.resize(padded(text.len()), b' ');
         text
     }
 
-    /// Reads a plaintext; `None`: it is none.
+    /// Parses a plaintext. `None` if it is not one.
     pub fn of_plaintext(plaintext: &[u8]) -> Option<Self> {
         serde_json::from_slice(plaintext).ok()
     }
@@ -109,16 +112,17 @@ fn padded(length: usize) -> usize {
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct Representation<'a> {
     id: Uuid,
     #[serde(flatten)]
     personal: &'a Personal,
 }
 
-/// The user as the API shows it: JSON without spaces. What answers a write and what every read gives are this one text.
+/// The user as the API represents it: JSON without spaces. The response to a write and every read
+/// return this same text.
 pub fn show(id: Uuid, personal: &Personal) -> String {
-    // Maps with string keys and finite numbers: nothing in these types can fail to print.
-    serde_json::to_string(&Shown { id, personal }).unwrap_or_default()
+    // Maps with string keys and finite numbers: serializing these types can't fail.
+    serde_json::to_string(&Representation { id, personal }).unwrap_or_default()
 }
 
 impl Serialize for Base64 {
@@ -140,7 +144,7 @@ impl fmt::Debug for Base64 {
     }
 }
 
-// Personal data must not reach a log line by way of `{:?}`.
+// Personal data must not get into a log line through `{:?}`.
 impl fmt::Debug for Personal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Personal(redacted)")

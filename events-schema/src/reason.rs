@@ -1,13 +1,13 @@
-//! Why a record can't be folded: a stable code for programs, and words for people.
+//! Why a record can't be folded: a stable code for programs, and a text for people.
 //!
-//! The code is what is stored and compared. The text is made from the code and a detail whenever it is shown, so it may be reworded at
-//! any time. `docs/dead-letters.md` lists the codes.
+//! The code is stored and compared. The text is generated from the code and a detail whenever it is
+//! shown, so it may be reworded at any time. `docs/dead-letters.md` lists the codes.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
-        /// Why a record is set aside. The names are stable: scripts and rows in the database hold them.
+        /// Why a record is set aside. The names are stable: scripts and database rows contain them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ReasonCode {
             $($(#[$doc])* $name,)*
@@ -25,7 +25,7 @@ macro_rules! codes {
                 }
             }
 
-            /// The words; `{}` stands for the detail.
+            /// The text. `{}` stands for the detail.
             const fn template(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
@@ -40,33 +40,33 @@ codes! {
     NoRecordKey = "no-record-key", "the record has no key: a key is <tenantId>/<userId>";
     /// The Kafka record's key can't be read.
     BadRecordKey = "bad-record-key", "key: {}";
-    /// The key names a user in another spelling than the one by which partitions are chosen.
+    /// The key names a user in another spelling than the one that determines the partition.
     RecordKeySpelling = "record-key-spelling",
         "key: the user id is not in its plain form (lower case, with hyphens), which chooses the partition: send it again under the plain key";
-    /// The record lies in another partition than its key's.
+    /// The record is in another partition than its key's.
     WrongPartition = "wrong-partition",
         "the key belongs to partition {}, not to this one: choose it by murmur2 of the key, as Java's clients do by default (librdkafka: \
          partitioner=murmur2_random), and send it again";
-    /// Kafka's time of the record is needed, and missing or out of range.
-    NoTime = "no-time", "Kafka's time of the record is missing or out of range, and there is no ce_time";
+    /// The record's Kafka timestamp is needed, but missing or out of range.
+    NoTime = "no-time", "the record's Kafka timestamp is missing or out of range, and there is no ce_time";
     /// A CloudEvent in structured mode.
     StructuredMode = "structured-mode",
-        "content-type application/cloudevents+json: this is structured mode, which is not read. Send binary mode: the attributes as ce_ \
+        "content-type application/cloudevents+json: this is structured mode, which is not supported. Send binary mode: the attributes as ce_ \
          headers, the data alone as the value";
     /// Several CloudEvents in one record.
     BatchMode = "batch-mode",
-        "content-type application/cloudevents-batch+json: this is batch mode, which is not read. Send each event as a record of its own, in \
+        "content-type application/cloudevents-batch+json: this is batch mode, which is not supported. Send each event as a record of its own, in \
          binary mode: the attributes as ce_ headers, the data alone as the value";
-    /// A header that must be there is not.
+    /// A required header is missing.
     MissingHeader = "missing-header", "header {} is missing";
-    /// A header that must say something is empty.
+    /// A required header is empty.
     EmptyHeader = "empty-header", "header {} is empty";
-    /// A header is there more than once.
-    DoubledHeader = "doubled-header", "header {} is doubled: it may be there once";
+    /// A header occurs more than once.
+    DoubledHeader = "doubled-header", "header {} occurs more than once";
     /// A header can't be read.
     BadHeader = "bad-header", "header {}";
-    /// A header says something else than the key.
-    HeaderMismatch = "header-mismatch", "header {} is not that of the key";
+    /// A header contradicts the key.
+    HeaderMismatch = "header-mismatch", "header {} does not match the key";
     /// The name of a header is not UTF-8.
     BadHeaderName = "bad-header-name", "a header's name is not UTF-8";
     /// The headers are too large, or too many.
@@ -75,37 +75,37 @@ codes! {
     TooLarge = "too-large", "the value is larger than {}";
     /// The record has no value.
     NoValue = "no-value", "the record has no value";
-    /// The value is no JSON, or none that is read here.
+    /// The value is not JSON, or not JSON that is accepted here.
     NotJson = "not-json", "the value can't be read as JSON: {}";
-    /// The value is not what its type asks for.
-    BadData = "bad-data", "the value is not what its type asks for: {}";
-    /// The type is known, its version is not.
+    /// The value does not match its type.
+    BadData = "bad-data", "the value does not match its type: {}";
+    /// The type is known, but its version is not.
     UnknownVersion = "unknown-version", "this build does not know the type's version";
-    /// The type belongs into the other topic.
-    WrongTopic = "wrong-topic", "the type belongs into the topic {}";
-    /// An event before it is missing.
-    Gap = "gap", "gap: an event before it is missing";
-    /// The user is there and is created once more.
-    CreatedAgain = "created-again", "created, but the user is there";
+    /// The type belongs in the other topic.
+    WrongTopic = "wrong-topic", "the type belongs in topic {}";
+    /// An earlier event is missing.
+    Gap = "gap", "gap: an earlier event is missing";
+    /// The user exists and is created again.
+    CreatedAgain = "created-again", "created, but the user exists already";
     /// The user's first event is not the creation.
     NotCreated = "not-created", "the first event is not the user's creation";
     /// The data key under which the event is sealed is missing.
     KeyMissing = "key-missing", "its key is missing: restore the key store, then retry; if the user was to be erased, discard";
     /// The data key does not open the event.
     NotOpened = "not-opened", "it can't be opened with its key";
-    /// It is sound, and waits.
+    /// The record is fine, but waits for an earlier one.
     Queued = "queued", "queued behind an earlier one";
-    /// A credential fact that later ones came before.
+    /// A credential event that arrived after later ones.
     LateCredential = "late-credential",
-        "later facts about this credential are folded: `rollcall projection rebuild` folds it in its order";
-    /// PostgreSQL refuses its data.
+        "later events of this credential are folded already: `rollcall projection rebuild` folds all of them in order";
+    /// PostgreSQL rejects its data.
     RefusedByDatabase = "refused-by-database", "can't be stored: PostgreSQL refuses its data";
-    /// Set aside by a build whose reason this one does not know.
+    /// Set aside by another build for a reason that this one does not know.
     Unknown = "unknown", "{}";
 }
 
 impl ReasonCode {
-    /// The code of that name; `Unknown` where another build has stored it.
+    /// The code with that name. `Unknown` if another build stored it.
     #[must_use]
     pub fn of(name: &str) -> Self {
         name.parse().unwrap_or(Self::Unknown)
@@ -117,7 +117,7 @@ impl ReasonCode {
         Reason { code: self, detail: None }
     }
 
-    /// The reason with a detail, which must repeat nothing of what stood in the record.
+    /// The reason with a detail, which must not repeat anything from the record.
     pub fn with(self, detail: impl Into<Cow<'static, str>>) -> Reason {
         Reason { code: self, detail: Some(detail.into()) }
     }
@@ -141,17 +141,17 @@ impl FromStr for ReasonCode {
     }
 }
 
-/// Why a record is no fact, or one that can't be folded. It names places and never repeats what stood there.
+/// Why a record can't be decoded or folded. It names places and never repeats values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// For programs.
+    /// The code, for programs.
     pub code: ReasonCode,
-    /// What the code leaves open: the header, the member, the partition.
+    /// The details that the code leaves open: the header, the member, the partition.
     pub detail: Option<Cow<'static, str>>,
 }
 
 impl Reason {
-    /// A reason as it was stored.
+    /// A reason as stored in the database.
     #[must_use]
     pub fn stored(code: &str, detail: Option<String>) -> Self {
         Self { code: ReasonCode::of(code), detail: detail.map(Cow::Owned) }
@@ -166,7 +166,7 @@ impl From<ReasonCode> for Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let detail = self.detail.as_deref().unwrap_or("not said");
+        let detail = self.detail.as_deref().unwrap_or("unspecified");
         f.write_str(&self.code.template().replace("{}", detail))
     }
 }

@@ -24,5 +24,5 @@ pub fn of_analytics() -> Schema {
     schema_for!(AnalyticEvent)
 }
 
-/// The AsyncAPI 3 document of the topics, with every schema in it.
+/// The AsyncAPI 3 document of the topics, including every schema.
 pub const ASYNCAPI: &str = include_str!("../asyncapi.json");

@@ -1,4 +1,4 @@
-//! Times as the log and the API print them: RFC 3339, UTC, milliseconds.
+//! Times in the format of the log and the API: RFC 3339, UTC, milliseconds.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -9,13 +9,13 @@ use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
-/// A text that is no RFC 3339 time, or one that falls out of the calendar in UTC.
+/// A text that is not an RFC 3339 time, or is out of range in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time")]
 pub struct InvalidTimestamp;
 
-/// Cuts `at` to milliseconds, in UTC: the precision of the log. A time at the edge of the calendar that UTC has no date for stays
-/// at its own offset's edge.
+/// Truncates `at` to milliseconds, in UTC: the precision of the log. A time at the edge of the
+/// calendar that has no date in UTC keeps its local date.
 pub fn millis(at: OffsetDateTime) -> Timestamp {
     let at = at.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| at.replace_offset(UtcOffset::UTC));
     Timestamp(at.replace_millisecond(at.millisecond()).unwrap_or(at))
@@ -32,7 +32,7 @@ impl Timestamp {
         self.0.unix_timestamp() * 1000 + i64::from(self.0.millisecond())
     }
 
-    /// From milliseconds since the Unix epoch, as Kafka's record timestamps are.
+    /// Converts milliseconds since the Unix epoch, such as Kafka's record timestamps.
     pub fn from_unix_millis(at: i64) -> Option<Self> {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).ok().map(millis)
     }

@@ -1,9 +1,9 @@
-//! From any version of a type to the present one: pure steps on the data, oldest first.
+//! Converts any version of an event type to the current one: pure steps on the data, oldest first.
 
 use crate::{EventType, Reason, ReasonCode};
 use serde_json::Value;
 
-/// What a `ce_type` names, with the data brought to the present version.
+/// The type that a `ce_type` names, with the data converted to the current version.
 #[derive(Debug)]
 pub(crate) enum Upcast {
     /// A type that this build knows.
@@ -12,8 +12,9 @@ pub(crate) enum Upcast {
     UnknownType,
 }
 
-/// Reads the type's name and version. A known name in a version that this build can't read is an error: skipping it
-/// would lose a fact about a user. `None`: a name that this build does not know.
+/// Reads the type's name and version. A known name in a version that this build can't read is an
+/// error: skipping it would lose an event about a user. `None`: a name that this build does not
+/// know.
 pub(crate) fn known(ce_type: &str) -> Result<Option<EventType>, Reason> {
     if let Some(known) = EventType::ALL.into_iter().find(|known| known.as_str() == ce_type) {
         return Ok(Some(known));
@@ -23,7 +24,7 @@ pub(crate) fn known(ce_type: &str) -> Result<Option<EventType>, Reason> {
     if known_name { Err(ReasonCode::UnknownVersion.alone()) } else { Ok(None) }
 }
 
-/// The type with the data brought to its present version.
+/// The type, with the data converted to its current version.
 pub(crate) fn upcast(ce_type: &str, data: Value) -> Result<Upcast, Reason> {
     Ok(known(ce_type)?.map_or(Upcast::UnknownType, |known| Upcast::Known(known, data)))
 }

@@ -1,4 +1,4 @@
-//! Facts about users: the data of `users.events`.
+//! Events about users: the data of `users.events`.
 
 use crate::{
     Timestamp,
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[schemars(title = "user.created.v1")]
 pub struct UserCreated {
-    /// When the user was created: the order of pages. Milliseconds.
+    /// When the user was created, which is the order of pages. Milliseconds.
     pub created_at: Timestamp,
     /// Claims and link, sealed.
     #[schemars(with = "Sealed")]
     pub personal: EncodedPersonal,
 }
 
-/// Data of `user.updated.v1`: the user's whole new state.
+/// Data of `user.updated.v1`: the user's complete new state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(title = "user.updated.v1")]
@@ -29,15 +29,15 @@ pub struct UserUpdated {
     pub personal: EncodedPersonal,
 }
 
-/// Data of `user.deleted.v1`: nothing. The user stays deleted for ever.
+/// Data of `user.deleted.v1`: empty. Deletion is final.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "user.deleted.v1")]
 pub struct UserDeleted {}
 
-/// A fact about a user.
+/// An event about a user.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UserEvent {
-    /// The user came into being.
+    /// The user was created.
     Created(UserCreated),
     /// Claims and link were replaced.
     Updated(UserUpdated),
@@ -55,7 +55,7 @@ impl UserEvent {
         }
     }
 
-    /// The personal part, where the type has one.
+    /// The personal data, if the type has any.
     pub fn personal(&self) -> Option<&EncodedPersonal> {
         match self {
             Self::Created(data) => Some(&data.personal),
@@ -64,7 +64,7 @@ impl UserEvent {
         }
     }
 
-    /// Whether it has a personal part that is sealed.
+    /// Whether it contains sealed personal data.
     pub fn is_sealed(&self) -> bool {
         matches!(self.personal(), Some(EncodedPersonal::Sealed(_)))
     }
@@ -76,7 +76,7 @@ impl UserEvent {
             Self::Updated(data) => serde_json::to_vec(data),
             Self::Deleted(data) => serde_json::to_vec(data),
         };
-        // Maps with string keys and finite numbers: nothing in these types can fail to print.
+        // Maps with string keys and finite numbers: serializing these types can't fail.
         data.unwrap_or_default()
     }
 }

@@ -1,7 +1,8 @@
-//! Records as they have been written at some time, and what they must be read as for ever. Fixtures are only ever added.
+//! Records as they have been written at some time, and what they must be read as for ever. Fixtures
+//! are only ever added.
 //!
-//! `fixtures/<type>/<case>.json`: `key`, `headers`, `value` and `expected`: what the record is read as, or `{"error": …}`, or
-//! `"skipped"` for a type that this build need not know.
+//! `fixtures/<type>/<case>.json`: `key`, `headers`, `value` and `expected`: what the record is read
+//! as, or `{"error": …}`, or `"skipped"` for a type that this build need not know.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,7 +1,8 @@
 //! The committed schemas are those of the types, and a type only ever grows.
 //!
-//! `UPDATE_SCHEMAS=1 cargo test -p events-schema --test schemas` writes them anew; a change that would break a reader of old
-//! events is refused then too: it needs a new version of the type, and an upcaster.
+//! `UPDATE_SCHEMAS=1 cargo test -p events-schema --test schemas` writes them anew; a change that
+//! would break a reader of old events is refused then too: it needs a new version of the type, and
+//! an upcaster.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

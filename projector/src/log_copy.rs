@@ -21,7 +21,7 @@ use events_schema::Topic;
 use follow::Followed;
 use homes::Homes;
 use service_kit::{
-    kafka::{Topics, make_like},
+    kafka::{Topics, create_like},
     settings::Settings,
 };
 use sqlx::PgPool;
@@ -124,7 +124,7 @@ pub async fn copy_log(
         check(job, options).await?;
     }
     for job in &jobs {
-        make_like(settings, &job.from, &job.to, partitions).await?;
+        create_like(settings, &job.from, &job.to, partitions).await?;
     }
     let (mut topics, mut followed) = (Vec::new(), BTreeMap::new());
     for job in &jobs {

@@ -53,7 +53,7 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     health::register(health, sources);
     let counting = database::pool(settings.database_url()?, Role::Reader, 1)?;
     let keys = Keys::open(settings)?;
-    keys.try_out().await?;
+    keys.check_if_reachable().await?;
     migrate::try_out(settings, &keys).await?;
     keys.watch(health);
     let watch = LogWatch::default();

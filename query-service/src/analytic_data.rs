@@ -1,5 +1,5 @@
-//! The data of the analytic events of reads: what was requested and how much was found, never anything
-//! personal.
+//! The data of the analytic events of reads: what was requested and how much was found, never
+//! anything personal.
 
 use serde_json::{Map, Value};
 use service_kit::{analytics::Data, cursor::Cursor};
@@ -14,7 +14,7 @@ pub(crate) fn user_id(name: &'static str, id: Option<Uuid>) -> Data {
 pub(crate) fn add_page_request(start: &mut Data, limit: Option<u32>, cursor: Option<Cursor>) {
     let members = [
         ("limit", limit.map(Value::from)),
-        // Printed anew: a cursor may carry further parts, which can hold any text.
+        // Encoded anew: a cursor may contain additional parts, which can hold any text.
         ("cursor", cursor.map(|cursor| cursor.encode().into())),
     ];
     start.non_sensitive.extend(present(members));

@@ -10,14 +10,14 @@ pub(crate) fn etag(version: i64) -> String {
     format!("\"{version}\"")
 }
 
-/// Whether `If-None-Match` lists the tag or is `*`. The comparison is weak, as RFC 9110 requires for this
-/// header.
+/// Whether `If-None-Match` lists the tag or is `*`. The comparison is weak, as RFC 9110 requires
+/// for this header.
 pub(crate) fn is_not_modified(request: &HttpRequest, etag: &str) -> bool {
     request.headers().get_all(IF_NONE_MATCH).any(|value| lists(value, etag))
 }
 
-/// Whether `If-Match` is given and neither lists the tag nor is `*`. The comparison is strong: a weak tag
-/// never matches.
+/// Whether `If-Match` is given and neither lists the tag nor is `*`. The comparison is strong: a
+/// weak tag never matches.
 pub(crate) fn fails_if_match(request: &HttpRequest, etag: &str) -> bool {
     let mut values = request.headers().get_all(IF_MATCH).peekable();
     let names = |value: &HeaderValue| {

@@ -1,4 +1,4 @@
-//! JSON responses, and pages put together from ready bodies.
+//! JSON responses, and pages assembled from stored bodies.
 
 use crate::analytic_data;
 use actix_web::{HttpResponse, HttpResponseBuilder, http::header};

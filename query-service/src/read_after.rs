@@ -1,5 +1,5 @@
-//! `Read-After`: a read is answered once the read model has caught up with the log, and once the write that
-//! the header names is visible.
+//! `Read-After`: a read is answered once the read model has caught up with the log, and once the
+//! write that the header names is visible.
 
 use actix_web::HttpRequest;
 use read_model::projection_position::{ProjectionPosition, WaitError};
@@ -14,7 +14,7 @@ const HEADER: &str = "Read-After";
 /// The position that a request names, if any.
 ///
 /// # Errors
-/// 400: the header is repeated or is no position.
+/// 400: the header is repeated or is not a position.
 pub(crate) fn parse(request: &HttpRequest) -> Result<Option<LogPosition>, Problem> {
     let mut values = request.headers().get_all(HEADER);
     let Some(value) = values.next() else { return Ok(None) };
@@ -29,9 +29,9 @@ pub(crate) fn parse(request: &HttpRequest) -> Result<Option<LogPosition>, Proble
 /// Waits until the position is visible, if there is one.
 ///
 /// # Errors
-/// 400: there is no such partition, or the position belongs to another log. 503: the position was not
-/// reached in time, or the read model may lack deletions that are in the log, because it was restored or
-/// because it is not confirmed yet that it was not.
+/// 400: there is no such partition, or the position belongs to another log. 503: the position was
+/// not reached in time, or the read model may lack deletions that are in the log, because it was
+/// restored or because it is not confirmed yet that it was not.
 pub(crate) async fn await_position(
     projection: &ProjectionPosition,
     position: Option<LogPosition>,
@@ -46,7 +46,7 @@ pub(crate) async fn await_position(
     projection.await_position(position, deadline).await.map_err(|error| match error {
         WaitError::TimedOut => Problem::unavailable("The position in Read-After is not visible yet", 1),
         WaitError::NoSuchPartition => invalid("No such partition"),
-        WaitError::AnotherLog => invalid("The position is of a log that is no more"),
+        WaitError::AnotherLog => invalid("The position belongs to a log that no longer exists"),
     })
 }
 

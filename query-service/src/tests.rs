@@ -1,4 +1,5 @@
-//! The service as a client meets it while no store is there: what needs none is answered all the same.
+//! The service from a client's view while no store is available: requests that need none are
+//! answered.
 
 use crate::{App, fallbacks, start};
 use actix_web::{

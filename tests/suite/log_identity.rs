@@ -15,7 +15,7 @@ const TOPICS: [&str; 2] = ["users.events", "users.credentials"];
 const KEPT: [(&str, &str); 3] =
     [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
 const NOT_FOLDED: &str = "the log is not the one that was folded";
-const NO_MORE: &str = "The position is of a log that is no more";
+const NO_MORE: &str = "The position belongs to a log that no longer exists";
 
 /// Deletes the log and makes it anew, as empty topics of the same names and settings.
 pub async fn make_log_anew(stack: &Stack, deployment: &Deployment) {

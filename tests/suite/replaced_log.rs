@@ -48,7 +48,7 @@ pub async fn nothing_is_appended_before_an_operator_has_acted(stack: &'static St
             ["log", "import", "-", "--no-wait", "--tenant", &api.tenant].into_iter().chain(kind).collect();
         let refused = deployment.cli.run_with(&args, &line.to_string()).expect(1);
         assert!(
-            refused.stderr.contains(NOT_FOLDED) && refused.stderr.contains("nothing went in"),
+            refused.stderr.contains(NOT_FOLDED) && refused.stderr.contains("nothing was appended"),
             "{refused:?}"
         );
     }

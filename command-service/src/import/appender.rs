@@ -65,8 +65,8 @@ impl Appender {
 
 fn failed(line: u64, error: AppendError) -> anyhow::Error {
     let what = match error {
-        AppendError::Full | AppendError::Away | AppendError::Refused => "was not taken by the log",
+        AppendError::Full | AppendError::Unavailable | AppendError::Refused => "was not accepted by the log",
         AppendError::Unknown => "was not confirmed by the log in time",
     };
-    anyhow!("line {line} {what}. Import the same lines again: what went in is skipped")
+    anyhow!("line {line} {what}. Import the same lines again: those that are in the log are skipped")
 }

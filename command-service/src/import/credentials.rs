@@ -1,6 +1,6 @@
 //! A line of a credentials file.
 
-use super::{Content, Fact, users::created_at};
+use super::{Content, ImportedEvent, users::created_at};
 use crate::request_body::Object;
 use events_schema::{
     TenantId, UserKey, WrongMember,
@@ -9,7 +9,7 @@ use events_schema::{
 use serde_json::Value;
 use service_kit::json::{Refusal, check_claims_limits};
 
-/// An item of the credentials list, whose it is, and its place in the list's order.
+/// The members of a line: an item of the credentials list, its user, and its position in the list.
 const FIELDS: [&str; 15] = [
     "userId",
     "createdAt",
@@ -28,8 +28,8 @@ const FIELDS: [&str; 15] = [
     "msoHash",
 ];
 
-/// Reads a line: an item as the list shows it, `userId` and `createdAt?`.
-pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<Fact, Refusal> {
+/// Parses a line: an item as the list shows it, plus `userId` and optionally `createdAt`.
+pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<ImportedEvent, Refusal> {
     let mut object = Object::parse(line, &FIELDS)?;
     let user = object.id("userId")?.ok_or_else(|| object.refuse("userId", "Is required"))?;
     let created_at = created_at(&mut object)?;
@@ -38,7 +38,7 @@ pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<Fact, 
     let issued = CredentialIssued { created_at, ..issued(item)? };
     let (key, identity) = (UserKey { tenant: tenant.clone(), user }, (user, issued.credential.id));
     let event = CredentialEvent::Issued(Box::new(issued));
-    Ok(Fact { line: number, identity, key, content: Content::Credential(event.data()) })
+    Ok(ImportedEvent { line: number, identity, key, content: Content::Credential(event.data()) })
 }
 
 fn issued(item: Value) -> Result<CredentialIssued, Refusal> {

@@ -1,6 +1,6 @@
 //! Skips what exists already: in the read model, or earlier in this import.
 
-use super::{Fact, Identity, Kind};
+use super::{Identity, ImportedEvent, Kind};
 use events_schema::TenantId;
 use read_model::read::commands;
 use sqlx::PgPool;
@@ -14,8 +14,8 @@ pub(super) struct Existing<'k> {
 }
 
 impl Existing<'_> {
-    /// The ids of those facts that exist.
-    pub(super) async fn of(&self, facts: &[Fact]) -> sqlx::Result<HashSet<Identity>> {
+    /// The ids of those events that exist already.
+    pub(super) async fn of(&self, facts: &[ImportedEvent]) -> sqlx::Result<HashSet<Identity>> {
         let ids: Vec<Identity> = facts.iter().map(|fact| fact.identity).collect();
         let existing = match self.kind {
             Kind::Users => commands::existing_users(self.pool, self.tenant, &ids).await?,

@@ -1,8 +1,8 @@
-//! Lines of bounded length: one that is too long is skipped without being held.
+//! Reads lines of limited length. A longer line is skipped without being stored.
 
 use std::io::{self, BufRead, ErrorKind};
 
-/// A line without its end.
+/// A line without its line end.
 pub(super) enum Line<'l> {
     Text(&'l [u8]),
     TooLong,
@@ -27,7 +27,7 @@ impl<R: BufRead> Lines<R> {
         self.bytes
     }
 
-    /// The next line with its number, from 1; `None`: there is none.
+    /// The next line with its number, counted from 1. `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
         self.line.clear();
         let (mut length, mut is_end) = (0, false);
@@ -42,7 +42,7 @@ impl<R: BufRead> Lines<R> {
             }
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let text = &chunk[..end.unwrap_or(chunk.len())];
-            // One byte more than allowed is enough to know.
+            // One byte more than the limit is enough to detect a long line.
             let room = (self.longest + 1).saturating_sub(self.line.len());
             self.line.extend_from_slice(&text[..text.len().min(room)]);
             is_end = end.is_some();
@@ -66,7 +66,7 @@ mod tests {
     use std::io::BufReader;
 
     fn read(text: &str) -> Vec<(u64, Option<String>)> {
-        // A buffer smaller than the lines, so that they come in pieces.
+        // A buffer smaller than the lines, so that they arrive in pieces.
         let mut lines = Lines::new(BufReader::with_capacity(3, text.as_bytes()), 5);
         let mut read = Vec::new();
         while let Some((number, line)) = lines.next().unwrap() {

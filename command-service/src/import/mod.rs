@@ -1,6 +1,7 @@
-//! Import: users and credentials from JSON lines, straight into the log.
+//! Import: appends users and credentials from JSON lines to the log.
 //!
-//! What the read model already knows is skipped, so a second import of the same file appends nothing.
+//! Whatever the read model already has is skipped, so importing the same file again appends
+//! nothing.
 
 mod appender;
 mod credentials;
@@ -10,7 +11,7 @@ mod report;
 mod users;
 mod wait;
 
-pub use report::{BadLine, Held, Progress, Report};
+pub use report::{BadLine, BlockingTransaction, Progress, Report};
 
 use crate::{
     keys::origins::Origins,
@@ -37,7 +38,7 @@ use std::{collections::HashMap, io::BufRead, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// What the lines are about.
+/// What the lines contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Users, for `users.events`.
@@ -47,7 +48,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The topic that they go to.
+    /// The topic that they are appended to.
     fn topic(self, settings: &Settings) -> String {
         let topics = Topics::new(&settings.topic_prefix);
         match self {
@@ -57,41 +58,43 @@ impl Kind {
     }
 }
 
-/// Lines that are looked up and handed to the log together: so many, or so many bytes.
+/// The size of a batch, in lines and in bytes. A batch is looked up and appended together.
 const BATCH: usize = 1_000;
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-/// The longest line, in bytes.
+/// The maximum length of a line in bytes.
 const LONGEST: usize = 256 * 1024;
 
 /// Nobody waits for a single record here, so batches may fill up, and the log may be slow.
 const LINGER: (&str, &str) = ("linger.ms", "10");
-const PATIENCE: Duration = Duration::from_secs(60);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A line as a fact for the log.
-struct Fact {
+/// A line as an event for the log.
+struct ImportedEvent {
     line: u64,
-    /// What tells it from every other: the user's id, and the credential's (of a user once more its own).
+    /// Identifies the event: the user's id and the credential's id (for a user, the user's id
+    /// twice).
     identity: Identity,
     key: UserKey,
     content: Content,
 }
 
-/// What a fact says.
+/// The content of an event.
 enum Content {
-    /// A user comes into being.
+    /// A user was created.
     User(Timestamp, Personal),
-    /// A credential was issued: the record's value.
+    /// A credential was issued. This is the record's value.
     Credential(Vec<u8>),
 }
 
 type Identity = (Uuid, Uuid);
 
-/// Imports lines for a tenant. With `wait`, returns once everything that went in is visible; else once the log has it.
-/// `on_progress` is called now and then, with the bad lines that were found since. A bad line stops nothing.
+/// Imports lines for a tenant. With `wait`, returns once everything that was appended is visible,
+/// otherwise once it is in the log. `on_progress` is called from time to time, with the bad lines
+/// found since the last call. A bad line does not stop the import.
 ///
 /// # Errors
-/// The input can't be read, a store can't be reached, or what went in does not become visible. What went in by then stays in, and
-/// another import of the same lines skips it.
+/// The input can't be read, a store can't be reached, or the appended events do not become visible.
+/// What was appended by then stays in the log, and another import of the same lines skips it.
 pub async fn run(
     settings: &Settings,
     tenant: &TenantId,
@@ -100,13 +103,13 @@ pub async fn run(
     wait: bool,
     mut on_progress: impl FnMut(&Progress, &[BadLine]) + Send,
 ) -> anyhow::Result<Report> {
-    // Its lines do not even end where a line feed is.
+    // UTF-16 can't even be split into lines at line feeds.
     anyhow::ensure!(
         !is_utf16(input.fill_buf().context("the input can't be read")?),
-        "the input is UTF-16, and nothing of it was imported: make it UTF-8 first, with `iconv -f UTF-16 -t UTF-8`"
+        "the input is UTF-16, and nothing was imported: convert it first with `iconv -f UTF-16 -t UTF-8`"
     );
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, 2)?);
-    let before = wait::positions(&pool, kind).await.context("the read model can't be asked")?;
+    let before = wait::positions(&pool, kind).await.context("the read model can't be queried")?;
     let partitions = before.partitions()?;
     anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
     let which = IdentityCheck::new(settings, pool.clone())?;
@@ -121,10 +124,13 @@ pub async fn run(
         let mut bad = Vec::new();
         let read = facts(&mut lines, tenant, kind, &id_secret, &mut progress, &mut bad)
             .context("the input can't be read")?;
-        let there = existing.of(&read.facts).await.context("the read model can't be asked what it knows")?;
+        let there = existing
+            .of(&read.facts)
+            .await
+            .context("the read model can't be queried for what exists already")?;
         let all = read.facts.len();
-        let is_new = |fact: &Fact| !there.contains(&fact.identity) && recent.is_new(fact.identity);
-        let new: Vec<Fact> = read.facts.into_iter().filter(is_new).collect();
+        let is_new = |fact: &ImportedEvent| !there.contains(&fact.identity) && recent.is_new(fact.identity);
+        let new: Vec<ImportedEvent> = read.facts.into_iter().filter(is_new).collect();
         anyhow::ensure!(new.is_empty() || !which.is_another().await?, "{}", refused(progress.appended));
         progress.already_there += u64::try_from(all - new.len())?;
         for (line, record) in records(&keys, &origin, new).await? {
@@ -149,11 +155,11 @@ pub async fn run(
     Ok(Report::new(&progress))
 }
 
-/// Nothing goes into a log that nobody folds.
+/// Nothing is appended to a log that nobody folds.
 fn refused(appended: u64) -> String {
     let so_far = match appended {
-        0 => "nothing went in".to_owned(),
-        lines => format!("{lines} lines went in before that was known, and may still take effect"),
+        0 => "nothing was appended".to_owned(),
+        lines => format!("{lines} lines were appended before that was known, and may still take effect"),
     };
     format!(
         "the log is not the one that was folded, so an operator must act first: {so_far}. See `rollcall projection status`, then import the \
@@ -166,12 +172,12 @@ fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {
     if !settings.kafka.contains_key(LINGER.0) {
         config.set(LINGER.0, LINGER.1);
     }
-    Log::new(config, kind.topic(settings), patience(settings, PATIENCE))
+    Log::new(config, kind.topic(settings), patience(settings, DELIVERY_TIMEOUT))
 }
 
-/// The facts of a batch of lines, and whether the input ends with it.
+/// The events of a batch of lines, and whether the input ends with it.
 struct Batch {
-    facts: Vec<Fact>,
+    facts: Vec<ImportedEvent>,
     is_end: bool,
 }
 
@@ -208,7 +214,7 @@ fn fact(
     kind: Kind,
     id_secret: &DataKey,
     number: u64,
-) -> Result<Fact, Refusal> {
+) -> Result<ImportedEvent, Refusal> {
     match (line, kind) {
         (Line::TooLong, _) => Err(Refusal { path: String::new(), msg: "Longer than 256 KiB" }),
         (Line::Text(text), Kind::Users) => users::fact(text, tenant, id_secret, number),
@@ -216,7 +222,7 @@ fn fact(
     }
 }
 
-/// Names the place and what is wrong with it, and nothing that stands there.
+/// Names the path and what is wrong, but never the value.
 fn reason(refusal: Refusal) -> String {
     match refusal {
         Refusal { path, msg } if path.is_empty() => msg.to_owned(),
@@ -224,12 +230,16 @@ fn reason(refusal: Refusal) -> String {
     }
 }
 
-/// The facts with the numbers of their lines, ready for the log. Keys of users are in the key store before.
-async fn records(keys: &Keys, origin: &Origin, facts: Vec<Fact>) -> anyhow::Result<Vec<(u64, Record)>> {
-    let is_user = |fact: &&Fact| matches!(fact.content, Content::User(..));
+/// The records of these events, with their line numbers. The users' keys are stored first.
+async fn records(
+    keys: &Keys,
+    origin: &Origin,
+    facts: Vec<ImportedEvent>,
+) -> anyhow::Result<Vec<(u64, Record)>> {
+    let is_user = |fact: &&ImportedEvent| matches!(fact.content, Content::User(..));
     let owners: Vec<Owner> = facts.iter().filter(is_user).map(|fact| owner(&fact.key)).collect();
     let ring = if owners.is_empty() { HashMap::new() } else { keys.get_or_create(&owners, origin).await? };
-    let record = |Fact { line, key, content, .. }| {
+    let record = |ImportedEvent { line, key, content, .. }| {
         let data_key = ring.get(&owner(&key)).map(Arc::as_ref);
         sealed(key, content, data_key).map(|record| (line, record))
     };
@@ -246,7 +256,7 @@ fn sealed(key: UserKey, content: Content, data_key: Option<&DataKey>) -> Result<
     }
 }
 
-/// A record that no request asked for.
+/// A record that was not caused by a request.
 fn record(
     key: UserKey,
     event_type: EventType,

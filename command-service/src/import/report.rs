@@ -1,63 +1,64 @@
-//! How far an import is, and what came of it.
+//! The progress and the result of an import.
 
 use service_kit::kafka::OpenTransaction;
 use std::fmt;
 
-/// A line that did not go in.
+/// A line that was not imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
-    /// Its number, from 1.
+    /// Its number, counted from 1.
     pub line: u64,
-    /// What is wrong, by its place; never what stands there.
+    /// What is wrong, by path. Never contains a value.
     pub reason: String,
 }
 
-/// Another producer's transaction that keeps what went in from being read.
+/// Another producer's open transaction that blocks the reading of imported records.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Held {
+pub struct BlockingTransaction {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// What is open there.
+    /// The open transaction.
     #[serde(flatten)]
     pub transaction: OpenTransaction,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for BlockingTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} partition {}: {}", self.topic, self.partition, self.transaction)
     }
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Lines read, blank ones left out.
+    /// Lines read, not counting blank ones.
     pub read: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Records handed to the log.
+    /// Records passed to the log.
     pub appended: u64,
-    /// Lines whose facts were there before.
+    /// Lines whose content existed already.
     pub already_there: u64,
     /// Bad lines.
     pub bad: u64,
-    /// Once everything is in the log: how many records are still to be folded before all of ours are visible.
+    /// Once everything is in the log: the number of records still to be folded until all imported
+    /// ones are visible.
     pub awaited: u64,
-    /// What holds them back, where something does.
-    pub held: Vec<Held>,
+    /// Open transactions that block that.
+    pub held: Vec<BlockingTransaction>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Lines read, blank ones left out.
+    /// Lines read, not counting blank ones.
     pub read: u64,
-    /// Records that went into the log.
+    /// Records appended to the log.
     pub appended: u64,
-    /// Lines whose facts were there before.
+    /// Lines whose content existed already.
     pub already_there: u64,
     /// Bad lines.
     pub bad: u64,

@@ -2,12 +2,12 @@ use super::*;
 use events_schema::personal::{Binding, EncodedPersonal};
 use std::sync::LazyLock;
 
-/// Ids follow from it.
+/// The secret that ids are derived with.
 static SECRET: LazyLock<DataKey> = LazyLock::new(|| DataKey::random().unwrap());
 
 const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
 
-fn read(kind: Kind, text: &str) -> (Vec<Fact>, Vec<BadLine>, Progress) {
+fn read(kind: Kind, text: &str) -> (Vec<ImportedEvent>, Vec<BadLine>, Progress) {
     let (mut progress, mut bad, tenant) = (Progress::default(), Vec::new(), "acme".parse().unwrap());
     let (mut lines, secret) = (Lines::new(text.as_bytes(), LONGEST), &SECRET);
     let batch = facts(&mut lines, &tenant, kind, secret, &mut progress, &mut bad).unwrap();
@@ -23,7 +23,7 @@ fn refused(kind: Kind, line: &str, reason: &str) {
 }
 
 #[track_caller]
-fn taken(kind: Kind, line: &str) -> Fact {
+fn taken(kind: Kind, line: &str) -> ImportedEvent {
     let (mut facts, bad, _) = read(kind, line);
     assert_eq!(bad, [], "{line}");
     facts.remove(0)

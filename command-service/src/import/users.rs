@@ -1,38 +1,43 @@
 //! A line of a users file.
 
-use super::{Content, Fact};
+use super::{Content, ImportedEvent};
 use crate::{ids, representation, request_body::Object};
 use events_schema::{TenantId, Timestamp, UserKey, millis, personal::Personal};
 use key_store::DataKey;
 use service_kit::json::Refusal;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-/// Reads a line: `{id?, createdAt?, claims?, authenticationProvider?}`.
+/// Parses a line: `{id?, createdAt?, claims?, authenticationProvider?}`.
 pub(super) fn fact(
     line: &[u8],
     tenant: &TenantId,
     id_secret: &DataKey,
     number: u64,
-) -> Result<Fact, Refusal> {
+) -> Result<ImportedEvent, Refusal> {
     let mut object = Object::parse(line, &["id", "createdAt", "claims", "authenticationProvider"])?;
     let (given, created_at) = (object.id("id")?, created_at(&mut object)?);
     let claims = object.claims()?.unwrap_or_default();
     let personal = Personal { claims, authentication_provider: object.link()? };
     let user = given.unwrap_or_else(|| ids::of_content(id_secret, tenant, created_at, &personal));
     let too_long =
-        |_| Refusal { path: String::new(), msg: "The user is larger than 257 KiB as it is printed" };
+        |_| Refusal { path: String::new(), msg: "The user's representation is larger than 257 KiB" };
     representation::of(user, &personal).map_err(too_long)?;
     let key = UserKey { tenant: tenant.clone(), user };
     let created_at = created_at.unwrap_or_else(|| millis(OffsetDateTime::now_utc()));
-    Ok(Fact { line: number, identity: (user, user), key, content: Content::User(created_at, personal) })
+    Ok(ImportedEvent {
+        line: number,
+        identity: (user, user),
+        key,
+        content: Content::User(created_at, personal),
+    })
 }
 
-/// `createdAt`, if it is given, cut to milliseconds.
+/// `createdAt`, if given, truncated to milliseconds.
 pub(super) fn created_at(object: &mut Object) -> Result<Option<Timestamp>, Refusal> {
     const NAME: &str = "createdAt";
     let Some(text) = object.text(NAME)? else { return Ok(None) };
     let at = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));
-    // A year of four digits is all that is printed.
+    // The log's format has years of four digits only.
     match at.filter(|at| (0..=9999).contains(&at.year())) {
         Some(at) => Ok(Some(millis(at))),
         None => Err(object.refuse(NAME, "Must be an RFC 3339 time")),

@@ -1,6 +1,6 @@
 //! Waits until the imported records are visible, as long as the projector makes progress.
 
-use super::{Held, Kind, appender::Reached};
+use super::{BlockingTransaction, Kind, appender::Reached};
 use anyhow::{bail, ensure};
 use read_model::read::commands;
 use service_kit::{kafka, settings::Settings};
@@ -14,22 +14,23 @@ use std::{
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// How long to wait without progress.
 const STALLED: Duration = Duration::from_secs(120);
-/// How long to wait without progress before looking for open transactions, and between two looks.
-const LOOK: Duration = Duration::from_secs(2);
-pub(super) const ANOTHER_LOG: &str = "everything is in the log, but that is not the one that was folded, so it may or may not take effect: \
+/// How long to wait without progress before looking for open transactions, and the interval between
+/// lookups.
+const TRANSACTION_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const ANOTHER_LOG: &str = "everything is in the log, but it is not the log that was folded, so it may or may not take effect: \
     see `rollcall projection status`";
 
-/// How far the live generation is.
+/// How far the live generation has been folded.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
-    /// Which log it is folded from.
+    /// The epoch of the log that it is folded from.
     epoch: i32,
     /// The first offset of each partition that is not visible yet.
     next: HashMap<u32, i64>,
 }
 
 impl Positions {
-    /// Of how many partitions it is.
+    /// The number of partitions of the log.
     pub(super) fn partitions(&self) -> anyhow::Result<u32> {
         Ok(u32::try_from(self.next.len())?)
     }
@@ -39,7 +40,7 @@ impl Positions {
     }
 }
 
-/// How far the live generation is.
+/// Reads how far the live generation has been folded.
 pub(super) async fn positions(pool: &PgPool, kind: Kind) -> anyhow::Result<Positions> {
     let topic = match kind {
         Kind::Users => "users",
@@ -53,18 +54,18 @@ pub(super) async fn positions(pool: &PgPool, kind: Kind) -> anyhow::Result<Posit
     Ok(positions)
 }
 
-/// Waits until every offset is visible; tells now and then how many are left, and what other producers' transactions hold them back. `before` is
-/// how far it was before the first append.
+/// Waits until every offset is visible. Reports from time to time how many are left, and which
+/// transactions of other producers block them. `before` is the position before the first append.
 pub(super) async fn until_visible(
     (settings, pool): (&Settings, &PgPool),
     kind: Kind,
     before: &Positions,
     reached: &Reached,
-    mut on_left: impl FnMut(u64, &[Held]),
+    mut on_left: impl FnMut(u64, &[BlockingTransaction]),
 ) -> anyhow::Result<()> {
     let is_behind = reached.iter().any(|(partition, offset)| *offset < before.of(*partition));
     ensure!(!is_behind, ANOTHER_LOG);
-    let (mut least, mut moved, mut looked) = (u64::MAX, Instant::now(), Instant::now());
+    let (mut least, mut progressed_at, mut checked) = (u64::MAX, Instant::now(), Instant::now());
     let mut held = Vec::new();
     loop {
         match positions(pool, kind).await {
@@ -72,12 +73,15 @@ pub(super) async fn until_visible(
                 ensure!(positions.epoch == before.epoch, ANOTHER_LOG);
                 let left = left(&positions, reached);
                 if left < least {
-                    (least, moved) = (left, Instant::now());
+                    (least, progressed_at) = (left, Instant::now());
                     held.clear();
                 }
-                if left > 0 && moved.elapsed() > LOOK && looked.elapsed() > LOOK {
+                if left > 0
+                    && progressed_at.elapsed() > TRANSACTION_INTERVAL
+                    && checked.elapsed() > TRANSACTION_INTERVAL
+                {
                     held = open_transactions(settings, kind, &positions, reached).await;
-                    looked = Instant::now();
+                    checked = Instant::now();
                 }
                 on_left(left, &held);
                 if left == 0 {
@@ -86,47 +90,48 @@ pub(super) async fn until_visible(
             }
             Err(error) => tracing::warn!(
                 error = service_kit::errors::describe_error(error.as_ref()),
-                "the read model can't be asked how far it is"
+                "the read model's position can't be read"
             ),
         }
-        if moved.elapsed() > STALLED {
+        if progressed_at.elapsed() > STALLED {
             bail!("{}", stalled(&held));
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
 }
 
-/// What is open in the partitions where something of ours is not visible yet.
+/// The open transactions in partitions where imported records are not visible yet.
 async fn open_transactions(
     settings: &Settings,
     kind: Kind,
     positions: &Positions,
     reached: &Reached,
-) -> Vec<Held> {
+) -> Vec<BlockingTransaction> {
     let topic = kind.topic(settings);
     let awaited = reached.iter().filter(|(partition, offset)| positions.of(**partition) <= **offset);
     let awaited = awaited.filter_map(|(partition, _)| i32::try_from(*partition).ok()).collect();
-    let held = |(partition, transaction)| Held { topic: topic.clone(), partition, transaction };
+    let held =
+        |(partition, transaction)| BlockingTransaction { topic: topic.clone(), partition, transaction };
     match kafka::open_transactions(settings, &topic, awaited).await {
         Ok(found) => found.into_iter().map(held).collect(),
         Err(error) => {
             tracing::warn!(
                 error = service_kit::errors::describe_error(error.as_ref()),
-                "the log can't be asked for open transactions"
+                "the log can't be queried for open transactions"
             );
             Vec::new()
         }
     }
 }
 
-fn stalled(held: &[Held]) -> String {
+fn stalled(held: &[BlockingTransaction]) -> String {
     let seconds = STALLED.as_secs();
     match held.first() {
         None => format!(
             "everything is in the log, but the projector has not moved for {seconds} s: is it running? It will catch up by itself"
         ),
         Some(held) => format!(
-            "everything is in the log, but not visible yet after {seconds} s: {held}. It will be visible by itself once that transaction ends"
+            "everything is in the log, but not visible yet after {seconds} s: {held}. It becomes visible by itself once that transaction ends"
         ),
     }
 }

@@ -82,7 +82,7 @@ fn get_or_create(keys: &Keys, origins: Arc<Origins>) -> Batcher<New, Key> {
 async fn answers(keys: &Keys, query: &Query, owners: &[Owner]) -> Vec<Key> {
     match query.run(keys, owners).await {
         Ok(ring) => owners.iter().map(|owner| Ok(ring.get(owner).cloned())).collect(),
-        Err(KeysError::Refused(_)) if owners.len() > 1 => {
+        Err(KeysError::NeedsOperator(_)) if owners.len() > 1 => {
             let alone =
                 |owner| async move { Ok(query.run(keys, std::slice::from_ref(owner)).await?.remove(owner)) };
             join_all(owners.iter().map(alone)).await
@@ -101,5 +101,5 @@ impl Query {
 }
 
 fn timed_out() -> Key {
-    Err(KeysError::Away("no answer in time".to_owned()))
+    Err(KeysError::Unavailable("no answer in time".to_owned()))
 }

@@ -45,14 +45,16 @@ impl Origins {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the read model can't be queried for its deployment");
-                return Err(KeysError::Away(
+                return Err(KeysError::Unavailable(
                     "the read model does not say what its keys are made for".to_owned(),
                 ));
             }
             Err(_) => return Err(KeysError::NoAnswer),
         };
         let LiveDeployment { id: deployment, log, epoch } = found.ok_or_else(|| {
-            KeysError::Away("the read model has no deployment's id yet: run `rollcall migrate`".to_owned())
+            KeysError::Unavailable(
+                "the read model has no deployment's id yet: run `rollcall migrate`".to_owned(),
+            )
         })?;
         Ok((Origin { deployment, log }, epoch))
     }
@@ -71,7 +73,7 @@ pub(crate) async fn check_binding(pool: &PgPool, keys: &Keys) -> anyhow::Result<
         }
     };
     match tokio::time::timeout(START_TIMEOUT, check).await {
-        Ok(Err(refused @ KeysError::Refused(_))) => Err(refused.into()),
+        Ok(Err(refused @ KeysError::NeedsOperator(_))) => Err(refused.into()),
         // Services may start in any order. It is checked again whenever a key is created.
         Ok(_) | Err(_) => Ok(()),
     }

@@ -46,7 +46,7 @@ pub(crate) enum AppendError {
     /// The client's queue is full. The record was not sent.
     Full,
     /// The log is known to be unavailable. The record was not sent.
-    Away,
+    Unavailable,
     /// The record is not in the log and never will be.
     Refused,
     /// The record may be in the log, or may still arrive there.
@@ -60,7 +60,7 @@ pub(crate) struct Log {
     /// How long a record may be in flight.
     delivery_timeout: Duration,
     producer: RwLock<Arc<Client>>,
-    is_away: watch::Sender<bool>,
+    is_unavailable: watch::Sender<bool>,
 }
 
 impl Log {
@@ -77,25 +77,25 @@ impl Log {
         delivery_timeout: Duration,
     ) -> anyhow::Result<Self> {
         let producer = RwLock::new(Arc::new(Client::from_config_and_context(&config, Reports)?));
-        Ok(Self { config, topic, delivery_timeout, producer, is_away: watch::Sender::new(false) })
+        Ok(Self { config, topic, delivery_timeout, producer, is_unavailable: watch::Sender::new(false) })
     }
 
-    /// Appends a record to its key's partition, out of `partitions`. Resolves once the log has stored
-    /// it durably. Fails at once while the log is unavailable.
+    /// Appends a record to its key's partition, out of `partitions`. Resolves once the log has
+    /// stored it durably. Fails at once while the log is unavailable.
     pub(crate) async fn append(
         self: &Arc<Self>,
         record: &Record,
         partitions: u32,
     ) -> Result<Position, AppendError> {
-        if *self.is_away.borrow() {
-            metrics::refused_while_away();
-            return Err(AppendError::Away);
+        if *self.is_unavailable.borrow() {
+            metrics::refused_while_unavailable();
+            return Err(AppendError::Unavailable);
         }
         let began = Instant::now();
         failpoint::hit("append.before");
         let delivery = self.send(record, partitions)?;
         // A separate task, so that an overdue record is given up even if the caller stops waiting.
-        let delivered = tokio::spawn(self.clone().delivered_or_away(delivery)).await;
+        let delivered = tokio::spawn(self.clone().delivered_or_unavailable(delivery)).await;
         let delivered = delivered.unwrap_or_else(|_| Err(DeliveryError::unknown()));
         let position = delivered.map_err(|failed| self.failure(&failed))?;
         failpoint::hit("append.after");
@@ -125,7 +125,10 @@ impl Log {
         self.delivered(delivery).await.map_err(|failed| self.failure(&failed))
     }
 
-    async fn delivered_or_away(self: Arc<Self>, delivery: Delivery) -> Result<Position, DeliveryError> {
+    async fn delivered_or_unavailable(
+        self: Arc<Self>,
+        delivery: Delivery,
+    ) -> Result<Position, DeliveryError> {
         let delivered = self.delivered(delivery).await;
         if delivered.as_ref().is_err_and(DeliveryError::is_late) {
             self.watch_for_return();
@@ -133,8 +136,8 @@ impl Log {
         delivered
     }
 
-    /// Waits for a delivery report. If a record is overdue, its client is replaced together with all
-    /// its records. Otherwise the client might send the record later, when nobody waits for it.
+    /// Waits for a delivery report. If a record is overdue, its client is replaced together with
+    /// all its records. Otherwise the client might send the record later, when nobody waits for it.
     async fn delivered(&self, Delivery { mut report, client }: Delivery) -> Result<Position, DeliveryError> {
         let place = match timeout(self.delivery_timeout, &mut report).await {
             Ok(report) => report.unwrap_or_else(|_| Err(DeliveryError::unknown())),
@@ -190,7 +193,7 @@ impl Log {
 
     /// Refuses writes until a broker answers.
     fn watch_for_return(self: &Arc<Self>) {
-        if self.is_away.send_replace(true) {
+        if self.is_unavailable.send_replace(true) {
             return;
         }
         tracing::warn!("the log is unavailable: writes are refused until it answers");
@@ -204,14 +207,14 @@ impl Log {
                 }
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
-            log.is_away.send_replace(false);
+            log.is_unavailable.send_replace(false);
             tracing::info!("the log answers again");
         });
     }
 
     /// Resolves once the log is not known to be unavailable.
     pub(crate) async fn is_back(&self) {
-        let _ = self.is_away.subscribe().wait_for(|is_away| !is_away).await;
+        let _ = self.is_unavailable.subscribe().wait_for(|is_unavailable| !is_unavailable).await;
     }
 
     /// Waits until no record is in flight, at most for `within`.
@@ -229,7 +232,8 @@ impl Log {
     }
 
     fn check_blocking(&self) -> Result<(), String> {
-        // Of this topic alone, because a cluster may have thousands. Our clients never create topics.
+        // Of this topic alone, because a cluster may have thousands. Our clients never create
+        // topics.
         let asked = self.producer().client().fetch_metadata(Some(&self.topic), CHECK_TIMEOUT);
         let metadata = asked.map_err(|_| "no broker answers")?;
         let is_there = metadata.topics().iter().any(|topic| topic.error().is_none());

@@ -123,11 +123,11 @@ async fn refused(
         // A create has no precondition.
         Refusal::PreconditionFailed => return Err(Problem::internal()),
     }
-    let made = writer.users.created(&write.key).await?.ok_or_else(problems::deleted_since)?;
-    if !is_of(writer, write, &made).await? {
+    let created = writer.users.created(&write.key).await?.ok_or_else(problems::deleted_since)?;
+    if !has_same_body(writer, write, &created).await? {
         return Err(problems::another_body());
     }
-    let found = Answer::existing(made.version, made.body);
+    let found = Answer::existing(created.version, created.body);
     let response = match position {
         Some(position) => found.position(position),
         None => found,
@@ -135,12 +135,13 @@ async fn refused(
     Ok(Done { response, success: Some(about(write.key.user)) })
 }
 
-/// Whether a create has the body that created the user. That can't be told without the user's key.
-async fn is_of(writer: &Writer, write: &Write, made: &CreatedUser) -> Result<bool, Problem> {
+/// Whether a create has the same body as the one that created the user. Without the user's key,
+/// that can't be determined.
+async fn has_same_body(writer: &Writer, write: &Write, created: &CreatedUser) -> Result<bool, Problem> {
     let key = writer.data_keys.get(&codec::owner(&write.key)).await?;
     let Command::Create { personal, .. } = &write.command else { return Ok(false) };
-    let is_of = codec::is_creation_digest(&made.digest, personal, key.as_deref());
-    if is_of || key.is_some() || made.key_id.is_none() {
+    let is_of = codec::is_creation_digest(&created.digest, personal, key.as_deref());
+    if is_of || key.is_some() || created.key_id.is_none() {
         return Ok(is_of);
     }
     let is_missing = writer.is_key_missing(&write.key).await?;

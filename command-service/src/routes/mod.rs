@@ -1,4 +1,4 @@
-//! The operations on the wire: where they are mounted, and what they have in common.
+//! The HTTP operations: where they are mounted, and what they share.
 
 mod answer;
 mod change;
@@ -22,14 +22,14 @@ use uuid::Uuid;
 pub(crate) struct Service {
     pub(crate) frame: Frame,
     pub(crate) writer: Arc<Writer>,
-    /// Where writes run: it outlives the connection and the worker that a request came by.
+    /// Where writes run. It outlives the connection and the worker that received a request.
     pub(crate) runtime: Handle,
 }
 
-/// Both prefixes are the same service.
+/// Both prefixes lead to the same service.
 const PREFIXES: [&str; 2] = ["/core/v1", "/v1"];
 
-/// Every path of the contract with its methods, those of the query service too.
+/// Every path of the contract with its methods, including those of the query service.
 const PATHS: &[(&str, &str)] = &[
     ("/core/v1/users", "GET, POST"),
     ("/core/v1/users/search", "POST"),
@@ -41,7 +41,8 @@ const PATHS: &[(&str, &str)] = &[
     ("/v1/users/{userId}/credentials", "GET"),
 ];
 
-/// Mounts the operations of this service; each guards its method at its resource, so that another service can take the others.
+/// Mounts the operations of this service. Each guards its method on its resource, so that another
+/// service can handle the others.
 pub(crate) fn configure(service: &Data<Service>, config: &mut ServiceConfig) {
     for prefix in PREFIXES {
         let (users, user) = (format!("{prefix}/users"), format!("{prefix}/users/{{id}}"));
@@ -56,24 +57,25 @@ pub(crate) fn configure(service: &Data<Service>, config: &mut ServiceConfig) {
     }
 }
 
-/// Mounts the answers to methods that no operation of the whole contract has. After the operations of both services.
+/// Mounts 405 for the methods that no operation of the contract has. Call it after the operations
+/// of both services are mounted.
 pub fn fallbacks(config: &mut ServiceConfig) {
     method_not_allowed(config, PATHS);
 }
 
-/// A method on a user: `/users/search` is a path of its own, and `search` no id.
+/// A method on a user. `/users/search` is a separate path; `search` is not an id.
 fn on_user(method: impl Guard) -> impl Guard {
     guard::fn_guard(move |context: &GuardContext<'_>| {
         method.check(context) && !context.head().uri.path().ends_with("/users/search")
     })
 }
 
-/// What an analytic event says of a user.
+/// The data of an analytic event about a user.
 fn about(id: Uuid) -> analytics::Data {
     analytics::Data { non_sensitive: members(json!({ "id": id })), full: Map::new() }
 }
 
-/// What level 3 adds.
+/// The additional data of level 3.
 fn in_full(claims: Option<&Claims>, link: Option<&AuthenticationProvider>) -> Map<String, Value> {
     let (mut full, link) = (Map::new(), link.map(|link| json!(link)));
     full.extend(claims.map(|claims| ("claims".to_owned(), Value::Object(claims.clone()))));

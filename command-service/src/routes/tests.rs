@@ -1,4 +1,4 @@
-//! The operations as a client meets them while no store is there.
+//! The operations from a client's view while no store is available.
 
 use crate::{App, fallbacks};
 use actix_web::{
@@ -17,7 +17,7 @@ use service_kit::{
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-/// The service with addresses where nobody listens, and the events that it records.
+/// The service with addresses that nobody listens on, and the events that it records.
 struct Bench {
     settings: Settings,
     app: App,
@@ -31,7 +31,7 @@ impl Drop for Bench {
     }
 }
 
-/// What came back.
+/// A response.
 struct Answer {
     status: StatusCode,
     allow: Option<String>,

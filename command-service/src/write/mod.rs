@@ -78,7 +78,7 @@ pub(crate) enum Failure {
     /// The command was refused. Each operation words the problem itself.
     Refused {
         refusal: Refusal,
-        /// Where an event of this write lies that lost against another writer's.
+        /// The position of an event of this write that lost against another writer's.
         position: Option<LogPosition>,
     },
     /// The event may be in the log, or is in a log that may never become live.

@@ -61,7 +61,7 @@ impl Writer {
                 tracing::error!(
                     tenant = %key.tenant,
                     user = %key.user,
-                    "a user's key is missing though nothing deleted them: restore the key store"
+                    "a user's key is missing although the user was not deleted: restore the key store"
                 );
                 Ok(true)
             }

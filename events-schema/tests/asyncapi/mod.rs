@@ -1,4 +1,5 @@
-//! The AsyncAPI document: written by hand but for the schemas, which are put in here so that it can be read by itself.
+//! The AsyncAPI document: written by hand but for the schemas, which are put in here so that it can
+//! be read by itself.
 
 use serde_json::{Map, Value, json};
 
@@ -60,7 +61,8 @@ fn headers() -> Map<String, Value> {
     let schemas = json!({
         "UserKey": text("`<tenantId>/<userId>`, the uuid in its plain lower-case form."),
         "UserHeaders": {"type": "object", "properties": user, "required": ours(&["ce_subject", "ce_sequence"])},
-        // Issuing systems are held to CloudEvents' own rules; of the rest, only what is given is looked at.
+        // Issuing systems are held to CloudEvents' own rules; of the rest, only what is given is
+        // looked at.
         "CredentialHeaders": {"type": "object", "properties": with(json!({})), "required": always},
         "AnalyticHeaders": {"type": "object", "properties": analytic, "required": ours(&["ce_requestid"])},
     });

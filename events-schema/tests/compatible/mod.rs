@@ -1,8 +1,10 @@
-//! Whether everything that an older schema allowed can still be read, and everything that it told is still told.
+//! Whether everything that an older schema allowed can still be read, and everything that it told
+//! is still told.
 
 use serde_json::{Map, Value};
 
-/// What a reader of older events, or one who relies on the older schema, would lose. Empty: the change is compatible.
+/// What a reader of older events, or one who relies on the older schema, would lose. Empty: the
+/// change is compatible.
 pub(crate) fn breaks(before: &Value, now: &Value) -> Vec<String> {
     let mut comparison = Comparison { before, now, found: Vec::new(), open: Vec::new() };
     comparison.schema("", before, now);

@@ -31,8 +31,8 @@ pub struct Tag {
 pub struct Malformed;
 
 impl Precondition {
-    /// Whether the user may be changed at this version. By RFC 9110, tags of `If-Match` are compared
-    /// strongly, so a weak tag never matches. Tags of `If-None-Match` are compared weakly.
+    /// Whether the user may be changed at this version. By RFC 9110, tags of `If-Match` are
+    /// compared strongly, so a weak tag never matches. Tags of `If-None-Match` are compared weakly.
     pub fn allows(&self, version: u64) -> bool {
         let is_named = self.if_match.as_ref().is_none_or(|tags| tags.matches(version, |tag| !tag.is_weak));
         let is_excluded = self.if_none_match.as_ref().is_some_and(|tags| tags.matches(version, |_| true));

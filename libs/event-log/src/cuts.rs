@@ -1,7 +1,7 @@
 //! Cuts: places where a partition does not begin at offset 0, because its beginning was deleted.
 //!
-//! A rebuild, a proof and an export can't read what was deleted, so each of them reports the cuts. An
-//! operator may accept a cut; the projector then stops warning about it.
+//! A rebuild, a proof and an export can't read what was deleted, so each of them reports the cuts.
+//! An operator may accept a cut; the projector then stops warning about it.
 
 use crate::{
     identity::{LogIdentity, known_epoch},
@@ -32,7 +32,8 @@ pub struct Cut {
     pub first_offset: i64,
     /// Whether an operator has accepted the cut.
     pub accepted: bool,
-    /// Whether this is a cut of the log that the present log is a copy of. The copy itself begins at 0.
+    /// Whether this is a cut of the log that the present log is a copy of. The copy itself begins
+    /// at 0.
     pub copied: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The error that pauses folding until an operator acts.
 
-/// The log is not the one that was folded, and only an operator can put that right. The message says
-/// how. It names `projection resume` last where nothing else ends the pause.
+/// The log is not the one that was folded, and only an operator can put that right. The message
+/// says how. It names `projection resume` last where nothing else ends the pause.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Halt(pub String);

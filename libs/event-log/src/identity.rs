@@ -1,9 +1,9 @@
-//! Whether the present log is the one that was folded. Kafka's ids of its topics and the number of their
-//! partitions show it.
+//! Whether the present log is the one that was folded. Kafka's ids of its topics and the number of
+//! their partitions show it.
 //!
-//! Topics that were deleted and created again have new ids, however many records they hold. A topic that
-//! got more partitions keeps its id, but the next event of a user would be in another partition than the
-//! earlier ones.
+//! Topics that were deleted and created again have new ids, however many records they hold. A topic
+//! that got more partitions keeps its id, but the next event of a user would be in another
+//! partition than the earlier ones.
 
 use crate::Halt;
 use anyhow::Context as _;
@@ -115,9 +115,9 @@ impl LogIdentity {
 
     /// Compares the present log with the one that a generation is folded from.
     ///
-    /// Call it after reading records and before applying them: [`LogMatch::Same`] then proves that the
-    /// records are of that log and in the right partitions. Kafka never reuses a topic id, and a topic
-    /// never gets fewer partitions.
+    /// Call it after reading records and before applying them: [`LogMatch::Same`] then proves that
+    /// the records are of that log and in the right partitions. Kafka never reuses a topic id, and
+    /// a topic never gets fewer partitions.
     ///
     /// # Errors
     /// Kafka or PostgreSQL can't be asked, or a topic is missing.
@@ -177,8 +177,8 @@ pub fn is_another() -> Halt {
     )
 }
 
-/// Rejects a log that is not the one that the live generation is folded from, or that has another number
-/// of partitions. Accepts any log if nothing is folded yet.
+/// Rejects a log that is not the one that the live generation is folded from, or that has another
+/// number of partitions. Accepts any log if nothing is folded yet.
 ///
 /// # Errors
 /// [`Halt`], if it is another log; or Kafka or PostgreSQL can't be asked.

@@ -1,8 +1,8 @@
 //! Checks that the log in Kafka is the one that the live generation is folded from.
 //!
-//! If topics were deleted and created anew, an event that is appended to them is lost to its writer: nobody
-//! folds it until an operator has decided which log counts, and then it may take effect unexpectedly.
-//! Whoever appends therefore checks first.
+//! If topics were deleted and created anew, an event that is appended to them is lost to its
+//! writer: nobody folds it until an operator has decided which log counts, and then it may take
+//! effect unexpectedly. Whoever appends therefore checks first.
 
 use read_model::read::generation::{FoldedLog, folded_log};
 use service_kit::{
@@ -35,11 +35,11 @@ impl IdentityCheck {
         Ok(Self { topics: Topics::new(&settings.topic_prefix), kafka: TopicIds::new(settings)?, pool })
     }
 
-    /// Whether nothing may be appended: the log is another one than that of the live generation, it has
-    /// another number of partitions, or a projector has stopped because of that.
+    /// Whether nothing may be appended: the log is another one than that of the live generation, it
+    /// has another number of partitions, or a projector has stopped because of that.
     ///
-    /// A missing topic proves nothing: a broker that is starting may not know it yet, and nobody can append
-    /// to it.
+    /// A missing topic proves nothing: a broker that is starting may not know it yet, and nobody
+    /// can append to it.
     ///
     /// # Errors
     /// Kafka or the read model does not answer.
@@ -54,8 +54,8 @@ impl IdentityCheck {
     }
 }
 
-/// Whether a topic is another one than the one that was folded. With more partitions, the next event of a
-/// user could be in another partition than those before it.
+/// Whether a topic is another one than the one that was folded. With more partitions, the next
+/// event of a user could be in another partition than those before it.
 fn differs(there: Option<&Described>, folded_id: &str, folded: &FoldedLog) -> bool {
     there.is_some_and(|there| {
         let has_other_partitions =

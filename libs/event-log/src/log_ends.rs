@@ -20,8 +20,8 @@ pub const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Ends {
     /// The first offset.
     pub low: i64,
-    /// The last stable offset: the first one that can't be read yet. At and behind it lies nothing, or
-    /// an open transaction.
+    /// The last stable offset: the first one that can't be read yet. At and behind it lies nothing,
+    /// or an open transaction.
     pub high: i64,
 }
 

@@ -44,8 +44,8 @@ pub enum Fact {
 pub struct Poison {
     /// The owner: the user whom the record names, whether or not it can be folded.
     pub key: Option<UserKey>,
-    /// Whether the record is in its owner's partition under the plain key, so that it has a place among
-    /// the owner's facts.
+    /// Whether the record is in its owner's partition under the plain key, so that it has a place
+    /// among the owner's facts.
     pub is_at_home: bool,
     /// The reason.
     pub reason: Reason,

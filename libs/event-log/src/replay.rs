@@ -39,8 +39,8 @@ pub enum Step {
     Reached(Partition, i64),
 }
 
-/// Reads these ranges, each topic in a thread of its own. The channel ends when all of them are read, or at
-/// the end of the log.
+/// Reads these ranges, each topic in a thread of its own. The channel ends when all of them are
+/// read, or at the end of the log.
 ///
 /// # Errors
 /// The settings are invalid for a Kafka client.
@@ -100,7 +100,8 @@ fn start<T: Send + 'static>(
     Ok(())
 }
 
-/// A client that does not log the end of a partition as an error: who reads up to the end expects it.
+/// A client that does not log the end of a partition as an error: who reads up to the end expects
+/// it.
 pub struct EndIsNoError;
 
 impl ClientContext for EndIsNoError {
@@ -179,8 +180,8 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> T, R: FnMut(i32, i64) -> Option<T>> Re
         if offset + 1 >= end { self.done(partition, end) } else { Ok(()) }
     }
 
-    /// The position in a partition that was read to its end: behind control records and aborted transactions,
-    /// which the client does not return.
+    /// The position in a partition that was read to its end: behind control records and aborted
+    /// transactions, which the client does not return.
     fn position(&self, partition: i32) -> anyhow::Result<i64> {
         let positions = self.consumer.position()?;
         let position = positions.find_partition(&self.name, partition).map(|found| found.offset());

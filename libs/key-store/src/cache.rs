@@ -1,4 +1,4 @@
-//! Data keys in memory: few, and not for long.
+//! Caches data keys in memory: few, and only briefly.
 
 use domain::codec::{DataKey, InUse, Owner};
 use std::{
@@ -7,17 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Keys in each of the two halves, at most: about 6 MB.
+/// The maximum number of keys in each of the two halves, about 6 MB in total.
 const HALF: usize = 25_000;
-/// How long a half is filled: no key stays longer than two such times.
+/// How long a half is filled. No key stays longer than twice that.
 const HALF_LIFE: Duration = Duration::from_secs(15);
 
-/// Owners that are noted as having a key in use before those that have none any more are looked for.
+/// How many owners may be registered as in use before stale entries are removed.
 const MOST_USES: usize = 4 * HALF;
 
 type Keys = HashMap<Owner, Arc<DataKey>>;
 
-/// Keys that were asked for lately, while this cache is known to whoever destroys keys.
+/// Recently used keys, kept only while key destroyers know of this cache.
 #[derive(Default)]
 pub(super) struct Cache(Mutex<State>);
 
@@ -25,17 +25,17 @@ pub(super) struct Cache(Mutex<State>);
 struct State {
     young: Keys,
     old: Keys,
-    /// When the young half was begun.
+    /// When the young half was started.
     since: Option<Instant>,
-    /// Until when nothing is destroyed without this cache being told.
+    /// Until when this cache is guaranteed to hear of every destruction.
     valid_until: Option<Instant>,
     /// Counts evictions: a key that was read before an eviction must not be cached after it.
-    drops: u64,
-    /// Owners whose keys are in use, here or by whoever was handed one, or about to be.
+    evictions: u64,
+    /// Owners whose keys are, or are about to be, in use in this process.
     uses: HashMap<Owner, Weak<()>>,
 }
 
-/// A moment in the life of a cache, from before a question.
+/// The eviction count at some moment, taken before a query.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment(u64);
 
@@ -44,14 +44,15 @@ impl Cache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The key of an owner, if it is here.
+    /// The key of an owner, if it is cached.
     pub(super) fn get(&self, owner: &Owner, now: Instant) -> Option<Arc<DataKey>> {
         let mut state = self.state();
         state.age(now);
         state.young.get(owner).or_else(|| state.old.get(owner)).cloned()
     }
 
-    /// Notes that an owner's key is in use. To be taken before the store is asked: a key that is destroyed meanwhile is waited for, too.
+    /// Registers that an owner's key is in use. Call this before querying the store, so that a
+    /// destruction that happens meanwhile waits for the use, too.
     pub(super) fn note_use(&self, owner: &Owner) -> InUse {
         let mut state = self.state();
         if let Some(known) = state.uses.get(owner).and_then(Weak::upgrade) {
@@ -75,12 +76,12 @@ impl Cache {
         is_free
     }
 
-    /// To be taken before the store is asked.
+    /// Call this before querying the store.
     pub(super) fn moment(&self) -> Moment {
-        Moment(self.state().drops)
+        Moment(self.state().evictions)
     }
 
-    /// Caches keys that were read from the store, unless any key was evicted since they were read.
+    /// Caches keys that were read from the store, unless any key was evicted since `since`.
     pub(super) fn put(
         &self,
         keys: impl IntoIterator<Item = (Owner, Arc<DataKey>)>,
@@ -89,39 +90,39 @@ impl Cache {
     ) {
         let mut state = self.state();
         state.age(now);
-        let is_told = state.valid_until.is_some_and(|until| now < until);
-        if state.drops != since.0 || !is_told {
+        let is_valid = state.valid_until.is_some_and(|until| now < until);
+        if state.evictions != since.0 || !is_valid {
             return;
         }
         for (owner, key) in keys {
             if state.young.len() >= HALF {
-                state.turn(now);
+                state.rotate_halves(now);
             }
             state.young.insert(owner, key);
         }
     }
 
-    /// Drops the keys of owners.
-    pub(super) fn drop_keys<'o>(&self, owners: impl IntoIterator<Item = &'o Owner>) {
+    /// Evicts the keys of these owners.
+    pub(super) fn evict<'o>(&self, owners: impl IntoIterator<Item = &'o Owner>) {
         let mut state = self.state();
-        state.drops += 1;
+        state.evictions += 1;
         for owner in owners {
             state.young.remove(owner);
             state.old.remove(owner);
         }
     }
 
-    /// From now until then it is told of everything that is destroyed.
+    /// Declares that every destruction is announced to this cache until `until`.
     pub(super) fn valid_until(&self, until: Instant) {
         self.state().valid_until = Some(until);
     }
 
-    /// Drops everything, and keeps nothing until it is told again.
-    pub(super) fn forget(&self) {
+    /// Evicts everything and caches nothing until the next `valid_until`.
+    pub(super) fn clear(&self) {
         let mut state = self.state();
-        let drops = state.drops + 1;
+        let evictions = state.evictions + 1;
         let uses = std::mem::take(&mut state.uses);
-        *state = State { drops, uses, ..State::default() };
+        *state = State { evictions, uses, ..State::default() };
     }
 }
 
@@ -133,14 +134,14 @@ impl State {
         while self.since.is_none_or(|since| now.saturating_duration_since(since) >= HALF_LIFE) {
             let is_long_ago =
                 self.since.is_none_or(|since| now.saturating_duration_since(since) >= 2 * HALF_LIFE);
-            self.turn(now);
+            self.rotate_halves(now);
             if is_long_ago {
                 self.old = Keys::new();
             }
         }
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn rotate_halves(&mut self, now: Instant) {
         self.old = std::mem::take(&mut self.young);
         self.since = Some(now);
     }
@@ -191,20 +192,20 @@ mod tests {
         let cache = told(now);
         cache.put([key(1), key(2)], cache.moment(), now);
         let before = cache.moment();
-        cache.drop_keys([&owner(1)]);
+        cache.evict([&owner(1)]);
         cache.put([key(1)], before, now);
         assert!(cache.get(&owner(1), now).is_none() && cache.get(&owner(2), now).is_some());
     }
 
     #[test]
-    fn a_key_is_in_use_until_the_last_who_has_it_drops_it() {
+    fn a_key_is_in_use_until_the_last_who_has_it_evictions_it() {
         let now = Instant::now();
         let cache = told(now);
         let asked = cache.note_use(&owner(1));
         assert!(!cache.is_free(&owner(1)), "it may be on its way from the store");
         let handed = Arc::new(DataKey::random().unwrap().in_use(Some(asked)));
         cache.put([(owner(1), handed.clone())], cache.moment(), now);
-        cache.drop_keys([&owner(1)]);
+        cache.evict([&owner(1)]);
         assert!(!cache.is_free(&owner(1)), "a write has it");
         drop(handed);
         assert!(cache.is_free(&owner(1)) && cache.is_free(&owner(2)));
@@ -213,7 +214,7 @@ mod tests {
             cache.moment(),
             now,
         );
-        cache.forget();
+        cache.clear();
         assert!(cache.is_free(&owner(2)), "what is forgotten is not in use");
     }
 
@@ -228,7 +229,7 @@ mod tests {
         assert!(cache.get(&owner(1), now).is_some());
         assert!(cache.get(&owner(1), now + Duration::from_secs(1)).is_none());
         cache.put([key(1)], cache.moment(), now);
-        cache.forget();
+        cache.clear();
         assert!(cache.get(&owner(1), now).is_none());
     }
 }

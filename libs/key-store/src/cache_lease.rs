@@ -1,11 +1,14 @@
-//! How a process that caches keys learns which ones are destroyed, and confirms that it has evicted them.
+//! How a process that caches keys learns which keys are destroyed, and confirms that it has evicted
+//! them.
 //!
-//! It is entered in `caches` before it keeps its first key, so whoever destroys one finds it there. Whoever destroys a key waits until each
-//! of these processes has struck itself off `dropping`, or has not renewed its entry for a whole lease. A process that could not renew in
-//! that time has stopped using what it kept, by its own clock.
+//! The process adds a row to `caches` (its lease) before it caches its first key, so that anyone
+//! who destroys a key sees it. The destroyer waits until each such process has removed its row from
+//! `dropping`, or has not renewed its lease for its whole duration. A process that could not renew
+//! in that time has stopped using its cache, by its own clock.
 //!
-//! A process strikes itself off once it has evicted the key and no write or batch of its own uses it any more. A use that takes longer than
-//! a lease is not waited for: one stuck write must not hold up every deletion of its user.
+//! A process confirms once it has evicted the key and no write or batch of its own uses it any
+//! more. A use that outlasts a lease is not waited for: one stuck write must not block every
+//! deletion of its user.
 
 use super::{Owner, cache::Cache};
 use service_kit::database::answered;
@@ -20,83 +23,85 @@ use std::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// The channel on which destroyed keys are named.
+/// The channel on which destroyed keys are announced.
 const CHANNEL: &str = "rollcall_keys";
-/// How long an entry counts after it was renewed.
+/// How long a lease is valid after its renewal.
 pub(super) const LEASE: Duration = Duration::from_secs(3);
-/// How much earlier a process stops to believe in its own: clocks need not agree on how long a second is.
+/// A process stops trusting its lease this much earlier, because clocks may run at different
+/// speeds.
 const MARGIN: Duration = Duration::from_millis(500);
-/// How often it is renewed.
+/// How often the lease is renewed.
 const RENEW: Duration = Duration::from_millis(800);
-/// For one answer of the key store.
+/// How long one reply of the key store may take.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How often to check whether an evicted key is still in use.
-const IN_USE: Duration = Duration::from_millis(5);
-/// How long to leave a database alone that just refused.
+const RECHECK: Duration = Duration::from_millis(5);
+/// How long to wait after the database failed.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Entries of processes that are gone are kept that long.
-const GONE: &str = "1 hour";
+/// Leases of processes that are gone are deleted after this time.
+const STALE: &str = "1 hour";
 
-/// Keeps a cache entered as long as it is there and not told to stop.
-pub(super) async fn hold(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Receiver<bool>) {
+/// Keeps a lease for the cache until the cache is dropped or `stop` is cancelled.
+pub(super) async fn run(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Receiver<bool>) {
     let me = Uuid::new_v4();
     while cache.strong_count() > 0 {
         let stopped = async { stop.wait_for(|stop| *stop).await.map(drop) };
         let kept = tokio::select! {
             biased;
             _ = stopped => {
-                let _ = answered(ANSWER, leave(&pool, me)).await;
+                let _ = answered(ANSWER, remove_lease(&pool, me)).await;
                 return;
             }
-            kept = keep_once(&cache, &pool, me) => kept,
+            kept = hold_lease(&cache, &pool, me) => kept,
         };
         if let Err(error) = kept {
-            tracing::debug!(%error, "data keys are not kept in memory: the key store does not answer");
+            tracing::debug!(%error, "data keys are not cached: the key store does not answer");
         }
         if let Some(cache) = cache.upgrade() {
-            cache.forget();
+            cache.clear();
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn keep_once(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
-    // Of its own, one to hear and one to say, so that an entry is renewed however many requests wait for a connection.
+async fn hold_lease(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
+    // Its own connections, one to listen and one to write, so that the lease is renewed however
+    // many requests wait for a connection.
     let own = PgPoolOptions::new().max_connections(2).acquire_timeout(ANSWER);
     let pool = &own.connect_lazy_with((*pool.connect_options()).clone());
     let mut listener = answered(ANSWER, PgListener::connect_with(pool)).await?;
-    // A lost connection ends this entry at once. To connect again inside of `try_recv`, which is cancelled by the branches beside it, could
-    // hide the loss, and what was named meanwhile.
+    // A lost connection ends the lease at once. Reconnecting inside `try_recv`, which the other
+    // branches cancel, could hide the loss and the announcements missed meanwhile.
     listener.eager_reconnect(false);
     answered(ANSWER, listener.listen(CHANNEL)).await?;
-    let entered = Instant::now();
-    let mut in_use = PendingEvictions::new(answered(ANSWER, enter(pool, me)).await?);
-    let Some(there) = cache.upgrade() else { return Ok(()) };
-    there.valid_until(entered + LEASE - MARGIN);
-    drop(there);
+    let inserted = Instant::now();
+    let mut pending = PendingEvictions::new(answered(ANSWER, insert_lease(pool, me)).await?);
+    let Some(strong) = cache.upgrade() else { return Ok(()) };
+    strong.valid_until(inserted + LEASE - MARGIN);
+    drop(strong);
     let mut renew = tokio::time::interval(RENEW);
     loop {
         tokio::select! {
-            heard = listener.try_recv() => {
-                let (Some(first), Some(cache)) = (heard?, cache.upgrade()) else { return Ok(()) };
-                let mut named = vec![first];
+            received = listener.try_recv() => {
+                let (Some(first), Some(cache)) = (received?, cache.upgrade()) else { return Ok(()) };
+                let mut announcements = vec![first];
                 while let Some(more) = listener.next_buffered() {
-                    named.push(more);
+                    announcements.push(more);
                 }
-                let owners: Vec<Owner> = named.iter().filter_map(|named| owner(named.payload())).collect();
-                cache.drop_keys(&owners);
-                in_use.add(owners);
-                in_use.acknowledge(pool, me, &cache).await?;
+                let owners: Vec<Owner> = announcements.iter().filter_map(|announcement| owner(announcement.payload())).collect();
+                cache.evict(&owners);
+                pending.add(owners);
+                pending.acknowledge(pool, me, &cache).await?;
             }
-            () = tokio::time::sleep(IN_USE), if !in_use.0.is_empty() => {
+            () = tokio::time::sleep(RECHECK), if !pending.0.is_empty() => {
                 let Some(cache) = cache.upgrade() else { return Ok(()) };
-                in_use.acknowledge(pool, me, &cache).await?;
+                pending.acknowledge(pool, me, &cache).await?;
             }
             _ = renew.tick() => {
                 let began = Instant::now();
-                let is_there = answered(ANSWER, renewed(pool, me)).await?;
+                let still_exists = answered(ANSWER, renew_lease(pool, me)).await?;
                 let Some(cache) = cache.upgrade() else { return Ok(()) };
-                if !is_there {
+                if !still_exists {
                     return Ok(());
                 }
                 cache.valid_until(began + LEASE - MARGIN);
@@ -120,7 +125,8 @@ impl PendingEvictions {
         self.0.extend(owners.into_iter().map(|owner| (owner, now)));
     }
 
-    /// Takes out those whose keys nobody in this process uses any more, or for a whole lease.
+    /// Removes and returns the owners whose keys are no longer used in this process, or have been
+    /// waited for longer than a lease.
     fn free(&mut self, cache: &Cache, now: Instant) -> Vec<Owner> {
         let (mut free, mut late) = (Vec::new(), 0_u32);
         self.0.retain(|(owner, since)| {
@@ -135,7 +141,7 @@ impl PendingEvictions {
         if late > 0 {
             tracing::warn!(
                 keys = late,
-                "destroyed keys are still in use by slow writes; they are not waited for"
+                "destroyed keys are still used by slow writes; no longer waiting for them"
             );
         }
         free
@@ -152,16 +158,18 @@ fn owner(payload: &str) -> Option<Owner> {
     Some(Owner { tenant: tenant.parse().ok()?, id: id.parse().ok()? })
 }
 
-/// Enters a cache that holds nothing. The lock waits for everybody who is destroying keys without having seen the entry: what they
-/// destroy can't be found in the store any more. Gives the owners that an entry of before had not struck itself off: their keys may be in use.
-async fn enter(pool: &PgPool, me: Uuid) -> sqlx::Result<Vec<Owner>> {
+/// Adds the lease of an empty cache. The table lock waits for everyone who is destroying keys
+/// without having seen the lease; afterwards those keys can't be found in the store any more.
+/// Returns the owners that an earlier lease of this process has not confirmed: their keys may be in
+/// use.
+async fn insert_lease(pool: &PgPool, me: Uuid) -> sqlx::Result<Vec<Owner>> {
     let mut transaction = pool.begin().await?;
     sqlx::query("LOCK TABLE rollcall_keys.caches IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *transaction)
         .await?;
-    let gone = format!("DELETE FROM rollcall_keys.caches WHERE renewed_at < now() - interval '{GONE}'");
+    let gone = format!("DELETE FROM rollcall_keys.caches WHERE renewed_at < now() - interval '{STALE}'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(gone)).execute(&mut *transaction).await?;
-    let left = dropping(&mut transaction, me).await?;
+    let pending = unconfirmed(&mut transaction, me).await?;
     sqlx::query(
         "INSERT INTO rollcall_keys.caches (id, renewed_at) VALUES ($1, clock_timestamp()) \
          ON CONFLICT (id) DO UPDATE SET renewed_at = clock_timestamp()",
@@ -170,10 +178,10 @@ async fn enter(pool: &PgPool, me: Uuid) -> sqlx::Result<Vec<Owner>> {
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(left)
+    Ok(pending)
 }
 
-async fn dropping(connection: &mut PgConnection, me: Uuid) -> sqlx::Result<Vec<Owner>> {
+async fn unconfirmed(connection: &mut PgConnection, me: Uuid) -> sqlx::Result<Vec<Owner>> {
     let select = "SELECT tenant_id, owner_id FROM rollcall_keys.dropping WHERE cache_id = $1";
     let rows: Vec<(String, Uuid)> = sqlx::query_as(select).bind(me).fetch_all(connection).await?;
     let owner = |(tenant, id): (String, Uuid)| Some(Owner { tenant: tenant.parse().ok()?, id });
@@ -188,12 +196,12 @@ async fn acknowledge(pool: &PgPool, me: Uuid, owners: &[Owner]) -> sqlx::Result<
     sqlx::query(delete).bind(me).bind(tenants).bind(ids).execute(pool).await.map(drop)
 }
 
-async fn renewed(pool: &PgPool, me: Uuid) -> sqlx::Result<bool> {
+async fn renew_lease(pool: &PgPool, me: Uuid) -> sqlx::Result<bool> {
     let update = "UPDATE rollcall_keys.caches SET renewed_at = clock_timestamp() WHERE id = $1";
     sqlx::query(update).bind(me).execute(pool).await.map(|done| done.rows_affected() == 1)
 }
 
-async fn leave(pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
+async fn remove_lease(pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM rollcall_keys.caches WHERE id = $1").bind(me).execute(pool).await.map(drop)
 }
 

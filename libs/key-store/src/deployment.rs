@@ -1,5 +1,5 @@
-//! Which deployment a key store belongs to. Two that share one by mistake would destroy each other's keys, so the store is bound to the first,
-//! and every other is refused.
+//! Which deployment a key store belongs to. Two deployments sharing one by mistake would destroy
+//! each other's keys. So the store is bound to the first, and any other is refused.
 
 use super::{ANSWER, Keys, KeysError, store};
 use service_kit::database::{self, Role, answered};
@@ -11,23 +11,23 @@ use uuid::Uuid;
 pub struct Binding {
     /// The deployment.
     pub deployment: Uuid,
-    /// Its logs, by their ids.
+    /// The ids of its logs.
     pub logs: Vec<String>,
 }
 
-/// The refusal of a key store that belongs to another deployment, in words for the operator.
+/// The error for a key store that belongs to another deployment, worded for the operator.
 pub fn wrong_deployment(is_apart: bool, belongs_to: Uuid, ours: Option<Uuid>) -> String {
     let setting = if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" };
     let ours = ours.map_or("a deployment that has no id yet".to_owned(), |ours| format!("deployment {ours}"));
     format!(
         "{setting}: the key store belongs to deployment {belongs_to}, and this is {ours}. Nothing was changed. Point the setting at this \
-         deployment's own key store. If this is its own (a backup was restored, a read model was made anew), `rollcall keys bind` says \
-         what is there and binds it: no key is destroyed by that"
+         deployment's own key store. If it is the right one (a backup was restored, or the read model was recreated), run `rollcall keys bind`: \
+         it shows what is there and binds it, without destroying a key"
     )
 }
 
 impl Keys {
-    /// What the key store is bound to; `None`: it is not made yet, or older than bindings.
+    /// What the key store is bound to. `None` if it does not exist yet, or is older than bindings.
     ///
     /// # Errors
     /// It can't be reached.
@@ -45,8 +45,8 @@ impl Keys {
         Ok(bound.map(|(deployment, logs)| Binding { deployment, logs }))
     }
 
-    /// Binds a key store that is bound to nobody, and adds these logs where it is the deployment's own. Says whose it is then: another's if
-    /// that one was first.
+    /// Binds an unbound key store, or adds these logs if it is bound to this deployment already.
+    /// Returns the owner afterwards: another deployment if that was first.
     ///
     /// # Errors
     /// It can't be reached.
@@ -54,18 +54,19 @@ impl Keys {
         self.write_binding("ON CONFLICT DO NOTHING", deployment, logs).await
     }
 
-    /// Binds the key store whoever it belonged to. No key is changed.
+    /// Binds the key store regardless of its current owner. No key is changed.
     ///
     /// # Errors
     /// It can't be reached.
-    pub async fn bind_anew(&self, deployment: Uuid, logs: &[String]) -> Result<(), KeysError> {
-        self.forget_logs_of_others(deployment).await?;
+    pub async fn rebind(&self, deployment: Uuid, logs: &[String]) -> Result<(), KeysError> {
+        self.delete_foreign_logs(deployment).await?;
         let take_over = "ON CONFLICT (is_one) DO UPDATE SET id = excluded.id, bound_at = now()";
         self.write_binding(take_over, deployment, logs).await.map(drop)
     }
 
-    /// The logs prove that a read model is of this deployment: another's must not be among them.
-    async fn forget_logs_of_others(&self, deployment: Uuid) -> Result<(), KeysError> {
+    /// The logs prove that a read model belongs to this deployment, so another deployment's must
+    /// not be among them.
+    async fn delete_foreign_logs(&self, deployment: Uuid) -> Result<(), KeysError> {
         if self.binding().await?.is_none_or(|bound| bound.deployment == deployment) {
             return Ok(());
         }
@@ -80,11 +81,11 @@ impl Keys {
         deployment: Uuid,
         logs: &[String],
     ) -> Result<Uuid, KeysError> {
-        // Not by the role that uses the keys: that has no rights on a table that is made here.
+        // Not with the role that uses the keys: it has no rights on tables created here.
         let pool = self.owners_pool()?;
         let written = async {
             let mut transaction = pool.begin().await?;
-            store::make_schema(&mut transaction).await?;
+            store::create_schema(&mut transaction).await?;
             let insert = format!("INSERT INTO rollcall_keys.deployment (id) VALUES ($1) {conflict}");
             sqlx::query(sqlx::AssertSqlSafe(insert)).bind(deployment).execute(&mut *transaction).await?;
             sqlx::query(
@@ -105,12 +106,13 @@ impl Keys {
         Ok(written?)
     }
 
-    /// Connections by the user that makes the schema.
+    /// Connections as the user that owns the schema.
     pub(super) fn owners_pool(&self) -> Result<PgPool, KeysError> {
-        database::pool(&self.0.url, Role::Projector, 1).map_err(|error| KeysError::Refused(error.to_string()))
+        database::pool(&self.0.url, Role::Projector, 1)
+            .map_err(|error| KeysError::NeedsOperator(error.to_string()))
     }
 
-    /// How many keys are stored; a store that is not made yet has none.
+    /// The number of stored keys. 0 if the store does not exist yet.
     ///
     /// # Errors
     /// It can't be reached.
@@ -123,24 +125,27 @@ impl Keys {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// Refuses where the key store belongs to another deployment than this one; `None`: this one has no id yet.
+    /// Checks that the key store does not belong to another deployment than `ours` (`None`: this
+    /// deployment has no id yet).
     ///
     /// # Errors
     /// It does, or can't be reached.
     pub async fn check_binding(&self, ours: Option<Uuid>) -> Result<(), KeysError> {
         match self.binding().await? {
             Some(Binding { deployment, .. }) if Some(deployment) != ours => {
-                Err(KeysError::Refused(wrong_deployment(self.is_apart(), deployment, ours)))
+                Err(KeysError::NeedsOperator(wrong_deployment(self.is_apart(), deployment, ours)))
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Why nothing was stored: the key store is another deployment's, or nobody's yet.
+    /// Why nothing was stored: the key store belongs to another deployment, or to none yet.
     pub(super) async fn not_ours(&self, ours: Uuid) -> KeysError {
         match self.check_binding(Some(ours)).await {
             Err(error) => error,
-            Ok(()) => KeysError::Away("it is bound to no deployment yet: run `rollcall migrate`".to_owned()),
+            Ok(()) => KeysError::Unavailable(
+                "it is not bound to a deployment yet: run `rollcall migrate`".to_owned(),
+            ),
         }
     }
 }

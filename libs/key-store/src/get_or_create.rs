@@ -1,7 +1,7 @@
-//! Keys for owners that have none.
+//! Creates keys for owners that have none.
 
 use super::{
-    ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Origin, Owner, Uses, is_of_no_master, random, rotate,
+    ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Origin, Owner, Uses, is_unknown_master, random, rotate,
     store::{self, Stored, aad},
     wrapper::PlainKey,
 };
@@ -14,18 +14,19 @@ use std::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// How long a key is tried to be stored while a rotation makes another master key known.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long storing a key is retried while a rotation replaces the master key.
+const RETRY_FOR: Duration = Duration::from_secs(3);
 
-/// New keys by their owners.
+/// New keys by owner.
 type New<'o> = HashMap<&'o Owner, Arc<DataKey>>;
 
 impl Keys {
-    /// The keys of these owners, made where there are none. They are in the store for good before anything is sealed under them. `origin`
-    /// is noted with each that is made.
+    /// The keys of these owners, created where missing. They are durable before anything is sealed
+    /// under them. `origin` is recorded with each new key.
     ///
     /// # Errors
-    /// A store can't be reached, the key store belongs to another deployment, or the master key is lost or wrong.
+    /// A store can't be reached, the key store belongs to another deployment, or the master key is
+    /// lost or wrong.
     pub async fn get_or_create(&self, owners: &[Owner], origin: &Origin) -> Result<KeyRing, KeysError> {
         self.check().await?;
         let moment = self.0.cache.moment();
@@ -36,18 +37,18 @@ impl Keys {
             new.insert(owner, Arc::new(key));
         }
         let mut ring = KeyRing::new();
-        let mut theirs = Vec::new();
-        let rows = self.added(&new, origin).await?;
+        let mut existing = Vec::new();
+        let rows = self.store_new(&new, origin).await?;
         if rows.is_empty() && !owners.is_empty() {
             return Err(self.not_ours(origin.deployment).await);
         }
         for row in rows {
             match new.get(&row.owner).filter(|key| key.id() == row.id) {
                 Some(key) => drop(ring.insert(row.owner, key.clone())),
-                None => theirs.push(row),
+                None => existing.push(row),
             }
         }
-        ring.extend(self.opened(theirs, &uses).await?);
+        ring.extend(self.unwrap_existing(existing, &uses).await?);
         self.0.cache.put(
             ring.iter().map(|(owner, key)| (owner.clone(), key.clone())),
             moment,
@@ -56,26 +57,27 @@ impl Keys {
         Ok(ring)
     }
 
-    /// Opens what was there before. A rotation may have ended since it was read.
-    async fn opened(
+    /// Unwraps keys that existed already. A rotation may have ended since they were read.
+    async fn unwrap_existing(
         &self,
         stored: Vec<Stored>,
         uses: &Uses,
     ) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let owners: Vec<Owner> = stored.iter().map(|key| key.owner.clone()).collect();
         match self.unwrap(stored, uses).await {
-            Err(KeysError::Refused(_)) => self.found(&owners).await,
+            Err(KeysError::NeedsOperator(_)) => self.read(&owners).await,
             opened => opened,
         }
     }
 
-    /// Stores keys of owners that have none. While a rotation goes on, the master key may be another one a moment later.
-    async fn added(&self, new: &New<'_>, origin: &Origin) -> Result<Vec<Stored>, KeysError> {
-        let give_up = Instant::now() + PATIENCE;
+    /// Stores keys for owners that have none. During a rotation the current master key may change
+    /// at any moment.
+    async fn store_new(&self, new: &New<'_>, origin: &Origin) -> Result<Vec<Stored>, KeysError> {
+        let give_up = Instant::now() + RETRY_FOR;
         loop {
-            match answered(ANSWER, store::add(&self.0.pool, self.wrapped(new).await?, origin)).await {
-                Err(error) if is_of_no_master(&error) && Instant::now() < give_up => {
-                    self.enter_current().await?;
+            match answered(ANSWER, store::add(&self.0.pool, self.wrap_new(new).await?, origin)).await {
+                Err(error) if is_unknown_master(&error) && Instant::now() < give_up => {
+                    self.register_current_master().await?;
                     tokio::time::sleep(LOOK).await;
                 }
                 added => return Ok(added?),
@@ -83,23 +85,25 @@ impl Keys {
         }
     }
 
-    /// A rotation that was cut off may have left a master key that wraps and is not entered. While one goes on, to enter it is its own to do:
-    /// so none that is about to be destroyed is entered here; nor one of a file that is older than the last rotation, or another deployment's.
-    async fn enter_current(&self) -> Result<(), KeysError> {
+    /// An interrupted rotation may have left a master key that wraps but is not registered. While a
+    /// rotation is running, registering is its own job: this must not register a master key that is
+    /// about to be destroyed, nor one from a file that predates the last rotation or belongs to
+    /// another deployment.
+    async fn register_current_master(&self) -> Result<(), KeysError> {
         let mut transaction = answered(ANSWER, self.0.pool.begin()).await?;
-        if answered(ANSWER, rotate::is_alone(&mut transaction)).await? {
-            self.0.wrapper.has(answered(ANSWER, store::masters(&mut *transaction)).await?).await?;
+        if answered(ANSWER, rotate::try_lock(&mut transaction)).await? {
+            self.0.wrapper.check_has(answered(ANSWER, store::masters(&mut *transaction)).await?).await?;
             let current = self.0.wrapper.current().await?;
-            answered(ANSWER, store::enter_master(&mut *transaction, &current)).await?;
+            answered(ANSWER, store::register_master(&mut *transaction, &current)).await?;
         }
         Ok(answered(ANSWER, transaction.commit()).await?)
     }
 
-    async fn wrapped(&self, new: &New<'_>) -> Result<Vec<Stored>, KeysError> {
-        let bare = new
+    async fn wrap_new(&self, new: &New<'_>) -> Result<Vec<Stored>, KeysError> {
+        let plain = new
             .iter()
             .map(|(owner, key)| PlainKey { aad: aad(owner, key.id()), secret: key.secret().clone() });
-        let wrapped = self.0.wrapper.wrap(bare.collect()).await?;
+        let wrapped = self.0.wrapper.wrap(plain.collect()).await?;
         let asked_at = OffsetDateTime::now_utc();
         let stored = new.iter().zip(wrapped).map(|((owner, key), wrapped)| Stored {
             owner: (*owner).clone(),

@@ -1,5 +1,5 @@
-//! Master keys in a file: a line for each, its id and its bytes as base64. The first line's wraps; the others are there until a rotation is
-//! through.
+//! Master keys in a file, one per line: an id and the key in base64. The first one wraps. The
+//! others remain until a rotation is complete.
 
 use super::{
     KeysError,
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 const NAME: &str = "ROLLCALL_MASTER_KEY_FILE";
-/// Bits of the mode by which others than the owner get in.
+/// Mode bits that give access to others than the owner.
 const OTHERS: u32 = 0o077;
 
 /// A master key.
@@ -32,10 +32,11 @@ struct Master {
 /// The keys of a file, the current one first.
 type Masters = Vec<Master>;
 
-/// Tells one state of the file from another: inode, size, modification time.
+/// Identifies a version of the file: inode, size, modification time.
 type Stamp = (u64, u64, i64, i64);
 
-/// The file. It is looked at before each use, which costs no more than a `stat`: so a rotation reaches every process at once.
+/// The file. It is checked before each use, which costs a `stat`, so a rotation reaches every
+/// process at once.
 pub(super) struct KeyFile {
     path: PathBuf,
     read: Mutex<Option<(Stamp, Arc<Masters>)>>,
@@ -46,7 +47,7 @@ impl KeyFile {
         Self { path, read: Mutex::default() }
     }
 
-    /// The keys as they are in the file now; `None`: there is no file.
+    /// The keys in the file now. `None` if there is no file.
     fn masters(&self) -> Result<Option<Arc<Masters>>, KeysError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match File::open(&self.path) {
@@ -73,7 +74,7 @@ impl KeyFile {
         }
         if meta.mode() & OTHERS != 0 {
             return Err(self.refused(&format!(
-                "its mode is {:o}, so that others than its owner get at the master key: chmod 600, and think about whom it was open to",
+                "its mode is {:o}, so others than its owner can read the master key: run chmod 600, and consider who may have read it",
                 meta.mode() & 0o777
             )));
         }
@@ -82,26 +83,26 @@ impl KeyFile {
 
     fn parse(&self, mut file: File) -> Result<Masters, KeysError> {
         let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(|_| self.refused("is no text"))?;
+        file.read_to_string(&mut text).map_err(|_| self.refused("is not text"))?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let masters: Option<Masters> = lines.map(master).collect();
         match masters.filter(|masters| !masters.is_empty()) {
             Some(masters) => Ok(masters),
-            None => Err(self.refused("must hold lines of an id, a space and 32 bytes as base64")),
+            None => Err(self.refused("must hold lines of an id, a space and 32 bytes in base64")),
         }
     }
 
-    fn there(&self) -> Result<Arc<Masters>, KeysError> {
+    fn existing(&self) -> Result<Arc<Masters>, KeysError> {
         self.masters()?.ok_or_else(|| {
-            self.refused("is not there, but data keys are wrapped under a master key of it: restore it, for without it nothing can be read")
+            self.refused("is not there, but data keys are wrapped under its master key: restore it, because nothing can be read without it")
         })
     }
 
     fn refused(&self, what: &str) -> KeysError {
-        KeysError::Refused(format!("{NAME}: {} {what}", self.path.display()))
+        KeysError::NeedsOperator(format!("{NAME}: {} {what}", self.path.display()))
     }
 
-    /// Writes the file as a whole, or not at all; one that must not be there yet is left alone where it is.
+    /// Writes the file atomically. With `is_first`, an existing file is left alone.
     fn write(&self, masters: &[(String, Secret)], is_first: bool) -> Result<(), KeysError> {
         let line = |(id, secret): &(String, Secret)| {
             format!("{id} {}\n", *Zeroizing::new(STANDARD.encode(secret.bytes())))
@@ -111,7 +112,7 @@ impl KeyFile {
         let written = write_private(&new, text.as_bytes()).and_then(|()| {
             if is_first { fs::hard_link(&new, &self.path) } else { fs::rename(&new, &self.path) }
         });
-        // After a rename there is none.
+        // After a rename it no longer exists.
         let _ = fs::remove_file(&new);
         let written = match written {
             // Another process was first.
@@ -123,7 +124,7 @@ impl KeyFile {
     }
 }
 
-const HEADING: &str = "# Master keys of Rollcall. Whoever has this file and the key store can read every user; without it nobody can.\n";
+const HEADING: &str = "# Master keys of Rollcall. Anyone with this file and the key store can read every user; without it nobody can.\n";
 
 fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
@@ -131,7 +132,8 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a file's name durable: else a power cut may leave data keys in the store that are wrapped under a master key which is in no file.
+/// Makes the file's name durable. Otherwise a power cut could leave data keys wrapped under a
+/// master key that is in no file.
 fn sync_directory(path: &Path) -> std::io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
@@ -146,14 +148,14 @@ fn master(line: &str) -> Option<Master> {
 }
 
 fn random() -> Result<(String, Secret), KeysError> {
-    let secret =
-        Secret::random().map_err(|_| KeysError::Refused("the system has no randomness".to_owned()))?;
+    let secret = Secret::random()
+        .map_err(|_| KeysError::NeedsOperator("the system's random number generator failed".to_owned()))?;
     Ok((format!("file-{}", &Uuid::new_v4().simple().to_string()[..12]), secret))
 }
 
 fn wrap(master: &Master, key: &PlainKey) -> Result<Wrapped, KeysError> {
     let sealed = master.secret.seal(key.aad.as_bytes(), key.secret.bytes());
-    let sealed = sealed.map_err(|_| KeysError::Refused("a data key can't be wrapped".to_owned()))?;
+    let sealed = sealed.map_err(|_| KeysError::NeedsOperator("a data key can't be wrapped".to_owned()))?;
     Ok(Wrapped { master: master.id.clone(), bytes: [sealed.nonce, sealed.ciphertext].concat() })
 }
 
@@ -169,41 +171,41 @@ impl Wrapper for KeyFile {
         NAME
     }
 
-    fn look(&self) -> Result<(), KeysError> {
+    fn check_local(&self) -> Result<(), KeysError> {
         self.masters().map(drop)
     }
 
-    fn make(&self) -> Answer<'_, ()> {
-        let make = || match self.masters()? {
+    fn create_first(&self) -> Answer<'_, ()> {
+        let create = || match self.masters()? {
             Some(_) => Ok(()),
             None => self.write(&[random()?], true),
         };
-        std::future::ready(make()).boxed()
+        std::future::ready(create()).boxed()
     }
 
     fn current(&self) -> Answer<'_, String> {
-        let current = self.there().and_then(|masters| {
+        let current = self.existing().and_then(|masters| {
             masters.first().map(|master| master.id.clone()).ok_or_else(|| self.refused("is empty"))
         });
         std::future::ready(current).boxed()
     }
 
-    fn has(&self, wanted: Vec<String>) -> Answer<'_, ()> {
-        let has = || {
-            let masters = self.there()?;
+    fn check_has(&self, wanted: Vec<String>) -> Answer<'_, ()> {
+        let check = || {
+            let masters = self.existing()?;
             match wanted.iter().find(|wanted| !masters.iter().any(|master| master.id == **wanted)) {
                 None => Ok(()),
                 Some(missing) => Err(self.refused(&format!(
-                    "does not hold the master key {missing}, under which data keys are wrapped: it is another deployment's, or from before a \
-                     rotation. Restore the right one, for without it nothing can be read"
+                    "does not hold the master key {missing}, under which data keys are wrapped: it belongs to another deployment or predates a \
+                     rotation. Restore the right file, because nothing can be read without it"
                 ))),
             }
         };
-        std::future::ready(has()).boxed()
+        std::future::ready(check()).boxed()
     }
 
     fn wrap(&self, keys: Vec<PlainKey>) -> Answer<'_, Vec<Wrapped>> {
-        let wrapped = self.there().and_then(|masters| {
+        let wrapped = self.existing().and_then(|masters| {
             let master = masters.first().ok_or_else(|| self.refused("is empty"))?;
             keys.iter().map(|key| wrap(master, key)).collect()
         });
@@ -211,7 +213,7 @@ impl Wrapper for KeyFile {
     }
 
     fn unwrap(&self, keys: Vec<WrappedKey>) -> Answer<'_, Vec<Option<Secret>>> {
-        let unwrapped = self.there().map(|masters| keys.iter().map(|key| unwrap(&masters, key)).collect());
+        let unwrapped = self.existing().map(|masters| keys.iter().map(|key| unwrap(&masters, key)).collect());
         std::future::ready(unwrapped).boxed()
     }
 
@@ -219,7 +221,7 @@ impl Wrapper for KeyFile {
         let rotate = || {
             let new = random()?;
             let id = new.0.clone();
-            let old = self.there()?;
+            let old = self.existing()?;
             let old = old.iter().map(|master| (master.id.clone(), master.secret.clone()));
             let masters: Vec<_> = std::iter::once(new).chain(old).collect();
             self.write(&masters, false).map(|()| id)
@@ -229,7 +231,7 @@ impl Wrapper for KeyFile {
 
     fn retire(&self) -> Answer<'_, ()> {
         let retire = || {
-            let masters = self.there()?;
+            let masters = self.existing()?;
             let current = masters.first().map(|master| (master.id.clone(), master.secret.clone()));
             self.write(&Vec::from_iter(current), false)
         };

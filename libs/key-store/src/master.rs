@@ -1,4 +1,4 @@
-//! Whether the master key is the right one, and the first one made.
+//! Checks the master key, and creates the first one.
 
 use super::{
     ANSWER, DataKey, FIRST_LOOK, ID_SECRET, Keys, KeysError, random, retry_once, secret_aad, store,
@@ -10,19 +10,19 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 impl Keys {
-    /// Tries the master key, where the stores answer.
+    /// Checks the master key if the stores answer.
     ///
     /// # Errors
-    /// It is lost, wrong, or open to others.
-    pub async fn try_out(&self) -> Result<(), KeysError> {
+    /// It is lost, wrong, or accessible to others.
+    pub async fn check_if_reachable(&self) -> Result<(), KeysError> {
         match tokio::time::timeout(FIRST_LOOK, self.check()).await {
-            Ok(Err(refused @ KeysError::Refused(_))) => Err(refused),
-            // Start order does not matter: it is tried again by whoever needs a key first.
-            Ok(Err(KeysError::Away(_) | KeysError::NoAnswer) | Ok(())) | Err(_) => Ok(()),
+            Ok(Err(refused @ KeysError::NeedsOperator(_))) => Err(refused),
+            // Start order does not matter: whoever needs a key first will check again.
+            Ok(Err(KeysError::Unavailable(_) | KeysError::NoAnswer) | Ok(())) | Err(_) => Ok(()),
         }
     }
 
-    /// Whether nothing has ever been made in the key store.
+    /// Whether the key store has never been set up.
     ///
     /// # Errors
     /// It can't be reached.
@@ -30,29 +30,30 @@ impl Keys {
         if !answered(ANSWER, store::is_there(&self.0.pool)).await? {
             return Ok(true);
         }
-        // The last that a migration makes.
+        // The last thing that a migration creates.
         Ok(answered(ANSWER, store::secret(&self.0.pool, ID_SECRET)).await?.is_none())
     }
 
-    /// Makes the key store as far as it is missing, with a master key where there has never been one. Idempotent.
+    /// Creates what is missing of the key store, including a first master key if there has never
+    /// been one. Idempotent.
     ///
     /// # Errors
-    /// A store can't be reached, or the master key is lost, wrong, or open to others.
+    /// A store can't be reached, or the master key is lost, wrong, or accessible to others.
     pub async fn migrate(&self) -> anyhow::Result<()> {
-        // Not by the role that uses it: that can't make it.
+        // Not with the role that uses it: that can't create it.
         let pool = database::pool(&self.0.url, Role::Projector, 1)?;
-        let made = self.make(&pool).await;
+        let created = self.create_missing(&pool).await;
         pool.close().await;
-        made?;
+        created?;
         Ok(self.check().await?)
     }
 
-    async fn make(&self, pool: &PgPool) -> Result<(), KeysError> {
+    async fn create_missing(&self, pool: &PgPool) -> Result<(), KeysError> {
         let mut transaction = pool.begin().await?;
-        store::make_schema(&mut transaction).await?;
+        store::create_schema(&mut transaction).await?;
         if store::masters(&mut *transaction).await?.is_empty() {
-            self.0.wrapper.make().await?;
-            store::enter_master(&mut *transaction, &self.0.wrapper.current().await?).await?;
+            self.0.wrapper.create_first().await?;
+            store::register_master(&mut *transaction, &self.0.wrapper.current().await?).await?;
         }
         if store::secret(&mut *transaction, ID_SECRET).await?.is_none() {
             let (id, secret) = (Uuid::new_v4(), random()?);
@@ -64,15 +65,15 @@ impl Keys {
         Ok(transaction.commit().await?)
     }
 
-    /// Whether the key store answers and the master key is the one under which it is wrapped.
+    /// Checks that the key store answers and that its keys are wrapped under our master key.
     ///
     /// # Errors
-    /// It does not, or is not.
+    /// It does not, or they are not.
     pub async fn check(&self) -> Result<(), KeysError> {
         self.id_secret().await.map(drop)
     }
 
-    /// What ids are derived under, so that they say nothing of what they are derived from.
+    /// The secret that ids are derived with, so that they reveal nothing about their input.
     ///
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
@@ -83,20 +84,22 @@ impl Keys {
     pub(super) async fn read_id_secret(&self, pool: &PgPool) -> Result<Arc<DataKey>, KeysError> {
         let masters = answered(ANSWER, store::masters(pool)).await?;
         let found = answered(ANSWER, store::secret(pool, ID_SECRET)).await?;
-        let Some((id, wrapped)) = found else { return Err(KeysError::Away("it is not made yet".to_owned())) };
-        self.0.wrapper.has(masters).await?;
+        let Some((id, wrapped)) = found else {
+            return Err(KeysError::Unavailable("it is not set up yet".to_owned()));
+        };
+        self.0.wrapper.check_has(masters).await?;
         let master = wrapped.master.clone();
-        let bound = WrappedKey { aad: secret_aad(id), wrapped };
-        match self.0.wrapper.unwrap(vec![bound]).await?.pop().flatten() {
+        let wrapped = WrappedKey { aad: secret_aad(id), wrapped };
+        match self.0.wrapper.unwrap(vec![wrapped]).await?.pop().flatten() {
             Some(secret) => Ok(Arc::new(DataKey::new(id, secret))),
             None => Err(self.wrong_master(&master)),
         }
     }
 
     pub(super) fn wrong_master(&self, id: &str) -> KeysError {
-        KeysError::Refused(format!(
-            "{}: the master key {id} does not open what is wrapped under it: it is not the one that it was. Restore the right one, for without \
-             it nothing can be read",
+        KeysError::NeedsOperator(format!(
+            "{}: the master key {id} does not open what was wrapped under it: its content has changed. Restore the right one, because nothing \
+             can be read without it",
             self.0.wrapper.setting()
         ))
     }

@@ -1,5 +1,5 @@
-//! A key store that was left behind in the read model's database when one in another database took its place: what is in it is as good as a
-//! key that was never destroyed.
+//! A key store left behind in the read model's database after one in another database replaced it.
+//! Its content is as good as a key that was never destroyed.
 
 use super::{
     ANSWER, KeysError, Owner,
@@ -13,14 +13,14 @@ use service_kit::{
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
-/// A database of a server that runs: two URLs may lead to one.
+/// Identifies a database and its running server: two URLs may lead to the same one.
 type Place = (String, OffsetDateTime);
 
-/// What was left behind.
+/// A key store that was left behind.
 pub struct OldKeyStore(PgPool);
 
 impl OldKeyStore {
-    /// The one that is there; `None` also where the key store is in the read model's database, by whatever URL.
+    /// Finds it. `None` also if the key store is in the read model's database, whatever the URL.
     ///
     /// # Errors
     /// A database can't be reached.
@@ -36,7 +36,7 @@ impl OldKeyStore {
         Ok((there != here).then_some(Self(pool)))
     }
 
-    /// How many keys are in it.
+    /// The number of keys in it.
     ///
     /// # Errors
     /// It can't be reached.
@@ -45,7 +45,7 @@ impl OldKeyStore {
         Ok(u64::try_from(answered(ANSWER, count).await?).unwrap_or_default())
     }
 
-    /// The key of an owner that is in it.
+    /// The key of an owner in it.
     ///
     /// # Errors
     /// It can't be reached.
@@ -54,7 +54,7 @@ impl OldKeyStore {
         Ok(stored_keys(answered(ANSWER, found).await?).pop())
     }
 
-    /// The next page of its keys, in the order of their owners; none: that was all.
+    /// The next page of its keys, ordered by owner. Empty at the end.
     ///
     /// # Errors
     /// It can't be reached.

@@ -1,5 +1,5 @@
-//! What each key was made for: the deployment, and the log that it appends to. By this a key whose owner nobody knows is told from one that
-//! is needed elsewhere: to read another log, or by another deployment.
+//! What each key was created for: the deployment, and the log that it writes to. This tells an
+//! orphaned key from one that another log or another deployment needs.
 
 use super::{
     ANSWER, Keys, KeysError, Owner,
@@ -18,31 +18,31 @@ pub struct Origin {
     pub log: String,
 }
 
-/// A key that is stored, with what it was made for.
+/// A stored key and what it was created for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyWithOrigin {
     /// The key.
     pub held: StoredKey,
-    /// What it was made for; `None`: it is older than this is noted.
+    /// What it was created for. `None`: the key is older than this record.
     pub origin: Option<Origin>,
 }
 
 type Row = (String, Uuid, Uuid, OffsetDateTime, Option<Uuid>, Option<String>);
 
-fn made((tenant, owner, id, asked_at, deployment, log): Row) -> Option<KeyWithOrigin> {
+fn from_row((tenant, owner, id, asked_at, deployment, log): Row) -> Option<KeyWithOrigin> {
     let owner = Owner { tenant: tenant.parse().ok()?, id: owner };
     let origin = deployment.zip(log).map(|(deployment, log)| Origin { deployment, log });
     Some(KeyWithOrigin { held: StoredKey { owner, id, asked_at }, origin })
 }
 
-/// Owners and ids of keys, as columns.
+/// Owners and key ids, as columns.
 fn columns(keys: &[StoredKey]) -> (Vec<&str>, Vec<Uuid>, Vec<Uuid>) {
     let tenants = keys.iter().map(|key| key.owner.tenant.as_str()).collect();
     (tenants, keys.iter().map(|key| key.owner.id).collect(), keys.iter().map(|key| key.id).collect())
 }
 
 impl Keys {
-    /// The next page of stored keys with what they were made for, in the order of their owners; none: that was all.
+    /// The next page of stored keys with their origins, ordered by owner. Empty at the end.
     ///
     /// # Errors
     /// The store can't be reached.
@@ -56,10 +56,10 @@ impl Keys {
         .bind(PAGE)
         .fetch_all(&self.0.pool);
         let rows: Vec<Row> = answered(ANSWER, page).await?;
-        Ok(rows.into_iter().filter_map(made).collect())
+        Ok(rows.into_iter().filter_map(from_row).collect())
     }
 
-    /// Notes what these keys were made for, of those where nobody knew.
+    /// Records the origin of those of these keys that have none.
     ///
     /// # Errors
     /// The store can't be reached.
@@ -75,8 +75,9 @@ impl Keys {
         Ok(())
     }
 
-    /// Destroys exactly these keys, and none that an owner was given since; with a time, only those that nobody has asked for since then.
-    /// Every process is told. Says how many there were.
+    /// Destroys exactly these keys, and none that an owner received since. With `asked_before`,
+    /// only those that nobody has asked for since then. Every process is notified. Returns how many
+    /// were destroyed.
     ///
     /// # Errors
     /// The store can't be reached.

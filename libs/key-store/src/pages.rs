@@ -1,4 +1,4 @@
-//! Through all keys, page by page: for who looks after them.
+//! Iterates over all keys, page by page, for maintenance.
 
 use super::{
     ANSWER, DataKey, Keys, KeysError, Owner, Uses, retry_once,
@@ -9,32 +9,32 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Keys in a page.
+/// Number of keys in a page.
 pub(super) const PAGE: i64 = 2_000;
 
-/// A key that is stored, without the key.
+/// A stored key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Whose it is.
+    /// Its owner.
     pub owner: Owner,
     /// Its id.
     pub id: Uuid,
-    /// When it was last asked for by who had nothing sealed under it yet.
+    /// When it was last requested for an owner without sealed data.
     pub asked_at: OffsetDateTime,
 }
 
-/// A master key, and what is wrapped under it.
+/// A master key and how much is wrapped under it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MasterCount {
     /// Its id.
     pub id: String,
-    /// Since when it is used.
+    /// Since when it is in use.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
-    /// Whether it wraps what is new.
+    /// Whether it wraps new keys.
     pub is_current: bool,
-    /// Keys that are wrapped under it.
+    /// Number of keys wrapped under it.
     pub keys: i64,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn stored_keys(stored: Vec<Stored>) -> Vec<StoredKey> {
 }
 
 impl Keys {
-    /// What time it is by the key store's clock.
+    /// The current time by the key store's clock.
     ///
     /// # Errors
     /// The store can't be reached.
@@ -52,7 +52,7 @@ impl Keys {
         Ok(answered(ANSWER, now).await?)
     }
 
-    /// The next page of stored keys, in the order of their owners; none: that was all.
+    /// The next page of stored keys, ordered by owner. Empty at the end.
     ///
     /// # Errors
     /// The store can't be reached.
@@ -60,7 +60,7 @@ impl Keys {
         Ok(stored_keys(answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?))
     }
 
-    /// What is stored of these owners' keys.
+    /// The stored keys of these owners.
     ///
     /// # Errors
     /// The store can't be reached.
@@ -68,7 +68,7 @@ impl Keys {
         Ok(stored_keys(answered(ANSWER, store::find(&self.0.pool, owners)).await?))
     }
 
-    /// The same as [`Self::page`] with the keys themselves.
+    /// Like [`Self::page`], with the keys unwrapped.
     ///
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.
@@ -80,7 +80,7 @@ impl Keys {
         retry_once(|| async move { self.unwrap(answered(ANSWER, page()).await?, &Uses::new()).await }).await
     }
 
-    /// The master keys with the number of keys under each.
+    /// The master keys and the number of keys under each.
     ///
     /// # Errors
     /// A store can't be reached, or the master key is lost or wrong.

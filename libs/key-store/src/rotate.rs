@@ -1,8 +1,9 @@
-//! A rotation: another master key wraps, what was wrapped before is wrapped anew, and the old master keys are destroyed. Everybody goes on
-//! meanwhile. With the old master keys every older backup of the key store becomes useless.
+//! Rotates the master key: a new one takes over, all keys are rewrapped under it, and the old ones
+//! are destroyed. The service keeps running meanwhile. Without the old master keys, older backups
+//! of the key store become useless.
 
 use super::{
-    ANSWER, ID_SECRET, Keys, KeysError, is_of_no_master, secret_aad,
+    ANSWER, ID_SECRET, Keys, KeysError, is_unknown_master, secret_aad,
     store::{self, Stored},
     wrapper::{PlainKey, Wrapped, WrappedKey},
 };
@@ -10,27 +11,28 @@ use service_kit::{database::answered, failpoint};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-/// Keys that are wrapped anew at once.
+/// Number of keys rewrapped at once.
 const STEP: i64 = 500;
-/// How often the end is tried: a service may have wrapped a key under the old master key in the last moment.
+/// How often finishing is attempted: a service may have wrapped a key under the old master key at
+/// the last moment.
 const TRIES: u32 = 20;
-/// One rotation at a time: of two, each would write the master keys down without the other's.
+/// Allows one rotation at a time: two would each store the master keys without the other's.
 const LOCK: i64 = 0x726f_6c6c_726f_7461;
 
-/// How far a rotation is.
+/// The progress of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
-    /// The master key that wraps now.
+    /// The new master key.
     pub master: String,
-    /// Keys that were wrapped anew.
+    /// Number of keys rewrapped so far.
     pub rewrapped: u64,
-    /// Keys that there were under others when it began.
+    /// Number of keys under other master keys at the beginning.
     pub total: u64,
 }
 
-/// Takes the lock of a rotation for the rest of a transaction; false: one is at work.
-pub(super) async fn is_alone(transaction: &mut PgConnection) -> sqlx::Result<bool> {
+/// Takes the rotation lock for the rest of a transaction. False if a rotation is running.
+pub(super) async fn try_lock(transaction: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(LOCK).fetch_one(transaction).await
 }
 
@@ -38,28 +40,29 @@ impl Keys {
     /// Rotates the master key.
     ///
     /// # Errors
-    /// Another rotation is at work, a store can't be reached, or a key can't be unwrapped: what is done stays done, and another rotation goes on
-    /// from there.
+    /// Another rotation is running, a store can't be reached, or a key can't be unwrapped. What is
+    /// done remains done; the next rotation continues from there.
     pub async fn rotate(&self, mut progress: impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
         self.check().await?;
         // The lock lives as long as this connection.
         let mut guard = answered(ANSWER, self.0.pool.acquire()).await?.detach();
         let locked = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut guard);
         if !answered(ANSWER, locked).await? {
-            return Err(KeysError::Refused("another rotation of the master key is at work".to_owned()));
+            return Err(KeysError::NeedsOperator("another rotation of the master key is running".to_owned()));
         }
-        let rotation = self.rotate_alone(&mut progress).await;
-        // Let go before the end of the process, which the server may hear of later than the next who asks.
+        let rotation = self.rotate_locked(&mut progress).await;
+        // Release it explicitly: the server may notice the end of a process only after the next one
+        // asks.
         let unlocked = sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut guard);
         let _ = answered(ANSWER, unlocked).await;
         let _ = answered(ANSWER, guard.close()).await;
         rotation
     }
 
-    async fn rotate_alone(&self, progress: &mut impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
+    async fn rotate_locked(&self, progress: &mut impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
         let master = self.0.wrapper.rotate().await?;
         failpoint::hit("rotate.made");
-        answered(ANSWER, store::enter_master(&self.0.pool, &master)).await?;
+        answered(ANSWER, store::register_master(&self.0.pool, &master)).await?;
         let counts = store::count(&self.0.pool).await?;
         let total = counts.iter().filter(|(id, ..)| *id != master).map(|(.., count)| count).sum::<i64>();
         let mut rotation = Rotation { master, rewrapped: 0, total: total.try_into().unwrap_or_default() };
@@ -69,7 +72,7 @@ impl Keys {
             self.rewrap_all(&mut rotation, progress).await?;
             match store::remove_other_masters(&self.0.pool, &rotation.master).await {
                 Ok(()) => break,
-                Err(error) if tries < TRIES && is_of_no_master(&error) => {}
+                Err(error) if tries < TRIES && is_unknown_master(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -78,7 +81,7 @@ impl Keys {
         Ok(rotation)
     }
 
-    /// Goes once through all keys.
+    /// Rewraps all keys once.
     async fn rewrap_all(
         &self,
         rotation: &mut Rotation,
@@ -88,11 +91,12 @@ impl Keys {
         let mut after = None;
         loop {
             progress(rotation);
-            let page = store::wrapped_otherwise(&self.0.pool, &rotation.master, after.as_ref(), STEP).await?;
+            let page =
+                store::wrapped_under_others(&self.0.pool, &rotation.master, after.as_ref(), STEP).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.owner.clone());
-            let bound = page.iter().map(|key| (key.aad(), key.wrapped.clone())).collect();
-            let wrapped = self.wrapped_anew(bound).await?;
+            let old = page.iter().map(|key| (key.aad(), key.wrapped.clone())).collect();
+            let wrapped = self.rewrapped(old).await?;
             let keys: Vec<(Stored, Wrapped)> = page.into_iter().zip(wrapped).collect();
             rotation.rewrapped += store::rewrap(&self.0.pool, &keys).await?;
             failpoint::hit("rotate.rewrapping");
@@ -104,21 +108,21 @@ impl Keys {
         let Some((id, wrapped)) = found.filter(|(_, wrapped)| wrapped.master != rotation.master) else {
             return Ok(());
         };
-        for wrapped in self.wrapped_anew(vec![(secret_aad(id), wrapped)]).await? {
+        for wrapped in self.rewrapped(vec![(secret_aad(id), wrapped)]).await? {
             store::put_secret(&self.0.pool, ID_SECRET, id, &wrapped).await?;
             rotation.rewrapped += 1;
         }
         Ok(())
     }
 
-    async fn wrapped_anew(&self, keys: Vec<(String, Wrapped)>) -> Result<Vec<Wrapped>, KeysError> {
-        let bound =
+    async fn rewrapped(&self, keys: Vec<(String, Wrapped)>) -> Result<Vec<Wrapped>, KeysError> {
+        let wrapped =
             keys.iter().map(|(aad, wrapped)| WrappedKey { aad: aad.clone(), wrapped: wrapped.clone() });
-        let secrets = self.0.wrapper.unwrap(bound.collect()).await?;
-        let bare = keys.into_iter().zip(secrets).map(|((aad, wrapped), secret)| match secret {
+        let secrets = self.0.wrapper.unwrap(wrapped.collect()).await?;
+        let plain = keys.into_iter().zip(secrets).map(|((aad, wrapped), secret)| match secret {
             Some(secret) => Ok(PlainKey { aad, secret }),
             None => Err(self.wrong_master(&wrapped.master)),
         });
-        self.0.wrapper.wrap(bare.collect::<Result<_, _>>()?).await
+        self.0.wrapper.wrap(plain.collect::<Result<_, _>>()?).await
     }
 }

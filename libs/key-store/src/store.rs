@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 const SCHEMA: &str = include_str!("keys.sql");
-/// Key of the advisory lock under which the schema is made.
+/// The advisory lock under which the schema is created.
 const SCHEMA_LOCK: i64 = 0x726f_6c6c_6b65_7973;
 
 /// A stored key.
@@ -15,7 +15,7 @@ pub(super) struct Stored {
     pub(super) owner: Owner,
     pub(super) id: Uuid,
     pub(super) wrapped: Wrapped,
-    /// When it was last asked for by who had nothing sealed under it yet.
+    /// When it was last requested for an owner without sealed data.
     pub(super) asked_at: OffsetDateTime,
 }
 
@@ -24,18 +24,18 @@ type Row = (String, Uuid, Uuid, Vec<u8>, String, OffsetDateTime);
 const COLUMNS: &str = "k.tenant_id, k.owner_id, k.id, k.wrapped, k.master_id, k.asked_at";
 
 impl Stored {
-    /// What its wrapping is bound to.
+    /// The additional data of its wrapping.
     pub(super) fn aad(&self) -> String {
         aad(&self.owner, self.id)
     }
 }
 
-/// What the wrapping of a key is bound to.
+/// The additional data that a key's wrapping is bound to.
 pub(super) fn aad(owner: &Owner, id: Uuid) -> String {
     format!("{}/{}/{id}", owner.tenant, owner.id)
 }
 
-fn stored((tenant, owner, id, bytes, master, asked_at): Row) -> Option<Stored> {
+fn from_row((tenant, owner, id, bytes, master, asked_at): Row) -> Option<Stored> {
     let owner = Owner { tenant: tenant.parse().ok()?, id: owner };
     Some(Stored { owner, id, wrapped: Wrapped { master, bytes }, asked_at })
 }
@@ -44,18 +44,18 @@ fn columns(owners: &[Owner]) -> (Vec<&str>, Vec<Uuid>) {
     owners.iter().map(|owner| (owner.tenant.as_str(), owner.id)).unzip()
 }
 
-/// Makes the schema, as far as it is missing.
-pub(super) async fn make_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Creates what is missing of the schema.
+pub(super) async fn create_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(&mut *connection).await?;
     raw_sql(SCHEMA).execute(connection).await.map(drop)
 }
 
-/// Whether there is a key store in a database.
+/// Whether there is a key store in this database.
 pub(super) async fn is_there(pool: &PgPool) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT to_regclass('rollcall_keys.secrets') IS NOT NULL").fetch_one(pool).await
 }
 
-/// The keys that there are of these owners.
+/// The existing keys of these owners.
 pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {
     let (tenants, ids) = columns(owners);
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
@@ -66,11 +66,11 @@ pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<St
     .bind(ids)
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().filter_map(stored).collect())
+    Ok(rows.into_iter().filter_map(from_row).collect())
 }
 
-/// Stores keys of owners that have none; gives those that there are then, and nothing at all where the key store belongs to another
-/// deployment. Sorted, so that two who do it never wait in a circle.
+/// Stores keys of owners that have none. Returns the keys that exist afterwards, or nothing if the
+/// key store belongs to another deployment. Sorted, so that concurrent calls can't deadlock.
 pub(super) async fn add(pool: &PgPool, mut keys: Vec<Stored>, origin: &Origin) -> sqlx::Result<Vec<Stored>> {
     keys.sort_unstable_by(|a, b| a.owner.cmp(&b.owner));
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
@@ -87,10 +87,10 @@ pub(super) async fn add(pool: &PgPool, mut keys: Vec<Stored>, origin: &Origin) -
     .bind(&origin.log)
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().filter_map(stored).collect())
+    Ok(rows.into_iter().filter_map(from_row).collect())
 }
 
-/// A page of all keys, in the order of their owners.
+/// A page of all keys, ordered by owner.
 pub(super) async fn page(pool: &PgPool, after: Option<&Owner>, limit: i64) -> sqlx::Result<Vec<Stored>> {
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM rollcall_keys.data_keys k WHERE (tenant_id, owner_id) > ($1, $2) \
@@ -101,10 +101,10 @@ pub(super) async fn page(pool: &PgPool, after: Option<&Owner>, limit: i64) -> sq
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().filter_map(stored).collect())
+    Ok(rows.into_iter().filter_map(from_row).collect())
 }
 
-/// How many keys there are, by the master key that wraps them.
+/// The number of keys under each master key.
 pub(super) async fn count(pool: &PgPool) -> sqlx::Result<Vec<(String, OffsetDateTime, i64)>> {
     sqlx::query_as(
         "SELECT m.id, m.since, (SELECT count(*) FROM rollcall_keys.data_keys k WHERE k.master_id = m.id) \
@@ -115,7 +115,7 @@ pub(super) async fn count(pool: &PgPool) -> sqlx::Result<Vec<(String, OffsetDate
     .await
 }
 
-/// How many keys there are in all.
+/// The total number of keys.
 pub(super) async fn count_keys(pool: &PgPool) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT count(*) FROM rollcall_keys.data_keys").fetch_one(pool).await
 }
@@ -125,21 +125,22 @@ pub(super) async fn masters(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<S
     sqlx::query_scalar("SELECT id FROM rollcall_keys.masters ORDER BY since, id").fetch_all(executor).await
 }
 
-/// Enters a master key, so that something may be wrapped under it.
-pub(super) async fn enter_master(executor: impl PgExecutor<'_>, id: &str) -> sqlx::Result<()> {
+/// Registers a master key, so that something may be wrapped under it.
+pub(super) async fn register_master(executor: impl PgExecutor<'_>, id: &str) -> sqlx::Result<()> {
     let insert = "INSERT INTO rollcall_keys.masters (id) VALUES ($1) ON CONFLICT DO NOTHING";
     sqlx::query(insert).bind(id).execute(executor).await.map(drop)
 }
 
-/// Removes every master key but one; refused by the references while anything is wrapped under another.
+/// Removes every master key but one. The foreign keys prevent that while anything is wrapped under
+/// another.
 pub(super) async fn remove_other_masters(pool: &PgPool, current: &str) -> sqlx::Result<()> {
     let delete = "DELETE FROM rollcall_keys.masters WHERE id <> $1";
     sqlx::query(delete).bind(current).execute(pool).await.map(drop)
 }
 
-/// Keys that are wrapped under other master keys than the current one: a page in the order of their owners, so that a walk over all of them
-/// looks at each once.
-pub(super) async fn wrapped_otherwise(
+/// Keys that are wrapped under other master keys than the current one: a page ordered by owner, so
+/// that an iteration visits each once.
+pub(super) async fn wrapped_under_others(
     pool: &PgPool,
     current: &str,
     after: Option<&Owner>,
@@ -155,10 +156,10 @@ pub(super) async fn wrapped_otherwise(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().filter_map(stored).collect())
+    Ok(rows.into_iter().filter_map(from_row).collect())
 }
 
-/// Puts another wrapping of the same keys in the place of theirs; one that is destroyed meanwhile stays so.
+/// Replaces the wrapping of keys. A key that was destroyed meanwhile stays destroyed.
 pub(super) async fn rewrap(pool: &PgPool, keys: &[(Stored, Wrapped)]) -> sqlx::Result<u64> {
     let (tenants, owners): (Vec<_>, Vec<_>) =
         keys.iter().map(|(key, _)| (key.owner.tenant.as_str(), key.owner.id)).unzip();
@@ -177,7 +178,7 @@ pub(super) async fn rewrap(pool: &PgPool, keys: &[(Stored, Wrapped)]) -> sqlx::R
     Ok(done.rows_affected())
 }
 
-/// A secret by its name.
+/// The secret with that name.
 pub(super) async fn secret(
     executor: impl PgExecutor<'_>,
     name: &str,
@@ -190,7 +191,7 @@ pub(super) async fn secret(
     Ok(row.map(|(id, bytes, master)| (id, Wrapped { master, bytes })))
 }
 
-/// Stores a secret, or another wrapping of it.
+/// Stores a secret, or a new wrapping of it.
 pub(super) async fn put_secret(
     executor: impl PgExecutor<'_>,
     name: &str,
@@ -220,7 +221,7 @@ pub(super) async fn destroy(executor: impl PgExecutor<'_>, owners: &[Owner]) -> 
         .await
 }
 
-/// Whether a key is destroyed and no process that lives holds it.
+/// Whether a key is destroyed and no live process has it in its cache.
 pub(super) async fn is_destroyed(pool: &PgPool, owner: &Owner, lease: f64) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "SELECT NOT EXISTS (SELECT FROM rollcall_keys.data_keys WHERE tenant_id = $1 AND owner_id = $2) \

@@ -1,10 +1,12 @@
-//! Master keys in HashiCorp Vault's transit engine, or OpenBao's, by its HTTP API: they never leave it, and every version of the key has its
-//! own number. A master key's id is `vault:<mount>/<key>:v<version>`.
+//! Master keys in the transit engine of HashiCorp Vault or OpenBao, through its HTTP API. They
+//! never leave it, and every version of the key has its own number. A master key's id is
+//! `vault:<mount>/<key>:v<version>`.
 //!
-//! The token is renewed by the services (`auth/token/renew-self`, which Vault's default policy allows), and read again from its file.
-//! A service's token needs `update` on `encrypt/<key>` and `decrypt/<key>` and `read` on `keys/<key>`; who migrates or rotates also needs
-//! `create` and `update` on `keys/<key>` and what is below it. Nobody should be given `create` on `encrypt/<key>`: by that right Vault makes a
-//! key in the place of one that was lost, without a word.
+//! The services renew the token (`auth/token/renew-self`, which Vault's default policy allows) and
+//! reload it from its file. A service's token needs `update` on `encrypt/<key>` and
+//! `decrypt/<key>`, and `read` on `keys/<key>`. Migrating and rotating also need `create` and
+//! `update` on `keys/<key>` and the paths below it. Nobody should have `create` on `encrypt/<key>`:
+//! with that right Vault silently replaces a lost key by a new one.
 
 mod token;
 
@@ -22,9 +24,9 @@ use std::time::Duration;
 use token::Token;
 use zeroize::Zeroizing;
 
-/// For one answer.
+/// How long one response may take.
 const TIMEOUT: Duration = Duration::from_secs(4);
-/// Keys in one request, at most.
+/// The maximum number of keys in one request.
 const BATCH: usize = 250;
 
 /// A key of the transit engine.
@@ -34,23 +36,23 @@ pub(super) struct Vault {
     client: Client,
 }
 
-/// Several answers of one request.
+/// The results of a batch request.
 type Results = Vec<Value>;
 
-/// An answer that is worth a look.
-struct Said {
+/// A response that the caller evaluates.
+struct Response {
     status: StatusCode,
     body: Value,
 }
 
-impl Said {
-    /// Vault has no engine at all where it was asked. Of a key that is not there it says nothing more.
+impl Response {
+    /// Whether Vault has no engine at that path. A missing key has no error text.
     fn is_no_engine(&self) -> bool {
         let says = |error: &Value| error.as_str().is_some_and(|error| error.contains("no handler for route"));
         self.body["errors"].as_array().is_some_and(|errors| errors.iter().any(says))
     }
 
-    /// Of a batch in which items failed the status is 400, and the items say which.
+    /// If items of a batch failed, the status is 400 and the items say which.
     fn results(&self) -> Option<&Results> {
         self.body["data"]["batch_results"].as_array()
     }
@@ -67,49 +69,49 @@ impl Vault {
         format!("vault:{mount}/{key}:v")
     }
 
-    /// The id of the version in a ciphertext, which is `vault:v<version>:<base64>`.
+    /// The id of the master key version in a ciphertext, which is `vault:v<version>:<base64>`.
     fn master(&self, ciphertext: &str) -> Option<String> {
         let version = ciphertext.strip_prefix("vault:v")?.split(':').next()?;
         Some(format!("{}{version}", self.prefix()))
     }
 
-    /// Asks; a refusal is worded without what was sent.
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Said, KeysError> {
+    /// Sends a request. Errors do not contain what was sent.
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response, KeysError> {
         let VaultSettings { addr, mount, .. } = &self.settings;
         let request = self.client.request(method, format!("{addr}/v1/{mount}/{path}"));
-        // The second is what an agent in between may insist on.
+        // An intermediate Vault agent may require the second header.
         let request =
             request.header("X-Vault-Token", self.token.now().as_str()).header("X-Vault-Request", "true");
         let request = match &body {
             Some(body) => request.json(body),
             None => request,
         };
-        let answer = request.send().await.map_err(|error| away(&error.without_url()))?;
-        let status = answer.status();
-        let bytes = answer.bytes().await.map_err(|error| away(&error.without_url()))?;
-        let said = Said { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+        let reply = request.send().await.map_err(|error| unavailable(&error.without_url()))?;
+        let status = reply.status();
+        let bytes = reply.bytes().await.map_err(|error| unavailable(&error.without_url()))?;
+        let response = Response { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
         match status {
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(self.no_right()),
-            StatusCode::NOT_FOUND if said.is_no_engine() => Err(self.no_engine()),
-            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Ok(said),
-            status if status.is_success() => Ok(said),
-            // Sealed, standing by, overloaded.
-            status => Err(KeysError::Away(format!("Vault answered {status}"))),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(self.access_denied()),
+            StatusCode::NOT_FOUND if response.is_no_engine() => Err(self.no_engine()),
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Ok(response),
+            status if status.is_success() => Ok(response),
+            // Sealed, on standby, or overloaded.
+            status => Err(KeysError::Unavailable(format!("Vault answered {status}"))),
         }
     }
 
     /// Changes something about the key.
     async fn change(&self, path: &str, body: Value) -> Result<(), KeysError> {
-        let said = self.ask(Method::POST, path, Some(body)).await?;
-        if said.status.is_success() { Ok(()) } else { Err(self.refused().await) }
+        let response = self.send(Method::POST, path, Some(body)).await?;
+        if response.status.is_success() { Ok(()) } else { Err(self.refused().await) }
     }
 
     async fn batch(&self, what: &str, items: Vec<Value>) -> Result<Results, KeysError> {
         let mut all = Results::new();
         for items in items.chunks(BATCH) {
             let path = format!("{what}/{}", self.settings.key);
-            let said = self.ask(Method::POST, &path, Some(json!({ "batch_input": items }))).await?;
-            match said.results().filter(|results| results.len() == items.len()) {
+            let response = self.send(Method::POST, &path, Some(json!({ "batch_input": items }))).await?;
+            match response.results().filter(|results| results.len() == items.len()) {
                 Some(results) => all.extend(results.iter().cloned()),
                 None => return Err(self.refused().await),
             }
@@ -117,48 +119,51 @@ impl Vault {
         Ok(all)
     }
 
-    /// Why a request was refused as a whole: most likely there is no such key, which Vault says in words alone.
+    /// Why a whole request was refused. Most likely the key does not exist, which Vault says only
+    /// in prose.
     async fn refused(&self) -> KeysError {
         match self.versions().await {
             Ok(None) => self.no_key(),
-            Ok(Some(_)) => KeysError::Away("Vault refused a request about a key that is there".to_owned()),
+            Ok(Some(_)) => {
+                KeysError::Unavailable("Vault refused a request although the key exists".to_owned())
+            }
             Err(error) => error,
         }
     }
 
-    fn no_right(&self) -> KeysError {
+    fn access_denied(&self) -> KeysError {
         let VaultSettings { mount, key, .. } = &self.settings;
-        KeysError::Refused(format!(
-            "ROLLCALL_VAULT_TOKEN: Vault does not let it use the key {mount}/{key}: it ran out, was revoked, or has no right to that"
+        KeysError::NeedsOperator(format!(
+            "ROLLCALL_VAULT_TOKEN: Vault denies access to the key {mount}/{key}: the token expired, was revoked, or lacks the right"
         ))
     }
 
     fn no_engine(&self) -> KeysError {
         let mount = &self.settings.mount;
-        KeysError::Refused(format!("ROLLCALL_VAULT_MOUNT: Vault has no transit engine at {mount}/"))
+        KeysError::NeedsOperator(format!("ROLLCALL_VAULT_MOUNT: Vault has no transit engine at {mount}/"))
     }
 
     fn no_key(&self) -> KeysError {
         let VaultSettings { mount, key, .. } = &self.settings;
-        KeysError::Refused(format!(
-            "ROLLCALL_VAULT_KEY: Vault has no key {mount}/{key}, but data keys are wrapped under it: restore it, for without it nothing can be read"
+        KeysError::NeedsOperator(format!(
+            "ROLLCALL_VAULT_KEY: Vault has no key {mount}/{key}, but data keys are wrapped under it: restore it, because nothing can be read without it"
         ))
     }
 
-    /// The first and the last version that unwrap; `None`: there is no such key.
+    /// The first and the last version that unwrap. `None` if the key does not exist.
     async fn versions(&self) -> Result<Option<(u64, u64)>, KeysError> {
-        let said = self.ask(Method::GET, &format!("keys/{}", self.settings.key), None).await?;
-        if said.status == StatusCode::NOT_FOUND {
+        let response = self.send(Method::GET, &format!("keys/{}", self.settings.key), None).await?;
+        if response.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let number = |name: &str| said.body["data"][name].as_u64();
+        let number = |name: &str| response.body["data"][name].as_u64();
         match (number("min_decryption_version"), number("latest_version")) {
             (Some(first), Some(last)) => Ok(Some((first, last))),
-            _ => Err(KeysError::Away("Vault's answer is not that of a transit key".to_owned())),
+            _ => Err(KeysError::Unavailable("Vault's response is not about a transit key".to_owned())),
         }
     }
 
-    async fn make_key(&self) -> Result<(), KeysError> {
+    async fn create_key(&self) -> Result<(), KeysError> {
         if self.versions().await?.is_some() {
             return Ok(());
         }
@@ -170,16 +175,16 @@ impl Vault {
         Ok(self.versions().await?.ok_or_else(|| self.no_key())?.1)
     }
 
-    async fn have(&self, masters: Vec<String>) -> Result<(), KeysError> {
+    async fn check_versions(&self, masters: Vec<String>) -> Result<(), KeysError> {
         let (first, last) = self.versions().await?.ok_or_else(|| self.no_key())?;
         let version = |master: &str| master.strip_prefix(&self.prefix())?.parse().ok();
         let is_there =
             |master: &String| version(master).is_some_and(|version: u64| (first..=last).contains(&version));
         match masters.iter().find(|master| !is_there(master)) {
             None => Ok(()),
-            Some(missing) => Err(KeysError::Refused(format!(
-                "ROLLCALL_VAULT_KEY: the key store is wrapped under {missing}, which this key is not, or unwraps no longer: it is another \
-                 deployment's. Without the right one nothing can be read"
+            Some(missing) => Err(KeysError::NeedsOperator(format!(
+                "ROLLCALL_VAULT_KEY: the key store is wrapped under {missing}, which is another key or a version that no longer unwraps: the setting may name another \
+                 deployment's key. Nothing can be read without the right one"
             ))),
         }
     }
@@ -192,7 +197,7 @@ impl Vault {
             Some(Wrapped { master: self.master(ciphertext)?, bytes: ciphertext.as_bytes().to_vec() })
         };
         let wrapped: Option<Vec<_>> = results.iter().map(wrapped).collect();
-        wrapped.ok_or_else(|| KeysError::Away("Vault did not wrap a key".to_owned()))
+        wrapped.ok_or_else(|| KeysError::Unavailable("Vault did not wrap a key".to_owned()))
     }
 
     async fn unwrap_all(&self, keys: Vec<WrappedKey>) -> Result<Vec<Option<Secret>>, KeysError> {
@@ -214,7 +219,8 @@ impl Vault {
         Ok(format!("{}{}", self.prefix(), self.last_version().await?))
     }
 
-    /// What is older than the current version unwraps no more. Vault keeps it all the same until somebody trims the key.
+    /// Versions older than the current one no longer unwrap. Vault keeps them until someone trims
+    /// the key.
     async fn retire_old(&self) -> Result<(), KeysError> {
         let (path, version) = (format!("keys/{}/config", self.settings.key), self.last_version().await?);
         let body = json!({ "min_decryption_version": version });
@@ -222,8 +228,8 @@ impl Vault {
     }
 }
 
-fn away(error: &reqwest::Error) -> KeysError {
-    KeysError::Away(format!("Vault does not answer: {error}"))
+fn unavailable(error: &reqwest::Error) -> KeysError {
+    KeysError::Unavailable(format!("Vault does not answer: {error}"))
 }
 
 impl Wrapper for Vault {
@@ -231,24 +237,24 @@ impl Wrapper for Vault {
         "ROLLCALL_VAULT_KEY"
     }
 
-    fn look(&self) -> Result<(), KeysError> {
+    fn check_local(&self) -> Result<(), KeysError> {
         Ok(())
     }
 
-    fn tend(&self) -> BoxFuture<'_, ()> {
-        self.tend_token().boxed()
+    fn maintain(&self) -> BoxFuture<'_, ()> {
+        self.maintain_token().boxed()
     }
 
-    fn make(&self) -> Answer<'_, ()> {
-        self.make_key().boxed()
+    fn create_first(&self) -> Answer<'_, ()> {
+        self.create_key().boxed()
     }
 
     fn current(&self) -> Answer<'_, String> {
         async { Ok(format!("{}{}", self.prefix(), self.last_version().await?)) }.boxed()
     }
 
-    fn has(&self, masters: Vec<String>) -> Answer<'_, ()> {
-        self.have(masters).boxed()
+    fn check_has(&self, masters: Vec<String>) -> Answer<'_, ()> {
+        self.check_versions(masters).boxed()
     }
 
     fn wrap(&self, keys: Vec<PlainKey>) -> Answer<'_, Vec<Wrapped>> {

@@ -1,4 +1,5 @@
-//! The command line of a service: it takes no arguments, since its settings are in the environment, but it says so.
+//! The command line of a service: only `--help` and `--version`. Everything else is set in the
+//! environment.
 
 use std::{
     env,
@@ -7,13 +8,14 @@ use std::{
     process,
 };
 
-/// Answers `--help` and `--version` and ends the process; whatever else stands there is wrong usage (exit 2). To be called before a setting is
-/// read. `about` says in a line what the program does, `addr` where it listens by default.
+/// Answers `--help` and `--version` and exits. Any other argument is wrong usage (exit 2). Call
+/// this before reading settings. `about` describes the program in one line; `addr` is its default
+/// address.
 pub fn parse(program: &str, about: &str, addr: &str) {
     match answer(program, about, addr, env::args_os().skip(1)) {
         None => {}
         Some(Ok(text)) => {
-            // Nobody is left to tell when stdout is gone.
+            // If stdout is closed, there is nobody left to tell.
             let _ = writeln!(stdout(), "{text}");
             process::exit(0)
         }
@@ -41,8 +43,9 @@ fn answer(
 fn help(program: &str, about: &str, addr: &str) -> String {
     format!(
         "{about}\n\nUsage: {program} [--help | --version]\n\n\
-         Settings come from the environment, and .env.example lists them all. Needed: DATABASE_URL, REDIS_URL and KAFKA_BROKERS. It listens on \
-         ROLLCALL_ADDR\n({addr} by default) and logs to stderr; SIGTERM or Ctrl-C stops it. `rollcall run` starts everything in one process instead."
+         Settings come from the environment; .env.example lists them all. DATABASE_URL, REDIS_URL\nand KAFKA_BROKERS are required. \
+         The service listens on ROLLCALL_ADDR ({addr} by default)\nand logs to stderr. SIGTERM or Ctrl-C stops it. \
+         To start everything in one process, use `rollcall run`."
     )
 }
 

@@ -1,4 +1,5 @@
-//! Keyset cursors: unpadded base64url of `createdAt=<RFC 3339>&id=<uuid>`, naming the last item of a page.
+//! Keyset cursors: unpadded base64url of `createdAt=<RFC 3339>&id=<uuid>`, naming the last item of
+//! a page.
 
 use crate::problem::{Location, Problem};
 use base64::{
@@ -9,7 +10,7 @@ use events_schema::millis;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-/// What is printed is unpadded; padding is tolerated in what is read.
+/// Written without padding; padding is tolerated on input.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
@@ -17,22 +18,22 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The last item of the page before.
+/// The last item of the previous page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// Its creation time; as exact as the cursor gave it.
+    /// Its creation time, as precise as the cursor gave it.
     pub created_at: OffsetDateTime,
     /// Its id.
     pub id: Uuid,
 }
 
 impl Cursor {
-    /// As it stands in `nextCursor`.
+    /// The text for `nextCursor`.
     pub fn encode(&self) -> String {
         BASE64.encode(format!("createdAt={}&id={}", millis(self.created_at), self.id))
     }
 
-    /// Reads one; the problem has the documented detail for `param` `cursor` at `location`.
+    /// Parses a cursor. The problem has the documented detail for `param` `cursor` at `location`.
     ///
     /// # Errors
     /// 400: undecodable, or a part is missing.
@@ -43,7 +44,7 @@ impl Cursor {
         let (created_at, id) = (part(decoded, "createdAt"), part(decoded, "id"));
         match (created_at, id) {
             (Some(at), Some(id)) => read(&at, &id).ok_or_else(|| refuse("Invalid value")),
-            // The documented text, whichever of them it is.
+            // The documented text, whichever part is missing.
             _ => Err(refuse("id and createdAt is missing")),
         }
     }
@@ -56,18 +57,18 @@ fn part(query: &str, name: &str) -> Option<String> {
 }
 
 fn read(created_at: &str, id: &str) -> Option<Cursor> {
-    // As a query string a plain `+` of an offset (`+02:00`) reads as a space.
+    // In a query string, a plain `+` in an offset (`+02:00`) decodes to a space.
     let created_at = OffsetDateTime::parse(&created_at.replace(' ', "+"), &Rfc3339).ok()?;
-    // At the end of the year 9999 an offset may lead out of what can be printed; in UTC nothing is left to go wrong.
+    // Near the end of the year 9999 an offset can lead past what can be formatted. UTC avoids that.
     let created_at = created_at.checked_to_offset(UtcOffset::UTC)?;
     Some(Cursor { created_at, id: lowest_uuid(id)? })
 }
 
-/// The lowest uuid that starts with `prefix`: the page's own sample has `id=a`.
+/// The lowest UUID that starts with `prefix`. The API's own sample has `id=a`.
 fn lowest_uuid(prefix: &str) -> Option<Uuid> {
     const LOWEST: &str = "00000000-0000-0000-0000-000000000000";
     let rest = LOWEST.get(prefix.len()..).filter(|_| prefix.is_ascii())?;
-    // Hyphens only where a uuid has them.
+    // Hyphens only where a UUID has them.
     let fits = prefix.bytes().zip(LOWEST.bytes()).all(|(c, lowest)| (c == b'-') == (lowest == b'-'));
     Uuid::try_parse(&format!("{prefix}{rest}")).ok().filter(|_| fits)
 }

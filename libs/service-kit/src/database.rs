@@ -1,4 +1,4 @@
-//! Pools of Postgres connections.
+//! Pools of PostgreSQL connections.
 
 use anyhow::anyhow;
 use reqwest::Url;
@@ -12,34 +12,35 @@ use writable::Writable;
 pub mod pooler;
 mod writable;
 
-/// How long a connection may take to be had: one that is free, or a new one.
+/// How long acquiring a connection may take, whether idle or new.
 const ACQUIRE: Duration = Duration::from_secs(3);
-/// Who was at work that recently is taken to be there still.
-const FRESH: Duration = Duration::from_millis(200);
-/// How long one that was idle may take to show that it is there.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// How long a statement that nobody waits for any more may keep its connection.
+/// A connection that was used this recently is assumed to be alive.
+const RECENTLY_USED: Duration = Duration::from_millis(200);
+/// How long the liveness check of an idle connection may take.
+const LIVENESS_CHECK: Duration = Duration::from_secs(1);
+/// How long an abandoned statement may keep its connection.
 const ABANDONED: Duration = Duration::from_secs(5);
-/// How long a session that writes may live. A failover can leave a session behind that is healthy and can't write; whatever the checks
-/// below do not see ends with it.
+/// The maximum lifetime of a writing session. A failover can leave a session that is healthy but
+/// read-only; this limit ends any that the checks below miss.
 const WRITER_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Who uses the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The projector: the only one that writes the read model.
+    /// The projector, the only writer of the read model.
     Projector,
-    /// The services: `default_transaction_read_only=on`, and `SET ROLE rollcall_reader` where that role exists and may be taken.
+    /// The services: `default_transaction_read_only=on`, and `SET ROLE rollcall_reader` if that
+    /// role exists and may be assumed.
     Reader,
-    /// Who makes, finds and destroys data keys: `SET ROLE rollcall_keys` where that role exists and may be taken.
+    /// Users of the key store: `SET ROLE rollcall_keys` if that role exists and may be assumed.
     Keys,
 }
 
-/// So that a server that went away without a word is noticed on both sides.
+/// Lets both sides notice a peer that vanished silently.
 const KEEPALIVE: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3")];
 
-/// Of [`by_key`].
+/// Planner settings for [`by_key`].
 const BY_KEY: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
@@ -47,21 +48,24 @@ const BY_KEY: [(&str, &str); 4] = [
     ("enable_mergejoin", "off"),
 ];
 
-/// `SET ROLE`, as a query that does nothing where the role does not exist or may not be taken.
+/// `SET ROLE` as a query that does nothing if the role does not exist or may not be assumed.
 const TAKE_ROLE: &str = "SELECT set_config('role', rolname, false) FROM pg_roles \
      WHERE rolname = $1 AND pg_has_role(current_user, oid, 'member')";
 
-/// A lazy pool (it connects when first used, so start order does not matter), at most `connections`, with a bounded acquire (3 s),
-/// a statement timeout (10 s for readers, 60 s for the projector), `application_name` and TCP keepalive.
+/// A lazy pool of at most `connections`. It connects on first use, so start order does not matter.
+/// Acquiring is bounded (3 s), statements too (10 s for readers, 60 s for the projector), and
+/// `application_name` and TCP keepalive are set.
 ///
-/// A server that is frozen or was lost without a word costs a connection no more than seconds: whoever asks it bounds that by
-/// [`answered`], and a connection that shows no sign of life after that is given up, so that the pool is never full of dead ones.
+/// A server that hangs or vanished costs a connection only seconds: callers bound their queries
+/// with [`answered`], and a connection that shows no sign of life afterwards is closed. So the pool
+/// never fills up with dead connections.
 ///
-/// A session that can't write (on a standby, or under `default_transaction_read_only`) is used once by a role that writes, and then closed:
-/// the error reaches the caller at once, and the next attempt gets a new session. So writes go on by themselves after a failover.
+/// With a writing role, a session that can't write (on a standby, or under
+/// `default_transaction_read_only`) is used once and then closed. The caller gets the error at
+/// once, and the next attempt gets a new session, so writes resume by themselves after a failover.
 ///
 /// # Errors
-/// The URL can't be read.
+/// The URL is invalid.
 pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
     let options = options(url)?
         .application_name(role.application_name())
@@ -74,26 +78,27 @@ pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
     Ok(pool.connect_lazy_with(options))
 }
 
-/// What a URL says, and nothing else: no file of passwords in the home directory.
+/// Connection options from the URL alone, without the password file in the home directory.
 ///
 /// # Errors
-/// The URL can't be read.
+/// The URL is invalid.
 pub fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
-    // The parser's own words could repeat a part of the URL, which holds a password.
+    // The parser's own message could repeat part of the URL, which holds a password.
     let refused = || anyhow!("DATABASE_URL: must be a postgres:// URL");
     let parsed = Url::parse(url).map_err(|_| refused())?;
     let options = PgConnectOptions::from_str(url).map_err(|_| refused())?;
     let has_password = parsed.password().is_some() || parsed.query_pairs().any(|(key, _)| key == "password");
-    // An empty one and none are the same to a server.
+    // To a server, an empty password is the same as none. It keeps sqlx from looking for one.
     Ok(if has_password { options } else { options.password("") })
 }
 
-/// A pool for statements that all find their rows by key: they are planned once, and so whatever the statistics say, which are old where a table
-/// is being filled.
+/// A pool for statements that find all their rows by key. They use generic plans, independent of
+/// statistics, which are outdated while a table is being filled.
 ///
-/// A plan that was made for an empty table is kept while the table grows. So a statement must leave the planner no other way than one look
-/// into an index for each key. It writes the first column of the key as `t.a = ANY (ARRAY[k.a])`: by that, unlike `t.a = k.a`, PostgreSQL can
-/// neither read the whole index beside the list of keys nor hash it. And no other index may begin with the same columns, unless it is partial.
+/// A plan made for an empty table is kept while the table grows. So a statement must leave the
+/// planner no choice but one index lookup per key. It writes the first key column as `t.a = ANY
+/// (ARRAY[k.a])`: unlike `t.a = k.a`, this prevents PostgreSQL from scanning the whole index or
+/// hashing it. And no other index may begin with the same columns, unless it is partial.
 #[must_use]
 pub fn by_key(pool: PgPool) -> PgPool {
     let options = pool.connect_options().as_ref().clone();
@@ -122,7 +127,7 @@ fn writing(role: Role, connections: u32) -> PgPoolOptions {
             let connected = connected.clone();
             Box::pin(async move {
                 take_role(connection, role).await?;
-                connected.look(connection).await
+                connected.probe(connection).await
             })
         })
 }
@@ -131,31 +136,32 @@ fn bounded(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        // Done in `is_usable` instead, with bounds, and not between two statements of a busy service.
+        // `is_usable` does this instead: with bounds, and not between two statements of a busy
+        // service.
         .test_before_acquire(false)
-        // It may be in the middle of a statement that was given up.
-        .after_release(|connection, _| Box::pin(lives(connection, ABANDONED)))
+        // The connection may still be running an abandoned statement.
+        .after_release(|connection, _| Box::pin(is_alive(connection, ABANDONED)))
 }
 
 async fn take_role(connection: &mut PgConnection, role: Role) -> sqlx::Result<()> {
-    match role.taken() {
-        Some(taken) => sqlx::query(TAKE_ROLE).bind(taken).execute(connection).await.map(drop),
+    match role.database_role() {
+        Some(name) => sqlx::query(TAKE_ROLE).bind(name).execute(connection).await.map(drop),
         None => Ok(()),
     }
 }
 
 async fn is_usable(connection: &mut PgConnection, idle_for: Duration) -> sqlx::Result<bool> {
-    if idle_for < FRESH { Ok(true) } else { lives(connection, SIGN_OF_LIFE).await }
+    if idle_for < RECENTLY_USED { Ok(true) } else { is_alive(connection, LIVENESS_CHECK).await }
 }
 
-async fn lives(connection: &mut PgConnection, within: Duration) -> sqlx::Result<bool> {
+async fn is_alive(connection: &mut PgConnection, within: Duration) -> sqlx::Result<bool> {
     answered(within, connection.ping()).await.map(|()| true)
 }
 
-/// The answer to a question, unless it takes longer than that.
+/// The result of `question`, or an error if it takes longer than `within`.
 ///
 /// # Errors
-/// The question's own, or an I/O error that says that the time is up.
+/// The question's own, or an I/O error of kind `TimedOut`.
 pub async fn answered<T>(
     within: Duration,
     question: impl Future<Output = sqlx::Result<T>>,
@@ -173,8 +179,8 @@ impl Role {
         }
     }
 
-    /// The database's role that is taken at each connect.
-    fn taken(self) -> Option<&'static str> {
+    /// The database role that each connection assumes.
+    fn database_role(self) -> Option<&'static str> {
         match self {
             Self::Projector => None,
             Self::Reader => Some("rollcall_reader"),

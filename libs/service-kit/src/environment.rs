@@ -1,9 +1,8 @@
-//! Only our own settings act: what the libraries and the children would read of the environment is
-//! taken out of it.
+//! Removes foreign variables from the environment, so that only our own settings take effect.
 //!
 //! A shell often carries variables for other programs. sqlx reads libpq's `PG*`, OpenSSL its
-//! certificates, an HTTP client its proxy, Java its options. They would act here without a word: a
-//! `PGSSLMODE=require` keeps the local PostgreSQL from ever being reached.
+//! certificates, an HTTP client its proxy, Java its options. Here they would act silently: a
+//! `PGSSLMODE=require`, for example, makes the local PostgreSQL unreachable.
 
 use anyhow::Context as _;
 use std::{
@@ -13,11 +12,12 @@ use std::{
     process::Command,
 };
 
-/// What is taken out, in any letter case; with `*` at the end, all that begin so.
+/// What is removed, in any letter case. A trailing `*` matches every suffix.
 const FOREIGN: &[&str] = &[
-    // libpq, which sqlx follows; and the server's own.
+    // libpq, which sqlx imitates, and the server itself.
     "PG*",
-    // The JVM, Kafka, its logging, and Maven. Maven's settings are in its own file, ~/.m2/settings.xml.
+    // The JVM, Kafka, its logging, and Maven. Maven's settings are in its own file,
+    // ~/.m2/settings.xml.
     "JAVA_TOOL_OPTIONS",
     "_JAVA_OPTIONS",
     "JDK_JAVA_OPTIONS",
@@ -27,7 +27,7 @@ const FOREIGN: &[&str] = &[
     "LOG4J_*",
     "MAVEN_*",
     "M2_HOME",
-    // OpenSSL: whom to trust is the system's, or said in DATABASE_URL and in librdkafka's settings.
+    // OpenSSL. Trust comes from the system, or from DATABASE_URL and librdkafka's settings.
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "SSLKEYLOGFILE",
@@ -37,20 +37,20 @@ const FOREIGN: &[&str] = &[
     "HTTPS_PROXY",
     "ALL_PROXY",
     "NO_PROXY",
-    // The run time.
+    // The Tokio and Rust runtimes.
     "TOKIO_WORKER_THREADS",
     "RUST_MIN_STACK",
 ];
 
-/// Those of ours that begin like foreign ones.
+/// Ours that match a foreign pattern.
 const OURS: &[&str] = &["KAFKA_BROKERS", "KAFKA_BROKERS_FILE"];
 
-/// Call it first of all in `main`. Where the environment holds foreign variables, the program is
-/// started again without them, as the same process: no code of this one can remove a variable
-/// safely, since other threads may be reading.
+/// Call this first in `main`. If the environment holds foreign variables, the program re-executes
+/// itself without them. It can't just remove them: that is unsafe while other threads may read the
+/// environment.
 ///
 /// # Errors
-/// The program can't be started again; the variables are named.
+/// Re-executing failed. The message names the variables.
 pub fn clean() -> anyhow::Result<()> {
     let foreign: Vec<OsString> =
         env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name)).collect();
@@ -69,7 +69,7 @@ pub fn clean() -> anyhow::Result<()> {
     for name in &foreign {
         again.env_remove(name);
     }
-    // It comes back only where it has failed.
+    // `exec` returns only on failure.
     Err(again.exec()).with_context(refusal)
 }
 

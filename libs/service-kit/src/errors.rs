@@ -1,4 +1,4 @@
-//! How an error is printed: once, on one line, with its causes.
+//! Formats an error once, on one line, with its causes.
 
 use sqlx::error::DatabaseError;
 use std::{error::Error, fmt};

@@ -1,35 +1,36 @@
-//! Points in the code at which a test build can be told to die, or to go another way. A release build has none: there, every function
-//! here is empty.
+//! Points in the code at which a test build can be told to crash or take another branch. In a
+//! release build every function here is empty.
 //!
-//! A test build (feature `failpoints`) reads the variable `FAILPOINTS`, as the `fail` crate writes it: `fold.marked=37*off->return` lets
-//! the point be passed 37 times and strikes at the next.
+//! A test build (feature `failpoints`) reads the variable `FAILPOINTS` in the syntax of the `fail`
+//! crate: `fold.marked=37*off->return` passes the point 37 times and triggers at the next.
 
 #[cfg(feature = "failpoints")]
 mod active {
     use std::{io::Write as _, process::abort, thread, time::Duration};
 
-    /// Takes the points that `FAILPOINTS` names.
+    /// Activates the points that `FAILPOINTS` names.
     ///
     /// # Panics
-    /// It can't be read.
+    /// The variable is invalid.
     pub fn start() {
-        // For as long as the process lives.
+        // Kept for the lifetime of the process.
         std::mem::forget(fail::FailScenario::setup());
     }
 
-    /// Whether the point is to strike now.
+    /// Whether the point triggers now.
     pub fn is_on(name: &'static str) -> bool {
         fail::eval(name, |_| ()).is_some()
     }
 
-    /// Dies here, as suddenly as by kill -9, if the point is to strike now.
+    /// Aborts the process, as abruptly as kill -9, if the point triggers.
     pub fn hit(name: &'static str) {
         if is_on(name) {
             die(name);
         }
     }
 
-    /// Dies up to a millisecond from here: while what is begun now is on its way.
+    /// Aborts the process within a millisecond if the point triggers, while the next operation is
+    /// in flight.
     pub fn hit_soon(name: &'static str) {
         if is_on(name) {
             thread::spawn(move || {
@@ -41,7 +42,7 @@ mod active {
     }
 
     fn die(name: &str) -> ! {
-        // Nothing can be done about a stderr that is gone.
+        // If stderr is closed, nothing can be done.
         let _ = writeln!(std::io::stderr(), "fault point {name}");
         abort()
     }

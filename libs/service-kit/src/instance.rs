@@ -1,4 +1,4 @@
-//! The name of this process, where several of them share the work.
+//! The name of this process, to tell it from others that share the work.
 
 use std::{fs, sync::LazyLock};
 

@@ -1,5 +1,5 @@
-//! What the services share: the frame of a request, settings, telemetry, database pools and the Kafka
-//! client. It knows tenants, requests and topics, and nothing of the domain.
+//! What the services share: the frame of a request, settings, telemetry, database pools and the
+//! Kafka client. It knows tenants, requests and topics, but nothing about the domain.
 
 pub mod analytics;
 pub mod auth;

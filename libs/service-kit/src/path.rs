@@ -4,16 +4,16 @@ use crate::problem::{Location, Problem};
 use actix_web::HttpRequest;
 use uuid::Uuid;
 
-/// The id that the path gives under that name.
+/// The id in the path parameter of that name.
 ///
 /// # Errors
-/// 400: it is no uuid.
+/// 400: it is not a UUID.
 pub fn id(request: &HttpRequest, name: &'static str) -> Result<Uuid, Problem> {
     let text = request.match_info().query(name);
     uuid(text).ok_or_else(|| Problem::invalid(Some(text), "Invalid value", name, Location::Params))
 }
 
-/// A uuid in its hyphenated form, in any letter case; its other forms are not the API's.
+/// A UUID in its hyphenated form, in any letter case. The API does not accept its other forms.
 pub fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok().filter(|_| text.len() == uuid::fmt::Hyphenated::LENGTH)
 }

@@ -1,29 +1,31 @@
-//! A place in the log, as clients carry it: `Log-Position` and `Read-After`.
+//! A position in the log, as clients see it in `Log-Position` and `Read-After`.
 
 use std::{fmt, str::FromStr};
 
-/// The epoch of the first log that a read model was folded from.
+/// The epoch of the first log that the read model was built from.
 pub const FIRST_EPOCH: u32 = 1;
-/// The last that there can be.
+/// The highest possible epoch.
 const LAST_EPOCH: u32 = i32::MAX.cast_unsigned();
 
-/// Where a record lies in the topic of user facts.
+/// Where a record is in the topic of user events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The partition.
     pub partition: u32,
-    /// The record's offset in it.
+    /// The record's offset in the partition.
     pub offset: i64,
 }
 
-/// The same with the log that it is of: topics that were deleted and made anew are another log, whose offsets mean other records.
+/// A position together with its log. Topics that were deleted and recreated are another log, in
+/// which the same offsets denote other records.
 ///
-/// Its text is `<partition>:<offset>` in the first log, and `<partition>:<offset>:<epoch>` in those that came after it.
+/// Its text is `<partition>:<offset>` in the first log and `<partition>:<offset>:<epoch>` in later
+/// ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogPosition {
     /// Which log, counted from 1.
     pub epoch: u32,
-    /// Where in it.
+    /// The position within it.
     pub at: Position,
 }
 
@@ -35,7 +37,7 @@ impl fmt::Display for LogPosition {
     }
 }
 
-/// A text that is no position.
+/// A text that is not a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a position is <partition>:<offset> or <partition>:<offset>:<epoch>, as Log-Position gave it")]
 pub struct InvalidPosition;
@@ -49,7 +51,7 @@ impl FromStr for LogPosition {
         let (partition, offset, epoch) = (next()?, next()?, next()?);
         let rest = next()?;
         let partition = partition.and_then(|n| u32::try_from(n).ok()).ok_or(InvalidPosition)?;
-        // The position after it must be a number too.
+        // The position after it must be valid too.
         let offset = offset.filter(|n| *n < i64::MAX).ok_or(InvalidPosition)?;
         let epoch = epoch.map_or(Ok(FIRST_EPOCH), u32::try_from).map_err(|_| InvalidPosition)?;
         let is_whole = rest.is_none() && (FIRST_EPOCH..=LAST_EPOCH).contains(&epoch);
@@ -57,7 +59,7 @@ impl FromStr for LogPosition {
     }
 }
 
-/// Digits and nothing else: no sign, no space.
+/// Digits only: no sign, no space.
 fn number(text: &str) -> Result<i64, InvalidPosition> {
     let is_plain = text.bytes().all(|c| c.is_ascii_digit());
     text.parse().ok().filter(|_| is_plain).ok_or(InvalidPosition)

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, http::StatusCode, http::header};
 use serde::Serialize;
 use std::fmt;
 
-/// The codes that a client can meet.
+/// The codes that a client can get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Code {
     /// 400
@@ -27,14 +27,14 @@ pub enum Code {
     UnsupportedMediaType,
     /// 422
     UnprocessableEntity,
-    /// 500: a bug of ours, never the answer to an input
+    /// 500: a bug in the service, never caused by input alone
     InternalServerError,
     /// 503
     ServiceUnavailable,
 }
 
 impl Code {
-    /// The HTTP status that goes with the code.
+    /// The HTTP status of the code.
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -53,7 +53,7 @@ impl Code {
     }
 }
 
-/// Where in the request a refused value stood.
+/// Where in the request a refused value was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Location {
@@ -70,39 +70,40 @@ pub enum Location {
 /// One refused value.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Detail {
-    /// The value as it was sent; left out where it could be personal data.
+    /// The value as sent. Omitted if it could be personal data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// What is wrong with it.
     pub msg: String,
-    /// The parameter, or the place in the body by its keys (`claims.address.street`).
+    /// The parameter, or the path in the body (`claims.address.street`).
     pub param: String,
-    /// Where it stood.
+    /// Where it was.
     pub location: Location,
 }
 
-/// An answer that is an error: the page's `{code, message, details?}`.
+/// An error response: the documented `{code, message, details?}`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The code.
     pub code: Code,
-    /// For people; fixed words, never a value of the request.
+    /// A text for people: fixed words, never a value of the request.
     pub message: String,
-    /// The refused values, if it was about values.
+    /// The refused values, if any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
-    /// Further headers of the answer, e.g. `Retry-After`.
+    /// Additional response headers, such as `Retry-After`.
     #[serde(skip)]
     pub headers: Vec<(&'static str, String)>,
 }
 
 impl Problem {
-    /// An error of that code with a text for people.
+    /// An error with that code and a text for people.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: Vec::new(), headers: Vec::new() }
     }
 
-    /// 400 `Validation Error` about one value. `value` is echoed, so give none of a claim.
+    /// 400 `Validation Error` about one value. `value` is echoed, so never pass one from the
+    /// claims.
     pub fn invalid(
         value: Option<&str>,
         msg: impl Into<String>,
@@ -110,7 +111,7 @@ impl Problem {
         location: Location,
     ) -> Self {
         Self::new(Code::BadRequest, "Validation Error").detail(Detail {
-            // A long value is cut: an error is not a mirror.
+            // Truncate long values; an error must not echo without limit.
             value: value.map(|value| value.chars().take(256).collect()),
             msg: msg.into(),
             param: param.into(),
@@ -118,12 +119,12 @@ impl Problem {
         })
     }
 
-    /// 503 with `Retry-After`, in seconds.
+    /// 503 with `Retry-After` in seconds.
     pub fn unavailable(message: impl Into<String>, retry_after: u64) -> Self {
         Self::new(Code::ServiceUnavailable, message).header("Retry-After", retry_after.to_string())
     }
 
-    /// 500. The cause goes to the log, under the request's id; the client sees fixed words.
+    /// 500. The cause is logged under the request's id; the client sees a fixed text.
     pub fn internal() -> Self {
         Self::new(Code::InternalServerError, "Internal Server Error")
     }
@@ -142,7 +143,7 @@ impl Problem {
         self
     }
 
-    /// The answer.
+    /// The HTTP response.
     pub fn response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.code.status());
         for (name, value) in &self.headers {
@@ -152,7 +153,7 @@ impl Problem {
     }
 }
 
-// A detail may hold what a client sent; `{:?}` must not carry it into a log.
+// A detail may hold what a client sent. `{:?}` must not carry it into a log.
 impl fmt::Debug for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Problem({:?}: {})", self.code, self.message)

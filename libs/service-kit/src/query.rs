@@ -1,4 +1,4 @@
-//! Query strings: `limit` and `cursor`, refused when repeated, empty or not plain.
+//! Query strings: `limit` and `cursor`, refused if repeated, empty or malformed.
 
 use crate::{
     cursor::Cursor,
@@ -6,27 +6,28 @@ use crate::{
 };
 use actix_web::HttpRequest;
 
-/// How many entries a page has when nothing is said.
+/// The default page size.
 pub const DEFAULT_LIMIT: u32 = 100;
-/// The most entries of a page.
+/// The largest page size.
 pub const MAX_LIMIT: u32 = 1000;
 
-/// Which page is asked for.
+/// The requested page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
     /// 1..=1000
     pub limit: u32,
-    /// Where the page before ended.
+    /// Where the previous page ended.
     pub after: Option<Cursor>,
 }
 
-/// `limit` and `cursor` of the query string, each by itself so that analytics can tell what did validate.
+/// `limit` and `cursor` of the query string. Separate results, so that analytics can record the
+/// valid one.
 pub fn page_parts(request: &HttpRequest) -> (Result<u32, Problem>, Result<Option<Cursor>, Problem>) {
     let query = request.query_string();
     (single(query, "limit").and_then(limit), single(query, "cursor").and_then(cursor))
 }
 
-/// The one value of a parameter, if it is given.
+/// The single value of a parameter, if given.
 fn single(query: &str, name: &str) -> Result<Option<String>, Problem> {
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
     match (values.next(), values.next()) {
@@ -40,7 +41,7 @@ fn single(query: &str, name: &str) -> Result<Option<String>, Problem> {
 
 fn limit(text: Option<String>) -> Result<u32, Problem> {
     let Some(text) = text else { return Ok(DEFAULT_LIMIT) };
-    // Digits alone: `parse` would take a sign too.
+    // Digits only: `parse` would accept a sign.
     let plain = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
     let number = text.parse().ok().filter(|n| plain && (1..=MAX_LIMIT).contains(n));
     number.ok_or_else(|| Problem::invalid(Some(&text), "Invalid value", "limit", Location::Query))

@@ -1,4 +1,5 @@
-//! `X-Request-Id`: taken when it is sane, else made; the same string in the answer, the events and the log.
+//! `X-Request-Id`: the client's if it is well-formed, else a new one. The same string is in the
+//! response, the events and the log.
 
 use actix_web::{HttpMessage, HttpRequest};
 use uuid::Uuid;
@@ -11,9 +12,9 @@ pub const HEADER: &str = "x-request-id";
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The given id if it is sane, else a new one.
-    pub fn take_or_make(given: Option<&str>) -> Self {
-        match given.filter(|id| is_sane(id)) {
+    /// The given id if it is well-formed, else a new one.
+    pub fn from_given_or_new(given: Option<&str>) -> Self {
+        match given.filter(|id| is_well_formed(id)) {
             Some(id) => Self(id.to_owned()),
             None => Self(Uuid::now_v7().to_string()),
         }
@@ -21,7 +22,7 @@ impl RequestId {
 
     /// The id of a request that passed the server's middleware.
     pub fn of(request: &HttpRequest) -> Self {
-        request.extensions().get::<Self>().cloned().unwrap_or_else(|| Self::take_or_make(None))
+        request.extensions().get::<Self>().cloned().unwrap_or_else(|| Self::from_given_or_new(None))
     }
 
     /// The id as text.
@@ -30,8 +31,8 @@ impl RequestId {
     }
 }
 
-/// Whether a text from outside has the form of a request's id, and so may be printed as it is.
-pub fn is_sane(id: &str) -> bool {
+/// Whether a text from outside is a well-formed request id, and so may be logged unchanged.
+pub fn is_well_formed(id: &str) -> bool {
     (1..=128).contains(&id.len())
         && id.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
 }
@@ -42,9 +43,9 @@ mod tests {
 
     #[test]
     fn a_strange_id_is_replaced() {
-        assert_eq!(RequestId::take_or_make(Some("a.b_C-9")).as_str(), "a.b_C-9");
+        assert_eq!(RequestId::from_given_or_new(Some("a.b_C-9")).as_str(), "a.b_C-9");
         for strange in ["", "a b", "ä", "x\n", &"x".repeat(129)] {
-            assert_ne!(RequestId::take_or_make(Some(strange)).as_str(), strange);
+            assert_ne!(RequestId::from_given_or_new(Some(strange)).as_str(), strange);
         }
     }
 }

@@ -25,7 +25,7 @@ const QUIET: &str = "actix_http::h1::dispatcher=off,sqlx::postgres::notice=warn,
 pub fn init(filter: &str) -> anyhow::Result<()> {
     let filter =
         parse(filter).context("ROLLCALL_LOG: must be a filter such as info or info,projector=debug")?;
-    let registry = tracing_subscriber::registry().with(filter).with(NotForThisClient);
+    let registry = tracing_subscriber::registry().with(filter).with(WithoutIrrelevantWarnings);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     if std::io::stdout().is_terminal() {
         registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()?;
@@ -38,22 +38,22 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
 
 /// Drops librdkafka's warnings about settings for the other kind of client: every client gets all
 /// of `ROLLCALL_KAFKA__…`, so a producer warns about consumer settings and the reverse.
-struct NotForThisClient;
+struct WithoutIrrelevantWarnings;
 
-impl<S: Subscriber> Layer<S> for NotForThisClient {
+impl<S: Subscriber> Layer<S> for WithoutIrrelevantWarnings {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         event.metadata().target() != "librdkafka" || {
-            let mut found = Found(false);
-            event.record(&mut found);
-            !found.0
+            let mut irrelevant = IsIrrelevant(false);
+            event.record(&mut irrelevant);
+            !irrelevant.0
         }
     }
 }
 
 /// Whether an event's message is such a warning.
-struct Found(bool);
+struct IsIrrelevant(bool);
 
-impl Visit for Found {
+impl Visit for IsIrrelevant {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             let message = format!("{value:?}");

@@ -1,5 +1,5 @@
-//! `traceparent` of W3C Trace Context: the client's when it is valid, else one of ours. The same
-//! string is on the event, on the analytic events and in the request's log line.
+//! `traceparent` of W3C Trace Context: the client's if it is valid, else a new one. The same string
+//! is on the event, on the analytic events and in the request's log line.
 
 use actix_web::{
     HttpMessage, HttpRequest,
@@ -15,7 +15,7 @@ pub struct TraceParent(String);
 
 impl TraceParent {
     /// The request's own value if it has exactly one that is valid, else a new one.
-    pub fn take_or_make(headers: &HeaderMap) -> Self {
+    pub fn from_headers_or_new(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(HEADER);
         let only = given.next().filter(|_| given.next().is_none());
         match only.and_then(|value| value.to_str().ok()).filter(|value| is_valid(value)) {
@@ -26,7 +26,11 @@ impl TraceParent {
 
     /// The value of a request that passed the server's middleware.
     pub fn of(request: &HttpRequest) -> Self {
-        request.extensions().get::<Self>().cloned().unwrap_or_else(|| Self::take_or_make(request.headers()))
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::from_headers_or_new(request.headers()))
     }
 
     /// The header's value.
@@ -72,7 +76,7 @@ mod tests {
         for value in values {
             headers.append(HEADER, HeaderValue::from_str(value).unwrap());
         }
-        TraceParent::take_or_make(&headers)
+        TraceParent::from_headers_or_new(&headers)
     }
 
     #[test]

@@ -1,26 +1,29 @@
-//! What deleted rows leave behind in PostgreSQL, given free soon after, and not when enough of it has come together.
+//! Reclaims the space of deleted rows soon after their deletion, without waiting for autovacuum's
+//! threshold.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use std::time::{Duration, Instant};
 
-/// How long to wait for those who may still read what was deleted: as long as a statement of ours may take.
+/// How long to wait for transactions that can still see deleted rows: as long as one of our
+/// statements may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at them.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval between checks.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The transaction that is next to begin: whatever was deleted so far was deleted by an older one.
+/// The next transaction id: whatever is deleted by now was deleted by an older transaction.
 const NEXT: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::xid::text";
 
-/// Whether nobody can still read what older transactions than that have deleted; as far as one may look at others.
-const IS_UNREAD: &str = "\
+/// Whether no transaction can still see rows that were deleted before that id, as far as we may see
+/// other sessions.
+const IS_INVISIBLE: &str = "\
 SELECT NOT EXISTS (SELECT FROM ( \
     SELECT unnest(ARRAY[backend_xid, backend_xmin]) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
     UNION ALL SELECT unnest(ARRAY[xmin, catalog_xmin]) FROM pg_replication_slots \
     UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database() \
 ) held(by) WHERE by IS NOT NULL AND age(by) > age($1::text::xid))";
 
-/// Opens a connection for it, like those of a pool, but of its own: it may take longer than other statements may. No role is taken, since only
-/// the tables' owner may do it.
+/// Opens a dedicated connection with the pool's options and no statement timeout. It does not
+/// assume a role: only the tables' owner may vacuum.
 ///
 /// # Errors
 /// The database can't be reached.
@@ -30,26 +33,26 @@ pub async fn connect(pool: &PgPool) -> sqlx::Result<PgConnection> {
     Ok(connection)
 }
 
-/// Gives free what was deleted in these tables until now, and in their indexes, however little it is. Says whether that was all of it: a
-/// transaction that has been open for long may still read some.
+/// Vacuums these tables and their indexes, however few rows were deleted. Returns whether
+/// everything deleted by now was reclaimed: a long-running transaction may still see some of it.
 ///
 /// # Errors
-/// The database does not do it.
-pub async fn give_free(connection: &mut PgConnection, tables: &[String]) -> sqlx::Result<bool> {
+/// The statement fails.
+pub async fn reclaim(connection: &mut PgConnection, tables: &[String]) -> sqlx::Result<bool> {
     let next: String = sqlx::query_scalar(NEXT).fetch_one(&mut *connection).await?;
-    let is_unread = is_unread(connection, &next).await?;
+    let is_invisible = is_invisible(connection, &next).await?;
     let vacuum = format!("VACUUM (INDEX_CLEANUP ON) {}", tables.join(", "));
     sqlx::raw_sql(AssertSqlSafe(vacuum)).execute(connection).await?;
-    Ok(is_unread)
+    Ok(is_invisible)
 }
 
-async fn is_unread(connection: &mut PgConnection, next: &str) -> sqlx::Result<bool> {
+async fn is_invisible(connection: &mut PgConnection, next: &str) -> sqlx::Result<bool> {
     let give_up = Instant::now() + PATIENCE;
     loop {
-        let is_unread = sqlx::query_scalar(IS_UNREAD).bind(next).fetch_one(&mut *connection).await?;
-        if is_unread || Instant::now() >= give_up {
-            return Ok(is_unread);
+        let is_invisible = sqlx::query_scalar(IS_INVISIBLE).bind(next).fetch_one(&mut *connection).await?;
+        if is_invisible || Instant::now() >= give_up {
+            return Ok(is_invisible);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }

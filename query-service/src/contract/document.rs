@@ -36,8 +36,8 @@ impl Document {
         Self { content_type, policy, etag, body }
     }
 
-    /// 200, or 304 if the client has this version. Clients may store it but must revalidate, since another
-    /// release may be running.
+    /// 200, or 304 if the client has this version. Clients may store it but must revalidate, since
+    /// another release may be running.
     pub(super) fn response(&self, request: &HttpRequest) -> HttpResponse {
         let is_not_modified = is_not_modified(request, &self.etag);
         let mut response = if is_not_modified { HttpResponse::NotModified() } else { HttpResponse::Ok() };

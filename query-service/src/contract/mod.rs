@@ -1,5 +1,5 @@
-//! The contract: OpenAPI for the HTTP operations, AsyncAPI for the topics, and a page to read and try the
-//! operations. No token is needed.
+//! The contract: OpenAPI for the HTTP operations, AsyncAPI for the topics, and a page to read and
+//! try the operations. No token is needed.
 
 mod document;
 mod page;

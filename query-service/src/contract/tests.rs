@@ -1,4 +1,4 @@
-//! The document held against the service, and the documents as they are served.
+//! Compares the document with the service, and checks how the documents are served.
 
 use super::{OPENAPI, mount};
 use crate::routes::CONTRACT;
@@ -25,7 +25,7 @@ fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     members.filter(|(_, name, _)| name != "PARAMETERS").collect()
 }
 
-/// The operations below a prefix, without it.
+/// The operations under a prefix, without the prefix.
 fn served(prefix: &str) -> Operations {
     let paths = CONTRACT.iter().filter_map(|(path, allow)| Some((path.strip_prefix(prefix)?, allow)));
     paths
@@ -33,7 +33,7 @@ fn served(prefix: &str) -> Operations {
         .collect()
 }
 
-/// Every value in the document, itself too.
+/// Every value in the document, including the document.
 fn values(value: &Value) -> Vec<&Value> {
     let inner: Vec<&Value> = match value {
         Value::Object(members) => members.values().collect(),
@@ -104,7 +104,7 @@ async fn call(request: TestRequest) -> (StatusCode, HeaderMap, String) {
     (status, headers, String::from_utf8(read_body(response).await.to_vec()).unwrap())
 }
 
-/// A header of an answer.
+/// A header of a response.
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     headers.get(name).unwrap().to_str().unwrap()
 }

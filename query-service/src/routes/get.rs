@@ -78,7 +78,7 @@ fn response(user: User, request: &HttpRequest) -> HttpResponse {
 }
 
 fn precondition_failed() -> Problem {
-    Problem::new(Code::PreconditionFailed, "The user's present version is not what If-Match asks for")
+    Problem::new(Code::PreconditionFailed, "The user's current version does not match If-Match")
 }
 
 /// Users of other tenants are not found either.

@@ -27,8 +27,8 @@ pub(crate) const CONTRACT: &[(&str, &str)] = &[
     ("/v1/users/{userId}/credentials", "GET"),
 ];
 
-/// Mounts the operations. Each resource guards its method, so that another service can mount the same path
-/// with another method.
+/// Mounts the operations. Each resource guards its method, so that another service can mount the
+/// same path with another method.
 pub(crate) fn mount(config: &mut ServiceConfig, state: &Data<State>) {
     for root in ROOTS {
         let at = |path: &str| Resource::new(format!("{root}{path}")).app_data(state.clone());
@@ -40,7 +40,8 @@ pub(crate) fn mount(config: &mut ServiceConfig, state: &Data<State>) {
     }
 }
 
-/// Mounts 405 with `Allow` for every path of the contract. Call it after the operations are mounted.
+/// Mounts 405 with `Allow` for every path of the contract. Call it after the operations are
+/// mounted.
 pub fn fallbacks(config: &mut ServiceConfig) {
     method_not_allowed(config, CONTRACT);
 }

@@ -7,8 +7,8 @@ const COUNT: usize = 32;
 /// The longest pointer that is reported, in bytes, so that an event stays small.
 const BYTES: usize = 1_024;
 
-/// The pointers of all leaves, or `None` without any. An array counts as a leaf, since containment ignores
-/// positions in arrays.
+/// The pointers of all leaves, or `None` without any. An array counts as a leaf, since containment
+/// ignores positions in arrays.
 pub(super) fn of(claims: &Map<String, Value>) -> Option<Value> {
     let mut pointers = Vec::new();
     collect(claims, "", &mut pointers);

@@ -29,8 +29,8 @@ pub(crate) struct SearchRequest {
     pub(crate) page: PageRequest,
 }
 
-/// Reads a body. Returns the search, and the data of START: the valid parts, with the criteria themselves if
-/// `is_full`.
+/// Reads a body. Returns the search, and the data of START: the valid parts, with the criteria
+/// themselves if `is_full`.
 pub(crate) fn read(
     body: &[u8],
     is_full: bool,

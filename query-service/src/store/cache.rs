@@ -1,5 +1,5 @@
-//! Reads users from Redis. Body and lease are fetched in one command, and the body counts only with a lease
-//! of this very server.
+//! Reads users from Redis. Body and lease are fetched in one command, and the body counts only with
+//! a lease of this very server.
 
 use super::{live_generation::LiveGenerationWatch, redis_connection::RedisConnection};
 use events_schema::UserKey;

@@ -1,5 +1,5 @@
-//! Follows which generation is live and how many partitions its log has: the names of cache keys depend on
-//! both.
+//! Follows which generation is live and how many partitions its log has: the names of cache keys
+//! depend on both.
 
 use super::describe_error;
 use arc_swap::ArcSwapOption;

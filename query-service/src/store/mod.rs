@@ -1,4 +1,5 @@
-//! Reads users and credentials: from Redis where its answer can be trusted, otherwise from PostgreSQL.
+//! Reads users and credentials: from Redis where its answer can be trusted, otherwise from
+//! PostgreSQL.
 
 mod cache;
 mod live_generation;

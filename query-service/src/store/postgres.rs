@@ -21,8 +21,8 @@ const READS: u32 = 12;
 const SEARCHES: u32 = 6;
 /// How long it may take to find one user.
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long it may take to find a page: slightly longer than PostgreSQL's own statement timeout, so that
-/// PostgreSQL usually reports the reason.
+/// How long it may take to find a page: slightly longer than PostgreSQL's own statement timeout, so
+/// that PostgreSQL usually reports the reason.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Reads the live generation. Cheap to clone.
@@ -37,7 +37,8 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) fn open(url: &str) -> anyhow::Result<Self> {
         let searches = pool(url, Role::Reader, SEARCHES)?;
-        // The best plan depends on how common the criteria are, so each search is planned for its values.
+        // The best plan depends on how common the criteria are, so each search is planned for its
+        // values.
         let options = (*searches.connect_options()).clone();
         searches.set_connect_options(options.options([("plan_cache_mode", "force_custom_plan")]));
         let (reads, checks) = (pool(url, Role::Reader, READS)?, pool(url, Role::Reader, 1)?);
@@ -52,8 +53,8 @@ impl Postgres {
         sqlx::query("SELECT 1").execute(&self.checks).await.map(drop)
     }
 
-    /// Closes what only requests use. The projection position is followed until the process ends, on
-    /// another pool.
+    /// Closes what only requests use. The projection position is followed until the process ends,
+    /// on another pool.
     pub(super) async fn close(&self) {
         self.searches.close().await;
     }

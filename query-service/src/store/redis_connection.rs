@@ -1,7 +1,7 @@
 //! A worker's connection to Redis, and the run id of the server at its other end.
 //!
-//! The connection never reconnects by itself: a lease is trusted because it names the very server that this
-//! connection leads to, so a new connection has to learn the run id anew.
+//! The connection never reconnects by itself: a lease is trusted because it names the very server
+//! that this connection leads to, so a new connection has to learn the run id anew.
 
 use arc_swap::ArcSwapOption;
 use redis::{AsyncConnectionConfig, Client, RedisResult, Value, aio::MultiplexedConnection};
@@ -15,8 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A connection that is restored in the background. When it fails, all readers lose it at once until the
-/// server answers again, so only the first readers wait for a frozen Redis.
+/// A connection that is restored in the background. When it fails, all readers lose it at once
+/// until the server answers again, so only the first readers wait for a frozen Redis.
 pub(crate) struct RedisConnection {
     state: Arc<State>,
     task: AbortHandle,
@@ -76,7 +76,8 @@ impl RedisConnection {
         Self { state, task }
     }
 
-    /// Sends a command for a body and a lease. `None`: there is no connection, or it has just failed.
+    /// Sends a command for a body and a lease. `None`: there is no connection, or it has just
+    /// failed.
     pub(super) async fn body_and_lease(&self, command: &redis::Cmd) -> Option<BodyAndLease> {
         let server = self.state.connected.load_full()?;
         let answer = server.connection.clone().send_packed_command(command).await.ok();

@@ -115,7 +115,7 @@ async fn serve(
 
 /// Waits until every part is ready: after a restore the read model may have much to catch up with, and says how far it is.
 async fn ready(health: &Health, is_halted: bool) -> anyhow::Result<()> {
-    let (mut lacks, mut changed, mut said) = (health.lacks().await, Instant::now(), Instant::now());
+    let (mut lacks, mut changed, mut said) = (health.failing().await, Instant::now(), Instant::now());
     while !lacks.is_empty() {
         // One that is halted waits for a person, as long as that takes.
         let is_stuck = !is_halted && changed.elapsed() > READY;
@@ -125,7 +125,7 @@ async fn ready(health: &Health, is_halted: bool) -> anyhow::Result<()> {
             said = Instant::now();
         }
         sleep(LOOK).await;
-        let now = health.lacks().await;
+        let now = health.failing().await;
         if now != lacks {
             (lacks, changed) = (now, Instant::now());
         }

@@ -105,7 +105,7 @@ pub async fn a_missing_key_is_loud(stack: &'static Stack) {
         let answer = api.update(&lost, json!({ "claims": {} })).await;
         (answer.status == 409).then_some(answer)
     });
-    assert!(refused.await.json()["message"].as_str().unwrap().contains("wait for the operator"));
+    assert!(refused.await.json()["message"].as_str().unwrap().contains("wait for an operator"));
     api.get(&lost).await.expect(404);
     assert_eq!(swept(&deployment).await, 1, "one of whom nothing is folded counts too");
 

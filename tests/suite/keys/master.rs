@@ -57,7 +57,7 @@ pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) 
     let wrongs = [
         (None, 0o600, "is not there"),
         (Some(format!("file-0123456789ab {OTHER}\n")), 0o600, "does not hold the master key"),
-        (Some(format!("{name} {OTHER}\n")), 0o600, "does not open what is wrapped under it"),
+        (Some(format!("{name} {OTHER}\n")), 0o600, "does not open what was wrapped under it"),
         (Some(good[..good.len() - 9].to_owned()), 0o600, "must hold lines of"),
         (Some(String::new()), 0o600, "must hold lines of"),
         (Some(good.clone()), 0o640, "its mode is 640"),

@@ -153,7 +153,7 @@ pub async fn one_rotation_at_a_time(stack: &'static Stack) {
     let before = masters(&deployment);
     let mut other = hold(&deployment.keys).await;
     let said = deployment.cli.run(&["keys", "rotate-master"]).expect(1).stderr;
-    assert!(said.contains("another rotation of the master key is at work"), "{said}");
+    assert!(said.contains("another rotation of the master key is running"), "{said}");
     assert_eq!((masters(&deployment), lines(&deployment)), (before.clone(), before));
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut *other).await.unwrap();
     let master = rotate(&deployment);

@@ -90,9 +90,9 @@ pub async fn a_token_is_renewed_and_read_again(stack: &'static Stack) {
     let token = vault.replace_token();
     refused(api.create(json!({})).await);
     let health = format!("{}/health/ready", deployment.url(Service::Command));
-    until("the health says that Vault refuses the token", async || {
+    until("the health says that Vault rejects the token", async || {
         let answer = reqwest::get(&health).await.ok()?;
-        (answer.status() == 503 && answer.text().await.ok()?.contains("Vault refuses the token"))
+        (answer.status() == 503 && answer.text().await.ok()?.contains("Vault rejects the token"))
             .then_some(())
     })
     .await;

@@ -78,7 +78,7 @@ impl Bench {
             let problem = answer.expect(409).json();
             assert_eq!(problem["code"], "Conflict");
             let message = problem["message"].as_str().unwrap();
-            assert!(message.starts_with("Events of this user wait for the operator"), "{message}");
+            assert!(message.starts_with("Events of this user wait for an operator"), "{message}");
         }
         assert_eq!(self.api.get(&user.id).await.expect(200).version(), version);
     }

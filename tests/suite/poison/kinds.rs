@@ -38,10 +38,10 @@ const KINDS: [Kind; 22] = [
         Foreign::event(&user.key, "user.updated.v9", "{}").header("ce_sequence", "2")
     }),
     at_home("gap", "gap: ", |user| Foreign::deletion(&user.key, 7)),
-    at_home("header-mismatch", "header ce_tenantid is not that of the key", |user| {
+    at_home("header-mismatch", "header ce_tenantid does not match the key", |user| {
         Foreign::deletion(&user.key, 2).header("ce_tenantid", "another")
     }),
-    at_home("header-mismatch", "header ce_subject is not that of the key", |user| {
+    at_home("header-mismatch", "header ce_subject does not match the key", |user| {
         Foreign::deletion(&user.key, 2).header("ce_subject", "another")
     }),
     at_home("missing-header", "header ce_sequence is missing", |user| {
@@ -53,7 +53,7 @@ const KINDS: [Kind; 22] = [
     at_home("empty-header", "header ce_type is empty", |user| {
         Foreign::deletion(&user.key, 2).header("ce_type", "")
     }),
-    at_home("doubled-header", "header ce_sequence is doubled", |user| {
+    at_home("doubled-header", "header ce_sequence occurs more than once", |user| {
         Foreign::deletion(&user.key, 2).one_more("CE_Sequence", "2")
     }),
     at_home("bad-header", "ce_time is not an RFC 3339 time", |user| {

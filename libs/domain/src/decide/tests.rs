@@ -6,10 +6,10 @@ use events_schema::{
 };
 use proptest::prelude::*;
 
-/// What is known of the user.
+/// The current state of the user.
 struct Given(User);
 
-/// What was asked, and what came of it.
+/// The outcome.
 struct Decided(Result<Decision, Refusal>);
 
 impl Given {

@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// What stands in the read model for one user.
+    /// The stored state of one user.
     #[derive(Debug, Clone, Default, PartialEq)]
     struct Row {
         state: State,

@@ -7,10 +7,11 @@ use events_schema::{
 };
 use service_kit::{failpoint, json};
 
-/// The deepest nesting of JSON in a record's value: that of claims, and what an event adds around them.
+/// The deepest nesting of JSON in a record's value: that of claims, and what an event adds around
+/// them.
 const MAX_DEPTH: usize = 40;
-/// The most bytes in the value of a user fact: the largest user as JSON, padded, in base64, and what an
-/// event adds around it.
+/// The most bytes in the value of a user fact: the largest user as JSON, padded, in base64, and
+/// what an event adds around it.
 const MAX_USER: usize = 448 * 1024;
 /// The most bytes in the value of a credential fact: the same as in an imported line.
 const MAX_CREDENTIAL: usize = 256 * 1024;
@@ -80,8 +81,8 @@ fn json(topic: Topic, value: &[u8]) -> Result<serde_json::Value, Reason> {
     }
 }
 
-/// Why a value was refused. Names only the outermost member, and only if the schema has it: the key of a
-/// claim is personal.
+/// Why a value was refused. Names only the outermost member, and only if the schema has it: the key
+/// of a claim is personal.
 fn refused(code: ReasonCode, json::Refusal { path, msg }: &json::Refusal) -> Reason {
     match known_member(path) {
         Some(member) => code.with(format!("{member}: {msg}")),

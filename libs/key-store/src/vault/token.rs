@@ -1,6 +1,6 @@
-//! The token by which Vault is asked: read again from its file when that changes, and renewed before it runs out.
+//! The token for Vault: reloaded from its file when that changes, and renewed before it expires.
 
-use super::{Vault, away};
+use super::{Vault, unavailable};
 use crate::KeysError;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,14 +14,14 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Between two looks at a token, at least and at most.
-const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
-/// Until Vault is asked again that did not answer, and between two looks at the file.
+/// The shortest and longest interval between lookups of the token.
+const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
+/// How long to wait after Vault did not answer, and between checks of the file.
 const PAUSE: Duration = Duration::from_secs(10);
-/// How long before its end a token is warned of that can't be renewed any more.
+/// How long before its end a token that can't be renewed any more is reported.
 const WARN: Duration = Duration::from_secs(24 * 3_600);
 
-/// Tells one state of the file from another: inode, size, modification time.
+/// Identifies a version of the file: inode, size, modification time.
 type Stamp = (u64, u64, i64, i64);
 type Text = Zeroizing<String>;
 
@@ -37,7 +37,8 @@ impl Token {
         Self { file: settings.token_file.clone(), read: Mutex::new((None, given)) }
     }
 
-    /// The token as it is now. A file that can't be read, or is empty, may be about to be replaced: the last token serves until then.
+    /// The current token. If the file can't be read or is empty, it may be about to be replaced:
+    /// the last token is used until then.
     pub(super) fn now(&self) -> Text {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = self.file.as_deref().and_then(stamp);
@@ -52,16 +53,16 @@ impl Token {
     }
 }
 
-/// What Vault says of a token.
+/// What Vault reports about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lease {
-    /// How long it lives; `None`: it never ends.
+    /// How long it remains valid. `None`: it never expires.
     pub(super) left: Option<Duration>,
     pub(super) is_renewable: bool,
 }
 
 impl Lease {
-    /// Of a lookup's or a renewal's members.
+    /// Reads a lookup's or a renewal's response.
     pub(super) fn read(said: &Value, left: &str) -> Option<Self> {
         let seconds = said[left].as_u64()?;
         let is_endless = seconds == 0 && said["expire_time"].is_null();
@@ -71,11 +72,11 @@ impl Lease {
 
     /// When to look again: while most of the time is still left.
     pub(super) fn pause(self) -> Duration {
-        self.left.map_or(LOOK.1, |left| (left / 3).clamp(LOOK.0, LOOK.1))
+        self.left.map_or(INTERVAL.1, |left| (left / 3).clamp(INTERVAL.0, INTERVAL.1))
     }
 
-    /// What is left of a token whose end is near. A renewable one ends when renewals add less and less: `longest` is the longest lease that
-    /// it had here.
+    /// The remaining time of a token that is about to expire. A renewable one is, when renewals
+    /// extend it less and less: `longest` is the longest lease seen here.
     pub(super) fn ends_in(self, longest: Duration) -> Option<Duration> {
         let left = self.left?;
         (left < WARN && (!self.is_renewable || left * 2 < longest)).then_some(left)
@@ -83,31 +84,31 @@ impl Lease {
 }
 
 impl Vault {
-    /// Looks after the token for as long as the process lives.
-    pub(super) async fn tend_token(&self) {
-        let (mut tended, mut longest) = (Text::default(), Duration::ZERO);
+    /// Maintains the token for as long as the process lives.
+    pub(super) async fn maintain_token(&self) {
+        let (mut current, mut longest) = (Text::default(), Duration::ZERO);
         loop {
             let token = self.token.now();
-            if token != tended {
-                (tended, longest) = (token, Duration::ZERO);
+            if token != current {
+                (current, longest) = (token, Duration::ZERO);
             }
-            let pause = match self.renew_token(&tended).await {
+            let pause = match self.renew_token(&current).await {
                 Ok(lease) => {
                     longest = longest.max(lease.left.unwrap_or_default());
                     warn_of_end(lease, longest);
                     lease.pause()
                 }
-                // Whoever needs a key is told the same, and so is whoever asks for the health.
+                // Whoever needs a key, or asks for the health, gets the same error.
                 Err(error) => {
                     tracing::warn!(%error, "Vault's token can't be renewed");
-                    if matches!(error, KeysError::Refused(_)) { LOOK.1 } else { PAUSE }
+                    if matches!(error, KeysError::NeedsOperator(_)) { INTERVAL.1 } else { PAUSE }
                 }
             };
-            self.rest(pause, &tended).await;
+            self.rest(pause, &current).await;
         }
     }
 
-    /// Waits, but no longer than until there is another token in the file.
+    /// Waits, but only until the file has another token.
     async fn rest(&self, pause: Duration, token: &Text) {
         let until = Instant::now() + pause;
         loop {
@@ -119,16 +120,16 @@ impl Vault {
         }
     }
 
-    /// Renews the token where that can be done; gives what is left of it.
+    /// Renews the token if possible. Returns what is left of it.
     async fn renew_token(&self, token: &Text) -> Result<Lease, KeysError> {
-        let lease = self.about_token(token, Method::GET, "lookup-self", "/data", "ttl").await?;
+        let lease = self.token_request(token, Method::GET, "lookup-self", "/data", "ttl").await?;
         if lease.left.is_none() || !lease.is_renewable {
             return Ok(lease);
         }
-        self.about_token(token, Method::POST, "renew-self", "/auth", "lease_duration").await
+        self.token_request(token, Method::POST, "renew-self", "/auth", "lease_duration").await
     }
 
-    async fn about_token(
+    async fn token_request(
         &self,
         token: &Text,
         method: Method,
@@ -140,17 +141,17 @@ impl Vault {
         let request = self.client.request(method.clone(), url);
         let request = request.header("X-Vault-Token", token.as_str()).header("X-Vault-Request", "true");
         let request = if method == Method::POST { request.json(&json!({})) } else { request };
-        let answer = request.send().await.map_err(|error| away(&error.without_url()))?;
+        let answer = request.send().await.map_err(|error| unavailable(&error.without_url()))?;
         let status = answer.status();
         if matches!(status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) {
-            return Err(KeysError::Refused(format!(
-                "ROLLCALL_VAULT_TOKEN: Vault refuses it for auth/token/{verb}: it ran out, was revoked, or has no right to that"
+            return Err(KeysError::NeedsOperator(format!(
+                "ROLLCALL_VAULT_TOKEN: Vault denies auth/token/{verb}: the token expired, was revoked, or lacks the right"
             )));
         }
-        let bytes = answer.bytes().await.map_err(|error| away(&error.without_url()))?;
+        let bytes = answer.bytes().await.map_err(|error| unavailable(&error.without_url()))?;
         let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let lease = said.pointer(member).and_then(|said| Lease::read(said, left));
-        lease.ok_or_else(|| KeysError::Away(format!("Vault answered {status} about its token")))
+        lease.ok_or_else(|| KeysError::Unavailable(format!("Vault answered {status} about its token")))
     }
 }
 
@@ -158,8 +159,8 @@ fn warn_of_end(lease: Lease, longest: Duration) {
     if let Some(left) = lease.ends_in(longest) {
         tracing::warn!(
             seconds = left.as_secs(),
-            "Vault's token ends soon and can't be renewed any further. After that no key can be wrapped or unwrapped: writes fail. Put \
-             another token into the file that ROLLCALL_VAULT_TOKEN_FILE names (it is read again when it changes), or set \
+            "Vault's token expires soon and can't be renewed any further. After that no key can be wrapped or unwrapped, and writes fail. Put \
+             another token into the file that ROLLCALL_VAULT_TOKEN_FILE names (it is reloaded when it changes), or set \
              ROLLCALL_VAULT_TOKEN and restart"
         );
     }
@@ -189,8 +190,8 @@ mod tests {
     #[test]
     fn it_is_looked_at_again_long_before_its_end() {
         assert_eq!(lease(60, true).pause(), Duration::from_secs(20));
-        assert_eq!(lease(0, true).pause(), LOOK.0);
-        assert_eq!(Lease { left: None, is_renewable: false }.pause(), LOOK.1);
+        assert_eq!(lease(0, true).pause(), INTERVAL.0);
+        assert_eq!(Lease { left: None, is_renewable: false }.pause(), INTERVAL.1);
     }
 
     #[test]

@@ -214,7 +214,7 @@ pub async fn bind_anew(settings: &Settings) -> anyhow::Result<Bound> {
         _ => id,
     };
     enter(&mut connection, id).await?;
-    keys.bind_anew(id, &sides.logs).await?;
+    keys.rebind(id, &sides.logs).await?;
     drop(connection);
     bound(settings).await
 }

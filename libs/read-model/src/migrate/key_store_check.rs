@@ -56,7 +56,9 @@ pub async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
     };
     match tokio::time::timeout(TIMEOUT, look).await {
         Ok(Err(refused)) if refused.is::<Emptied>() || refused.is::<PoolerError>() => Err(refused),
-        Ok(Err(refused)) if matches!(refused.downcast_ref(), Some(KeysError::Refused(_))) => Err(refused),
+        Ok(Err(refused)) if matches!(refused.downcast_ref(), Some(KeysError::NeedsOperator(_))) => {
+            Err(refused)
+        }
         // Services may start in any order, and before there is a read model. The migration checks
         // again.
         Ok(_) | Err(_) => Ok(()),
@@ -74,7 +76,7 @@ pub async fn check_key_store(settings: &Settings) -> anyhow::Result<()> {
         deployment::check(&mut connection, &keys).await
     };
     match tokio::time::timeout(TIMEOUT, look).await {
-        Ok(Err(refused @ KeysError::Refused(_))) => Err(refused.into()),
+        Ok(Err(refused @ KeysError::NeedsOperator(_))) => Err(refused.into()),
         Ok(_) | Err(_) => Ok(()),
     }
 }

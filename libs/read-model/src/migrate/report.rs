@@ -3,7 +3,7 @@
 use serde::Serialize;
 use service_kit::{
     database::{self, Role},
-    kafka::MadeTopic,
+    kafka::CreatedTopic,
     settings::Settings,
 };
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ WHERE c.relkind IN ('r', 'v') AND (n.nspname IN ('rollcall', 'live', 'rollcall_k
 #[serde(rename_all = "camelCase")]
 pub struct Migrated {
     /// Topics.
-    pub topics: Vec<MadeTopic>,
+    pub topics: Vec<CreatedTopic>,
     /// New tables and views, and new columns of existing ones.
     pub tables: Vec<String>,
 }

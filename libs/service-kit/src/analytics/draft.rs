@@ -1,4 +1,4 @@
-//! An event as a request leaves it: made into its final form off the request's path.
+//! Events as requests queue them. They get their final form off the request's path.
 
 use events_schema::{
     TenantId,
@@ -9,17 +9,17 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// What an event says: `non_sensitive` from level 2, `full` too at level 3.
+/// The data of an event: `non_sensitive` from level 2, plus `full` at level 3.
 #[derive(Default, Clone)]
 pub struct Data {
-    /// Level 2.
+    /// Sent from level 2.
     pub non_sensitive: Map<String, Value>,
-    /// What level 3 adds.
+    /// Added at level 3.
     pub full: Map<String, Value>,
 }
 
 impl Data {
-    /// What a FAIL says: this, and the error in fixed words.
+    /// The data of a FAIL: this data plus the error, in fixed words.
     #[must_use]
     pub fn failed(mut self, error_type: &str, message: &str) -> Self {
         let error = json!({ "type": error_type, "message": message });
@@ -27,7 +27,7 @@ impl Data {
         self
     }
 
-    /// What may be said at that level. Nothing to say is no `data`.
+    /// The data that may be sent at `level`. `None` if there is none.
     pub(super) fn at(mut self, level: Level) -> Option<Map<String, Value>> {
         match level {
             Level::Metadata => return None,
@@ -38,7 +38,7 @@ impl Data {
     }
 }
 
-/// Whose request an event is about.
+/// The request that an event belongs to.
 #[derive(Clone)]
 pub struct Context {
     /// `requestId`
@@ -49,11 +49,11 @@ pub struct Context {
     pub tenant: TenantId,
     /// `clientId`
     pub client_id: Option<String>,
-    /// The header `traceparent`
+    /// The `traceparent` header.
     pub traceparent: String,
 }
 
-/// What the queue holds.
+/// An event in the queue.
 pub(super) struct Draft {
     pub(super) context: Context,
     pub(super) operation: Operation,

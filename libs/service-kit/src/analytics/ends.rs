@@ -1,4 +1,4 @@
-//! What becomes of the events that were handed to the client.
+//! What happened to the events that were handed to the Kafka client.
 
 use super::tally::Tally;
 use crate::kafka;
@@ -14,46 +14,46 @@ use std::{
     time::Instant,
 };
 
-/// An event that never left the client, with its place in the order in which events were handed over.
+/// An event that never left the client, with its sequence number.
 pub(super) type Unsent = (usize, OwnedMessage);
 
-/// Takes the client's reports. Cheap to clone.
+/// Receives the client's delivery reports. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Ends {
     tally: Arc<Tally>,
-    /// Told whenever the client has got rid of an event.
+    /// Notified whenever the client is done with an event.
     room: SyncSender<()>,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
     unsent: Vec<Unsent>,
-    /// When an event last got through, or none was waiting.
-    moved: Instant,
+    /// When an event was last delivered, or no event was waiting.
+    progressed: Instant,
 }
 
 impl Ends {
     pub(super) fn new(tally: Arc<Tally>, room: SyncSender<()>) -> Self {
-        let state = State { unsent: Vec::new(), moved: Instant::now() };
+        let state = State { unsent: Vec::new(), progressed: Instant::now() };
         Self { tally, room, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// An event is lost; `reason` in fixed words.
+    /// Counts an event as lost. `reason` is a fixed text.
     pub(super) fn dropped(&self, reason: &str) {
         self.tally.dropped(reason);
     }
 
-    /// Takes notice that no event waits for the log in vain.
-    pub(super) fn moved(&self) {
-        self.state().moved = Instant::now();
+    /// Records progress: an event was delivered, or none is waiting.
+    pub(super) fn progressed(&self) {
+        self.state().progressed = Instant::now();
     }
 
-    /// Since when no event got through though some were waiting.
-    pub(super) fn still_since(&self) -> Instant {
-        self.state().moved
+    /// Since when no event has been delivered although some were waiting.
+    pub(super) fn stalled_since(&self) -> Instant {
+        self.state().progressed
     }
 
-    /// What a client that was retired has never sent, in order.
+    /// The events that a retired client never sent, in order.
     pub(super) fn take_unsent(&self) -> Vec<Unsent> {
         let mut unsent = std::mem::take(&mut self.state().unsent);
         unsent.sort_by_key(|(number, _)| *number);
@@ -62,11 +62,11 @@ impl Ends {
 
     fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, number: usize) {
         match error {
-            _ if kafka::may_be_there(message) => self.dropped("it is not known whether the log has them"),
+            _ if kafka::may_be_there(message) => self.dropped("the log may or may not have them"),
             KafkaError::MessageProduction(Code::PurgeQueue) => {
                 self.state().unsent.push((number, message.detach()));
             }
-            _ => self.dropped("the log did not take them"),
+            _ => self.dropped("the log rejected them"),
         }
     }
 
@@ -86,18 +86,18 @@ impl ClientContext for Ends {
 }
 
 impl ProducerContext for Ends {
-    /// The event's number.
+    /// The event's sequence number.
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         match result {
             Ok(_) => {
-                self.moved();
+                self.progressed();
                 self.tally.sent();
             }
             Err((error, message)) => self.failed(error, message, number),
         }
-        // Full: it has been told already.
+        // A full channel means that the receiver has been notified already.
         let _ = self.room.try_send(());
     }
 }

@@ -1,4 +1,4 @@
-//! The way of analytic events to the log: a bounded queue that never makes a request wait.
+//! Sends analytic events to the log through a bounded queue that never blocks a request.
 
 mod draft;
 mod ends;

@@ -1,8 +1,9 @@
-//! From the queue to `users.analytics`, on a thread of its own.
+//! Moves events from the queue to `users.analytics`, on a dedicated thread.
 //!
-//! What was handed to the client goes on until the log has it, however long the log is away; meanwhile the queue fills up, and drops. When a
-//! client has to be replaced, the new one gets what the old one never sent. What the old one may have written is given up and counted as lost:
-//! one event less does less harm than one event twice.
+//! The client keeps trying to deliver what it was given, however long the log is away. Meanwhile
+//! the queue fills up and drops new events. When a client has to be replaced, its successor gets
+//! the events that the old one never sent. Events that the old one may have written are counted as
+//! lost: a missing event does less harm than a duplicate.
 
 use super::{draft::Draft, ends::Ends, stuck::Stuck, tally::Tally};
 use crate::{kafka, settings::Settings};
@@ -24,14 +25,14 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// How many events are taken out of the queue at once.
+/// How many events are taken from the queue at once.
 const BATCH: usize = 256;
-/// For a broker to answer a question.
+/// How long a broker may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
-/// For a retired client to report on what it had.
+/// How long a retired client may take to report on its events.
 const REPORTS: Duration = Duration::from_secs(5);
 
-/// Events are many and small, and nobody waits for one: large batches.
+/// Large batches: events are many and small, and nobody waits for one.
 const DEFAULTS: [(&str, &str); 4] = [
     ("linger.ms", "5"),
     ("compression.type", "lz4"),
@@ -41,7 +42,7 @@ const DEFAULTS: [(&str, &str); 4] = [
 
 type EventProducer = ThreadedProducer<Ends>;
 
-/// The client's settings; the operator's own keys win.
+/// The client's settings. The operator's settings take precedence.
 pub(super) fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
     let mut config = kafka::producer_config(settings)?;
     for (key, value) in DEFAULTS.into_iter().filter(|(key, _)| !settings.kafka.contains_key(*key)) {
@@ -50,7 +51,7 @@ pub(super) fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
     Ok(config)
 }
 
-/// Starts the thread; it ends when every sender of the queue is gone.
+/// Starts the thread. It ends when every sender of the queue is gone.
 pub(super) fn start(
     config: ClientConfig,
     topic: String,
@@ -60,34 +61,35 @@ pub(super) fn start(
     let (made, room) = sync_channel(1);
     let ends = Ends::new(tally, made);
     let producer = EventProducer::from_config_and_context(&config, ends.clone())?;
-    let feed = Feed { config, topic, ends, room, producer, stuck: Stuck::default(), sent: 0 };
-    thread::Builder::new().name("analytics".to_owned()).spawn(move || feed.run(queue))?;
+    let thread = ProducerThread { config, topic, ends, room, producer, stuck: Stuck::default(), sent: 0 };
+    thread::Builder::new().name("analytics".to_owned()).spawn(move || thread.run(queue))?;
     Ok(())
 }
 
-struct Feed {
+struct ProducerThread {
     config: ClientConfig,
     topic: String,
     ends: Ends,
     room: Receiver<()>,
     producer: EventProducer,
     stuck: Stuck,
-    /// How many events were handed over by now.
+    /// How many events have been handed over.
     sent: usize,
 }
 
-impl Feed {
+impl ProducerThread {
     fn run(mut self, mut queue: mpsc::Receiver<Draft>) {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
-            self.look_after_client();
+            self.replace_client_if_broken();
             for draft in batch.drain(..) {
                 self.send(&draft.into());
             }
         }
     }
 
-    /// Hands one event to the client. A full client makes this thread wait, so that the queue before it fills and drops.
+    /// Hands one event to the client. Blocks while the client is full, so that the queue fills and
+    /// drops.
     fn send(&mut self, event: &AnalyticEvent) {
         let (value, headers) = (event.value(), headers(event));
         self.sent += 1;
@@ -98,34 +100,34 @@ impl Feed {
                 .headers(headers.clone());
             match self.producer.send(record) {
                 Ok(()) => return,
-                // There is room some day, or a new client.
+                // Either room will become available, or the client will be replaced.
                 Err((KafkaError::MessageProduction(Code::QueueFull | Code::Fatal), _)) => {
                     self.wait_for_room();
-                    self.look_after_client();
+                    self.replace_client_if_broken();
                 }
-                Err(_) => return self.ends.dropped("the client refused them"),
+                Err(_) => return self.ends.dropped("the client rejected them"),
             }
         }
     }
 
-    /// Waits until an event has left the client, for a second at most.
+    /// Waits until an event has left the client, at most one second.
     fn wait_for_room(&self) {
         let _ = self.room.recv_timeout(Duration::from_secs(1));
     }
 
-    /// Replaces a client that is of no use any more.
-    fn look_after_client(&mut self) {
+    /// Replaces the client if it can't deliver any more.
+    fn replace_client_if_broken(&mut self) {
         if let Some((_, reason)) = self.producer.client().fatal_error() {
-            tracing::warn!(reason, "the analytics producer failed for good and is made anew");
+            tracing::warn!(reason, "the analytics producer failed permanently; replacing it");
             return self.replace();
         }
         if self.producer.in_flight_count() == 0 {
-            return self.ends.moved();
+            return self.ends.progressed();
         }
-        let (now, still_since) = (Instant::now(), self.ends.still_since());
-        if self.stuck.is(now, still_since, || answers(&self.config)) {
+        let (now, stalled_since) = (Instant::now(), self.ends.stalled_since());
+        if self.stuck.is(now, stalled_since, || answers(&self.config)) {
             tracing::warn!(
-                "no event got to the log for long, though it answers: the analytics producer is made anew"
+                "no analytic event has been delivered for a while although Kafka answers; replacing the producer"
             );
             self.replace();
         }
@@ -138,31 +140,31 @@ impl Feed {
         let old = std::mem::replace(&mut self.producer, producer);
         kafka::retire(&old);
         if old.flush(REPORTS).is_err() {
-            tracing::warn!("the analytics producer did not say what became of all its events");
+            tracing::warn!("the old analytics producer did not report on all of its events");
         }
         drop(old);
-        self.ends.moved();
+        self.ends.progressed();
         for (number, event) in self.ends.take_unsent() {
             self.send_again(number, &event);
         }
     }
 
-    /// The new client has the same room as the old one had.
+    /// The new client's queue is as large as the old one's.
     fn send_again(&self, number: usize, event: &OwnedMessage) {
         let record = BaseRecord::with_opaque_to(&self.topic, number)
             .key(event.key().unwrap_or_default())
             .payload(event.payload().unwrap_or_default())
             .headers(event.headers().cloned().unwrap_or_default());
         if self.producer.send(record).is_err() {
-            self.ends.dropped("the client refused them");
+            self.ends.dropped("the client rejected them");
         }
     }
 }
 
-/// Whether a broker answers a client that was just made.
+/// Whether a broker answers a newly created client.
 fn answers(config: &ClientConfig) -> bool {
     let mut config = config.clone();
-    // It writes nothing, and this would be warned of.
+    // This client writes nothing, and librdkafka would log a warning about the setting.
     config.remove("enable.gapless.guarantee");
     let asked = config.create().and_then(|client: BaseProducer| client.client().fetch_metadata(None, ANSWER));
     asked.is_ok()

@@ -1,4 +1,4 @@
-//! The side of the queue that requests see.
+//! The request's side of the queue.
 
 use super::{
     draft::{Context, Data, Draft},
@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
-/// How many events may wait. At level 3 they may be large, so fewer.
+/// How many events may wait. Fewer at level 3, where they may be large.
 fn capacity(level: Level) -> usize {
     if level == Level::Full { 4_096 } else { 65_536 }
 }
@@ -28,7 +28,7 @@ impl Recorder {
     /// Starts the producer and its queue.
     ///
     /// # Errors
-    /// The client can't be made.
+    /// The Kafka client can't be created.
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
         let (recorder, queue) = Self::queue(settings.analytics_level);
         let topic = Topics::new(&settings.topic_prefix).analytics;
@@ -36,7 +36,7 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// A recorder whose events go to a channel instead of the log, for embedding and tests.
+    /// A recorder whose events go to a channel instead of the log. For tests and embedding.
     pub fn to_channel(level: Level) -> (Self, Events) {
         let (recorder, queue) = Self::queue(level);
         let tally = recorder.tally.clone();
@@ -48,15 +48,16 @@ impl Recorder {
         (Self { level, queue, tally: Arc::new(Tally::new()) }, drafts)
     }
 
-    /// Whether level 3 is on, so that a caller need not gather `full` otherwise.
+    /// Whether level 3 is on. If not, a caller need not collect `full`.
     pub fn is_full(&self) -> bool {
         self.level == Level::Full
     }
 
-    /// Puts an event into the queue; a full queue drops it, counts it (`rollcall_analytics_dropped_total`) and warns once a while.
+    /// Queues an event. If the queue is full, the event is dropped and counted
+    /// (`rollcall_analytics_dropped_total`), and a warning is logged at intervals.
     pub fn record(&self, context: &Context, operation: Operation, phase: Phase, data: Data) {
         self.tally.queued();
-        // The place first: what will be dropped need not be made.
+        // Reserve first: an event that will be dropped need not be built.
         match self.queue.try_reserve() {
             Ok(place) => place.send(Draft {
                 context: context.clone(),
@@ -69,7 +70,7 @@ impl Recorder {
         }
     }
 
-    /// Waits (bounded) until what was queued has been delivered.
+    /// Waits until all queued events have been delivered, but no longer than `within`.
     pub async fn flush(&self, within: Duration) {
         if tokio::time::timeout(within, self.tally.all_settled()).await.is_err() {
             tracing::warn!("some analytic events were not delivered in time");
@@ -84,12 +85,12 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; waits for it. `None`: every recorder is gone.
+    /// Waits for the next event. `None` if every recorder is gone.
     pub async fn next(&mut self) -> Option<AnalyticEvent> {
         self.queue.recv().await.map(|draft| self.settle(draft))
     }
 
-    /// The next event, if there is one by now.
+    /// The next event if one is queued.
     pub fn try_next(&mut self) -> Option<AnalyticEvent> {
         self.queue.try_recv().ok().map(|draft| self.settle(draft))
     }

@@ -1,34 +1,40 @@
-//! Whether the client is stuck: see `Contact` for how that comes. One that is merely without a broker is left alone, since it loses nothing when
-//! the broker is back, and a new one would lose what the old one has sent without hearing of it.
+//! Decides whether the client is stuck (`Contact` explains how that happens). A client that merely
+//! has no broker is left alone: it loses nothing once a broker is back, whereas replacing it would
+//! lose events that it has sent but not yet heard about.
 
 use std::time::{Duration, Instant};
 
-/// How long nothing may get through before a broker is looked for.
-const STILL: Duration = Duration::from_secs(15);
-/// Between two such looks.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-/// How long a broker answers others before a client that gets nothing through is stuck.
+/// How long delivery may stall before a broker is probed.
+const STALLED: Duration = Duration::from_secs(15);
+/// The interval between probes.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How long a broker must answer other clients before this one counts as stuck.
 const ANSWERED: Duration = Duration::from_secs(15);
 
-/// What is known of it.
+/// What is known about the client's state.
 #[derive(Default)]
 pub(super) struct Stuck {
-    asked: Option<Instant>,
+    probed: Option<Instant>,
     answered_since: Option<Instant>,
 }
 
 impl Stuck {
-    /// Whether the client is stuck at `now`, if events have waited since `still_since` and none got through. `answers` asks whether a broker
-    /// answers a client that was just made.
-    pub(super) fn is(&mut self, now: Instant, still_since: Instant, answers: impl FnOnce() -> bool) -> bool {
-        if now.saturating_duration_since(still_since) < STILL {
+    /// Whether the client is stuck at `now`, given that events have been waiting since
+    /// `stalled_since` without progress. `answers` tells whether a broker answers a new client.
+    pub(super) fn is(
+        &mut self,
+        now: Instant,
+        stalled_since: Instant,
+        answers: impl FnOnce() -> bool,
+    ) -> bool {
+        if now.saturating_duration_since(stalled_since) < STALLED {
             *self = Self::default();
             return false;
         }
-        if self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_EVERY) {
+        if self.probed.is_some_and(|probed| now.saturating_duration_since(probed) < PROBE_EVERY) {
             return false;
         }
-        self.asked = Some(now);
+        self.probed = Some(now);
         self.answered_since = answers().then(|| self.answered_since.unwrap_or(now));
         self.answered_since.is_some_and(|since| now.saturating_duration_since(since) >= ANSWERED)
     }

@@ -1,4 +1,4 @@
-//! How many events were taken in, and how many of them have met their end.
+//! Counts the events that were queued and those that are done (delivered or lost).
 
 use prometheus::{IntCounter, register_int_counter};
 use std::{
@@ -10,10 +10,10 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Between two warnings about drops, so that an outage of the log does not flood ours.
+/// The interval between warnings about drops, so that an outage of the log does not flood ours.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
-// Registering fails only where the name is taken; then nothing is counted, and nothing else suffers.
+// Registration fails only if the name is taken. Then nothing is counted, and nothing else breaks.
 static SENT: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
     register_int_counter!("rollcall_analytics_sent_total", "Analytic events that the log has acknowledged")
         .ok()
@@ -42,25 +42,25 @@ impl Tally {
         Self::default()
     }
 
-    /// An event is about to be put into the queue.
+    /// Counts an event that is about to be queued.
     pub(super) fn queued(&self) {
         self.queued.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// An event is in the log.
+    /// Counts an event that is in the log.
     pub(super) fn sent(&self) {
         SENT.iter().for_each(IntCounter::inc);
         self.settle();
     }
 
-    /// An event is lost; `reason` in fixed words.
+    /// Counts an event that is lost. `reason` is a fixed text.
     pub(super) fn dropped(&self, reason: &str) {
         DROPPED.iter().for_each(IntCounter::inc);
         self.settle();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let before = self.warned_at.load(Ordering::Relaxed);
         let is_due = now.saturating_sub(before) >= WARN_EVERY.as_secs();
-        // One of many at once wins the exchange and speaks for all.
+        // Only the thread that wins the exchange logs the warning.
         if is_due
             && self.warned_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
@@ -72,13 +72,13 @@ impl Tally {
         }
     }
 
-    /// Resolves once everything that is queued by now has met its end.
+    /// Resolves once everything that is queued by now is delivered or lost.
     pub(super) async fn all_settled(&self) {
         let target = self.queued.load(Ordering::SeqCst);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Listen first, look then: nothing can slip through between.
+            // Register before checking, so that no notification is missed.
             changed.as_mut().enable();
             if self.settled.load(Ordering::SeqCst) >= target {
                 return;

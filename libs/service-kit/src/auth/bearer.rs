@@ -1,12 +1,12 @@
-//! The token of a request: RFC 6750, in the `Authorization` header alone.
+//! Extracts the bearer token of a request (RFC 6750), from the `Authorization` header only.
 
 use super::refusal::Refusal;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
-/// The longest token that is looked at.
+/// The longest accepted token.
 const MAX_LEN: usize = 8 * 1024;
 
-/// The one bearer token of these headers.
+/// The single bearer token in these headers.
 pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION);
     let value = values.next().ok_or(Refusal::Missing)?;

@@ -1,4 +1,4 @@
-//! Tokens that were verified a moment ago, so that a busy client costs one signature check a minute.
+//! Caches verified tokens, so that a busy client costs one signature check a minute.
 
 use super::principal::Principal;
 use std::{
@@ -12,7 +12,7 @@ const SHARDS: usize = 16;
 const MAX_PER_SHARD: usize = 640;
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// What a token stands for, until when, and by which key set.
+/// A verified token's principal, its expiry, and the key set that verified it.
 struct Entry {
     principal: Principal,
     keys: u64,
@@ -21,7 +21,7 @@ struct Entry {
 
 type Shard = RwLock<HashMap<Box<str>, Entry>>;
 
-/// Verified tokens, by their text. Bounded; only what was verified gets in.
+/// Verified tokens, by their text. Bounded. Only verified tokens are stored.
 #[derive(Default)]
 pub(super) struct Cache {
     shards: [Shard; SHARDS],
@@ -29,14 +29,14 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// What the key set `keys` made of the token, if that is not too long ago.
+    /// The principal that key set `keys` verified for this token, if the entry has not expired.
     pub(super) fn get(&self, token: &str, keys: u64) -> Option<Principal> {
         let shard = self.shard(token).read().unwrap_or_else(PoisonError::into_inner);
         let entry = shard.get(token)?;
         (entry.keys == keys && Instant::now() < entry.until).then(|| entry.principal.clone())
     }
 
-    /// Keeps a verified token until `expires_at` (Unix seconds), a minute at most.
+    /// Keeps a verified token until `expires_at` (Unix seconds), but at most one minute.
     pub(super) fn put(&self, token: &str, keys: u64, principal: Principal, expires_at: u64) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let Some(left) = Duration::from_secs(expires_at).checked_sub(now) else { return };
@@ -53,7 +53,7 @@ impl Cache {
     }
 }
 
-/// Drops what is no longer good; if all of it is, whichever comes first.
+/// Removes expired entries. If none has expired, removes an arbitrary one.
 fn make_room(shard: &mut HashMap<Box<str>, Entry>, keys: u64) {
     let now = Instant::now();
     shard.retain(|_, entry| entry.keys == keys && now < entry.until);

@@ -1,4 +1,4 @@
-//! A key set in a file, read again when the file changes.
+//! A key set in a file, reloaded when the file changes.
 
 use super::keys::KeySet;
 use anyhow::Context as _;
@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often the file is looked at.
+/// How often the file is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// Tells one state of the file from another: inode, size, modification time.
+/// Identifies a version of the file: inode, size, modification time.
 type Stamp = (u64, u64, i64, i64);
 
 pub(super) struct FileSource {
@@ -29,7 +29,7 @@ struct Seen {
 }
 
 impl FileSource {
-    /// Reads the file for the first time.
+    /// Loads the file for the first time.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let read = || anyhow::Ok((stamp(path)?, KeySet::parse(&fs::read(path)?)?));
         let (stamp, keys) =
@@ -41,7 +41,7 @@ impl FileSource {
         })
     }
 
-    /// The key set; every now and then a caller looks whether the file has changed.
+    /// The key set. Checks at intervals whether the file has changed.
     pub(super) fn keys(&self) -> Arc<KeySet> {
         if let Ok(mut seen) = self.seen.try_lock()
             && seen.checked_at.elapsed() >= CHECK_EVERY
@@ -51,8 +51,8 @@ impl FileSource {
         self.keys.load_full()
     }
 
-    /// The key set, after a look at the file now.
-    pub(super) fn reread(&self) -> Arc<KeySet> {
+    /// The key set, after checking the file now.
+    pub(super) fn reload(&self) -> Arc<KeySet> {
         if let Ok(mut seen) = self.seen.lock() {
             self.check(&mut seen);
         }
@@ -62,7 +62,7 @@ impl FileSource {
     fn check(&self, seen: &mut Seen) {
         seen.checked_at = Instant::now();
         if let Err(error) = self.read_if_changed(seen) {
-            tracing::warn!(path = %self.path.display(), %error, "the key set can't be read again; its last state stays in force");
+            tracing::warn!(path = %self.path.display(), %error, "the key set can't be reloaded; the previous one stays in use");
         }
     }
 

@@ -1,4 +1,4 @@
-//! A key set (RFC 7517): the public keys that we can verify with, found by their id.
+//! A key set (RFC 7517): the public keys that verify tokens, found by their id.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A key and the one algorithm that it is believed under.
+/// A key and the only algorithm that it is accepted for.
 pub(super) struct Key {
     id: Option<String>,
     pub(super) algorithm: Algorithm,
@@ -27,7 +27,7 @@ struct Document {
 }
 
 impl KeySet {
-    /// Reads a JWKS document. Keys of kinds or uses that we have no use for are skipped.
+    /// Parses a JWKS document. Keys of unsupported types or uses are skipped.
     pub(super) fn parse(document: &[u8]) -> Result<Self, serde_json::Error> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let Document { keys } = serde_json::from_slice(document)?;
@@ -35,12 +35,12 @@ impl KeySet {
         Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), keys })
     }
 
-    /// Tells this key set from every other of this process.
+    /// Identifies this key set within the process.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// The keys that a token's `kid` allows; all of them where it names none.
+    /// The keys that match a token's `kid`, or all keys if it has none.
     pub(super) fn candidates<'a>(&'a self, kid: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
         self.keys.iter().filter(move |key| kid.is_none() || key.id.as_deref() == kid)
     }
@@ -65,7 +65,7 @@ impl Key {
     }
 }
 
-/// The key's type alone decides the algorithm, whatever a token's header asks for.
+/// The key's type alone determines the algorithm, whatever a token's header says.
 fn algorithm(parameters: &AlgorithmParameters) -> Option<Algorithm> {
     match parameters {
         AlgorithmParameters::RSA(_) => Some(Algorithm::RS256),

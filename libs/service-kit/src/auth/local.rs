@@ -1,4 +1,5 @@
-//! The local key pair: an Ed25519 key under `$ROLLCALL_HOME`, for a machine without an identity provider.
+//! The local key pair: an Ed25519 key under `$ROLLCALL_HOME`, for machines without an identity
+//! provider.
 
 use crate::settings::{Jwks, Settings};
 use anyhow::{Context as _, anyhow, bail};
@@ -26,10 +27,10 @@ pub(super) struct LocalKey {
     pub(super) jwks_path: PathBuf,
 }
 
-/// A token of the local key pair, signed EdDSA.
+/// Issues a token signed with the local key pair (EdDSA).
 ///
 /// # Errors
-/// The settings name another key set, no service has made a key pair yet, or it can't be read.
+/// The settings name another key set, no service has created a key pair yet, or it can't be read.
 pub fn local_token(
     settings: &Settings,
     tenant: &TenantId,
@@ -40,7 +41,7 @@ pub fn local_token(
     let jwt = &settings.jwt;
     if !matches!(jwt.jwks, Jwks::Local) {
         bail!(
-            "tokens are of another issuer (ROLLCALL_JWKS_URL or ROLLCALL_JWKS_FILE is set): ask it for one"
+            "tokens come from another issuer (ROLLCALL_JWKS_URL or ROLLCALL_JWKS_FILE is set): get one there"
         );
     }
     let key = existing(&settings.home)?;
@@ -66,22 +67,24 @@ impl LocalKey {
     }
 }
 
-/// The pair as it stands in `home`, made now if there is none; and its public half beside it.
+/// Loads the pair from `home`, creating it first if there is none, and writes its public half
+/// beside it.
 pub(super) fn ensure(home: &Path) -> anyhow::Result<LocalKey> {
     let key_path = home.join("jwt.key");
     if !key_path.exists() {
-        create(&key_path).with_context(|| format!("{} can't be made", key_path.display()))?;
+        create(&key_path).with_context(|| format!("{} can't be created", key_path.display()))?;
     }
     load(home)
 }
 
-/// The pair that a service has made in `home`. One made here would be believed by no service.
+/// Loads the pair that a service created in `home`. Does not create one: no running service would
+/// trust it.
 fn existing(home: &Path) -> anyhow::Result<LocalKey> {
     let key_path = home.join("jwt.key");
     match key_path.try_exists() {
         Ok(true) => load(home),
         Ok(false) => bail!(
-            "there is no key pair in {}: a service makes it when it first starts there. Run this where \
+            "there is no key pair in {}: a service creates it when it first starts there. Run this where \
              `make run` was started, or set ROLLCALL_HOME to the home of the running service",
             std::path::absolute(home).as_deref().unwrap_or(home).display()
         ),
@@ -104,7 +107,7 @@ fn load(home: &Path) -> anyhow::Result<LocalKey> {
     Ok(LocalKey { signing, id, jwks_path })
 }
 
-/// Makes a key. Of two that do so at once, one wins and both go on with its key.
+/// Creates a key. If two processes do so at once, one wins and both use its key.
 fn create(path: &Path) -> anyhow::Result<()> {
     let home = path.parent().ok_or_else(|| anyhow!("no directory"))?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
@@ -112,7 +115,7 @@ fn create(path: &Path) -> anyhow::Result<()> {
     let body = STANDARD.encode(AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair)?.as_ref());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
     let draft = write_draft(path, pem.as_bytes(), 0o600)?;
-    // A link, unlike a rename, never replaces what is there.
+    // Unlike a rename, a link never replaces an existing file.
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     match linked {
@@ -126,12 +129,12 @@ fn read(path: &Path) -> anyhow::Result<EncodingKey> {
     if mode & 0o077 != 0 {
         bail!("others may read it (mode {:03o}): chmod 600 {}", mode & 0o777, path.display());
     }
-    // No underlying error is shown: it could quote the file.
+    // The underlying error is not shown: it could quote the file.
     EncodingKey::from_ed_pem(&fs::read(path)?)
         .map_err(|_| anyhow!("it is not an Ed25519 key in PKCS#8 PEM form"))
 }
 
-/// Writes a file as a whole, unless it says so already.
+/// Writes a file atomically, unless it already has this content.
 fn publish(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
@@ -140,7 +143,7 @@ fn publish(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     fs::rename(draft, path).with_context(|| format!("{} can't be written", path.display()))
 }
 
-/// A finished file beside `path`, under a name of its own.
+/// Writes a complete file next to `path`, under a unique name.
 fn write_draft(path: &Path, content: &[u8], mode: u32) -> io::Result<PathBuf> {
     let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;

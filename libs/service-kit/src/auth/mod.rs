@@ -1,4 +1,4 @@
-//! Who is asking: bearer tokens, verified against a key set.
+//! Authentication: bearer tokens, verified against a key set.
 
 mod bearer;
 mod cache;
@@ -36,7 +36,8 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// From the settings; a file is read and the local pair is made (if `Jwks::Local`) here, a URL is fetched when first needed.
+    /// Creates it from the settings. A key set file is read and the local pair created (with
+    /// `Jwks::Local`) here; a URL is fetched when first needed.
     ///
     /// # Errors
     /// The key set's file can't be read.
@@ -52,10 +53,11 @@ impl Authenticator {
         })
     }
 
-    /// The principal of a request; 401 with `WWW-Authenticate: Bearer…` otherwise (503 when the key set can't be had at all).
+    /// The principal of a request. Otherwise 401 with `WWW-Authenticate: Bearer…`, or 503 if no key
+    /// set is available.
     ///
     /// # Errors
-    /// The answer to give.
+    /// The response to send.
     pub async fn authenticate(&self, request: &HttpRequest) -> Result<Principal, Problem> {
         let token = bearer::token(request.headers())?;
         let keys = self.source.keys().await?;
@@ -65,7 +67,8 @@ impl Authenticator {
         }
     }
 
-    /// Verifies a token that the cache does not hold. A key that is not known may be a new one: then the key set is asked for again.
+    /// Verifies a token that is not in the cache. An unknown key may be a new one, so the key set
+    /// is then refreshed.
     async fn verify(&self, token: &str, mut keys: Arc<KeySet>) -> Result<Principal, Problem> {
         let mut verified = self.verifier.verify(token, &keys);
         if verified == Err(Refusal::UnknownKey) {

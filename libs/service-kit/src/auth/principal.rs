@@ -1,10 +1,10 @@
-//! Who is asking, as the claims of a verified token say it.
+//! The caller's identity, as the claims of a verified token state it.
 
 use super::refusal::Refusal;
 use events_schema::TenantId;
 use serde_json::{Map, Value};
 
-/// What a token allows.
+/// A permission that a token can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// `users:read`
@@ -14,7 +14,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The scope as it stands in a token.
+    /// The scope as written in a token.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "users:read",
@@ -23,12 +23,12 @@ impl Scope {
     }
 }
 
-/// Who is asking.
+/// The authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The tenant of the token.
+    /// The tenant that the token is for.
     pub tenant: TenantId,
-    /// The OAuth client (`client_id`, else `azp`), if the token names one and it is sane for a header.
+    /// The OAuth client (`client_id`, else `azp`), if the token names one that fits in a header.
     pub client_id: Option<String>,
     /// Whether the token has `users:read`.
     pub can_read: bool,
@@ -37,7 +37,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether the token allows what needs that scope.
+    /// Whether the token has that scope.
     pub fn can(&self, scope: Scope) -> bool {
         match scope {
             Scope::Read => self.can_read,
@@ -56,14 +56,14 @@ impl Principal {
     }
 }
 
-/// The client's id becomes a record's header, so it must be short and plain.
+/// The client id becomes a record header, so it must be short and printable ASCII.
 fn client_id(claims: &Map<String, Value>) -> Option<String> {
     let given = claims.get("client_id").or_else(|| claims.get("azp"))?.as_str()?;
     let sane = (1..=128).contains(&given.len()) && given.bytes().all(|c| c.is_ascii_graphic());
     sane.then(|| given.to_owned())
 }
 
-/// Scopes stand in `scope` (RFC 9068) or `scp`, separated by spaces or as an array.
+/// Scopes are in `scope` (RFC 9068) or `scp`, separated by spaces or as an array.
 fn has_scope(claims: &Map<String, Value>, scope: Scope) -> bool {
     ["scope", "scp"].iter().filter_map(|name| claims.get(*name)).any(|value| match value {
         Value::String(text) => text.split(' ').any(|word| word == scope.as_str()),

@@ -1,4 +1,5 @@
-//! Why a token is not believed: a closed list of fixed words, so that no part of a token is ever echoed.
+//! Why a token is rejected: a closed list of fixed texts, so that no part of a token is ever
+//! echoed.
 
 use crate::problem::{Code, Problem};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -10,53 +11,53 @@ pub(super) enum Refusal {
     Missing,
     /// More than one `Authorization` header.
     Repeated,
-    /// The token is longer than any we take.
+    /// The token is longer than the limit.
     TooLong,
-    /// Not a JWT that we can read.
+    /// Not a readable JWT.
     Malformed,
-    /// `alg` is not one of ours, or does not fit the key.
+    /// `alg` is not supported or does not match the key.
     Algorithm,
-    /// No key of the set has signed it, as far as its `kid` tells.
+    /// No key of the set with this `kid` signed it.
     UnknownKey,
-    /// The signature is not that of the key.
+    /// The signature does not match the key.
     Signature,
-    /// `exp` is missing or no number.
+    /// `exp` is missing or not a number.
     NoExpiry,
     /// `exp` has passed.
     Expired,
-    /// `nbf` lies ahead, or is no number.
+    /// `nbf` is in the future or not a number.
     NotYet,
-    /// `iss` is missing or another's.
+    /// `iss` is missing or names another issuer.
     Issuer,
-    /// `aud` is missing or does not name us.
+    /// `aud` is missing or does not include ours.
     Audience,
-    /// The tenant claim is missing or no tenant id.
+    /// The tenant claim is missing or not a tenant id.
     Tenant,
 }
 
 impl Refusal {
-    /// What to mend, for people.
+    /// Tells the caller what to fix.
     fn message(self) -> &'static str {
         match self {
             Self::Missing => "Send a bearer token: Authorization: Bearer <token>",
             Self::Repeated => "Send exactly one Authorization header",
-            Self::TooLong => "The token is too long: at most 8192 bytes are taken",
+            Self::TooLong => "The token is too long: the limit is 8192 bytes",
             Self::Malformed => "The token is not a readable JWT",
             Self::Algorithm => {
-                "The token's algorithm is not accepted: use RS256, ES256 or EdDSA, as fits the key"
+                "The token's algorithm is not accepted: use RS256, ES256 or EdDSA, to match the key"
             }
             Self::UnknownKey => "The token is signed by a key that is not in the key set",
             Self::Signature => "The token's signature is wrong",
             Self::NoExpiry => "The token has no usable expiry (exp)",
             Self::Expired => "The token has expired: get a new one",
             Self::NotYet => "The token is not valid yet (nbf)",
-            Self::Issuer => "The token is of another issuer (iss)",
+            Self::Issuer => "The token is from another issuer (iss)",
             Self::Audience => "The token is for another audience (aud)",
             Self::Tenant => "The token's tenant claim is missing or is not a tenant id",
         }
     }
 
-    /// RFC 6750: no error attribute where no token was sent.
+    /// RFC 6750: no error attribute if no token was sent.
     fn challenge(self) -> String {
         match self {
             Self::Missing => "Bearer".to_owned(),

@@ -1,4 +1,5 @@
-//! A key set behind a URL: fetched when first needed, by one at a time, and kept through an outage of its server.
+//! A key set behind a URL: fetched when first needed, one fetch at a time, and kept through an
+//! outage of its server.
 
 use super::keys::KeySet;
 use crate::problem::Problem;
@@ -13,13 +14,14 @@ use tokio::sync::{Mutex, MutexGuard};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_BYTES: usize = 1024 * 1024;
-/// From this age on a new state is asked for, while the old one serves.
+/// After this age a new version is fetched in the background while the old one serves.
 const REFRESH_AFTER: Duration = Duration::from_secs(10 * 60);
-/// A key set older than this is not believed any more.
+/// A key set older than this is no longer used.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-/// Unknown keys cause at most one fetch in this time, or anybody could make us hammer the issuer.
+/// Unknown keys trigger at most one fetch in this time. Otherwise anyone could make us flood the
+/// issuer.
 const UNKNOWN_KEY_EVERY: Duration = Duration::from_secs(10);
-/// After a failure the next try waits this long.
+/// How long to wait after a failed fetch.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 struct Fetched {
@@ -28,7 +30,7 @@ struct Fetched {
     at: Instant,
 }
 
-/// What only the one that fetches may touch.
+/// State that only the fetching task may touch.
 #[derive(Default)]
 struct Flight {
     failed_at: Option<Instant>,
@@ -47,13 +49,13 @@ impl RemoteSource {
         let client = Client::builder()
             .timeout(TIMEOUT)
             .redirect(Policy::limited(2))
-            // Fetches are rare, and a kept connection would belong to the worker that made it.
+            // Fetches are rare, and a pooled connection would belong to the worker that created it.
             .pool_max_idle_per_host(0)
             .build()?;
         Ok(Self { url: url.to_owned(), client, fetched: ArcSwapOption::empty(), flight: Mutex::default() })
     }
 
-    /// The key set. Only the very first callers, or those after a long outage, wait for it.
+    /// The key set. Only the first callers, and those after a long outage, wait for it.
     pub(super) async fn keys(self: &Arc<Self>) -> Result<Arc<KeySet>, Problem> {
         match self.current(MAX_AGE) {
             Some(fetched) => {
@@ -66,7 +68,7 @@ impl RemoteSource {
         }
     }
 
-    /// The key set after a fetch that is newer than `old`, if one may be made.
+    /// The key set after a fetch newer than `old`, if a fetch is allowed now.
     pub(super) async fn newer_than(&self, old: Arc<KeySet>) -> Result<Arc<KeySet>, Problem> {
         let mut flight = self.flight.lock().await;
         if let Some(fetched) = self.current(MAX_AGE).filter(|fetched| fetched.keys.id() != old.id()) {
@@ -100,7 +102,7 @@ impl RemoteSource {
     fn refresh_in_background(self: &Arc<Self>) {
         let source = self.clone();
         tokio::spawn(async move {
-            // Somebody else is at it: nothing to do.
+            // Another task is fetching already.
             let Ok(mut flight) = source.flight.try_lock() else { return };
             let is_due = source.current(REFRESH_AFTER).is_none();
             if is_due && has_passed(flight.failed_at, UNKNOWN_KEY_EVERY) {
@@ -110,7 +112,7 @@ impl RemoteSource {
     }
 
     async fn fetch(&self, flight: &mut MutexGuard<'_, Flight>) {
-        // Noted before, so that a caller that goes away in the middle counts as a failure.
+        // Set in advance, so that a caller that goes away halfway counts as a failure.
         flight.failed_at = Some(Instant::now());
         match self.download().await {
             Ok(fetched) => {
@@ -130,15 +132,15 @@ impl RemoteSource {
         let body = self.body().await?;
         let unchanged = self.fetched.load_full().filter(|fetched| fetched.body == body);
         let keys = match unchanged {
-            // The same document is the same key set: what it verified stays verified.
+            // The same document is the same key set: cached tokens stay valid.
             Some(fetched) => fetched.keys.clone(),
-            None => Arc::new(KeySet::parse(&body).context("the answer is no key set")?),
+            None => Arc::new(KeySet::parse(&body).context("the response is not a key set")?),
         };
         Ok(Fetched { keys, body, at: Instant::now() })
     }
 
     async fn body(&self) -> anyhow::Result<Vec<u8>> {
-        // The address may hold a password: it stays out of the error.
+        // The URL may contain a password, so it is kept out of the error.
         let request =
             self.client.get(&self.url).header("Accept", "application/jwk-set+json, application/json");
         let response = request.send().await.and_then(reqwest::Response::error_for_status);
@@ -147,7 +149,7 @@ impl RemoteSource {
         while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
             anyhow::ensure!(
                 body.len() + chunk.len() <= MAX_BYTES,
-                "the answer is longer than {MAX_BYTES} bytes"
+                "the response is longer than {MAX_BYTES} bytes"
             );
             body.extend_from_slice(&chunk);
         }

@@ -4,11 +4,11 @@ use super::{file::FileSource, keys::KeySet, local, remote::RemoteSource};
 use crate::{problem::Problem, settings::Jwks};
 use std::{path::Path, sync::Arc};
 
-/// A key set that changes now and then.
+/// A key set that may change.
 pub(super) enum Source {
-    /// A file, the local pair's too.
+    /// A file. The local pair's key set is one, too.
     File(FileSource),
-    /// Fetched.
+    /// Fetched from a URL.
     Remote(Arc<RemoteSource>),
 }
 
@@ -21,7 +21,7 @@ impl Source {
         })
     }
 
-    /// The key set as it is now. 503 when there is none.
+    /// The current key set. 503 if there is none.
     pub(super) async fn keys(&self) -> Result<Arc<KeySet>, Problem> {
         match self {
             Self::File(file) => Ok(file.keys()),
@@ -29,10 +29,11 @@ impl Source {
         }
     }
 
-    /// The key set, asked for again because a token's key is not in `old`; `old` where that was done a moment ago.
+    /// Refreshes the key set because a token's key is not in `old`. Gives `old` if it was refreshed
+    /// a moment ago.
     pub(super) async fn newer_than(&self, old: Arc<KeySet>) -> Result<Arc<KeySet>, Problem> {
         match self {
-            Self::File(file) => Ok(file.reread()),
+            Self::File(file) => Ok(file.reload()),
             Self::Remote(remote) => remote.newer_than(old).await,
         }
     }

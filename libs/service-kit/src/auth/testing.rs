@@ -1,4 +1,4 @@
-//! Keys, tokens and places of a test's own.
+//! Keys, tokens and directories for tests.
 
 use crate::settings::{Jwks, JwtSettings};
 use aws_lc_rs::{
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A directory that goes away with the test.
+/// A directory that is removed after the test.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -34,7 +34,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A signing key made for a test.
+/// A signing key for a test.
 pub(crate) struct TestKey {
     algorithm: Algorithm,
     kid: Option<&'static str>,
@@ -65,7 +65,7 @@ impl TestKey {
         Self { algorithm, kid, signing }
     }
 
-    /// The public half, as it stands in a key set.
+    /// The public half, as in a key set.
     pub(crate) fn public(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.signing, self.algorithm).unwrap();
         jwk.common.key_id = self.kid.map(str::to_owned);
@@ -87,7 +87,7 @@ pub(crate) fn document(keys: &[Value]) -> Vec<u8> {
     serde_json::to_vec(&json!({ "keys": keys })).unwrap()
 }
 
-/// The claims of a token that is believed.
+/// The claims of a valid token.
 pub(crate) fn claims() -> Value {
     json!({
         "iss": "issuer",
@@ -99,7 +99,7 @@ pub(crate) fn claims() -> Value {
     })
 }
 
-/// The good claims, one of them replaced, or left out by `null`.
+/// Valid claims with one of them replaced, or removed by `null`.
 pub(crate) fn claims_with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     let all = claims.as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! From a token to a principal: signature, times, issuer, audience, tenant.
+//! From token to principal: signature, times, issuer, audience, tenant.
 
 use super::{
     keys::{Key, KeySet},
@@ -9,10 +9,10 @@ use crate::settings::JwtSettings;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
-/// How far clocks may differ, in seconds.
+/// Tolerated clock skew, in seconds.
 const LEEWAY: u64 = 5;
 
-/// A principal, and until when the token says so.
+/// A principal, and when the token expires.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verified {
     pub(super) principal: Principal,
@@ -20,7 +20,7 @@ pub(super) struct Verified {
     pub(super) expires_at: u64,
 }
 
-/// What a token must say.
+/// What a token must contain.
 pub(super) struct Verifier {
     validation: Validation,
     tenant_claim: String,
@@ -38,7 +38,7 @@ impl Verifier {
     pub(super) fn verify(&self, token: &str, keys: &KeySet) -> Result<Verified, Refusal> {
         let header = header(token)?;
         let claims = self.claims(token, &header, keys)?;
-        // A list of issuers is no issuer: RFC 7519 has one string here.
+        // RFC 7519 allows a single string here, not a list.
         claims.get("iss").filter(|issuer| issuer.is_string()).ok_or(Refusal::Issuer)?;
         Ok(Verified {
             principal: Principal::of(&claims, &self.tenant_claim)?,
@@ -46,12 +46,13 @@ impl Verifier {
         })
     }
 
-    /// The claims, once a key of the set has verified them.
+    /// The claims, once a key of the set has verified the signature.
     fn claims(&self, token: &str, header: &Header, keys: &KeySet) -> Result<Map<String, Value>, Refusal> {
         let mut refusal = Refusal::UnknownKey;
         for key in keys.candidates(header.kid.as_deref()) {
             match self.claims_by(token, header, key) {
-                // Without a key id another key may have signed it, perhaps one that we don't have yet.
+                // Without a `kid`, another key may have signed it, perhaps one that we don't have
+                // yet.
                 Err(Refusal::Signature | Refusal::Algorithm) if header.kid.is_none() => {}
                 Err(other @ (Refusal::Signature | Refusal::Algorithm)) => refusal = other,
                 decided => return decided,
@@ -69,9 +70,9 @@ impl Verifier {
     }
 }
 
-/// The header, if it asks for nothing that we don't do.
+/// The header, if it asks only for what we support.
 fn header(token: &str) -> Result<Header, Refusal> {
-    // An algorithm that the library does not know (`none` is one) can't be told from other unreadable headers.
+    // The library rejects algorithms it does not know (such as `none`) like any unreadable header.
     let header = decode_header(token).map_err(|_| Refusal::Malformed)?;
     match header.alg {
         Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA if header.crit.is_none() => Ok(header),

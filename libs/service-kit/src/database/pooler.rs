@@ -1,13 +1,13 @@
-//! A connection pooler, such as PgBouncer, where PostgreSQL itself is needed.
+//! Detects a connection pooler, such as PgBouncer, where PostgreSQL itself is required.
 //!
-//! Every connection of ours is a session: it is read-only or has a role of its own, waits no longer
-//! than its time-outs, keeps prepared statements, and listens. A pooler that lends a server's session
-//! to each transaction (PgBouncer's `pool_mode=transaction`) would give all of that to strangers, and
-//! PgBouncer drops what we ask for at the start of a session in every mode.
+//! Every connection of ours is a session: it is read-only or assumes a role, has its own timeouts,
+//! keeps prepared statements, and listens for notifications. A pooler that assigns a server session
+//! to each transaction (PgBouncer's `pool_mode=transaction`) would share all of that with
+//! strangers, and PgBouncer drops our startup options in every mode.
 
 use sqlx::PgPool;
 
-/// What to do about it.
+/// The error and its remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the URL leads to a connection pooler (such as PgBouncer), which does not keep our sessions apart. Connect to \
@@ -16,12 +16,13 @@ use sqlx::PgPool;
 )]
 pub struct PoolerError;
 
-/// PostgreSQL's word for a startup packet that it does not take.
+/// PostgreSQL's SQLSTATE for a startup packet that it rejects.
 const PROTOCOL_VIOLATION: &str = "08P01";
-/// A prepared statement that is not there, and one that is there already: we name our own, once a session.
+/// A prepared statement that is missing, and one that already exists. We prepare ours once per
+/// session.
 const FOREIGN_STATEMENTS: [&str; 2] = ["26000", "42P05"];
 
-/// Whether an error is one that only a pooler gives.
+/// Whether only a pooler causes this error.
 #[must_use]
 pub fn is_pooler_error(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
@@ -32,10 +33,10 @@ pub fn is_pooler_error(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Refuses a pooler that took our sessions' settings and has dropped them.
+/// Rejects a pooler that accepted our session settings and dropped them.
 ///
 /// # Errors
-/// It has, or the database can't be asked.
+/// It did, or the database can't be queried.
 pub async fn check(pool: &PgPool) -> anyhow::Result<()> {
     let is_kept = "SELECT current_setting('statement_timeout') <> '0'";
     match sqlx::query_scalar::<_, bool>(is_kept).fetch_one(pool).await {

@@ -1,7 +1,8 @@
-//! Whether new sessions can write, and which of a pool's sessions are therefore not used again.
+//! Whether new sessions can write, and which existing sessions to close because they can't.
 //!
-//! PostgreSQL fixes the defaults of a session when it connects. One that was made under `default_transaction_read_only=on`, or on a
-//! standby, may stay unable to write (SQLSTATE 25006) long after the server takes writes again, and it looks healthy all the while.
+//! PostgreSQL fixes a session's defaults when it connects. A session made under
+//! `default_transaction_read_only=on`, or on a standby, may remain unable to write (SQLSTATE 25006)
+//! long after the server accepts writes again, and it looks healthy.
 
 use sqlx::PgConnection;
 use std::{
@@ -9,22 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A pool counts a session's age from a moment after the look.
+/// A pool measures a session's age from a moment after the probe.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// What a pool's new sessions showed.
+/// What the pool's new sessions reported.
 #[derive(Clone)]
 pub(super) struct Writable {
-    /// As the pool's sessions are named.
+    /// The sessions' `application_name`.
     name: &'static str,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// When a session was last made that can't write.
+    /// When the last session that can't write was created.
     refused: Option<Instant>,
-    /// Whether the newest session is one of those.
+    /// Whether the newest session can't write.
     is_read_only: bool,
 }
 
@@ -33,14 +34,16 @@ impl Writable {
         Self { name, state: Arc::default() }
     }
 
-    /// Asks a new session. One that can't write is used all the same, once: its error says more to the caller than no connection would.
-    pub(super) async fn look(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+    /// Probes a new session. One that can't write is still used once: its error tells the caller
+    /// more than a missing connection would.
+    pub(super) async fn probe(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let asked = sqlx::query_scalar("SELECT current_setting('transaction_read_only')::bool");
         self.seen(asked.fetch_one(connection).await?, Instant::now());
         Ok(())
     }
 
-    /// Whether a session of that age was made when one could not write, so that it is to be closed and another one made.
+    /// Whether a session of that age was created while sessions could not write. Then it must be
+    /// replaced.
     pub(super) fn is_stale(&self, age: Duration) -> bool {
         let refused = self.state.lock().unwrap_or_else(PoisonError::into_inner).refused;
         refused.is_some_and(|refused| refused.elapsed() <= age.saturating_add(MARGIN))
@@ -55,10 +58,10 @@ impl Writable {
         match (was_read_only, is_read_only) {
             (false, true) => tracing::error!(
                 sessions = self.name,
-                "PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on. Nothing can be written until that \
-                 changes; it is tried again all the time"
+                "PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on. Writes fail until that \
+                 changes; retrying continuously"
             ),
-            (true, false) => tracing::info!(sessions = self.name, "PostgreSQL takes writes again"),
+            (true, false) => tracing::info!(sessions = self.name, "PostgreSQL accepts writes again"),
             _ => {}
         }
     }

@@ -1,8 +1,9 @@
-//! Whether PostgreSQL can be worked with, on connections that are made for the question.
+//! Checks PostgreSQL on connections that are made for the purpose.
 //!
-//! What an old connection says is not what the next one will: PostgreSQL fixes the defaults of a session when it connects, and a session
-//! from before a failover may lead to a standby. So each look has another one made for the next look: it is a moment old while somebody
-//! asks, no look has to wait until one is made, and no request waits behind a look.
+//! An old connection does not tell what a new one would: PostgreSQL fixes a session's defaults when
+//! it connects, and a session from before a failover may be on a standby. So each check also opens
+//! the connection for the next one. It is only moments old while checks are frequent, no check
+//! waits for a connection to open, and no request waits behind a check.
 
 use super::Health;
 use crate::database::{self, Role, answered};
@@ -16,18 +17,19 @@ use std::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// For a connection to be made, which takes many answers where a look takes two.
+/// For opening a connection, which takes many round trips where a check takes two.
 const CONNECT: Duration = Duration::from_secs(5);
-/// For the answers of a look.
+/// For the replies of one check.
 const ANSWER: Duration = Duration::from_secs(1);
 
 const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool";
 
 impl Health {
-    /// Adds the database of that URL, which must take writes; `needs` is a statement that has to work there, too.
+    /// Adds the database at that URL, which must accept writes. The statement `needs` must succeed
+    /// there, too.
     ///
     /// # Errors
-    /// The URL can't be read.
+    /// The URL is invalid.
     pub fn add_postgres(
         &self,
         name: &'static str,
@@ -37,45 +39,46 @@ impl Health {
         let probe = Probe::new(url, needs)?;
         self.add(name, move || {
             let probe = probe.clone();
-            Box::pin(async move { probe.look().await })
+            Box::pin(async move { probe.check().await })
         });
         Ok(())
     }
 }
 
-/// Looks whether a database takes writes. Cheap to clone.
+/// Checks whether a database accepts writes. Cheap to clone.
 #[derive(Clone)]
 pub struct Probe(Arc<Inner>);
 
 struct Inner {
     options: PgConnectOptions,
     needs: Option<&'static str>,
-    /// For the next look.
+    /// For the next check.
     session: Arc<Mutex<Option<PgConnection>>>,
     is_renewing: AtomicBool,
 }
 
 impl Probe {
-    /// It connects when first used.
+    /// Creates a probe. It connects on first use.
     ///
     /// # Errors
-    /// The URL can't be read.
+    /// The URL is invalid.
     pub fn new(url: &str, needs: Option<&'static str>) -> anyhow::Result<Self> {
-        // With the options of one who writes.
+        // With the options of a writer.
         let options = database::pool(url, Role::Projector, 1)?.connect_options().as_ref().clone();
         let options = options.application_name("rollcall health");
         let (session, is_renewing) = (Arc::default(), AtomicBool::new(false));
         Ok(Self(Arc::new(Inner { options, needs, session, is_renewing })))
     }
 
-    /// Whether the database takes writes, and the statement works there; else why not. In a task of its own: where a look is given up
-    /// since it takes too long, the connection is made all the same, for the next one.
-    pub async fn look(&self) -> Result<(), String> {
+    /// Checks that the database accepts writes and that the statement works. Otherwise says why
+    /// not. Runs in its own task: if a slow check is abandoned, its connection is still completed,
+    /// for the next one.
+    pub async fn check(&self) -> Result<(), String> {
         let inner = self.0.clone();
-        // Waited for here, so that looks that are given up don't queue behind one that takes long.
+        // Waits here, so that abandoned checks don't queue behind a slow one.
         let session = inner.session.clone().lock_owned().await;
         let looked = tokio::spawn(async move {
-            let found = inner.look(session).await;
+            let found = inner.check(session).await;
             tokio::spawn(async move { inner.renew().await });
             found
         });
@@ -84,7 +87,7 @@ impl Probe {
 }
 
 impl Inner {
-    async fn look(&self, mut session: OwnedMutexGuard<Option<PgConnection>>) -> Result<(), String> {
+    async fn check(&self, mut session: OwnedMutexGuard<Option<PgConnection>>) -> Result<(), String> {
         if let Some(kept) = &mut *session
             && let Ok(found) = answered(ANSWER, self.ask(kept)).await
         {
@@ -102,7 +105,7 @@ impl Inner {
         answered(CONNECT, PgConnection::connect_with(&self.options)).await
     }
 
-    /// Has a new connection ready for the next look; where none can be made, that look says why.
+    /// Opens a connection for the next check. If that fails, the next check reports why.
     async fn renew(&self) {
         if self.is_renewing.swap(true, Ordering::AcqRel) {
             return;
@@ -111,12 +114,13 @@ impl Inner {
         let old = std::mem::replace(&mut *self.session.lock().await, new);
         self.is_renewing.store(false, Ordering::Release);
         if let Some(old) = old {
-            // That the server hears of the end is only polite.
+            // A courtesy to the server; its failure does not matter.
             let _ = answered(CONNECT, old.close()).await;
         }
     }
 
-    /// What a session says; an error: it is lost. By the simple protocol, so one answer is enough for each statement.
+    /// What the session reports; an error means that it is lost. Uses the simple protocol: one
+    /// round trip per statement.
     async fn ask(&self, session: &mut PgConnection) -> sqlx::Result<Result<(), String>> {
         let state = raw_sql(STATE).fetch_one(&mut *session).await?;
         let (is_standby, is_read_only): (bool, bool) = (state.try_get(0)?, state.try_get(1)?);
@@ -131,14 +135,15 @@ impl Inner {
         let Some(needs) = self.needs else { return Ok(Ok(())) };
         match raw_sql(needs).execute(session).await {
             Ok(_) => Ok(Ok(())),
-            // The server's own words on our statement hold nothing secret.
+            // The server's message about our statement holds nothing secret.
             Err(sqlx::Error::Database(error)) => Ok(Err(error.message().to_owned())),
             Err(error) => Err(error),
         }
     }
 }
 
-/// The server's own words on a connection might repeat what it was made with.
+/// The server's message about a failed connection might repeat the connection's parameters, so only
+/// the code is shown.
 fn refused(error: &sqlx::Error) -> String {
     match error.as_database_error().and_then(|error| error.code()) {
         Some(code) => format!("no connection: PostgreSQL refused with SQLSTATE {code}"),

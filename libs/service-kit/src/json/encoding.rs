@@ -1,9 +1,9 @@
-//! Texts that are JSON in another encoding than UTF-8, or begin with its mark. Editors and spreadsheets
-//! write them, and show nothing of it.
+//! Detects JSON text in an encoding other than UTF-8, or with a byte order mark. Editors and
+//! spreadsheets write such files without showing it.
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// Says so, if a text is one.
+/// Why the text's encoding is refused, if it is.
 pub(super) fn refused(text: &[u8]) -> Option<&'static str> {
     if text.starts_with(BOM) {
         return Some("Begins with a byte order mark (BOM): save it as UTF-8 without one");
@@ -11,7 +11,8 @@ pub(super) fn refused(text: &[u8]) -> Option<&'static str> {
     is_utf16(text).then_some("Is UTF-16: save it as UTF-8")
 }
 
-/// Whether a text begins as UTF-16 does, with its mark or without: JSON begins with an ASCII character.
+/// Whether a text looks like UTF-16, with or without a byte order mark. JSON begins with an ASCII
+/// character.
 #[must_use]
 pub fn is_utf16(text: &[u8]) -> bool {
     let is_marked = matches!(text, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);

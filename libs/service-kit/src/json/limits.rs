@@ -1,20 +1,20 @@
-//! How large a free-form object may be.
+//! Size limits of a free-form object.
 
 use super::{Path, Refusal};
 use serde_json::Value;
 
-/// Levels of nesting, the object itself being the first.
+/// Levels of nesting, counting the object itself.
 const LEVELS: usize = 32;
-/// Members in all, at every level.
+/// Total number of members at all levels.
 const MEMBERS: usize = 1_000;
-/// Unicode characters of a key.
+/// Length of a key in Unicode characters.
 const KEY: std::ops::RangeInclusive<usize> = 1..=256;
 
-/// Holds a free-form object to its limits: 32 levels, 1,000 members in all, keys of 1 to 256 characters. `root` is the name under
-/// which places are given.
+/// Checks a free-form object against its limits: 32 levels, 1,000 members in total, keys of 1 to
+/// 256 characters. `root` is the name that paths start with.
 ///
 /// # Errors
-/// The first place that is over a limit.
+/// The first place that exceeds a limit.
 pub fn check_claims_limits(value: &Value, root: &str) -> Result<(), Refusal> {
     Check { path: Path(root.to_owned()), members: 0 }.value(value, 1)
 }

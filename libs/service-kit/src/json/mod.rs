@@ -1,4 +1,4 @@
-//! Strict JSON: what the API takes as JSON, and what it refuses, naming the place and never the value.
+//! Strict JSON: what the API accepts as JSON. A refusal names the place, never the value.
 
 mod encoding;
 mod limits;
@@ -11,28 +11,28 @@ pub use parse::parse;
 
 use crate::problem::{Location, Problem};
 
-/// Why a text was refused.
+/// Why a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The place by its keys (`claims.address[2].street`); empty: the text as a whole.
+    /// The path to the place (`claims.address[2].street`). Empty: the text as a whole.
     pub path: String,
     /// What is wrong, in fixed words.
     pub msg: &'static str,
 }
 
 impl From<Refusal> for Problem {
-    /// 400 about a place in the body. The value stays unsaid: it may be somebody's.
+    /// 400 about a place in the body. The value is not repeated: it may be personal data.
     fn from(refusal: Refusal) -> Self {
         let param = if refusal.path.is_empty() { "body".to_owned() } else { refusal.path };
         Self::invalid(None, refusal.msg, param, Location::Body)
     }
 }
 
-/// The place in a text, kept while going down.
+/// The current place in a text, maintained while descending.
 struct Path(String);
 
 impl Path {
-    /// One step down to a key, cut where it is absurdly long; what it returns takes the step back.
+    /// Descends to a key, truncated if it is absurdly long. Pass the result to `leave`.
     fn enter_key(&mut self, key: &str) -> usize {
         let before = self.0.len();
         if before > 0 {
@@ -42,14 +42,14 @@ impl Path {
         before
     }
 
-    /// One step down to an item of an array.
+    /// Descends to an array item.
     fn enter_index(&mut self, index: usize) -> usize {
         let before = self.0.len();
         self.0.push_str(&format!("[{index}]"));
         before
     }
 
-    /// Back up to where a step began.
+    /// Returns to where the step began.
     fn leave(&mut self, before: usize) {
         self.0.truncate(before);
     }

@@ -2,8 +2,8 @@
 
 use serde_json::Number;
 
-/// Reads a JSON number's text. `None`: it is neither a 64-bit integer nor a finite double, or it is too small to tell
-/// from 0.
+/// Parses a JSON number. `None` if it is neither a 64-bit integer nor a finite double, or so small
+/// that it would become 0.
 pub(super) fn read(text: &str) -> Option<Number> {
     if let Ok(integer) = text.parse::<i64>() {
         return Some(integer.into());

@@ -1,4 +1,4 @@
-//! From text to value, once, with every check that the text itself calls for.
+//! Parses text to a value in one pass, with every check that concerns the text itself.
 
 use super::{Path, Refusal, encoding, number};
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 const NOT_JSON: &str = "Not valid JSON";
 
-/// Parses a text. Refused: not JSON or not UTF-8; repeated keys; U+0000 or a lone surrogate in a string or key; numbers that are neither a
-/// 64-bit integer nor a finite double (what underflows to 0 included); more than `max_depth` levels (the outermost object is level 1).
-/// Integers stay exact, other numbers become doubles; keys keep their order.
+/// Parses a text. Refuses: text that is not JSON or not UTF-8; repeated keys; U+0000 or a lone
+/// surrogate in a string or key; numbers that are neither a 64-bit integer nor a finite double (or
+/// that underflow to 0); more than `max_depth` levels (the outermost object is level 1). Integers
+/// stay exact, other numbers become doubles, and keys keep their order.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -76,7 +77,7 @@ impl Parser<'_> {
         }
     }
 
-    // A refusal ends the parse, so only success has to take the step back.
+    // A refusal ends the parse, so only success has to restore the path.
     fn member(&mut self, key: &str, before: &Map<String, Value>) -> Result<Value, Refusal> {
         let above = self.path.enter_key(key);
         if before.contains_key(key) {
@@ -111,7 +112,8 @@ impl Parser<'_> {
         self.refusal_of(&error.error_type)
     }
 
-    /// A syntax error is about the text as a whole; only what is well-formed and still refused has a place.
+    /// A syntax error concerns the text as a whole. Only well-formed but refused content has a
+    /// place.
     fn refusal_of(&self, error: &JiterErrorType) -> Refusal {
         use JsonErrorType as E;
         match error {

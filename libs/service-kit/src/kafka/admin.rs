@@ -1,4 +1,4 @@
-//! The broker's administration, as far as topics need it.
+//! The broker's admin interface, as far as topics need it.
 
 use super::client_config;
 use crate::settings::Settings;
@@ -17,33 +17,33 @@ use std::{
 
 /// For one request to the broker.
 const REQUEST: Duration = Duration::from_secs(10);
-/// For a topic just created to be known everywhere.
+/// How long a new topic may take to become visible.
 const SPREAD: Duration = Duration::from_secs(20);
 
-/// A topic that was just made.
+/// A topic that was just created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MadeTopic {
+pub struct CreatedTopic {
     /// Its name.
     pub topic: String,
-    /// How many it has.
+    /// Its number of partitions.
     pub partitions: u32,
 }
 
-/// How a topic is kept.
+/// How a topic is replicated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
-    /// The fewest replicas that a partition of it has.
+    /// The smallest number of replicas among its partitions.
     pub(super) replicas: usize,
-    /// How many brokers there are.
+    /// The number of brokers in the cluster.
     pub(super) brokers: usize,
 }
 
-/// What a setting of a topic is.
+/// The value of a topic's setting.
 pub(super) fn value<'c>(config: &'c ConfigResource, key: &str) -> &'c str {
     config.get(key).and_then(|entry| entry.value.as_deref()).unwrap_or("nothing")
 }
 
-/// The broker's administration.
+/// The broker's admin interface.
 pub(super) struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
     options: AdminOptions,
@@ -51,12 +51,12 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
-        let client = client_config(settings)?.create().context("the Kafka client can't be made")?;
+        let client = client_config(settings)?.create().context("the Kafka client can't be created")?;
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
         Ok(Self { client: Arc::new(client), options })
     }
 
-    /// The number of a topic's partitions, if it exists.
+    /// The number of partitions of a topic, if it exists.
     pub(super) async fn partitions(&self, topic: &str) -> anyhow::Result<Option<u32>> {
         let metadata = self.metadata().await?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
@@ -64,7 +64,7 @@ impl Admin {
         };
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(u32::try_from(found.partitions().len()).ok().filter(|count| *count > 0)),
-            // No leader yet: it has just been made.
+            // No leader yet: the topic was just created.
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::LeaderNotAvailable) => {
                 Ok(None)
             }
@@ -72,7 +72,7 @@ impl Admin {
         }
     }
 
-    /// A topic, if it exists.
+    /// A topic's replication, if the topic exists.
     pub(super) async fn find(&self, topic: &str) -> anyhow::Result<Option<Found>> {
         let metadata = self.metadata().await?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -83,7 +83,7 @@ impl Admin {
         }))
     }
 
-    /// How many replicas a topic gets for which nobody says it, where a broker tells.
+    /// The default replication factor for new topics, if a broker reports it.
     pub(super) async fn default_replicas(&self) -> Option<usize> {
         let broker = self.metadata().await.ok()?.brokers().first()?.id();
         let specifier = ResourceSpecifier::Broker(broker);
@@ -94,12 +94,13 @@ impl Admin {
 
     async fn metadata(&self) -> anyhow::Result<Metadata> {
         let client = Arc::clone(&self.client);
-        // Of all topics: asking for one by name would make a broker create it, with settings of its own.
+        // For all topics: asking for one by name could make a broker create it with its own
+        // settings.
         let ask = move || client.inner().fetch_metadata(None, REQUEST);
         tokio::task::spawn_blocking(ask).await?.context("KAFKA_BROKERS: no broker answers")
     }
 
-    /// The number of partitions of a topic that has just been created, as soon as the broker knows it.
+    /// The number of partitions of a topic that was just created, once the broker knows it.
     pub(super) async fn partitions_soon(&self, topic: &str) -> anyhow::Result<u32> {
         let deadline = Instant::now() + SPREAD;
         loop {
@@ -111,15 +112,16 @@ impl Admin {
         }
     }
 
-    /// Creates a topic, unless it exists; gives it if it was made here.
+    /// Creates a topic unless it exists. Returns it if this call created it.
     pub(super) async fn create_missing(
         &self,
         topic: &str,
         partitions: u32,
         replicas: i32,
         config: &[(&str, &str)],
-    ) -> anyhow::Result<Option<MadeTopic>> {
-        // Asked first, so that a principal that may not create topics can work with those that are there.
+    ) -> anyhow::Result<Option<CreatedTopic>> {
+        // Check first, so that a principal without the right to create topics can use existing
+        // ones.
         if self.partitions(topic).await?.is_some() {
             return Ok(None);
         }
@@ -131,9 +133,9 @@ impl Admin {
             match result {
                 Ok(_) => {
                     tracing::info!(topic, partitions, "topic created");
-                    made = Some(MadeTopic { topic: topic.to_owned(), partitions });
+                    made = Some(CreatedTopic { topic: topic.to_owned(), partitions });
                 }
-                // By another process, in this very moment.
+                // Another process created it at the same moment.
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((_, error)) => bail!("topic {topic} can't be created: {error}"),
             }

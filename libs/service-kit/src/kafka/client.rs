@@ -1,42 +1,47 @@
-//! What the clients of the log start from.
+//! Base configuration of the log's clients.
 
 use crate::settings::{NotSet, Settings};
 use rdkafka::ClientConfig;
 use std::time::Duration;
 
-/// Of every client.
+/// For every client.
 const CLIENT: &[(&str, &str)] = &[
     ("client.id", "rollcall"),
     ("socket.keepalive.enable", "true"),
-    // A producer's question about a topic that is gone would have it made anew, with settings of the broker's own.
+    // Otherwise a producer's request about a deleted topic would recreate it with the broker's own
+    // settings.
     ("allow.auto.create.topics", "false"),
-    // A broker that comes back is found again within a second.
+    // A returning broker is found again within a second.
     ("reconnect.backoff.max.ms", "1000"),
 ];
 
-/// Of producers of domain events. Writes wait for their append, so a batch does not wait to fill up: it fills while the one before is on its way.
+/// For producers of domain events. Writes wait for their append, so a batch is not held back to
+/// fill up: it fills while the previous one is in flight.
 const PRODUCER: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
     ("acks", "all"),
-    // As the Java clients have it, so that anyone's producer reaches the user's own partition.
+    // The same as the Java clients, so that any producer reaches the user's partition.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "0"),
-    // No new epoch by several open requests: one that is refused for its sequence would begin it.
+    // With several requests in flight, one that fails its sequence check would start a new epoch.
     ("max.in.flight.requests.per.connection", "1"),
-    // No new epoch by a refusal: a record that the broker refuses for good stops the client, and it is made anew.
+    // A rejected record must not start a new epoch: if the broker permanently rejects one, the
+    // client stops and is replaced.
     ("enable.gapless.guarantee", "true"),
     // How long one request may take before it is repeated.
     ("socket.timeout.ms", "10000"),
     ("request.timeout.ms", "10000"),
-    // More than this is refused, so that an outage of the log can't fill the memory.
+    // Anything above is refused, so that an outage of the log can't exhaust memory.
     ("queue.buffering.max.messages", "10000"),
     ("queue.buffering.max.kbytes", "65536"),
 ];
 
-/// No new epoch by a time-out: a record waits for ever, and whoever sent it retires the client when it is overdue (see `delivery`).
-const FOR_EVER: (&str, &str) = ("message.timeout.ms", "0");
+/// A timeout must not start a new epoch: records never expire, and the sender retires the client
+/// when one is overdue (see `delivery`).
+const NO_TIMEOUT: (&str, &str) = ("message.timeout.ms", "0");
 
-/// What every client of the log starts from: brokers, client id, the operator's own keys (which win).
+/// The base configuration of every client: brokers, client id, and the operator's settings, which
+/// take precedence.
 ///
 /// # Errors
 /// `KAFKA_BROKERS` is not set.
@@ -44,32 +49,35 @@ pub fn client_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
     config(settings, CLIENT.iter().map(|(key, value)| (*key, (*value).to_owned())))
 }
 
-/// What a producer of domain events starts from: idempotent, `acks=all`, `partitioner=murmur2_random`, low linger. It never gives a record up.
+/// The base configuration of a producer of domain events: idempotent, `acks=all`,
+/// `partitioner=murmur2_random`, low linger. It never gives a record up.
 ///
 /// # Errors
 /// `KAFKA_BROKERS` is not set.
 pub fn producer_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
     let ours = CLIENT.iter().chain(PRODUCER).map(|(key, value)| (*key, (*value).to_owned()));
     let mut config = config(settings, ours)?;
-    config.set(FOR_EVER.0, FOR_EVER.1);
+    config.set(NO_TIMEOUT.0, NO_TIMEOUT.1);
     Ok(config)
 }
 
-/// How long an append may be on its way before it is given up: the operator's `message.timeout.ms`, else below the visibility timeout (within
-/// 1 s to 4 s).
+/// How long an append may be in flight before it is given up: the operator's `message.timeout.ms`,
+/// else below the visibility timeout (within 1 s to 4 s).
 pub fn delivery_timeout(settings: &Settings) -> Duration {
     let below = (settings.visibility_timeout * 4 / 5).clamp(Duration::from_secs(1), Duration::from_secs(4));
     patience(settings, below)
 }
 
-/// How long a record may be on its way before it is given up: the operator's `message.timeout.ms`, else `ours`.
+/// How long a record may be in flight before it is given up: the operator's `message.timeout.ms`,
+/// else `ours`.
 pub fn patience(settings: &Settings, ours: Duration) -> Duration {
-    let given = settings.kafka.get(FOR_EVER.0).and_then(|ms| ms.parse().ok());
-    // Nobody can wait for ever.
+    let given = settings.kafka.get(NO_TIMEOUT.0).and_then(|ms| ms.parse().ok());
+    // 0 means "never" to librdkafka, but no caller can wait forever.
     given.filter(|ms| *ms > 0).map_or(ours, Duration::from_millis)
 }
 
-/// The operator's keys come last; those that would break a promise have been refused when the settings were read.
+/// The operator's settings come last. Those that would break a promise were refused when the
+/// settings were read.
 fn config<'a>(
     settings: &Settings,
     ours: impl Iterator<Item = (&'a str, String)>,
@@ -104,7 +112,7 @@ mod tests {
         assert!(config.create_native_config().is_ok());
     }
 
-    /// Else a client would begin a new epoch, and write twice what it has sent before.
+    /// Otherwise a client would start a new epoch and write again what it has already sent.
     #[test]
     fn no_record_times_out_in_a_client() {
         let settings = |ms: &str| settings(&[("ROLLCALL_KAFKA__MESSAGE_TIMEOUT_MS", ms)]);
@@ -119,7 +127,7 @@ mod tests {
         assert_eq!(client_config(&settings).unwrap_err().0, "KAFKA_BROKERS");
     }
 
-    /// The cluster makes topics for whoever lets it.
+    /// The mock cluster creates topics for anyone who allows it.
     #[test]
     fn no_topic_is_made_by_writing_to_it() {
         let cluster = MockCluster::new(1).unwrap();

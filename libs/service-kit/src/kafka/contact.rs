@@ -1,29 +1,31 @@
-//! Whether a client has a broker, and since when it has none.
+//! Tracks whether a client has a broker connection, and since when it has none.
 //!
-//! A client that lost its last broker finds it again by itself, but for one case: a broker that has just thawed may answer that there are no
-//! brokers; librdkafka (2.12.1) then drops the one that it knows, and may forget to begin anew from `bootstrap.servers`. So a client that has been
-//! without a broker for long is made anew by whoever holds it, which costs nothing where the brokers really are away.
+//! A client that lost its last broker finds it again by itself, except in one case: a broker that
+//! has just resumed may answer that there are no brokers. librdkafka (2.12.1) then drops the one it
+//! knows and may fail to return to `bootstrap.servers`. So a client without a broker for long is
+//! replaced by its owner. That does no harm if the brokers really are away.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Longer than any append of ours may be on its way, and than a broker needs to be found again.
+/// Longer than any append may be in flight, and than it takes to find a broker again.
 const LOST: Duration = Duration::from_secs(15);
 
-/// What is known of a client's brokers.
+/// Since when a client has had no broker.
 #[derive(Debug, Default)]
 pub struct Contact(Mutex<Option<Instant>>);
 
 impl Contact {
-    /// Takes notice that a broker is there, or that none is.
+    /// Records whether a broker is connected.
     pub fn seen(&self, is_up: bool) {
         let mut since = self.since();
         *since = if is_up { None } else { Some(since.unwrap_or_else(Instant::now)) };
     }
 
-    /// Whether no broker was there for so long that the client should be made anew; asked again, the time begins anew.
+    /// Whether the client has been without a broker for so long that it should be replaced. If so,
+    /// the time starts again.
     pub fn is_lost(&self) -> bool {
         let mut since = self.since();
         let is_lost = since.is_some_and(|since| since.elapsed() >= LOST);

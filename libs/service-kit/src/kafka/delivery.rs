@@ -1,8 +1,10 @@
-//! How records of a producer end that it did not deliver.
+//! What happens to records that a producer did not deliver.
 //!
-//! librdkafka (2.12.1) may write a record twice, idempotence or not: when it begins a new epoch, it sends everything under it that it holds, also
-//! what it has sent before without hearing of it. The broker knows a repetition by its sequence number in one epoch alone. So no client of ours is
-//! ever let begin one (see `producer_config`): whoever sends sets the bound, and a client with an overdue record is retired.
+//! librdkafka (2.12.1) may write a record twice, even with idempotence: when it starts a new epoch,
+//! it sends again everything it holds, including what it has sent without getting a reply. A broker
+//! detects duplicates by sequence number only within one epoch. So our clients must never start one
+//! (see `producer_config`). Instead the sender sets a time limit, and a client with an overdue
+//! record is retired.
 
 use rdkafka::{
     bindings::{rd_kafka_message_status, rd_kafka_msg_status_t},
@@ -12,20 +14,23 @@ use rdkafka::{
     producer::{Producer, ProducerContext, PurgeConfig},
 };
 
-/// Has a client send nothing more. Everything that it holds is reported as failed, and [`may_be_there`] tells what it has sent before.
+/// Makes a client stop sending. Everything it holds is reported as failed; [`may_be_there`] tells
+/// which records were sent before.
 pub fn retire<C: ProducerContext>(client: &impl Producer<C>) {
     client.purge(PurgeConfig::default().queue().inflight());
 }
 
-/// Whether a record that failed may be in the log, or still get there. If not, it was never sent, or the broker refused it.
+/// Whether a failed record may be in the log or may still arrive there. If not, it was never sent
+/// or the broker rejected it.
 #[allow(unsafe_code, reason = "rdkafka has no safe way to ask for a message's status")]
 pub fn may_be_there(message: &BorrowedMessage<'_>) -> bool {
-    // SAFETY: the pointer is that of a message of a delivery report, which lives as long as `message` borrows it; the call only reads it.
+    // SAFETY: the pointer belongs to the message of a delivery report, which outlives the borrow;
+    // the call only reads it.
     let status = unsafe { rd_kafka_message_status(message.ptr()) };
     status != rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }
 
-/// Passes on what a producer logs, but not that a setting which our promises rest on is an experimental one.
+/// Forwards a producer's log lines, except the warning that a setting we rely on is experimental.
 pub fn log(level: Level, facility: &str, text: &str) {
     match level {
         _ if facility == "CONFWARN" && text.contains("enable.gapless.guarantee") => {}
@@ -38,7 +43,8 @@ pub fn log(level: Level, facility: &str, text: &str) {
     }
 }
 
-/// Logs what a producer says of itself. Its end is left to whoever makes it anew, since retiring a client is an end, too.
+/// Logs a producer's errors. A fatal error is only logged at debug level: retiring a client causes
+/// one as well, and whoever replaces the client reports it.
 pub fn log_error(error: &KafkaError, reason: &str) {
     if matches!(error, KafkaError::Global(Code::Fatal)) {
         tracing::debug!(%error, reason, "the log's client");

@@ -1,26 +1,27 @@
-//! The topics exist as promised, or the start is refused.
+//! Creates missing topics at startup and rejects unsafe ones.
 
 use super::{
     Topics,
-    admin::{Admin, MadeTopic},
+    admin::{Admin, CreatedTopic},
     promises::{KEPT, TWO_IN_SYNC, UNPACKED, topic_faults},
 };
 use crate::settings::Settings;
 use anyhow::ensure;
 
-/// Analytic events may hold claims at level 3, so they go after a week.
+/// Analytic events may contain claims at level 3, so they are deleted after a week.
 const A_WEEK: &[(&str, &str)] = &[("cleanup.policy", "delete"), ("retention.ms", "604800000")];
 
-/// The broker's own replication factor.
+/// Use the broker's default replication factor.
 const BROKERS_OWN: i32 = -1;
 
-/// Creates the topics that are missing and refuses those that break a promise (partition counts that differ, or
-/// settings of the two domain topics under which acknowledged events are lost), naming topic, setting, found and
-/// wanted value, and the command that mends it. What is only risky is a warning. Idempotent, safe in several processes at once.
+/// Creates the missing topics and rejects existing ones that break a promise: differing partition
+/// counts, or settings of the two domain topics that would lose acknowledged events. The error
+/// names the topic, the setting, the value found and wanted, and the command that fixes it. Merely
+/// risky settings are logged as warnings. Idempotent, and safe in several processes at once.
 ///
 /// # Errors
 /// The broker can't be reached, or a topic breaks a promise.
-pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<Vec<MadeTopic>> {
+pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<Vec<CreatedTopic>> {
     let topics = Topics::new(&settings.topic_prefix);
     let admin = Admin::new(settings)?;
     let found = [admin.partitions(&topics.users).await?, admin.partitions(&topics.credentials).await?];
@@ -48,7 +49,7 @@ pub async fn ensure_topics(settings: &Settings) -> anyhow::Result<Vec<MadeTopic>
     Ok(made)
 }
 
-/// Unless the operator wants a certain count, a topic that is missing takes after the one that is there.
+/// Unless the operator sets a count, a missing topic gets the count of the existing one.
 fn wanted_count(settings: &Settings, found: [Option<u32>; 2]) -> u32 {
     let there = found.into_iter().flatten().next().filter(|_| !settings.is_partitions_given);
     there.unwrap_or(settings.partitions)
@@ -57,16 +58,16 @@ fn wanted_count(settings: &Settings, found: [Option<u32>; 2]) -> u32 {
 fn check_counts(settings: &Settings, topics: &Topics, users: u32, credentials: u32) -> anyhow::Result<()> {
     ensure!(
         users == credentials,
-        "{} has {users} partitions and {} has {credentials}: both must have the same number, or a user's credentials lie where \
-         nobody looks for them. Keep both topics: `rollcall log copy --to-prefix PREFIX` copies what is in them into topics that \
+        "{} has {users} partitions and {} has {credentials}: both must have the same number, or a user's credentials can't be \
+         found. Keep both topics: copy them with `rollcall log copy --to-prefix PREFIX` into topics that \
          have the same number; then set ROLLCALL_TOPIC_PREFIX=PREFIX and run `rollcall migrate`",
         topics.users,
         topics.credentials,
     );
     ensure!(
         !settings.is_partitions_given || users == settings.partitions,
-        "ROLLCALL_PARTITIONS: is {}, but {} and {} have {users} partitions, and a user's events can't move to another: \
-         set ROLLCALL_PARTITIONS={users}, or leave it out",
+        "ROLLCALL_PARTITIONS: is {}, but {} and {} have {users} partitions, and a user's events can't move to another one: \
+         set ROLLCALL_PARTITIONS={users}, or unset it",
         settings.partitions,
         topics.users,
         topics.credentials,

@@ -1,6 +1,7 @@
-//! A record's headers as the bytes that they are.
+//! Reads a record's headers as raw bytes.
 //!
-//! rdkafka's own way panics at a name that is not UTF-8, and anyone who may write to a topic may write one.
+//! rdkafka's own API panics on a name that is not UTF-8, and anyone who may write to a topic may
+//! write one.
 
 #![allow(unsafe_code, reason = "rdkafka has no way to a header's name that does not panic")]
 
@@ -12,7 +13,7 @@ use std::{
     slice,
 };
 
-/// A header as it stands in a record.
+/// A header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawHeader<'m> {
     /// The name, which need not be UTF-8.
@@ -21,18 +22,18 @@ pub struct RawHeader<'m> {
     pub value: Option<&'m [u8]>,
 }
 
-/// The headers of a record, in their order.
+/// The headers of a record, in order.
 pub fn headers<'m>(message: &'m BorrowedMessage<'_>) -> impl ExactSizeIterator<Item = RawHeader<'m>> {
     let mut native = null_mut();
-    // SAFETY: the pointer is that of a message that lives; where it has no headers, `native` stays null.
+    // SAFETY: the message is alive; if it has no headers, `native` stays null.
     let error = unsafe { rd::rd_kafka_message_headers(message.ptr(), &raw mut native) };
     let is_there = error == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && !native.is_null();
-    // SAFETY: the headers are those of the message.
+    // SAFETY: the headers belong to the message.
     let count = if is_there { unsafe { rd::rd_kafka_header_cnt(native) } } else { 0 };
     RawHeaders { native, indexes: 0..count, message: PhantomData }
 }
 
-/// The value of the first header of that name, whatever the letter case.
+/// The value of the first header with that name, ignoring case.
 pub fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m [u8]> {
     headers(message).find(|header| header.name.eq_ignore_ascii_case(name.as_bytes()))?.value
 }
@@ -40,7 +41,7 @@ pub fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m [u
 struct RawHeaders<'m> {
     native: *const rd::rd_kafka_headers_t,
     indexes: std::ops::Range<usize>,
-    /// Owns what `native` points to.
+    /// Owns the headers that `native` points to.
     message: PhantomData<&'m ()>,
 }
 
@@ -57,7 +58,7 @@ impl<'m> Iterator for RawHeaders<'m> {
         if error != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
-        // SAFETY: librdkafka ends names with a zero; a value that is there is of that size.
+        // SAFETY: librdkafka terminates names with a zero byte; a non-null value has that size.
         let (name, value) = unsafe {
             let value = (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), size));
             (CStr::from_ptr(name).to_bytes(), value)

@@ -1,4 +1,4 @@
-//! A topic that takes after another one: for a copy of the log.
+//! Creates a topic modelled on another one, for a copy of the log.
 
 use super::{
     admin::Admin,
@@ -8,15 +8,17 @@ use crate::settings::Settings;
 use anyhow::{Context as _, ensure};
 use rdkafka::admin::ConfigSource;
 
-/// So that records keep the times that they have.
+/// Copied records keep their timestamps.
 const TIMES: (&str, &str) = ("message.timestamp.type", "CreateTime");
 
-/// Makes the topic `to` with so many partitions, and with the replicas and settings of the topic `from`, but for those
-/// settings that a domain topic must have. One that is there already is taken if it has that many partitions.
+/// Creates the topic `to` with `partitions` partitions and with the replicas and settings of the
+/// topic `from`, except for the settings that a domain topic must have. An existing topic is
+/// accepted if it has that many partitions.
 ///
 /// # Errors
-/// The broker can't be reached or refuses, there is no topic `from`, or `to` has another number of partitions.
-pub async fn make_like(settings: &Settings, from: &str, to: &str, partitions: u32) -> anyhow::Result<()> {
+/// The broker can't be reached or refuses, the topic `from` does not exist, or `to` has another
+/// number of partitions.
+pub async fn create_like(settings: &Settings, from: &str, to: &str, partitions: u32) -> anyhow::Result<()> {
     let admin = Admin::new(settings)?;
     let found = admin.find(from).await?.with_context(|| format!("there is no topic {from}"))?;
     let config = admin.config(from).await?;
@@ -29,7 +31,7 @@ pub async fn make_like(settings: &Settings, from: &str, to: &str, partitions: u3
     let there = admin.partitions_soon(to).await?;
     ensure!(
         there == partitions,
-        "topic {to} is there with {there} partitions, and {partitions} are wanted: choose another prefix"
+        "topic {to} exists with {there} partitions, but {partitions} are needed: choose another prefix"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Clients of the log, and the topics as the design promises them.
+//! Clients of the log, and the topics with their promised settings.
 
 mod admin;
 mod client;
@@ -11,32 +11,32 @@ mod open;
 mod promises;
 mod topic_id;
 
-pub use admin::MadeTopic;
+pub use admin::CreatedTopic;
 pub use client::{client_config, delivery_timeout, patience, producer_config};
 pub use contact::Contact;
 pub use delivery::{log, log_error, may_be_there, retire};
 pub use ensure::ensure_topics;
 pub use headers::{RawHeader, header, headers};
-pub use like::make_like;
+pub use like::create_like;
 pub use open::{OpenTransaction, high_watermarks, open_transactions};
 pub use promises::{TopicFault, topic_faults};
 pub use topic_id::{Described, TopicIds};
 
 use events_schema::topics;
 
-/// The topics' names, with the deployment's prefix.
+/// The topics' names, including the deployment's prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
-    /// User facts.
+    /// User events.
     pub users: String,
-    /// Credential facts.
+    /// Credential events.
     pub credentials: String,
     /// Analytic events.
     pub analytics: String,
 }
 
 impl Topics {
-    /// The names under a prefix.
+    /// The names with this prefix.
     pub fn new(prefix: &str) -> Self {
         let name = |base| format!("{prefix}{base}");
         Self {

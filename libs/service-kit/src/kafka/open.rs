@@ -1,4 +1,5 @@
-//! Open transactions of other producers. Whoever reads committed records stops before the first record of one until it ends.
+//! Finds open transactions of other producers. A consumer of committed records stops before the
+//! first record of one until it ends.
 
 use super::client_config;
 use crate::settings::Settings;
@@ -15,20 +16,21 @@ use std::{
 };
 use time::OffsetDateTime;
 
-/// For one answer of the broker.
+/// For one reply of the broker.
 const ANSWER: Duration = Duration::from_secs(5);
-/// For the record at which readers stop.
+/// For reading the record at which consumers stop.
 const RECORD: Duration = Duration::from_secs(2);
 
 /// The first open transaction of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenTransaction {
-    /// Its first record: readers stop before it.
+    /// Its first record. Consumers stop before it.
     pub offset: i64,
-    /// Offsets from there to the log's end. They wait until the transaction ends.
+    /// Number of offsets from there to the end of the log. They wait until the transaction ends.
     pub waiting: i64,
-    /// When that record was written, as its producer (or the topic's `message.timestamp.type`) says; `None`: it could not be read.
+    /// When that record was written, by its producer's clock (or as the topic's
+    /// `message.timestamp.type` says). `None` if it could not be read.
     #[serde(with = "time::serde::rfc3339::option")]
     pub since: Option<OffsetDateTime>,
 }
@@ -47,20 +49,20 @@ impl fmt::Display for OpenTransaction {
 /// The open transactions in these partitions of a topic.
 ///
 /// # Errors
-/// Kafka can't be asked.
+/// Kafka can't be queried.
 pub async fn open_transactions(
     settings: &Settings,
     topic: &str,
     partitions: Vec<i32>,
 ) -> anyhow::Result<BTreeMap<i32, OpenTransaction>> {
     let (config, topic) = (config(settings)?, topic.to_owned());
-    tokio::task::spawn_blocking(move || look(config, &topic, partitions)).await?
+    tokio::task::spawn_blocking(move || find_open(config, &topic, partitions)).await?
 }
 
-/// The end of each of these partitions, records of open transactions included: the high watermark.
+/// The high watermark of each of these partitions: its end including records of open transactions.
 ///
 /// # Errors
-/// Kafka can't be asked.
+/// Kafka can't be queried.
 pub async fn high_watermarks(
     settings: &Settings,
     topic: &str,
@@ -76,7 +78,7 @@ pub async fn high_watermarks(
 
 fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
     let mut config = client_config(settings)?;
-    // The group is never joined, but `assign` asks for a name.
+    // The group is never joined, but `assign` requires a name.
     config
         .set("group.id", format!("{}rollcall-open", settings.topic_prefix))
         .set("enable.auto.commit", "false")
@@ -88,12 +90,13 @@ fn reader(config: &ClientConfig, isolation: &str) -> anyhow::Result<BaseConsumer
     Ok(config.clone().set("isolation.level", isolation).create()?)
 }
 
-/// What the broker calls the end depends on the client's isolation level: the high watermark, or the last stable offset.
+/// What the broker reports as the end depends on the client's isolation level: the high watermark,
+/// or the last stable offset.
 fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64, KafkaError> {
     consumer.fetch_watermarks(topic, partition, ANSWER).map(|(_, end)| end)
 }
 
-fn look(
+fn find_open(
     config: ClientConfig,
     topic: &str,
     partitions: Vec<i32>,
@@ -102,7 +105,8 @@ fn look(
     let committed = reader(&config, "read_committed")?;
     let mut found = BTreeMap::new();
     for partition in partitions {
-        // In this order: without an open transaction the stable end is never behind an earlier high watermark.
+        // In this order: without an open transaction, the stable offset is never behind an earlier
+        // high watermark.
         let high = end(&all, topic, partition)?;
         let offset = end(&committed, topic, partition)?;
         if offset < high {

@@ -1,4 +1,4 @@
-//! What topics promise: settings under which an event that was acknowledged can be lost are refused, or named.
+//! What topics promise. Settings that can lose acknowledged events are rejected or reported.
 
 use super::{
     Topics,
@@ -7,37 +7,38 @@ use super::{
 use crate::settings::Settings;
 use std::fmt;
 
-/// A domain topic is the truth: nothing of it may ever be dropped.
+/// A domain topic is the source of truth: nothing in it may ever be dropped.
 pub(super) const KEPT: &[(&str, &str)] =
     &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
-/// So that the broker unpacks what it takes, and its limit on a record holds for that. A few packed kilobytes can be more than any client
-/// unpacks, and no record behind them would ever be read.
+/// Makes the broker decompress what it receives, so that its size limit applies to the uncompressed
+/// record. A few compressed kilobytes can expand to more than any client accepts, and that client
+/// would never get past the record.
 pub(super) const UNPACKED: (&str, &str) = ("compression.type", "uncompressed");
 /// How many replicas must have an event before it is acknowledged, where there are three or more.
 pub(super) const TWO_IN_SYNC: (&str, &str) = ("min.insync.replicas", "2");
 const UNCLEAN: (&str, &str) = ("unclean.leader.election.enable", "false");
 
-/// A setting of a topic that breaks a promise.
+/// A topic setting that breaks a promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicFault {
     /// The topic's name.
     pub topic: String,
     /// The setting.
     pub setting: &'static str,
-    /// What it is.
+    /// The current value.
     pub found: String,
-    /// What it should be.
+    /// The required value.
     pub wanted: &'static str,
-    /// What comes of it.
+    /// What it leads to.
     why: &'static str,
-    /// Whether nothing should start with it.
+    /// Whether startup must fail.
     pub is_refused: bool,
 }
 
 impl fmt::Display for TopicFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { topic, setting, found, wanted, why, .. } = self;
-        write!(f, "topic {topic} has {setting}={found}, and it should be {wanted}: {why}. Mend it with ")?;
+        write!(f, "topic {topic} has {setting}={found}, but it should be {wanted}: {why}. Fix it with ")?;
         if *setting == REPLICAS {
             write!(f, "kafka-reassign-partitions.sh, giving each partition {wanted} replicas")
         } else {
@@ -51,17 +52,17 @@ impl fmt::Display for TopicFault {
 
 const REPLICAS: &str = "replication.factor";
 
-/// What a topic is for.
+/// The purpose of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Domain,
     Analytics,
 }
 
-/// The settings of the topics that are there which break a promise.
+/// The settings of the existing topics that break a promise.
 ///
 /// # Errors
-/// The broker can't be reached, or does not show a topic's settings.
+/// The broker can't be reached, or does not report a topic's settings.
 pub async fn topic_faults(settings: &Settings) -> anyhow::Result<Vec<TopicFault>> {
     let Topics { users, credentials, analytics } = Topics::new(&settings.topic_prefix);
     let admin = Admin::new(settings)?;
@@ -69,12 +70,17 @@ pub async fn topic_faults(settings: &Settings) -> anyhow::Result<Vec<TopicFault>
     for (topic, kind) in [(users, Kind::Domain), (credentials, Kind::Domain), (analytics, Kind::Analytics)] {
         let Some(found) = admin.find(&topic).await? else { continue };
         let config = admin.config(&topic).await?;
-        faults.extend(judge(&topic, kind, found, |key| value(&config, key).to_owned()));
+        faults.extend(check_topic(&topic, kind, found, |key| value(&config, key).to_owned()));
     }
     Ok(faults)
 }
 
-fn judge(topic: &str, kind: Kind, found: Found, value: impl Fn(&'static str) -> String) -> Vec<TopicFault> {
+fn check_topic(
+    topic: &str,
+    kind: Kind,
+    found: Found,
+    value: impl Fn(&'static str) -> String,
+) -> Vec<TopicFault> {
     let fault = |(setting, wanted), why, is_refused| {
         let found = value(setting);
         TopicFault { topic: topic.to_owned(), setting, found, wanted, why, is_refused }
@@ -83,9 +89,9 @@ fn judge(topic: &str, kind: Kind, found: Found, value: impl Fn(&'static str) -> 
     let is_domain = kind == Kind::Domain;
     if is_domain {
         let lost = KEPT.iter().filter(|(key, wanted)| value(key) != *wanted);
-        faults.extend(lost.map(|kept| fault(*kept, "the log must be kept for ever", true)));
+        faults.extend(lost.map(|kept| fault(*kept, "the log must be kept forever", true)));
     } else if value("cleanup.policy").contains("compact") {
-        let why = "the START of a request and its end have one key, and only the last of them would be kept";
+        let why = "the START of a request and its end have the same key, and compaction keeps only the last of them";
         faults.push(fault(("cleanup.policy", "delete"), why, false));
     }
     if found.replicas > 1 && value(UNCLEAN.0) == "true" {
@@ -101,7 +107,7 @@ fn judge(topic: &str, kind: Kind, found: Found, value: impl Fn(&'static str) -> 
         faults.push(fault(TWO_IN_SYNC, why, false));
     }
     if in_sync > found.replicas {
-        let why = "there are fewer replicas than that, so no write is acknowledged";
+        let why = "there are fewer replicas than that, so no write can be acknowledged";
         faults.push(fault(("min.insync.replicas", if found.replicas > 2 { "2" } else { "1" }), why, false));
     }
     if found.replicas == 1 && found.brokers > 1 {
@@ -118,8 +124,7 @@ fn judge(topic: &str, kind: Kind, found: Found, value: impl Fn(&'static str) -> 
         });
     }
     if value(UNPACKED.0) != UNPACKED.1 {
-        let why =
-            "whoever may write there can stop its readers with a record that unpacks to more than they take";
+        let why = "anyone who may write there can block its consumers with a record that decompresses beyond their limit";
         faults.push(fault(UNPACKED, why, false));
     }
     faults
@@ -138,7 +143,7 @@ mod tests {
         ("compression.type", "uncompressed"),
     ];
 
-    /// Setting, wanted value, and whether it is refused.
+    /// Setting, wanted value, and whether it is rejected.
     fn faults(
         kind: Kind,
         replicas: usize,
@@ -151,7 +156,7 @@ mod tests {
                 .find(|(name, _)| *name == key)
                 .map_or_else(String::new, |(_, value)| (*value).to_owned())
         };
-        let faults = judge("t", kind, Found { replicas, brokers }, value);
+        let faults = check_topic("t", kind, Found { replicas, brokers }, value);
         faults.into_iter().map(|f| (f.setting.to_owned(), f.wanted.to_owned(), f.is_refused)).collect()
     }
 

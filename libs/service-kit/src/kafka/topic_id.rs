@@ -1,7 +1,7 @@
-//! What tells a topic from another one of the same name: the id that the brokers gave it when it was made, and how
-//! many partitions it has.
+//! What tells a topic from another one of the same name: the id that the brokers assigned when it
+//! was created, and its number of partitions.
 //!
-//! rdkafka's own admin client does not ask for the id, so librdkafka is asked directly.
+//! rdkafka's admin client does not ask for the id, so librdkafka is called directly.
 
 #![allow(unsafe_code, reason = "rdkafka has no safe way to describe topics")]
 
@@ -19,15 +19,15 @@ use std::{
     time::Duration,
 };
 
-/// For the brokers to answer.
+/// How long the brokers may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What the brokers say of a topic.
+/// What the brokers report about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
     /// Its id, as Kafka prints it.
     pub id: String,
-    /// How many partitions it has.
+    /// Its number of partitions.
     pub partitions: u32,
 }
 
@@ -41,18 +41,19 @@ pub struct TopicIds {
 type Client = AdminClient<DefaultClientContext>;
 
 impl TopicIds {
-    /// Makes the client; it connects when first used.
+    /// Creates the client. It connects on first use.
     ///
     /// # Errors
-    /// The settings don't make a client.
+    /// The settings are not valid for a client.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
         let config = client_config(settings)?;
         let client = make(&config)?;
         Ok(Self { config, client: Arc::new(Mutex::new(client)) })
     }
 
-    /// The topics' ids as Kafka prints them, in the order of their names; `None` where there is no such topic. Never makes one. Brokers
-    /// before 2.8 give none: there every topic has the id of zeros.
+    /// The topics' ids as Kafka prints them, in the order of their names. `None` if a topic does
+    /// not exist; it is never created. Brokers before 2.8 have no ids: there every topic has the id
+    /// of zeros.
     ///
     /// # Errors
     /// The brokers did not answer in time, or refused.
@@ -60,7 +61,7 @@ impl TopicIds {
         Ok(self.describe(topics).await?.map(|topic| topic.map(|topic| topic.id)))
     }
 
-    /// The same with the number of partitions.
+    /// Like [`Self::of`], with the number of partitions.
     ///
     /// # Errors
     /// The brokers did not answer in time, or refused.
@@ -72,9 +73,9 @@ impl TopicIds {
         let client = self.client().clone();
         let asked = tokio::task::spawn_blocking(move || describe(&client, &names)).await?;
         if asked.is_err() {
-            // It may not find the brokers again: see `Contact`.
+            // The client may not find the brokers again: see `Contact`.
             let old = std::mem::replace(&mut *self.client(), make(&self.config)?);
-            // It takes a moment to go.
+            // Dropping it takes a moment.
             tokio::task::spawn_blocking(move || drop(old));
         }
         let found = asked?;
@@ -87,10 +88,10 @@ impl TopicIds {
 }
 
 fn make(config: &ClientConfig) -> anyhow::Result<Arc<Client>> {
-    config.create().map(Arc::new).context("the Kafka client can't be made")
+    config.create().map(Arc::new).context("the Kafka client can't be created")
 }
 
-/// Something of librdkafka's, destroyed at the end.
+/// An object of librdkafka, destroyed on drop.
 struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
 
 impl<T> Owned<T> {
@@ -105,7 +106,7 @@ impl<T> Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        // SAFETY: `new` was given the pointer with the function that destroys it, and nobody else owns it.
+        // SAFETY: `new` received the pointer together with its destructor, and nobody else owns it.
         unsafe { (self.1)(self.ptr()) }
     }
 }
@@ -118,8 +119,9 @@ fn describe(
     let client = client.inner().native_ptr();
     let mut texts: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = c_int::try_from(ANSWER.as_millis())?;
-    // SAFETY: the client outlives this call, since the caller holds it; the names live as long as `names` and are copied; each thing that is
-    // made has one owner here, and is destroyed after what was made of it, in the reverse order.
+    // SAFETY: the client outlives this call, since the caller holds it; the names live as long as
+    // `names` and are copied; each object has one owner here and is destroyed before the objects
+    // that it was made from.
     unsafe {
         let queue = Owned::new(rd::rd_kafka_queue_new(client), rd::rd_kafka_queue_destroy)?;
         let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
@@ -129,25 +131,26 @@ fn describe(
         let topics = rd::rd_kafka_TopicCollection_of_topic_names(texts.as_mut_ptr(), texts.len());
         let topics = Owned::new(topics, rd::rd_kafka_TopicCollection_destroy)?;
         rd::rd_kafka_DescribeTopics(client, topics.ptr(), options.ptr(), queue.ptr());
-        // The request ends by its own timeout, so there is always an event; the bound is for a library that breaks its word.
+        // The request ends by its own timeout, so there is always an event. The limit guards
+        // against a fault in the library.
         let event = rd::rd_kafka_queue_poll(queue.ptr(), millis * 2);
         read(&Owned::new(event, rd::rd_kafka_event_destroy).context("no broker answers")?)
     }
 }
 
-/// The topics that an answer brought.
+/// The topics in a reply.
 ///
 /// # Safety
-/// The event must be one of a queue that only `rd_kafka_DescribeTopics` answers to.
+/// The event must come from a queue that only `rd_kafka_DescribeTopics` answers to.
 unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option<Described>>> {
-    // SAFETY: as promised, the event is an answer; the descriptions belong to it and are read while it lives.
+    // SAFETY: the event is such a reply; the descriptions belong to it and are read while it lives.
     unsafe {
         let error = code(rd::rd_kafka_event_error(event.ptr()));
         if error != Code::NoError {
-            bail!("the topics' ids can't be asked: {error}");
+            bail!("the topics' ids can't be read: {error}");
         }
         let result = rd::rd_kafka_event_DescribeTopics_result(event.ptr());
-        anyhow::ensure!(!result.is_null(), "the topics' ids can't be asked: another answer came");
+        anyhow::ensure!(!result.is_null(), "the topics' ids can't be read: unexpected reply");
         let mut count = 0;
         let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         (0..count).map(|n| topic(*topics.add(n))).collect()
@@ -155,13 +158,13 @@ unsafe fn read(event: &Owned<rd::rd_kafka_event_t>) -> anyhow::Result<Vec<Option
 }
 
 /// # Safety
-/// The description must be alive, if there is one.
+/// The description must be null or alive.
 unsafe fn topic(topic: *const rd::rd_kafka_TopicDescription_t) -> anyhow::Result<Option<Described>> {
     anyhow::ensure!(!topic.is_null(), "the brokers left a topic out");
-    // SAFETY: as promised; name, error and id belong to the description and are copied.
+    // SAFETY: name, error and id belong to the description and are copied.
     unsafe {
         let error = rd::rd_kafka_TopicDescription_error(topic);
-        // Of no error it says that there is none.
+        // Without an error, the code is `NoError`.
         match code(rd::rd_kafka_error_code(error)) {
             Code::NoError => {
                 let id = rd::rd_kafka_Uuid_base64str(rd::rd_kafka_TopicDescription_topic_id(topic));

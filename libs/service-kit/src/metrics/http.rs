@@ -1,4 +1,4 @@
-//! How long requests took, by route template, method and status.
+//! Request duration by route template, method and status.
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec};
 use std::{cell::RefCell, collections::HashMap, sync::LazyLock, time::Duration};
@@ -16,11 +16,12 @@ static DURATION: LazyLock<Option<HistogramVec>> = LazyLock::new(|| {
 type Route = Vec<((&'static str, u16), Histogram)>;
 
 thread_local! {
-    /// Looking a histogram up by its labels costs more than counting, so each worker remembers those it has met.
+    /// Looking up a histogram by its labels costs more than counting, so each worker caches the
+    /// ones it has used.
     static SEEN: RefCell<HashMap<String, Route>> = RefCell::default();
 }
 
-/// Counts a request; `method` is one of a closed list.
+/// Counts a request. `method` is from a closed list.
 pub(crate) fn observe(route: &str, method: &'static str, status: u16, took: Duration) {
     SEEN.with_borrow_mut(|seen| {
         if !seen.contains_key(route) {

@@ -25,7 +25,7 @@ async fn metrics() -> HttpResponse {
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .body(text),
         Err(error) => {
-            tracing::error!(%error, "the metrics can't be printed");
+            tracing::error!(%error, "the metrics can't be encoded");
             Problem::internal().response()
         }
     }

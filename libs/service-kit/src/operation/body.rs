@@ -1,4 +1,5 @@
-//! A JSON request body, bounded: by its declared length at once, else while it is read.
+//! Reads a JSON request body up to a limit: by its declared length at once, otherwise while
+//! reading.
 
 use crate::problem::{Code, Location, Problem};
 use actix_web::{
@@ -8,7 +9,7 @@ use actix_web::{
 };
 use futures_util::StreamExt;
 
-/// Reads the body: 413 where it is longer than `limit`, 415 where it is not declared as plain JSON.
+/// Reads the body. 413 if it is longer than `limit`, 415 if it is not declared as plain JSON.
 pub(super) async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let headers = request.headers();
     let declared = declared_length(headers);

@@ -14,9 +14,9 @@ use events_schema::analytics::Operation;
 pub struct Call {
     /// Tenant, client, request id, trace.
     pub context: Context,
-    /// For ends that come later than the answer.
+    /// For recording an end after the response.
     pub recorder: Recorder,
-    /// What the operation is, for the same.
+    /// The operation, for the same purpose.
     pub operation: Operation,
 }
 

@@ -1,4 +1,4 @@
-//! The two analytic events of a request: one START, one end, whatever happens.
+//! The two analytic events of a request: one START and one end, whatever happens.
 
 use super::{Call, Done};
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
 };
 use events_schema::analytics::{Operation, Phase};
 
-/// An end for requests that never got an answer.
+/// The end of requests that never got a response.
 const CLIENT_CLOSED: (&str, &str) = ("ClientClosedRequest", "The client went away before the answer");
 const PANICKED: (&str, &str) = ("InternalServerError", "Internal Server Error");
 
-/// Follows one request. When it is dropped without an end, because the future was dropped or something in it panicked, it
-/// records what is still missing.
+/// Follows one request. If it is dropped without an end, because the future was dropped or
+/// panicked, it records what is missing.
 pub(super) struct Lifecycle {
     recorder: Recorder,
     context: Context,
@@ -34,14 +34,14 @@ impl Lifecycle {
         }
     }
 
-    /// Records START; keeps what a FAIL would say beside the error.
+    /// Records START. Keeps the data of a possible FAIL.
     pub(super) fn start(&mut self, start: Data, fail: Data) {
         self.is_started = true;
         self.fail = fail;
         self.record(Phase::Start, start);
     }
 
-    /// Records the end and gives what is to be answered.
+    /// Records the end and returns the response.
     pub(super) fn end<R>(mut self, outcome: Result<Done<R>, Problem>) -> Result<R, Problem> {
         self.is_ended = true;
         match outcome {

@@ -1,4 +1,5 @@
-//! The frame around each operation: who, whether, what, and its two analytic events.
+//! The frame around each operation: authentication, authorization, input, and its two analytic
+//! events.
 
 mod body;
 mod call;
@@ -20,48 +21,51 @@ use lifecycle::Lifecycle;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
-/// What an operation asks of a request before it is looked into.
+/// What an operation requires of a request before its content is examined.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
     /// Its analytic types.
     pub operation: Operation,
-    /// What the token must allow.
+    /// The scope that the token must have.
     pub scope: Scope,
-    /// The largest body in bytes; `None`: no body is read.
+    /// The largest body in bytes. `None`: no body is read.
     pub body_limit: Option<usize>,
 }
 
-/// What became of reading the request. START carries what did validate.
+/// The result of parsing the request. START carries the valid parts.
 pub struct Parsed<I> {
-    /// START's data.
+    /// The data of START.
     pub start: Data,
-    /// FAIL's data beside the error: the id, where one was given and is a uuid.
+    /// The data of FAIL besides the error: the id, if a valid UUID was given.
     pub fail: Data,
     /// The operation's input.
     pub input: Result<I, Problem>,
 }
 
-/// What became of the operation.
+/// The result of the operation.
 pub struct Done<R = HttpResponse> {
-    /// The answer.
+    /// The response.
     pub response: R,
-    /// SUCCESS's data; `None`: its end comes from elsewhere (the log, or whoever follows a 202 up).
+    /// The data of SUCCESS. `None`: the end comes from elsewhere (the projector, or the follow-up
+    /// of a 202).
     pub success: Option<Data>,
 }
 
-/// What every operation needs; in actix's `app_data` as `web::Data<Frame>`.
+/// What every operation needs. Stored in actix's `app_data` as `web::Data<Frame>`.
 pub struct Frame {
     /// Verifies tokens.
     pub authenticator: Arc<Authenticator>,
-    /// Takes analytic events.
+    /// Records analytic events.
     pub recorder: Recorder,
 }
 
-/// Runs one operation: 401 (no event), then START, then 403, 413 and 415, then `parse`'s problem, then `handle`'s. Exactly one end for
-/// each START, also when the client goes away (the future is dropped) or `handle` panics.
+/// Runs one operation: 401 (without an event), then START, then 403, 413 and 415, then `parse`'s
+/// problem, then `handle`'s. Records exactly one end for each START, even if the client goes away
+/// (the future is dropped) or `handle` panics.
 ///
-/// `parse` gets the request and the body (empty where none is read, and where 403, 413 or 415 is the answer: then what it finds in
-/// the path still goes into the events); `handle` the call and the parsed input.
+/// `parse` gets the request and the body. The body is empty if none is read, and if the response is
+/// 403, 413 or 415; what `parse` finds in the path still goes into the events. `handle` gets the
+/// call and the parsed input.
 pub async fn run<I>(
     frame: &Frame,
     spec: &Spec,
@@ -81,8 +85,8 @@ pub async fn run<I>(
     answer(lifecycle.end(outcome))
 }
 
-/// The same for an operation that must not end halfway: once its input is read, it runs as a task of `runtime` to its end, and records
-/// it, whether or not the client is still there.
+/// Like [`run`], for an operation that must not be cancelled: once its input is read, it runs to
+/// its end as a task of `runtime` and records that end, whether or not the client is still there.
 pub async fn run_to_end<I, R, F>(
     frame: &Frame,
     runtime: &Handle,
@@ -105,11 +109,11 @@ where
         Err(problem) => return answer(lifecycle.end::<HttpResponse>(Err(problem))),
     };
     let task = runtime.spawn(async move { lifecycle.end(work.await) });
-    // The task is gone where it panicked, which its lifecycle has recorded.
+    // The task is missing if it panicked, which its lifecycle has recorded.
     answer(task.await.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
-/// A request that passed authentication, with its START recorded.
+/// A request that passed authentication and whose START is recorded.
 struct Opened<I> {
     call: Call,
     lifecycle: Lifecycle,
@@ -137,7 +141,7 @@ fn answer(outcome: Result<impl Into<HttpResponse>, Problem>) -> HttpResponse {
     outcome.map_or_else(|problem| problem.response(), Into::into)
 }
 
-/// Scope, then body.
+/// Checks the scope, then reads the body.
 async fn admit(
     spec: &Spec,
     principal: &Principal,

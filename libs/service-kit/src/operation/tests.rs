@@ -13,7 +13,7 @@ use std::{path::PathBuf, time::Duration};
 
 const SPEC: Spec = Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(64) };
 
-/// The local pair's home, the frame under test and what it recorded.
+/// The local pair's home, the frame under test, and the recorded events.
 struct Bench {
     settings: Settings,
     frame: AppData<Frame>,
@@ -80,7 +80,7 @@ impl Bench {
         std::iter::from_fn(|| self.events.try_next()).collect()
     }
 
-    /// START, then FAIL with that error.
+    /// Expects START, then FAIL with that error.
     #[track_caller]
     fn assert_failed(&mut self, error_type: &str) {
         let events = self.recorded();
@@ -179,7 +179,7 @@ async fn what_does_not_parse_fails_with_its_id() {
 async fn a_client_that_goes_away_has_its_end() {
     let mut bench = Bench::new();
     let call = bench.call(bench.request("users:write").set_payload("wait"));
-    // Polled until it can't go on, then dropped.
+    // Polled until it blocks, then dropped.
     assert!(futures_util::FutureExt::now_or_never(call).is_none());
     bench.assert_failed("ClientClosedRequest");
 }
@@ -221,7 +221,7 @@ async fn what_must_not_end_halfway_outlives_its_client() {
     assert!(bench.recorded().is_empty());
 }
 
-/// An answer that can be sent between threads.
+/// A response that can be sent between threads.
 struct Plain;
 
 impl From<Plain> for HttpResponse {

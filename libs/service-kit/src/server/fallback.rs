@@ -1,4 +1,4 @@
-//! Answers to what no operation takes.
+//! Responses to requests that no operation handles.
 
 use crate::problem::{Code, Problem};
 use actix_web::{
@@ -7,8 +7,9 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-/// Mounts, for each path, the 405 with its `Allow` for methods that no operation took. Mount it after the operations,
-/// which guard their method at their resource (`web::resource(path).guard(guard::Get())`).
+/// For each path, mounts a 405 with `Allow` for the methods that no operation handles. Mount it
+/// after the operations, which guard their method on their resource
+/// (`web::resource(path).guard(guard::Get())`).
 pub fn method_not_allowed(config: &mut ServiceConfig, paths: &'static [(&'static str, &'static str)]) {
     for (path, allow) in paths {
         let refuse = move || async move { refusal(allow) };
@@ -16,12 +17,12 @@ pub fn method_not_allowed(config: &mut ServiceConfig, paths: &'static [(&'static
     }
 }
 
-/// 404 for every path that nobody mounted.
+/// 404 for every path that is not mounted.
 pub(super) async fn not_found() -> HttpResponse {
     Problem::new(Code::NotFound, "Not Found").response()
 }
 
-/// The problem that stands for an error of the framework, whose own words stay inside.
+/// The problem that replaces an error of the framework, whose own text is not shown.
 pub(super) fn problem_for(status: StatusCode) -> Problem {
     match status {
         StatusCode::NOT_FOUND => Problem::new(Code::NotFound, "Not Found"),

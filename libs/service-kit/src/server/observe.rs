@@ -1,4 +1,5 @@
-//! Around every request: its id, its log line, its metrics, and an answer even where the code panicked.
+//! Wraps every request: its id, its log line, its metrics, and a response even if the code
+//! panicked.
 
 use super::fallback::problem_for;
 use crate::{
@@ -34,8 +35,8 @@ pub fn log_tenant(request: &HttpRequest, tenant: &TenantId) {
     request.extensions_mut().insert(LoggedTenant(tenant.clone()));
 }
 
-/// What the log line and the metrics say of a request, whatever became of it.
-struct Seen {
+/// What the log line and the metrics say about a request.
+struct Observed {
     method: &'static str,
     id: String,
     trace: TraceParent,
@@ -46,9 +47,9 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let id = take_or_make(request.headers());
-    let trace = TraceParent::take_or_make(request.headers());
-    let seen = Seen {
+    let id = from_headers(request.headers());
+    let trace = TraceParent::from_headers_or_new(request.headers());
+    let observed = Observed {
         method: method(request.method()),
         id: id.as_str().to_owned(),
         trace: trace.clone(),
@@ -57,19 +58,19 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     request.extensions_mut().insert(id);
     request.extensions_mut().insert(trace);
     match AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await {
-        Ok(Ok(response)) => Ok(seen.answered(response)),
-        Ok(Err(error)) => Err(seen.failed(error)),
-        Err(_) => Err(seen.failed(Problem::internal().into())),
+        Ok(Ok(response)) => Ok(observed.answered(response)),
+        Ok(Err(error)) => Err(observed.failed(error)),
+        Err(_) => Err(observed.failed(Problem::internal().into())),
     }
 }
 
-impl Seen {
+impl Observed {
     fn answered<B: MessageBody + 'static>(
         self,
         response: ServiceResponse<B>,
     ) -> ServiceResponse<EitherBody<B>> {
-        let mut response = in_our_words(response);
-        // A sane id is a header's value by its very alphabet.
+        let mut response = as_problem(response);
+        // Every well-formed id is a valid header value.
         if let Ok(id) = HeaderValue::from_str(&self.id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
@@ -87,7 +88,7 @@ impl Seen {
         response
     }
 
-    /// The request is gone here, and its route with it; the answer carries its headers in the problem.
+    /// The request and its route are gone here. The problem carries the response headers.
     fn failed(self, error: Error) -> Error {
         let status = error.as_response_error().status_code();
         let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| problem_for(status));
@@ -95,7 +96,7 @@ impl Seen {
         problem.header(HEADER, self.id).into()
     }
 
-    /// The canonical line. The path and the query stay out of it: they may name a user.
+    /// The canonical log line. Path and query are left out: they may identify a user.
     fn report(&self, route: &str, status: u16, bytes: Option<u64>, tenant: Option<&str>) {
         let (method, took) = (self.method, self.began.elapsed());
         metrics::http::observe(route, method, status, took);
@@ -107,8 +108,8 @@ impl Seen {
     }
 }
 
-/// An error of the framework (a path that can't be decoded, say) answers in the API's own shape.
-fn in_our_words<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+/// Replaces an error of the framework (such as an undecodable path) by one in the API's format.
+fn as_problem<B: MessageBody + 'static>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
     let is_foreign = response.response().error().is_some_and(|error| error.as_error::<Problem>().is_none());
     if !is_foreign {
         return response.map_into_left_body();
@@ -117,11 +118,11 @@ fn in_our_words<B: MessageBody + 'static>(response: ServiceResponse<B>) -> Servi
     response.into_response(problem.map_into_right_body())
 }
 
-/// A header that is repeated is as strange as one that is no token.
-fn take_or_make(headers: &HeaderMap) -> RequestId {
+/// A repeated header is treated like a malformed one.
+fn from_headers(headers: &HeaderMap) -> RequestId {
     let mut given = headers.get_all(REQUEST_ID);
     let only = given.next().filter(|_| given.next().is_none());
-    RequestId::take_or_make(only.and_then(|value| value.to_str().ok()))
+    RequestId::from_given_or_new(only.and_then(|value| value.to_str().ok()))
 }
 
 /// A closed list, since anyone can invent methods.

@@ -1,4 +1,4 @@
-//! When to stop.
+//! The signals that stop the process.
 
 use std::future;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +17,7 @@ async fn arrival(kind: SignalKind) {
             signals.recv().await;
         }
         Err(error) => {
-            tracing::error!(%error, "a signal can't be waited for");
+            tracing::error!(%error, "can't listen for a signal");
             future::pending().await
         }
     }

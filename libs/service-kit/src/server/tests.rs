@@ -1,4 +1,4 @@
-//! The server as a client meets it.
+//! The server from a client's view.
 
 use super::*;
 use actix_web::{HttpRequest, HttpResponse, guard};
@@ -6,7 +6,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-/// A server on a port of its own.
+/// A server on its own port.
 struct Running {
     url: String,
     stop: Option<oneshot::Sender<()>>,

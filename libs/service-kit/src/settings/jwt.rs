@@ -1,9 +1,9 @@
-//! Whose tokens are believed.
+//! Which tokens are trusted.
 
 use super::{SettingsError, parse, source::Source};
 use std::path::PathBuf;
 
-/// Whose tokens are believed.
+/// Which tokens are trusted.
 #[derive(Clone)]
 pub struct JwtSettings {
     /// `ROLLCALL_JWKS_URL` or `ROLLCALL_JWKS_FILE`
@@ -16,12 +16,12 @@ pub struct JwtSettings {
     pub tenant_claim: String,
 }
 
-/// Where the key set is.
+/// Where the key set comes from.
 #[derive(Clone)]
 pub enum Jwks {
-    /// Fetched.
+    /// Fetched from this URL.
     Url(String),
-    /// Read.
+    /// Read from this file.
     File(PathBuf),
     /// The local key pair under `$ROLLCALL_HOME` (`jwt.key`, PKCS#8 PEM, mode 0600; `jwks.json`).
     Local,
@@ -29,7 +29,7 @@ pub enum Jwks {
 
 impl JwtSettings {
     pub(super) fn read(source: &Source) -> Result<Self, SettingsError> {
-        let text = |name| source.parsed(name, "some text", parse::word);
+        let text = |name| source.parsed(name, parse::TEXT);
         Ok(Self {
             jwks: Jwks::read(source)?,
             issuer: text("ROLLCALL_JWT_ISSUER")?,
@@ -41,8 +41,8 @@ impl JwtSettings {
 
 impl Jwks {
     fn read(source: &Source) -> Result<Self, SettingsError> {
-        let url = source.optional("ROLLCALL_JWKS_URL", "an http or https URL", parse::http_url)?;
-        let file = source.optional("ROLLCALL_JWKS_FILE", "a path", parse::word)?;
+        let url = source.optional("ROLLCALL_JWKS_URL", parse::HTTP_URL)?;
+        let file = source.optional("ROLLCALL_JWKS_FILE", parse::PATH)?;
         match (url, file) {
             (Some(_), Some(_)) => {
                 Err(SettingsError::new("ROLLCALL_JWKS_URL", "give it or ROLLCALL_JWKS_FILE, not both"))

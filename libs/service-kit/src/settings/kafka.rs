@@ -1,4 +1,4 @@
-//! `ROLLCALL_KAFKA__<key with _ for .>`: librdkafka's own keys.
+//! `ROLLCALL_KAFKA__<key with _ for .>`: librdkafka's own settings.
 
 use super::{
     SettingsError,
@@ -8,7 +8,7 @@ use super::{
 use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaConfRes};
 use std::collections::BTreeMap;
 
-/// Other names of the same keys. One name each, so that ours and the operator's can't both be there.
+/// Aliases of the same keys, normalized so that ours and the operator's can't both be set.
 const ALIASES: &[(&str, &str)] = &[
     ("metadata.broker.list", "bootstrap.servers"),
     ("request.required.acks", "acks"),
@@ -19,7 +19,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("compression.type", "compression.codec"),
 ];
 
-/// What the design promises to everyone who reads or writes the log; an operator may say the same, but nothing else.
+/// What the design promises to everyone who reads or writes the log. An operator may repeat these
+/// values but not change them.
 const PROMISES: &[(&str, &[&str])] = &[
     ("acks", &["all", "-1"]),
     ("enable.idempotence", &["true"]),
@@ -32,7 +33,7 @@ const PROMISES: &[(&str, &[&str])] = &[
     ("message.send.max.retries", &["2147483647"]),
 ];
 
-/// The keys as librdkafka spells them, each one tried on librdkafka itself.
+/// The keys as librdkafka spells them, each validated by librdkafka itself.
 pub(super) fn keys(source: &Source) -> Result<BTreeMap<String, String>, SettingsError> {
     let mut keys = BTreeMap::new();
     for (name, suffix, value) in source.kafka() {
@@ -45,7 +46,8 @@ pub(super) fn keys(source: &Source) -> Result<BTreeMap<String, String>, Settings
     Ok(keys)
 }
 
-/// Key and value, the value read from a file where the name ends in `_FILE` (no key of librdkafka does).
+/// Key and value. The value is read from a file if the name ends in `_FILE` (no key of librdkafka
+/// does).
 fn pair(name: &str, suffix: &str, value: &str) -> Result<(String, String), SettingsError> {
     let key = suffix.to_ascii_lowercase().replace('_', ".");
     let (key, value) = match key.strip_suffix(".file") {
@@ -58,23 +60,23 @@ fn pair(name: &str, suffix: &str, value: &str) -> Result<(String, String), Setti
 
 fn check(name: &str, key: &str, value: &str) -> Result<(), SettingsError> {
     if key == "bootstrap.servers" {
-        return Err(SettingsError::new(name, "is KAFKA_BROKERS here"));
+        return Err(SettingsError::new(name, "set KAFKA_BROKERS instead"));
     }
     if let Some((_, kept)) = PROMISES.iter().find(|(promise, kept)| *promise == key && !kept.contains(&value))
     {
         return Err(SettingsError::new(
             name,
-            format!("must stay {}, or the log breaks its promises", kept[0]),
+            format!("must be {}: the guarantees of the log depend on it", kept[0]),
         ));
     }
-    // librdkafka's own words would repeat the value, which may be a password.
+    // librdkafka's own message would repeat the value, which may be a password.
     match ClientConfig::new().set(key, value).create_native_config() {
         Ok(_) => Ok(()),
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => Err(SettingsError::new(
             name,
-            format!("librdkafka has no `{key}` ({KAFKA_PREFIX}<key with _ for .>)"),
+            format!("librdkafka has no setting `{key}` ({KAFKA_PREFIX}<key with _ for .>)"),
         )),
-        Err(_) => Err(SettingsError::new(name, format!("librdkafka does not take that value for `{key}`"))),
+        Err(_) => Err(SettingsError::new(name, format!("librdkafka does not accept this value for `{key}`"))),
     }
 }
 
@@ -110,7 +112,7 @@ mod tests {
         for (name, value) in [("max_in_flight", "5"), ("enable_gapless_guarantee", "false"), ("retries", "3")]
         {
             let error = read(&[(name, value)]).unwrap_err();
-            assert!(error.to_string().contains("must stay"), "{error}");
+            assert!(error.to_string().contains("guarantees of the log"), "{error}");
         }
         assert!(read(&[("MAX_IN_FLIGHT", "1")]).is_ok());
     }

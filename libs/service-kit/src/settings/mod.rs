@@ -1,4 +1,5 @@
-//! The settings: environment variables, read once at the start, refused by name when unknown or bad.
+//! The settings: environment variables, read once at startup. Unknown or invalid ones are refused
+//! by name.
 
 mod jwt;
 mod kafka;
@@ -16,12 +17,12 @@ use events_schema::analytics::Level;
 use source::Source;
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Everything that can be set. No `Debug`: it holds passwords.
+/// All settings. No `Debug`: they include passwords.
 #[derive(Clone)]
 pub struct Settings {
     /// `ROLLCALL_ADDR`
     pub addr: SocketAddr,
-    /// `ROLLCALL_URL`: as given, without a slash at its end; where it is not given, it follows from the listener.
+    /// `ROLLCALL_URL`, without a trailing slash. If not set, it is derived from the listener.
     pub url: Option<String>,
     /// `ROLLCALL_HOME`
     pub home: PathBuf,
@@ -31,21 +32,22 @@ pub struct Settings {
     pub redis_url: Option<String>,
     /// `KAFKA_BROKERS` (or `KAFKA_BROKERS_FILE`)
     pub kafka_brokers: Option<String>,
-    /// `ROLLCALL_KAFKA_PORT`; `None`: not set, so 9092 or the next free one
+    /// `ROLLCALL_KAFKA_PORT`; `None`: not set, so 9092 or the next free port
     pub kafka_port: Option<u16>,
     /// `ROLLCALL_TOPIC_PREFIX`
     pub topic_prefix: String,
     /// `ROLLCALL_PARTITIONS`
     pub partitions: u32,
-    /// Whether `ROLLCALL_PARTITIONS` was set, so that topics with another count are refused.
+    /// Whether `ROLLCALL_PARTITIONS` was set. Then topics with another count are refused.
     pub is_partitions_given: bool,
-    /// Whose tokens are believed.
+    /// Which tokens are trusted.
     pub jwt: JwtSettings,
     /// `ROLLCALL_MASTER_KEY_FILE`; `None`: `$ROLLCALL_HOME/master.key`
     pub master_key_file: Option<PathBuf>,
-    /// `ROLLCALL_VAULT_*`; `None`: the master key is in the file.
+    /// `ROLLCALL_VAULT_*`; `None`: the master key is in the file
     pub vault: Option<VaultSettings>,
-    /// `ROLLCALL_KEYS_DATABASE_URL` (or `ROLLCALL_KEYS_DATABASE_URL_FILE`); `None`: the key store is in the read model's database
+    /// `ROLLCALL_KEYS_DATABASE_URL` (or `ROLLCALL_KEYS_DATABASE_URL_FILE`); `None`: the key store
+    /// is in the read model's database
     pub keys_database_url: Option<String>,
     /// `ROLLCALL_VISIBILITY_TIMEOUT`
     pub visibility_timeout: Duration,
@@ -53,21 +55,21 @@ pub struct Settings {
     pub analytics_level: Level,
     /// `ROLLCALL_LOG`
     pub log: String,
-    /// `ROLLCALL_KAFKA__*`: librdkafka's own keys
+    /// `ROLLCALL_KAFKA__*`: librdkafka's own settings
     pub kafka: BTreeMap<String, String>,
 }
 
-/// A setting that is unknown, bad or missing; the text names it.
+/// A setting that is unknown, invalid or missing. The text names it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct SettingsError {
     /// The variable.
     pub name: String,
-    /// What is wrong; never the value.
+    /// What is wrong. Never contains the value.
     pub reason: String,
 }
 
-/// A store that is needed and that no setting names.
+/// A required store that is not configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}: is not set")]
 pub struct NotSet(
@@ -82,19 +84,20 @@ impl SettingsError {
 }
 
 impl Settings {
-    /// From this process' environment; `default_addr` is the listener's default.
+    /// Reads the settings from this process's environment. `default_addr` is the listener's
+    /// default.
     ///
     /// # Errors
-    /// The first variable that is unknown or bad.
+    /// The first variable that is unknown or invalid.
     pub fn from_env(default_addr: &str) -> Result<Self, SettingsError> {
         let vars: Result<Vec<_>, _> = std::env::vars_os().filter_map(as_text).collect();
         Self::from_vars(vars?, default_addr)
     }
 
-    /// From any variables; those that are not ours are passed over.
+    /// Reads the settings from any variables. Those that are not ours are ignored.
     ///
     /// # Errors
-    /// The first variable that is unknown or bad.
+    /// The first variable that is unknown or invalid.
     pub fn from_vars(
         vars: impl IntoIterator<Item = (String, String)>,
         default_addr: &str,
@@ -102,57 +105,27 @@ impl Settings {
         let source = Source::new(vars)?;
         Ok(Self {
             addr: addr(&source, default_addr)?,
-            url: source.optional("ROLLCALL_URL", "an http or https URL", parse::base_url)?,
-            home: source.parsed("ROLLCALL_HOME", "a path", parse::word)?.into(),
-            database_url: source.optional("DATABASE_URL", "a postgres:// URL", |text| {
-                parse::url(text, &["postgres", "postgresql"])
-            })?,
-            redis_url: source.optional("REDIS_URL", "a redis:// or rediss:// URL", |text| {
-                parse::url(text, &["redis", "rediss", "unix", "redis+unix"])
-            })?,
-            kafka_brokers: source.optional(
-                "KAFKA_BROKERS",
-                "host:port, several parted by commas",
-                parse::brokers,
-            )?,
-            kafka_port: source.optional("ROLLCALL_KAFKA_PORT", "a port, 1 to 65535", |text| {
-                text.parse().ok().filter(|port| *port > 0)
-            })?,
-            topic_prefix: source.parsed(
-                "ROLLCALL_TOPIC_PREFIX",
-                "at most 200 characters of A-Z a-z 0-9 . _ -",
-                parse::topic_prefix,
-            )?,
-            partitions: source.parsed("ROLLCALL_PARTITIONS", "a number, 1 to 1000", |text| {
-                text.parse().ok().filter(|count| (1..=1000).contains(count))
-            })?,
+            url: source.optional("ROLLCALL_URL", parse::BASE_URL)?,
+            home: source.parsed("ROLLCALL_HOME", parse::PATH)?.into(),
+            database_url: source.optional("DATABASE_URL", parse::POSTGRES_URL)?,
+            redis_url: source.optional("REDIS_URL", parse::REDIS_URL)?,
+            kafka_brokers: source.optional("KAFKA_BROKERS", parse::BROKERS)?,
+            kafka_port: source.optional("ROLLCALL_KAFKA_PORT", parse::PORT)?,
+            topic_prefix: source.parsed("ROLLCALL_TOPIC_PREFIX", parse::TOPIC_PREFIX)?,
+            partitions: source.parsed("ROLLCALL_PARTITIONS", parse::PARTITIONS)?,
             is_partitions_given: source.given("ROLLCALL_PARTITIONS")?.is_some(),
             jwt: JwtSettings::read(&source)?,
-            master_key_file: source
-                .optional("ROLLCALL_MASTER_KEY_FILE", "a path", parse::word)?
-                .map(PathBuf::from),
+            master_key_file: source.optional("ROLLCALL_MASTER_KEY_FILE", parse::PATH)?.map(PathBuf::from),
             vault: VaultSettings::read(&source)?,
-            keys_database_url: source.optional(
-                "ROLLCALL_KEYS_DATABASE_URL",
-                "a postgres:// URL",
-                |text| parse::url(text, &["postgres", "postgresql"]),
-            )?,
-            visibility_timeout: source.parsed(
-                "ROLLCALL_VISIBILITY_TIMEOUT",
-                "a duration such as 500ms, 5s or 2m, at most an hour",
-                parse::duration,
-            )?,
-            analytics_level: source.parsed("ROLLCALL_ANALYTICS_LEVEL", "1, 2 or 3", parse::level)?,
-            log: source.parsed(
-                "ROLLCALL_LOG",
-                "a filter such as info or info,projector=debug",
-                crate::telemetry::checked,
-            )?,
+            keys_database_url: source.optional("ROLLCALL_KEYS_DATABASE_URL", parse::POSTGRES_URL)?,
+            visibility_timeout: source.parsed("ROLLCALL_VISIBILITY_TIMEOUT", parse::DURATION)?,
+            analytics_level: source.parsed("ROLLCALL_ANALYTICS_LEVEL", parse::LEVEL)?,
+            log: source.parsed("ROLLCALL_LOG", parse::LOG_FILTER)?,
             kafka: kafka::keys(&source)?,
         })
     }
 
-    /// `DATABASE_URL`, which must be there.
+    /// `DATABASE_URL`, which is required.
     ///
     /// # Errors
     /// It is not set.
@@ -165,7 +138,7 @@ impl Settings {
         self.master_key_file.clone().unwrap_or_else(|| self.home.join("master.key"))
     }
 
-    /// `REDIS_URL`, which must be there.
+    /// `REDIS_URL`, which is required.
     ///
     /// # Errors
     /// It is not set.
@@ -173,7 +146,7 @@ impl Settings {
         required("REDIS_URL", self.redis_url.as_deref())
     }
 
-    /// `KAFKA_BROKERS`, which must be there.
+    /// `KAFKA_BROKERS`, which is required.
     ///
     /// # Errors
     /// It is not set.
@@ -186,14 +159,15 @@ fn required<'a>(name: &'static str, value: Option<&'a str>) -> Result<&'a str, N
     value.ok_or(NotSet(name))
 }
 
+/// The table has no default for it: each service has its own.
 fn addr(source: &Source, default: &str) -> Result<SocketAddr, SettingsError> {
-    source.parsed("ROLLCALL_ADDR", "an address and a port such as 127.0.0.1:8080", |text| {
-        // The table has no default for it: each service has its own.
-        if text.is_empty() { default } else { text }.parse().ok()
-    })
+    match source.optional("ROLLCALL_ADDR", parse::ADDR)? {
+        Some(addr) => Ok(addr),
+        None => parse::ADDR.read("ROLLCALL_ADDR", default),
+    }
 }
 
-/// A variable as text; one of ours that is no UTF-8 is refused, any other passed over.
+/// A variable as text. One of ours that is not UTF-8 is refused; any other is ignored.
 fn as_text((name, value): (OsString, OsString)) -> Option<Result<(String, String), SettingsError>> {
     let name = name.to_string_lossy().into_owned();
     match value.into_string() {

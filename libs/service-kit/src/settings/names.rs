@@ -1,11 +1,12 @@
-//! Every variable, with its default: what is read, what `.env.example` shows and what a typo is compared with.
+//! Every variable and its default. Used for reading, for `.env.example`, and for suggesting a name
+//! on a typo.
 
 /// One variable.
 pub(super) struct Setting {
     pub(super) name: &'static str,
-    /// Empty: nothing, or what the meaning in `.env.example` says.
+    /// Empty: no default, or one that the text in `.env.example` explains.
     pub(super) default: &'static str,
-    /// Whether `<NAME>_FILE` may name a file that holds the value.
+    /// Whether `<NAME>_FILE` may name a file that contains the value.
     pub(super) is_secret: bool,
 }
 
@@ -17,10 +18,10 @@ const fn secret(name: &'static str) -> Setting {
     Setting { name, default: "", is_secret: true }
 }
 
-/// What librdkafka's own keys start with.
+/// The prefix of librdkafka's own settings.
 pub(super) const KAFKA_PREFIX: &str = "ROLLCALL_KAFKA__";
 
-/// Every variable but librdkafka's own. `ROLLCALL_ADDR` has another default in each service.
+/// Every variable except librdkafka's own. `ROLLCALL_ADDR` has a different default in each service.
 pub(super) const SETTINGS: &[Setting] = &[
     plain("ROLLCALL_ADDR", ""),
     plain("ROLLCALL_URL", ""),
@@ -47,19 +48,19 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain("ROLLCALL_LOG", "info"),
 ];
 
-/// The variable of that name.
+/// The variable with that name.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-/// The variable whose name is nearest to one that is unknown, if it is near enough to be meant.
+/// The variable whose name is closest to an unknown one, if it is close enough.
 pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
     let unknown = unknown.strip_suffix("_FILE").unwrap_or(unknown);
     let distances = SETTINGS.iter().map(|setting| (distance(unknown, setting.name), setting.name));
     distances.min().filter(|(distance, _)| *distance <= 5).map(|(_, name)| name)
 }
 
-/// Levenshtein's distance.
+/// The Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,11 +1,57 @@
-//! How single values are read; `None` is "not what was wanted".
+//! Parsers for single values. `None`: the text is not valid.
 
+use super::SettingsError;
 use events_schema::analytics::Level;
 use reqwest::Url;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
+
+/// The form of a value: what it must be, for the error, and how it is parsed.
+pub(super) struct Form<T> {
+    wanted: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Form<T> {
+    /// Parses the value of the variable `name`.
+    pub(super) fn read(&self, name: &str, text: &str) -> Result<T, SettingsError> {
+        // The value stays out of the message: it could be a password.
+        (self.parse)(text).ok_or_else(|| SettingsError::new(name, format!("must be {}", self.wanted)))
+    }
+}
+
+pub(super) const TEXT: Form<String> = Form { wanted: "some text", parse: word };
+pub(super) const PATH: Form<String> = Form { wanted: "a path", parse: word };
+pub(super) const HTTP_URL: Form<String> = Form { wanted: "an http or https URL", parse: http_url };
+pub(super) const BASE_URL: Form<String> = Form { wanted: "an http or https URL", parse: base_url };
+pub(super) const POSTGRES_URL: Form<String> =
+    Form { wanted: "a postgres:// URL", parse: |text| url(text, &["postgres", "postgresql"]) };
+pub(super) const REDIS_URL: Form<String> = Form {
+    wanted: "a redis:// or rediss:// URL",
+    parse: |text| url(text, &["redis", "rediss", "unix", "redis+unix"]),
+};
+pub(super) const BROKERS: Form<String> =
+    Form { wanted: "host:port, several separated by commas", parse: brokers };
+pub(super) const ADDR: Form<SocketAddr> =
+    Form { wanted: "an address and a port such as 127.0.0.1:8080", parse: |text| text.parse().ok() };
+pub(super) const PORT: Form<u16> =
+    Form { wanted: "a port, 1 to 65535", parse: |text| text.parse().ok().filter(|port| *port > 0) };
+pub(super) const PARTITIONS: Form<u32> = Form {
+    wanted: "a number, 1 to 1000",
+    parse: |text| text.parse().ok().filter(|count| (1..=1000).contains(count)),
+};
+pub(super) const TOPIC_PREFIX: Form<String> =
+    Form { wanted: "at most 200 characters of A-Z a-z 0-9 . _ -", parse: topic_prefix };
+pub(super) const DURATION: Form<Duration> =
+    Form { wanted: "a duration such as 500ms, 5s or 2m, at most an hour", parse: duration };
+pub(super) const LEVEL: Form<Level> = Form { wanted: "1, 2 or 3", parse: level };
+pub(super) const LOG_FILTER: Form<String> =
+    Form { wanted: "a filter such as info or info,projector=debug", parse: crate::telemetry::checked };
+pub(super) const VAULT_MOUNT: Form<String> = Form { wanted: "letters, digits, - _ . and /", parse: path };
+pub(super) const VAULT_KEY: Form<String> =
+    Form { wanted: "letters, digits, - _ and .", parse: |text| path(text).filter(|key| !key.contains('/')) };
 
 /// `500ms`, `5s` or `2m`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+fn duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_at);
     let number: u64 = number.parse().ok()?;
@@ -15,30 +61,30 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         "m" => number.checked_mul(60_000)?,
         _ => return None,
     };
-    // An upper bound, so that deadlines can be reckoned without overflow.
+    // An upper limit, so that deadlines can be computed without overflow.
     (1..=3_600_000).contains(&millis).then(|| Duration::from_millis(millis))
 }
 
-/// A URL of one of the schemes that can be called, as it was given but without a slash at its end.
-pub(super) fn url(text: &str, schemes: &[&str]) -> Option<String> {
+/// A URL with one of the given schemes, without a trailing slash.
+fn url(text: &str, schemes: &[&str]) -> Option<String> {
     let url = Url::parse(text).ok()?;
     schemes.contains(&url.scheme()).then(|| text.trim_end_matches('/').to_owned())
 }
 
 /// An http(s) URL with a host.
-pub(super) fn http_url(text: &str) -> Option<String> {
+fn http_url(text: &str) -> Option<String> {
     let parsed = Url::parse(text).ok()?;
     let is_plain = parsed.has_host() && parsed.fragment().is_none();
     if is_plain { url(text, &["http", "https"]) } else { None }
 }
 
-/// A base URL: an http(s) URL that a path can be put behind.
-pub(super) fn base_url(text: &str) -> Option<String> {
+/// A base URL: an http(s) URL to which a path can be appended.
+fn base_url(text: &str) -> Option<String> {
     http_url(text).filter(|url| !url.contains('?'))
 }
 
-/// `host:port`, several parted by commas.
-pub(super) fn brokers(text: &str) -> Option<String> {
+/// `host:port`, several separated by commas.
+fn brokers(text: &str) -> Option<String> {
     let is_broker = |broker: &str| match broker.trim().rsplit_once(':') {
         Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0),
         None => false,
@@ -46,20 +92,21 @@ pub(super) fn brokers(text: &str) -> Option<String> {
     text.split(',').all(is_broker).then(|| text.to_owned())
 }
 
-/// What Kafka allows in a topic's name, short enough to leave room for the name itself (249 in all).
-pub(super) fn topic_prefix(text: &str) -> Option<String> {
+/// What Kafka allows in a topic name, short enough to leave room for the name itself (249 in
+/// total).
+fn topic_prefix(text: &str) -> Option<String> {
     let is_legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
     (text.len() <= 200 && text.bytes().all(is_legal)).then(|| text.to_owned())
 }
 
-/// A path in a URL that needs no escaping, without slashes at its ends.
-pub(super) fn path(text: &str) -> Option<String> {
+/// A URL path that needs no escaping, without leading or trailing slashes.
+fn path(text: &str) -> Option<String> {
     let is_plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     text.split('/').all(|part| !part.is_empty() && part.bytes().all(is_plain)).then(|| text.to_owned())
 }
 
 /// 1, 2 or 3.
-pub(super) fn level(text: &str) -> Option<Level> {
+fn level(text: &str) -> Option<Level> {
     match text {
         "1" => Some(Level::Metadata),
         "2" => Some(Level::NonSensitive),
@@ -68,8 +115,8 @@ pub(super) fn level(text: &str) -> Option<Level> {
     }
 }
 
-/// Some text that is no blank.
-pub(super) fn word(text: &str) -> Option<String> {
+/// Any text that is not blank.
+fn word(text: &str) -> Option<String> {
     (!text.trim().is_empty()).then(|| text.to_owned())
 }
 

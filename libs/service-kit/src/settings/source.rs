@@ -3,6 +3,7 @@
 use super::{
     SettingsError,
     names::{self, KAFKA_PREFIX},
+    parse::Form,
 };
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Takes what is ours of an environment.
+    /// Picks our variables from an environment.
     pub(super) fn new(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, SettingsError> {
         let given: BTreeMap<_, _> = vars.into_iter().filter(|(name, _)| is_ours(name)).collect();
         match given.keys().find(|name| !is_known(name)) {
@@ -21,7 +22,7 @@ impl Source {
         }
     }
 
-    /// The value as it was given, if it was; empty is refused.
+    /// The value as given, if it was. An empty value is refused.
     pub(super) fn given(&self, name: &str) -> Result<Option<String>, SettingsError> {
         let plain = self.given.get(name).cloned();
         let file = format!("{name}_FILE");
@@ -38,36 +39,23 @@ impl Source {
         }
     }
 
-    /// The file that a secret is in, where it is not given itself.
+    /// The file that a secret was read from, if it was given that way.
     pub(super) fn file_of(&self, name: &str) -> Option<&str> {
         self.given.get(&format!("{name}_FILE")).map(String::as_str)
     }
 
-    /// The value or its default, read by `parse`; `wanted` says what that takes.
-    pub(super) fn parsed<T>(
-        &self,
-        name: &str,
-        wanted: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<T, SettingsError> {
+    /// The value or its default.
+    pub(super) fn parsed<T>(&self, name: &str, form: Form<T>) -> Result<T, SettingsError> {
         let default = names::find(name).map_or("", |setting| setting.default);
-        let value = self.given(name)?;
-        // The value stays out of the message: it could hold a password.
-        parse(value.as_deref().unwrap_or(default))
-            .ok_or_else(|| SettingsError::new(name, format!("must be {wanted}")))
+        form.read(name, self.given(name)?.as_deref().unwrap_or(default))
     }
 
-    /// The same for one that may be left out.
-    pub(super) fn optional<T>(
-        &self,
-        name: &str,
-        wanted: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, SettingsError> {
-        if self.given(name)?.is_none() { Ok(None) } else { self.parsed(name, wanted, parse).map(Some) }
+    /// The value of a variable that may be unset.
+    pub(super) fn optional<T>(&self, name: &str, form: Form<T>) -> Result<Option<T>, SettingsError> {
+        self.given(name)?.map(|value| form.read(name, &value)).transpose()
     }
 
-    /// librdkafka's own keys: the whole name as it was given, what follows the prefix, and the value.
+    /// librdkafka's own settings: the full variable name, the part after the prefix, and the value.
     pub(super) fn kafka(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.given
             .iter()
@@ -75,7 +63,7 @@ impl Source {
     }
 }
 
-/// What a file holds, without the line end that editors put there.
+/// The content of a file, without the line end that editors append.
 pub(super) fn read_secret(name: &str, path: &str) -> Result<String, SettingsError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| SettingsError::new(name, format!("the file can't be read: {}", error.kind())))?;
@@ -89,7 +77,7 @@ pub(super) fn read_secret(name: &str, path: &str) -> Result<String, SettingsErro
     if value.is_empty() { Err(SettingsError::new(name, "the file is empty")) } else { Ok(value.to_owned()) }
 }
 
-/// Whether a variable of that name is for us.
+/// Whether a variable of that name belongs to us.
 pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with("ROLLCALL_") || is_known(name)
 }
@@ -104,7 +92,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn empty(name: &str) -> SettingsError {
-    SettingsError::new(name, "must not be empty; leave it out for its default")
+    SettingsError::new(name, "must not be empty; unset it to get the default")
 }
 
 fn unknown_name(name: &str) -> SettingsError {

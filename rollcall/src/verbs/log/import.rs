@@ -6,7 +6,7 @@ use super::super::{
 };
 use crate::{local::progress::say, settings};
 use anyhow::Context as _;
-use command_service::import::{self, BadLine, Held, Kind, Progress, Report};
+use command_service::import::{self, BadLine, BlockingTransaction, Kind, Progress, Report};
 use events_schema::TenantId;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ impl Screen {
     }
 
     /// Says once why nothing moves.
-    fn wait(&mut self, held: &Held) {
+    fn wait(&mut self, held: &BlockingTransaction) {
         if self.told.insert((held.partition, held.transaction.offset)) {
             self.bar.suspend(|| say(format_args!("waiting: {held}")));
         }

@@ -61,7 +61,7 @@ fn header<T: FromStr>(message: &BorrowedMessage<'_>, name: &str) -> Option<T> {
 }
 
 fn token(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
-    text(message, name).filter(|text| request_id::is_sane(text)).map(str::to_owned)
+    text(message, name).filter(|text| request_id::is_well_formed(text)).map(str::to_owned)
 }
 
 impl fmt::Display for Summary {

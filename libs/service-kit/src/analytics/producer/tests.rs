@@ -9,18 +9,18 @@ use rdkafka::{
 use time::OffsetDateTime;
 
 const TOPIC: &str = "a";
-/// It only says when to give up.
+/// Only bounds how long a failing test takes.
 const BOUND: Duration = Duration::from_secs(60);
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
-fn feed(cluster: &Cluster) -> Feed {
+fn feed(cluster: &Cluster) -> ProducerThread {
     let brokers = ("KAFKA_BROKERS".to_owned(), cluster.bootstrap_servers());
     let config = config(&Settings::from_vars([brokers], "127.0.0.1:0").unwrap()).unwrap();
     let (made, room) = sync_channel(1);
     let ends = Ends::new(Arc::new(Tally::new()), made);
     let producer = EventProducer::from_config_and_context(&config, ends.clone()).unwrap();
-    Feed { config, topic: TOPIC.to_owned(), ends, room, producer, stuck: Stuck::default(), sent: 0 }
+    ProducerThread { config, topic: TOPIC.to_owned(), ends, room, producer, stuck: Stuck::default(), sent: 0 }
 }
 
 fn event(request: &str) -> AnalyticEvent {
@@ -35,7 +35,7 @@ fn event(request: &str) -> AnalyticEvent {
     Draft { context, operation, phase, at: OffsetDateTime::now_utc(), data: None }.into()
 }
 
-/// The keys of the first so many records of the topic.
+/// The keys of the first `count` records of the topic.
 fn keys(cluster: &Cluster, count: usize) -> Vec<String> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())

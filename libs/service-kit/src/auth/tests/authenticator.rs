@@ -1,4 +1,4 @@
-//! Requests, answers and the local pair.
+//! Requests, responses and the local pair.
 
 use crate::{
     auth::{Authenticator, local, local_token, testing::*},
@@ -69,7 +69,7 @@ async fn a_local_token_is_believed_by_the_local_pair_alone() {
     let principal = ask(&authenticator, &make()).await.unwrap();
     assert_eq!((principal.tenant, principal.client_id.as_deref()), (tenant.clone(), Some("cli")));
     assert!(principal.can_read && !principal.can_write);
-    // A new pair, as another machine has it, is not believed once the old one is gone.
+    // A new pair, as on another machine, replaces the old one.
     let old = make();
     std::fs::remove_file(home.path().join("jwt.key")).unwrap();
     local::ensure(home.path()).unwrap();

@@ -1,4 +1,4 @@
-//! What a token must be, and each way in which it may not.
+//! What makes a token valid, and each way in which it can be invalid.
 
 use crate::{
     auth::{keys::KeySet, refusal::Refusal, testing::*, verify::*},

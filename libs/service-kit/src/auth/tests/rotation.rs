@@ -1,4 +1,4 @@
-//! Key sets that change, or can't be had.
+//! Key sets that change or are unavailable.
 
 use crate::{
     auth::{Authenticator, Principal, testing::*},
@@ -22,7 +22,7 @@ use std::{
     },
 };
 
-/// An issuer's server: what it answers, and how often it was asked.
+/// An issuer's server: its response, and how often it was asked.
 #[derive(Default)]
 struct Issuer {
     body: Mutex<Option<Vec<u8>>>,
@@ -86,7 +86,7 @@ async fn a_key_set_is_fetched_once_for_all_and_again_for_a_new_key() {
     issuer.publish(&[&old, &new]);
     assert!(ask(&authenticator, &new).await.is_ok());
     assert_eq!(issuer.asked(), 2);
-    // However many unknown keys come along, the issuer is left alone for a while.
+    // However many unknown keys arrive, the issuer is left alone for a while.
     for _ in 0..5 {
         assert_eq!(ask(&authenticator, &strange).await.unwrap_err().code, Code::Unauthorized);
     }
