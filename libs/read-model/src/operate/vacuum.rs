@@ -2,7 +2,7 @@
 
 use super::key_owners::generations;
 use crate::generation::{schema, statement};
-use service_kit::vacuum::give_free;
+use service_kit::vacuum::reclaim;
 use sqlx::PgConnection;
 
 /// A table without rows keeps its old samples, so `ANALYZE` sees a row that nobody else ever sees.
@@ -29,7 +29,7 @@ pub async fn vacuum(connection: &mut PgConnection) -> sqlx::Result<bool> {
     for generation in generations {
         sqlx::raw_sql(statement(SAMPLE, generation)).execute(&mut *connection).await?;
     }
-    let is_whole = give_free(connection, &tables).await?;
+    let is_whole = reclaim(connection, &tables).await?;
     // The old samples are dead rows now. Only the database's owner may vacuum them; otherwise they
     // stay until PostgreSQL's own vacuum.
     if let Err(error) = sqlx::raw_sql("VACUUM pg_catalog.pg_statistic").execute(connection).await {
