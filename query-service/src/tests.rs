@@ -17,9 +17,9 @@ use service_kit::{
     settings::Settings,
 };
 use std::{sync::Arc, time::Duration};
-use uuid::Uuid;
 
 struct Bench {
+    _home: tempfile::TempDir,
     settings: Settings,
     app: App,
     events: Events,
@@ -32,17 +32,11 @@ struct Answer {
     events: Vec<AnalyticEvent>,
 }
 
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.settings.home);
-    }
-}
-
 impl Bench {
     async fn new(level: Level) -> Self {
-        let home = std::env::temp_dir().join(format!("rollcall-test-{}", Uuid::new_v4()));
+        let home = tempfile::tempdir().unwrap();
         let vars = [
-            ("ROLLCALL_HOME", home.to_str().unwrap()),
+            ("ROLLCALL_HOME", home.path().to_str().unwrap()),
             // Nobody listens there.
             ("DATABASE_URL", "postgres://u@127.0.0.1:1/x"),
             ("REDIS_URL", "redis://127.0.0.1:1"),
@@ -52,7 +46,7 @@ impl Bench {
         let (recorder, events) = Recorder::to_channel(level);
         let authenticator = Arc::new(Authenticator::new(&settings).unwrap());
         let app = start(&settings, recorder, authenticator, &Health::default()).await.unwrap();
-        Self { settings, app, events }
+        Self { _home: home, settings, app, events }
     }
 
     fn request(&self, method: Method, path: &str) -> TestRequest {

@@ -19,16 +19,10 @@ use uuid::Uuid;
 
 /// The service with addresses that nobody listens on, and the events that it records.
 struct Bench {
-    settings: Settings,
+    _home: tempfile::TempDir,
     app: App,
     token: String,
     events: Events,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.settings.home);
-    }
 }
 
 /// A response.
@@ -40,9 +34,9 @@ struct Answer {
 
 impl Bench {
     async fn at(level: Level) -> Self {
-        let home = std::env::temp_dir().join(format!("rollcall-test-{}", Uuid::new_v4()));
+        let home = tempfile::tempdir().unwrap();
         let vars = [
-            ("ROLLCALL_HOME", home.to_str().unwrap()),
+            ("ROLLCALL_HOME", home.path().to_str().unwrap()),
             ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"),
             ("KAFKA_BROKERS", "127.0.0.1:1"),
             ("ROLLCALL_LOG", "off"),
@@ -55,7 +49,7 @@ impl Bench {
         let scope = "users:read users:write";
         let token =
             local_token(&settings, &"acme".parse().unwrap(), scope, Duration::from_secs(60), None).unwrap();
-        Self { settings, app, token, events }
+        Self { _home: home, app, token, events }
     }
 
     async fn send(&self, method: Method, path: &str, body: &str, header: (&'static str, &str)) -> Answer {

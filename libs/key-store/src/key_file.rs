@@ -9,11 +9,12 @@ use aws_lc_rs::aead::NONCE_LEN;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::codec::{KEY_LEN, Secret};
 use futures_util::FutureExt as _;
+use service_kit::atomic_file;
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    fs::File,
+    io::{ErrorKind, Read as _},
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 use uuid::Uuid;
@@ -102,42 +103,23 @@ impl KeyFile {
         KeysError::NeedsOperator(format!("{NAME}: {} {what}", self.path.display()))
     }
 
-    /// Writes the file atomically. With `is_first`, an existing file is left alone.
+    /// Writes the file durably: data keys must not be wrapped under a master key that is in no
+    /// file. With `is_first`, an existing file is left alone.
     fn write(&self, masters: &[(String, Secret)], is_first: bool) -> Result<(), KeysError> {
         let line = |(id, secret): &(String, Secret)| {
             format!("{id} {}\n", *Zeroizing::new(STANDARD.encode(secret.bytes())))
         };
         let text = Zeroizing::new(HEADING.to_owned() + &masters.iter().map(line).collect::<String>());
-        let new = self.path.with_extension(format!("new-{}", Uuid::new_v4().simple()));
-        let written = write_private(&new, text.as_bytes()).and_then(|()| {
-            if is_first { fs::hard_link(&new, &self.path) } else { fs::rename(&new, &self.path) }
-        });
-        // After a rename it no longer exists.
-        let _ = fs::remove_file(&new);
-        let written = match written {
+        let write = if is_first { atomic_file::create } else { atomic_file::replace };
+        match write(&self.path, text.as_bytes(), 0o600) {
             // Another process was first.
             Err(error) if is_first && error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            written => written,
-        };
-        let durable = written.and_then(|()| sync_directory(&self.path));
-        durable.map_err(|error| self.refused(&format!("can't be written: {}", error.kind())))
+            written => written.map_err(|error| self.refused(&format!("can't be written: {}", error.kind()))),
+        }
     }
 }
 
 const HEADING: &str = "# Master keys of Rollcall. Anyone with this file and the key store can read every user; without it nobody can.\n";
-
-fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Makes the file's name durable. Otherwise a power cut could leave data keys wrapped under a
-/// master key that is in no file.
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
 
 fn master(line: &str) -> Option<Master> {
     let (id, key) = line.split_once(' ')?;

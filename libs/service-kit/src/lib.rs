@@ -2,6 +2,7 @@
 //! Kafka client. It knows tenants, requests and topics, but nothing about the domain.
 
 pub mod analytics;
+pub mod atomic_file;
 pub mod auth;
 pub mod command_line;
 pub mod cursor;

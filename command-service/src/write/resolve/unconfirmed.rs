@@ -13,7 +13,8 @@ use crate::{
 use event_log::identity_watch::IdentityWatch;
 use service_kit::position::Position;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How many appends one lookup takes, and how many are queued meanwhile.
 const CAPACITY: usize = 4_096;
@@ -31,7 +32,8 @@ struct Unconfirmed {
 /// Accepts unconfirmed appends.
 pub(crate) struct UnconfirmedAppends {
     queue: mpsc::Sender<Unconfirmed>,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
 }
 
 impl UnconfirmedAppends {
@@ -44,9 +46,9 @@ impl UnconfirmedAppends {
         lookup: EventLookup,
     ) -> Self {
         let (sender, queue) = mpsc::channel(CAPACITY);
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(Resolver { log, which_log, outcomes, follow_ups, lookup }.run(queue, stopped));
-        Self { queue: sender, stop }
+        let stop = CancellationToken::new();
+        tokio::spawn(Resolver { log, which_log, outcomes, follow_ups, lookup }.run(queue, stop.clone()));
+        Self { queue: sender, _stop_on_drop: stop.clone().drop_guard(), stop }
     }
 
     /// Adds one. If the queue is full, it is given up at once.
@@ -59,7 +61,7 @@ impl UnconfirmedAppends {
 
     /// Stops the task and gives up what is unresolved.
     pub(crate) async fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stop.cancel();
         self.queue.closed().await;
     }
 }
@@ -85,15 +87,9 @@ struct Resolver {
 }
 
 impl Resolver {
-    async fn run(self, mut queue: mpsc::Receiver<Unconfirmed>, mut stopped: watch::Receiver<bool>) {
+    async fn run(self, mut queue: mpsc::Receiver<Unconfirmed>, stop: CancellationToken) {
         let mut open = Vec::new();
-        loop {
-            tokio::select! {
-                biased;
-                _ = stopped.wait_for(|stopped| *stopped) => break,
-                () = self.resolve_next(&mut queue, &mut open) => {}
-            }
-        }
+        while stop.run_until_cancelled(self.resolve_next(&mut queue, &mut open)).await.is_some() {}
         while let Ok(append) = queue.try_recv() {
             open.push(append);
         }

@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_file_is_read_again_when_it_changes() {
-        let file = std::env::temp_dir().join(format!("rollcall-token-{}", std::process::id()));
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("token");
         fs::write(&file, "one\n").unwrap();
         let settings = VaultSettings {
             addr: String::new(),

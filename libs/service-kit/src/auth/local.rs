@@ -1,7 +1,10 @@
 //! The local key pair: an Ed25519 key under `$ROLLCALL_HOME`, for machines without an identity
 //! provider.
 
-use crate::settings::{Jwks, Settings};
+use crate::{
+    atomic_file,
+    settings::{Jwks, Settings},
+};
 use anyhow::{Context as _, anyhow, bail};
 use aws_lc_rs::{encoding::AsDer, signature::Ed25519KeyPair};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -12,9 +15,9 @@ use jsonwebtoken::{
 };
 use serde_json::{Map, Value, json};
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    fs,
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -114,13 +117,9 @@ fn create(path: &Path) -> anyhow::Result<()> {
     let pair = Ed25519KeyPair::generate()?;
     let body = STANDARD.encode(AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair)?.as_ref());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-    let draft = write_draft(path, pem.as_bytes(), 0o600)?;
-    // Unlike a rename, a link never replaces an existing file.
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
-        _ => Ok(()),
+    match atomic_file::create(path, pem.as_bytes(), 0o600) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        created => Ok(created?),
     }
 }
 
@@ -134,32 +133,21 @@ fn read(path: &Path) -> anyhow::Result<EncodingKey> {
         .map_err(|_| anyhow!("it is not an Ed25519 key in PKCS#8 PEM form"))
 }
 
-/// Writes a file atomically, unless it already has this content.
+/// Writes a file, unless it already has this content.
 fn publish(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
     }
-    let draft = write_draft(path, content, 0o644)?;
-    fs::rename(draft, path).with_context(|| format!("{} can't be written", path.display()))
-}
-
-/// Writes a complete file next to `path`, under a unique name.
-fn write_draft(path: &Path, content: &[u8], mode: u32) -> io::Result<PathBuf> {
-    let draft = path.with_extension(format!("{}.tmp", Uuid::new_v4()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(draft)
+    atomic_file::replace(path, content, 0o644).with_context(|| format!("{} can't be written", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::testing::Scratch;
 
     #[test]
     fn the_key_is_made_once_however_many_ask() {
-        let home = Scratch::new();
+        let home = tempfile::tempdir().unwrap();
         let path = home.path().join("deep/er");
         let ids: Vec<String> = std::thread::scope(|scope| {
             let all: Vec<_> = (0..8).map(|_| scope.spawn(|| ensure(&path).unwrap().id)).collect();
@@ -174,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_token_makes_no_key() {
-        let home = Scratch::new();
+        let home = tempfile::tempdir().unwrap();
         let error = existing(home.path()).err().unwrap().to_string();
         assert!(error.contains(home.path().to_str().unwrap()) && error.contains("ROLLCALL_HOME"), "{error}");
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
@@ -184,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_key_that_others_may_read_is_refused() {
-        let home = Scratch::new();
+        let home = tempfile::tempdir().unwrap();
         ensure(home.path()).unwrap();
         let key = home.path().join("jwt.key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();

@@ -1,4 +1,4 @@
-//! Keys, tokens and directories for tests.
+//! Keys and tokens for tests.
 
 use crate::settings::{Jwks, JwtSettings};
 use aws_lc_rs::{
@@ -10,29 +10,6 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp, jwk::Jwk};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use uuid::Uuid;
-
-/// A directory that is removed after the test.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("rollcall-test-{}", Uuid::new_v4()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A signing key for a test.
 pub(crate) struct TestKey {

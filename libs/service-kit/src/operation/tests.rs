@@ -9,21 +9,16 @@ use actix_web::{
 };
 use events_schema::analytics::{AnalyticEvent, Level};
 use serde_json::{Value, json};
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 const SPEC: Spec = Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(64) };
 
 /// The local pair's home, the frame under test, and the recorded events.
 struct Bench {
+    _home: tempfile::TempDir,
     settings: Settings,
     frame: AppData<Frame>,
     events: Events,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.settings.home);
-    }
 }
 
 fn data(value: Value) -> Data {
@@ -51,12 +46,12 @@ async fn handler(frame: AppData<Frame>, request: HttpRequest, payload: Payload) 
 
 impl Bench {
     fn new() -> Self {
-        let home: PathBuf = std::env::temp_dir().join(format!("rollcall-test-{}", uuid::Uuid::new_v4()));
-        let vars = [("ROLLCALL_HOME".to_owned(), home.to_str().unwrap().to_owned())];
+        let home = tempfile::tempdir().unwrap();
+        let vars = [("ROLLCALL_HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
         let settings = Settings::from_vars(vars, "127.0.0.1:0").unwrap();
         let (recorder, events) = Recorder::to_channel(Level::NonSensitive);
         let authenticator = Arc::new(Authenticator::new(&settings).unwrap());
-        Self { settings, frame: AppData::new(Frame { authenticator, recorder }), events }
+        Self { _home: home, settings, frame: AppData::new(Frame { authenticator, recorder }), events }
     }
 
     fn request(&self, scope: &str) -> TestRequest {

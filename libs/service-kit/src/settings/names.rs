@@ -56,29 +56,14 @@ pub(super) fn find(name: &str) -> Option<&'static Setting> {
 /// The variable whose name is closest to an unknown one, if it is close enough.
 pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
     let unknown = unknown.strip_suffix("_FILE").unwrap_or(unknown);
-    let distances = SETTINGS.iter().map(|setting| (distance(unknown, setting.name), setting.name));
+    let distances = SETTINGS.iter().map(|setting| (strsim::levenshtein(unknown, setting.name), setting.name));
     distances.min().filter(|(distance, _)| *distance <= 5).map(|(_, name)| name)
-}
-
-/// The Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strsim::levenshtein as distance;
 
     #[test]
     fn a_typo_finds_what_was_meant() {

@@ -1,6 +1,7 @@
 //! The settings as a whole.
 
 use super::{names::SETTINGS, *};
+use tempfile::NamedTempFile;
 
 fn settings(vars: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -15,25 +16,14 @@ fn refused(vars: &[(&str, &str)], name: &str) {
     }
 }
 
-/// A file with a secret, gone with the value.
-struct SecretFile(PathBuf);
-
-impl SecretFile {
-    fn new(content: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("settings-{}", uuid::Uuid::new_v4()));
-        std::fs::write(&path, content).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
+fn secret_file(content: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(&file, content).unwrap();
+    file
 }
 
-impl Drop for SecretFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+fn path(file: &NamedTempFile) -> &str {
+    file.path().to_str().unwrap()
 }
 
 #[test]
@@ -101,20 +91,20 @@ fn an_empty_value_is_refused_but_for_the_prefix() {
 
 #[test]
 fn a_secret_may_come_from_a_file() {
-    let file = SecretFile::new("postgres://u:p@db/x\n");
-    let settings = settings(&[("DATABASE_URL_FILE", file.path())]).unwrap();
+    let file = secret_file("postgres://u:p@db/x\n");
+    let settings = settings(&[("DATABASE_URL_FILE", path(&file))]).unwrap();
     assert_eq!(settings.database_url().unwrap(), "postgres://u:p@db/x");
-    refused(&[("DATABASE_URL_FILE", file.path()), ("DATABASE_URL", "postgres://db")], "DATABASE_URL");
+    refused(&[("DATABASE_URL_FILE", path(&file)), ("DATABASE_URL", "postgres://db")], "DATABASE_URL");
     refused(&[("REDIS_URL_FILE", "/nonexistent")], "REDIS_URL_FILE");
-    refused(&[("REDIS_URL_FILE", SecretFile::new("\n").path())], "REDIS_URL_FILE");
+    refused(&[("REDIS_URL_FILE", path(&secret_file("\n")))], "REDIS_URL_FILE");
 }
 
 #[test]
 fn a_kafka_secret_may_come_from_a_file() {
-    let file = SecretFile::new("s3cret");
+    let file = secret_file("s3cret");
     let name = "ROLLCALL_KAFKA__sasl_password_FILE";
-    assert_eq!(settings(&[(name, file.path())]).unwrap().kafka["sasl.password"], "s3cret");
-    assert!(settings(&[(name, file.path()), ("ROLLCALL_KAFKA__sasl_password", "x")]).is_err());
+    assert_eq!(settings(&[(name, path(&file))]).unwrap().kafka["sasl.password"], "s3cret");
+    assert!(settings(&[(name, path(&file)), ("ROLLCALL_KAFKA__sasl_password", "x")]).is_err());
 }
 
 #[test]

@@ -10,8 +10,8 @@ use jsonwebtoken::{Algorithm, get_current_timestamp};
 use serde_json::json;
 use std::time::Duration;
 
-fn with_file(keys: &[&TestKey]) -> (Scratch, Authenticator) {
-    let home = Scratch::new();
+fn with_file(keys: &[&TestKey]) -> (tempfile::TempDir, Authenticator) {
+    let home = tempfile::tempdir().unwrap();
     let path = home.path().join("set.json");
     std::fs::write(&path, document(&keys.iter().map(|key| key.public()).collect::<Vec<_>>())).unwrap();
     let authenticator = Authenticator::of(&jwt_settings(Jwks::File(path)), home.path()).unwrap();
@@ -59,7 +59,7 @@ async fn without_a_token_the_challenge_is_bare() {
 
 #[tokio::test]
 async fn a_local_token_is_believed_by_the_local_pair_alone() {
-    let home = Scratch::new();
+    let home = tempfile::tempdir().unwrap();
     let vars = [("ROLLCALL_HOME".to_owned(), home.path().to_str().unwrap().to_owned())];
     let settings = Settings::from_vars(vars, "127.0.0.1:0").unwrap();
     let authenticator = Authenticator::new(&settings).unwrap();

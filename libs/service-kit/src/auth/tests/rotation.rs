@@ -105,7 +105,7 @@ async fn without_a_key_set_nobody_can_be_verified() {
 
 #[tokio::test]
 async fn a_changed_file_is_read_again_and_a_broken_one_is_not_believed() {
-    let home = Scratch::new();
+    let home = tempfile::tempdir().unwrap();
     let path = home.path().join("set.json");
     let (old, new) = (TestKey::new(Algorithm::EdDSA, Some("1")), TestKey::new(Algorithm::EdDSA, Some("2")));
     fs::write(&path, document(&[old.public()])).unwrap();
