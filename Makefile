@@ -1,8 +1,8 @@
-# The ways to build, start and check Rollcall. `make help` lists them.
+# Builds, runs and checks Rollcall. `make help` lists the targets.
 
 CARGO ?= cargo
-# Tests can make the programs die at named points; what is released can't.
-# Always the whole workspace: Cargo unifies the features of a dependency over the selected packages
+# Tests need failpoints, which release builds do not have.
+# Always the whole workspace, because Cargo unifies the features of a dependency over the selected packages
 # and recompiles it for every other selection.
 TEST_BUILD := --locked --workspace --features failpoints
 BINARIES := rollcall command-service query-service projector
@@ -11,59 +11,58 @@ BINARIES := rollcall command-service query-service projector
 .NOTPARALLEL:
 .PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos mutants bench clean
 
-help: ## List what there is
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-install: ## Install what is missing here: PostgreSQL, Redis, a JRE, Maven, libraries
+install: ## Install missing packages: PostgreSQL, Redis, a JRE, Maven, libraries
 	@scripts/install.sh
 
-# Not a child of a shell but in its place: so a signal to make reaches it.
+# `exec` replaces the shell, so that a signal to make reaches rollcall.
 run: install build ## Run the whole service on http://127.0.0.1:8080 until Ctrl-C
 	@exec target/release/rollcall run
 
 build: ## Build the release binaries into target/release
 	@$(CARGO) build --release --locked $(addprefix -p ,$(BINARIES))
 
-test: ## Run every check there is
+test: ## Run all checks
 	@scripts/install.sh test
 	@$(MAKE) --no-print-directory fmt-check lint unit doc deny suite
 
 fmt: ## Format the code
 	@$(CARGO) fmt --all
 
-fmt-check: ## Refuse code that is not formatted
+fmt-check: ## Check the formatting
 	@$(CARGO) fmt --all --check
 
-lint: ## Clippy, where a warning is an error
+lint: ## Run Clippy and check the Markdown; warnings are errors
 	@$(CARGO) clippy $(TEST_BUILD) --all-targets -- -D warnings
 	@$(CARGO) clippy --locked --workspace -- -D warnings
 
-unit: ## Unit and property tests
+unit: ## Run unit and property tests
 	@$(CARGO) test $(TEST_BUILD)
 
-doc: ## Build the documentation, where a warning is an error
+doc: ## Build the API documentation; warnings are errors
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-deny: ## Check the dependencies' licences, origins and known vulnerabilities
+deny: ## Check the licences, origins and known vulnerabilities of dependencies
 	@scripts/deny.sh
 
-# The long ones take down what they run on, and want the machine for themselves: alone, after the others.
-suite: ## Integration tests, on a stack of their own
+# The ignored tests are long and stop servers, so they run alone, after the others.
+suite: ## Run integration tests on their own stack
 	@$(CARGO) build $(TEST_BUILD) --bins --test suite
 	@$(CARGO) test $(TEST_BUILD) --test suite
 	@$(CARGO) test $(TEST_BUILD) --test suite -- --ignored --test-threads 1
 
-# SEED repeats a run; without one it is taken from the time.
-chaos: ## Kill, freeze and restart every part under load, then check: [SEED=n] [FAULTS=100]
+# SEED repeats a run. The default is taken from the clock.
+chaos: ## Kill, freeze and restart all parts under load, then check the result: [SEED=n] [FAULTS=100]
 	@$(CARGO) build $(TEST_BUILD) --bins --test suite
 	@target/debug/chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
 
-mutants: ## Show that each check of the chaos run and of erasure can fail, by small faults: [NAMES="stale lost"]
+mutants: ## Inject small faults to show that each chaos and erasure check can fail: [NAMES="stale lost"]
 	@scripts/mutants.sh $(NAMES)
 
-# The twins come with a later change.
-bench: install ## Measure GET and PUT against another revision, in turns: [BASE=revision] [QUICK=1]
+bench: install ## Benchmark GET and PUT against another revision: [BASE=revision] [QUICK=1]
 	@scripts/bench.sh
 
-clean: ## Remove what was built, and the data of the local default
+clean: ## Remove build results and the data of `make run`
 	@scripts/clean.sh

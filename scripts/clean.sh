@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what was built and the data of the local default, wherever `rollcall run` has put its PostgreSQL cluster.
+# Removes build results and the data of `make run`, wherever `rollcall run` has put its PostgreSQL cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,9 +11,9 @@ fi
 if [ -L "$home/postgres" ]; then
     place=$(readlink -f "$home/postgres" || true)
     case $place in
-        # The only place where `rollcall run` puts a cluster outside of the home.
+        # The only place outside of the home where `rollcall run` puts a cluster.
         /var/lib/rollcall/?*) rm -rf -- "$place" ;;
-        *) echo "clean: $home/postgres is a link to ${place:-nowhere}, which rollcall did not make: left as it is" >&2 ;;
+        *) echo "clean: $home/postgres is a link to ${place:-nowhere}, which rollcall did not create: not removed" >&2 ;;
     esac
 fi
 rm -rf -- "$home" target

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Installs what `make run` needs and this machine lacks, by apt-get. With the argument `test`: what `make test` needs, too.
-# Nothing that it installs is left running: rollcall starts its own PostgreSQL, Redis and Kafka.
+# Installs missing packages that `make run` needs, with apt-get. With the argument `test`, also those that
+# `make test` needs. No installed service is left running: rollcall starts its own PostgreSQL, Redis and
+# Kafka.
 set -euo pipefail
 
 say() { printf 'install: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
-any_file() { [ -e "$1" ]; } # called with a pattern: the first match, or the pattern itself
+any_file() { [ -e "$1" ]; } # the argument is a pattern: its first match, or the pattern itself
 
 packages=()
 want() { packages+=("$@"); }
 
-has cargo && has rustc || fail "no Rust toolchain: get one from https://rustup.rs, then run this again"
+has cargo && has rustc || fail "no Rust toolchain: install one from https://rustup.rs, then run this again"
 
 any_file /usr/lib/postgresql/*/bin/initdb || has initdb || want postgresql
 has redis-server || want redis-server
@@ -31,18 +32,19 @@ fi
 
 [ ${#packages[@]} -gt 0 ] || exit 0
 
-has apt-get || fail "no apt-get here; install by other means what these Debian packages have: ${packages[*]}"
+has apt-get || fail "apt-get not found; install the equivalents of these Debian packages: ${packages[*]}"
 if [ "$(id -u)" -eq 0 ]; then
     root=()
 elif has sudo; then
     root=(sudo)
 else
-    fail "neither root nor sudo; ask the administrator for: apt-get install ${packages[*]}"
+    fail "root or sudo is needed; ask an administrator to run: apt-get install ${packages[*]}"
 fi
 
 say "installing ${packages[*]}"
 
-# Debian starts a service when it is installed, and makes a PostgreSQL cluster. For this one installation it is told not to.
+# Debian starts a service when it is installed, and creates a PostgreSQL cluster. This prevents both for
+# this installation.
 policy=/usr/sbin/policy-rc.d
 clusters=/etc/postgresql-common/createcluster.conf
 if [ ! -e "$policy" ]; then
@@ -60,7 +62,8 @@ export DEBIAN_FRONTEND=noninteractive
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -qq --no-install-recommends \
     -o Dpkg::Options::=--force-confold install "${packages[@]}" >&2
 
-# Nor are they to start with the machine; those that were here before are left as they are.
+# New services must not start with the machine either. Services that were installed before are not
+# changed.
 for service in redis-server nginx pgbouncer; do
     if [[ " ${packages[*]} " == *" $service"* ]] && has systemctl; then
         "${root[@]}" systemctl disable --quiet "$service" 2>/dev/null || true

@@ -1,4 +1,4 @@
-"""Reads `cargo metadata` and names every dependency that deny.toml does not allow: its licence, its name, its origin."""
+"""Reads `cargo metadata` from stdin and reports dependencies whose licence, name or origin deny.toml forbids."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
 
 
 class Expression:
-    """An SPDX expression. It is allowed if one of its alternatives is; `AND` binds more than `OR`."""
+    """An SPDX expression. It is allowed if one of its alternatives is. `AND` binds more tightly than `OR`."""
 
     def __init__(self, text):
         text = re.sub(r"\s+WITH\s+", "\0", text.replace("/", " OR "))
@@ -58,7 +58,7 @@ def objections(package):
 
 def main():
     metadata = json.load(sys.stdin)
-    # What other platforms or features alone would need is in the list of packages, and not in the graph.
+    # The list of packages also has those of other platforms and unused features; the graph has not.
     used = {node["id"] for node in metadata["resolve"]["nodes"]}
     packages = [package for package in metadata["packages"] if package["source"] and package["id"] in used]
     refused = [(package, objection) for package in packages for objection in objections(package)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Licences, bans and origins of the dependencies, as deny.toml has them, without cargo-deny.
+# Checks licences, bans and origins of the dependencies against deny.toml, without cargo-deny.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Shows that each check of the chaos run, and the search for what is left of an erased user, is able to fail: applies one small fault of the
-# product after the other to a copy of the tree (tests/mutants/NAME.patch) and runs what must go red. Its first line says what that is: a check of
-# the chaos run, for which the load under faults is run until it is red, or `test` and a test's name, with `with` and words that it must say.
+# Shows that the checks of the chaos run and of erasure can fail. Each tests/mutants/NAME.patch injects a
+# small fault into a copy of the tree; then the check that must fail is run. The first line of a patch names
+# it: a check of the chaos run, or `test` and the name of a test, followed by `with` and words that its
+# output must contain.
 #
-#   scripts/mutants.sh [NAME…]      SEEDS="1 2 3" and FAULTS=16 say how long to try
+#   scripts/mutants.sh [NAME…]      SEEDS="1 2 3" and FAULTS=16 limit the chaos runs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,13 +13,13 @@ seeds=${SEEDS:-1 2 3}
 faults=${FAULTS:-16}
 export CARGO_TARGET_DIR=$home/target
 
-# What is built here of other people's crates need not be built again.
+# Reuses the dependencies that are already built.
 if [ ! -d "$CARGO_TARGET_DIR" ] && [ -d target/debug ]; then
     mkdir -p "$CARGO_TARGET_DIR"
     cp --archive target/debug "$CARGO_TARGET_DIR/"
 fi
 
-# Copies what has changed, and only that: an untouched file is not built again.
+# Copies only changed files, so that the rest is not rebuilt.
 copy_tree() {
     rm -rf "$home/new"
     mkdir -p "$home/new" "$home/src"
@@ -37,7 +38,7 @@ copy_tree() {
     rm -rf "$home/new"
 }
 
-# Whether a test fails, and says why in these words.
+# Whether a test fails with these words in its output.
 fails() {
     local test=${1%% with *} words=${1#* with } log=$2
     (cd "$home/src" && cargo test --locked --quiet --workspace --features failpoints --test suite -- "$test") >"$log" 2>&1 || true
@@ -49,14 +50,14 @@ fails() {
     return 1
 }
 
-# Whether the check goes red with one of the seeds.
+# Whether the check fails with one of the seeds.
 goes_red() {
     local check=$1 log=$2 seed
     for seed in $seeds; do
         (cd "$home/src" && "$CARGO_TARGET_DIR/debug/chaos" --seed "$seed" --faults "$faults") >"$log" 2>&1 || true
         rm -rf "$CARGO_TARGET_DIR"/tmp/run-*
         if grep --quiet --extended-regexp "^$check +[1-9]" "$log"; then
-            echo "PASS  $name: \"$check\" is red with seed $seed: $(grep --extended-regexp "^$check +[1-9]" "$log" | awk '{print $(NF-1)}') wrong"
+            echo "PASS  $name: \"$check\" fails with seed $seed: $(grep --extended-regexp "^$check +[1-9]" "$log" | awk '{print $(NF-1)}') wrong"
             return 0
         fi
     done
@@ -79,7 +80,7 @@ try() {
         "test "*) fails "${check#test }" "$log" && return 0 ;;
         *) goes_red "$check" "$log" && return 0 ;;
     esac
-    echo "FAIL  $name: \"$check\" was never red, see $log"
+    echo "FAIL  $name: \"$check\" never failed, see $log"
     return 1
 }
 

@@ -1,8 +1,9 @@
-//! The command line: verbs in, exit codes out (0 done, 1 failed or the answer is no, 2 wrong usage).
+//! The command line. Exit codes: 0 for success, 1 for a failure or a negative result, 2 for wrong
+//! usage.
 
 use crate::{
-    unreached,
-    verbs::{dead_letters, env, erasure, keys, log, migrate, projection, run, token, users},
+    unreachable,
+    verbs::{self, dead_letters, env, erasure, keys, log, migrate, projection, token, users},
 };
 use clap::{Parser, Subcommand};
 use service_kit::{environment, errors, failpoint};
@@ -12,7 +13,9 @@ use std::{
 };
 use tokio::{runtime::Builder, task::LocalSet};
 
-/// Runs and tends a users service. Settings come from the environment; `.env.example` lists them.
+/// Run and operate the Rollcall users service
+///
+/// Settings are environment variables. `.env.example` lists them.
 #[derive(Parser)]
 #[command(name = "rollcall", version)]
 struct Cli {
@@ -20,10 +23,10 @@ struct Cli {
     verb: Verb,
 }
 
-/// One variant for each verb; its arguments and its work are in `verbs/`.
+/// The verbs. Arguments and code of each are in `verbs/`.
 #[derive(Subcommand)]
 enum Verb {
-    Run(run::Args),
+    Run(verbs::run::Args),
     Env(env::Args),
     Token(token::Args),
     Migrate(migrate::Args),
@@ -36,9 +39,9 @@ enum Verb {
 }
 
 impl Verb {
-    async fn perform(self) -> anyhow::Result<()> {
+    async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Run(args) => run::run(&args).await,
+            Self::Run(args) => verbs::run::run(&args).await,
             Self::Env(args) => env::env(&args),
             Self::Token(args) => token::token(&args),
             Self::Migrate(args) => migrate::migrate(&args).await,
@@ -52,15 +55,18 @@ impl Verb {
     }
 }
 
-/// Does what the command line says.
+/// Runs the verb that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
     match environment::clean().and_then(|()| start()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when stderr is gone.
-            let _ =
-                writeln!(stderr(), "rollcall: {}", errors::describe_error(unreached::named(error).as_ref()));
+            // If stderr is closed, nobody reads the error.
+            let _ = writeln!(
+                stderr(),
+                "rollcall: {}",
+                errors::describe_error(unreachable::explain(error).as_ref())
+            );
             ExitCode::FAILURE
         }
     }
@@ -68,13 +74,14 @@ pub fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<()> {
     failpoint::start();
-    perform(Cli::parse().verb)
+    run(Cli::parse().verb)
 }
 
-/// On the main thread, and so are the tasks of the set: a child must be started by a thread that lives as long as the process.
-fn perform(verb: Verb) -> anyhow::Result<()> {
+/// Runs the verb, and the tasks of its `LocalSet`, on the main thread: the kernel kills a child process
+/// when the thread that started it ends.
+fn run(verb: Verb) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let outcome = LocalSet::new().block_on(&runtime, verb.perform());
+    let outcome = LocalSet::new().block_on(&runtime, verb.run());
     runtime.shutdown_background();
     outcome
 }

@@ -1,11 +1,12 @@
-//! The whole service in one process, with the stores it needs as its children, and the verbs of its operator.
+//! The command `rollcall`: `rollcall run` is the whole service in one process, with local stores as
+//! child processes; the other verbs are for its operator.
 
 mod cli;
 mod local;
 mod services;
 mod settings;
 mod stop;
-mod unreached;
+mod unreachable;
 mod verbs;
 
 pub use cli::main;

@@ -1,4 +1,4 @@
-//! The operator's program.
+//! The command `rollcall`.
 
 fn main() -> std::process::ExitCode {
     rollcall::main()

@@ -1,13 +1,13 @@
-//! The three services in one process: two on one port, and the projector behind them.
+//! The three services in one process: command and query service on one port, and the projector.
 
 use actix_web::web::ServiceConfig;
 use service_kit::{analytics::Recorder, auth::Authenticator, health::Health, settings::Settings};
 use std::{sync::Arc, time::Duration};
 
-/// How long analytic events may take to be delivered at the end.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long a stop waits for the delivery of analytic events.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All of them, running.
+/// The running services.
 pub(crate) struct Services {
     commands: command_service::App,
     queries: query_service::App,
@@ -17,7 +17,7 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Starts them; the schema and the topics must be there.
+    /// Starts the services. The schema and the topics must exist.
     pub(crate) async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let health = Health::default();
         let authenticator = Arc::new(Authenticator::new(settings)?);
@@ -29,7 +29,7 @@ impl Services {
         Ok(Self { commands, queries, projector, recorder, health })
     }
 
-    /// Mounts the operations of both, and then what answers the methods that neither took.
+    /// The routes of both services, followed by the answers for methods that neither serves.
     pub(crate) fn routes(&self) -> impl Fn(&mut ServiceConfig) + Clone + Send + use<> {
         let (commands, queries) = (self.commands.clone(), self.queries.clone());
         move |config| {
@@ -39,11 +39,12 @@ impl Services {
         }
     }
 
-    /// Once no request is left: the projector first, then what is still on its way to the log.
+    /// Stops the services. Call it when no request is being handled any more. The projector stops
+    /// first, then the command service, which waits for its appends.
     pub(crate) async fn stop(self) {
         self.projector.stop().await;
         self.commands.stop().await;
         self.queries.stop().await;
-        self.recorder.flush(FLUSH).await;
+        self.recorder.flush(FLUSH_TIMEOUT).await;
     }
 }

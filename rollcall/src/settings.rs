@@ -1,4 +1,5 @@
-//! The settings of the verbs: the environment, completed by what a running `rollcall run` has written down.
+//! The settings of the verbs: the environment, completed from the file that a running `rollcall run`
+//! writes.
 
 use crate::local::env_file;
 use anyhow::Context as _;
@@ -7,37 +8,38 @@ use std::path::Path;
 
 const ADDR: &str = "127.0.0.1:8080";
 
-/// From the environment alone, for the verb that starts things.
-pub(crate) fn own() -> anyhow::Result<Settings> {
+/// The settings from the environment alone, for `rollcall run`.
+pub(crate) fn from_env() -> anyhow::Result<Settings> {
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
     Ok(settings)
 }
 
-/// From the environment; what is not set there is taken from `$ROLLCALL_HOME/env`, if that is there.
-pub(crate) fn completed() -> anyhow::Result<Settings> {
-    let mut settings = own()?;
+/// The settings from the environment. What is not set there is read from `$ROLLCALL_HOME/env`, if the
+/// file exists.
+pub(crate) fn load() -> anyhow::Result<Settings> {
+    let mut settings = from_env()?;
     complete(&mut settings)?;
     Ok(settings)
 }
 
-/// That stores are needed which nobody names.
-pub(crate) fn nothing_runs(home: &Path, missing: &str) -> String {
+/// The error that a store is needed, but neither set nor running.
+pub(crate) fn not_running(home: &Path, missing: &str) -> String {
     let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
     format!(
-        "nothing runs in {} and {missing} is not set: start it with `make run`, set ROLLCALL_HOME to the home of a \
-         service that runs, or set DATABASE_URL, REDIS_URL and KAFKA_BROKERS",
+        "no service is running in {} and {missing} is not set: start one with `make run`, set ROLLCALL_HOME to the home of a \
+         running service, or set DATABASE_URL, REDIS_URL and KAFKA_BROKERS",
         home.display()
     )
 }
 
-/// The same, as far as the settings can be read, where a verb asked for a store.
-pub(crate) fn nothing_runs_here(missing: &str) -> Option<String> {
-    Some(nothing_runs(&Settings::from_env(ADDR).ok()?.home, missing))
+/// The same for the home in the environment. `None` if the settings can't be read.
+pub(crate) fn not_running_here(missing: &str) -> Option<String> {
+    Some(not_running(&Settings::from_env(ADDR).ok()?.home, missing))
 }
 
-/// The setting that says where the key store is.
-pub(crate) fn of_key_store() -> &'static str {
+/// The name of the setting with the key store's address.
+pub(crate) fn key_store_setting() -> &'static str {
     let is_apart = Settings::from_env(ADDR).is_ok_and(|settings| settings.keys_database_url.is_some());
     if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" }
 }
@@ -48,8 +50,8 @@ fn complete(settings: &mut Settings) -> anyhow::Result<()> {
     let written = match env_file::read(&settings.home) {
         Err(_) if is_complete => Vec::new(),
         read => read.with_context(|| {
-            "DATABASE_URL, REDIS_URL and KAFKA_BROKERS are not all set, and where the service in ROLLCALL_HOME runs is \
-             for its owner alone: run this as that user, or set them"
+            "DATABASE_URL, REDIS_URL and KAFKA_BROKERS are not all set, and only the owner of the service in ROLLCALL_HOME \
+             can read where its stores are: run this as that user, or set all three"
         })?,
     };
     for (name, value) in written {

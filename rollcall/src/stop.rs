@@ -1,4 +1,4 @@
-//! The moment to stop.
+//! The signal to stop.
 
 use futures_util::{
     FutureExt,
@@ -7,10 +7,10 @@ use futures_util::{
 use service_kit::server::stop_signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// May be waited for in several places, and again when it is past.
+/// Can be awaited in several places, and again after it has happened.
 pub(crate) type Stop = Shared<BoxFuture<'static, ()>>;
 
-/// Ctrl-C, SIGTERM, or the end of the terminal.
+/// Completes on Ctrl-C, SIGTERM, or when the terminal is closed.
 pub(crate) fn stop() -> anyhow::Result<Stop> {
     let mut hangup = signal(SignalKind::hangup())?;
     let stop = async move {

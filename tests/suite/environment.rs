@@ -65,7 +65,7 @@ pub async fn where_nothing_runs_every_verb_says_so() {
         .set("HOME", nowhere.join("none").to_str().unwrap());
     for verb in VERBS {
         let said = cli.run(verb).expect(1).stderr;
-        let wanted = format!("nothing runs in {} and ", home.display());
+        let wanted = format!("no service is running in {} and ", home.display());
         assert!(said.contains(&wanted) && said.contains("make run"), "{verb:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{verb:?}: {said}");
     }
@@ -141,8 +141,8 @@ pub async fn a_role_without_create_is_told_the_grant(stack: &'static Stack) {
 
     sqlx::query(AssertSqlSafe(grant.to_owned())).execute(&database).await.unwrap();
     let made = cli.run(&["migrate"]).expect(0).stdout;
-    let topic = format!("made topic {name}.users.events with 12 partitions");
-    assert!(made.contains(&topic) && made.contains("made rollcall.generations\n"), "{made}");
+    let topic = format!("created topic {name}.users.events with 12 partitions");
+    assert!(made.contains(&topic) && made.contains("created rollcall.generations\n"), "{made}");
     let again = cli.run(&["migrate"]).expect(0).stdout;
     assert!(again.starts_with("nothing to do") && again.lines().count() == 1, "{again}");
     let json = cli.run(&["migrate", "--json"]).expect(0).json();

@@ -1,4 +1,5 @@
-//! `$ROLLCALL_HOME/env`: where the running service and its stores are, for the other verbs and for scripts.
+//! `$ROLLCALL_HOME/env`: the addresses of the running service and its stores, for the other verbs and for
+//! scripts.
 
 use super::home::{Home, write_private};
 use anyhow::Context as _;
@@ -10,14 +11,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file, there as long as this is.
+/// The file. It is removed when this is dropped.
 pub(crate) struct EnvFile(PathBuf);
 
 impl EnvFile {
-    /// Writes it, for a service that listens at `listener`.
+    /// Writes the file, for a service that listens at `listener`.
     pub(crate) fn write(home: &Home, settings: &Settings, listener: SocketAddr) -> anyhow::Result<Self> {
         let lines: String =
-            of(settings, listener).iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+            addresses(settings, listener).iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         let path = home.join("env");
         write_private(&path, &lines)?;
         Ok(Self(path))
@@ -30,15 +31,15 @@ impl Drop for EnvFile {
     }
 }
 
-/// What a service that was killed may have left: it is not true any more.
+/// Removes the file of a service that was killed.
 pub(crate) fn remove_stale(home: &Home) {
     let _ = fs::remove_file(home.join("env"));
 }
 
-/// What it says; nothing where there is none.
+/// Reads the file. A missing file is empty.
 ///
 /// # Errors
-/// It is there and can't be read.
+/// The file exists, but can't be read.
 pub(crate) fn read(home: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let path = home.join("env");
     let text = match fs::read_to_string(&path) {
@@ -49,8 +50,8 @@ pub(crate) fn read(home: &Path) -> anyhow::Result<Vec<(String, String)>> {
     Ok(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// The variables that say where everything is, as far as it is known.
-pub(crate) fn of(settings: &Settings, listener: SocketAddr) -> Vec<(&'static str, String)> {
+/// The known addresses, as variables.
+pub(crate) fn addresses(settings: &Settings, listener: SocketAddr) -> Vec<(&'static str, String)> {
     let stores = [
         ("DATABASE_URL", &settings.database_url),
         ("REDIS_URL", &settings.redis_url),
@@ -60,12 +61,12 @@ pub(crate) fn of(settings: &Settings, listener: SocketAddr) -> Vec<(&'static str
     std::iter::once(("ROLLCALL_URL", url(settings, listener))).chain(stores).collect()
 }
 
-/// The base URL of the service, as set or as it follows from the listener.
+/// The base URL of the service: the setting, or the address of the listener.
 pub(crate) fn url(settings: &Settings, listener: SocketAddr) -> String {
     settings.url.clone().unwrap_or_else(|| format!("http://{}", reachable(listener)))
 }
 
-/// An address that can be called: a listener on every interface is reached on loopback.
+/// The address that clients connect to. A listener on all interfaces is reached on loopback.
 fn reachable(listener: SocketAddr) -> SocketAddr {
     let ip = match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_on_every_interface_is_called_on_loopback() {
+    fn a_listener_on_all_interfaces_is_reached_on_loopback() {
         assert_eq!(reachable("0.0.0.0:80".parse().unwrap()).to_string(), "127.0.0.1:80");
         assert_eq!(reachable("[::]:80".parse().unwrap()).to_string(), "[::1]:80");
         assert_eq!(reachable("127.0.0.2:80".parse().unwrap()).to_string(), "127.0.0.2:80");

@@ -1,4 +1,4 @@
-//! `$ROLLCALL_HOME`: the directory of the local default.
+//! `$ROLLCALL_HOME`: the directory of the local stores.
 
 use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
@@ -10,7 +10,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// A log that is longer at a start is put aside first.
+/// A log larger than this is renamed before a child starts.
 const LOG_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// The directory, as an absolute path.
@@ -18,10 +18,11 @@ const LOG_LIMIT: u64 = 16 * 1024 * 1024;
 pub(crate) struct Home(PathBuf);
 
 impl Home {
-    /// Makes it where it is missing.
+    /// Creates the directory if it does not exist.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         refuse_control(&std::path::absolute(path)?)?;
-        // Under root the database server is another user and must get through; what is secret has its own mode.
+        // Under root the database server runs as another user and must be able to enter. Secret files
+        // have a mode of their own.
         let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
         let create = || {
             DirBuilder::new().recursive(true).mode(mode).create(path)?;
@@ -35,12 +36,12 @@ impl Home {
         &self.0
     }
 
-    /// A file or directory in it.
+    /// The path of a file or directory in the home.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// The secret in a file, made when it is missing.
+    /// The secret in a file, which is created if it does not exist.
     pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {
         let path = self.join(name);
         match fs::read_to_string(&path) {
@@ -54,12 +55,12 @@ impl Home {
         }
     }
 
-    /// Where a child's log is.
+    /// The path of a child's log.
     pub(crate) fn log_path(&self, name: &str) -> PathBuf {
         self.join("logs").join(format!("{name}.log"))
     }
 
-    /// A child's log, to be written at its end.
+    /// Opens a child's log for appending.
     pub(crate) fn open_log(&self, name: &str) -> anyhow::Result<File> {
         let path = self.log_path(name);
         if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
@@ -70,17 +71,17 @@ impl Home {
     }
 }
 
-/// PostgreSQL's initdb takes any other character.
+/// PostgreSQL's initdb accepts all other characters.
 fn refuse_control(path: &Path) -> anyhow::Result<()> {
     let has_control = path.to_string_lossy().contains(char::is_control);
     ensure!(
         !has_control,
-        "ROLLCALL_HOME: {path:?} holds a line break or another control character: name another directory"
+        "ROLLCALL_HOME: {path:?} contains a line break or another control character: use another directory"
     );
     Ok(())
 }
 
-/// Writes a file that only its owner may read, as a whole or not at all.
+/// Writes a file that only its owner can read, completely or not at all.
 pub(crate) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
     let write = || {
         let new = path.with_extension("new");

@@ -1,9 +1,9 @@
-//! The programs of the local default: found, or named with the package that has them.
+//! Finds the programs of the local stores.
 
 use service_kit::settings::Settings;
 use std::path::{Path, PathBuf};
 
-/// Where each program is; empty where it is not needed.
+/// The paths of the programs. Empty for a program that is not needed.
 pub(crate) struct Programs {
     /// The directory of the PostgreSQL server's programs.
     pub(crate) postgres: PathBuf,
@@ -11,11 +11,11 @@ pub(crate) struct Programs {
     pub(crate) java: PathBuf,
 }
 
-/// A program, the Debian package that has it, and where it is.
+/// A program, its Debian package, and its path.
 type Wanted = (&'static str, &'static str, Option<PathBuf>);
 
 impl Programs {
-    /// Finds what the settings make necessary, or names all that is missing.
+    /// Finds the programs that the settings require. The error names all missing ones.
     pub(crate) fn find(settings: &Settings) -> anyhow::Result<Self> {
         let postgres =
             settings.database_url.is_none().then(|| ("postgres", "postgresql", postgres_directory()));
@@ -26,11 +26,11 @@ impl Programs {
         let children = postgres.is_some() || redis.is_some() || java.is_some();
         let setpriv = children.then(|| ("setpriv", "util-linux", in_path("setpriv")));
         refuse_missing(&[&postgres, &redis, &java, &setpriv])?;
-        Ok(Self { postgres: place(postgres), redis: place(redis), java: place(java) })
+        Ok(Self { postgres: path(postgres), redis: path(redis), java: path(java) })
     }
 }
 
-fn place(wanted: Option<Wanted>) -> PathBuf {
+fn path(wanted: Option<Wanted>) -> PathBuf {
     wanted.and_then(|(_, _, place)| place).unwrap_or_default()
 }
 
@@ -46,14 +46,14 @@ fn refuse_missing(wanted: &[&Option<Wanted>]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The program of that name in `PATH`.
+/// Finds a program in `PATH`.
 pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|directory| directory.join(name))
         .find(|file| file.is_file())
 }
 
-/// In `PATH`, else the newest of those that Debian keeps out of it.
+/// The directory in `PATH`, else that of the newest version that Debian has installed outside of it.
 fn postgres_directory() -> Option<PathBuf> {
     let own = in_path("postgres").and_then(|postgres| postgres.parent().map(Path::to_path_buf));
     own.filter(|directory| directory.join("initdb").is_file()).or_else(|| {

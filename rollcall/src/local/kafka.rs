@@ -1,4 +1,4 @@
-//! The local Kafka: one node, broker and controller in one (KRaft).
+//! The local Kafka: one node that is broker and controller (KRaft).
 
 use super::{
     Started,
@@ -6,7 +6,7 @@ use super::{
     install::Programs,
     kafka_jars,
     ports::{Port, Ports},
-    process::{LastWord, command, finish},
+    process::{DeathSignal, command, finish},
     progress::step,
     supervise::{Child, Spec},
 };
@@ -24,14 +24,14 @@ use uuid::Uuid;
 const PROPERTIES: &str = include_str!("kafka/server.properties");
 const LOGGING: &str = include_str!("kafka/log4j2.properties");
 
-/// Names in Kafka's directory.
+/// File names in Kafka's directory.
 const SERVER: &str = "server.properties";
 const FORMAT: &str = "format.properties";
 const LOGGING_NAME: &str = "log4j2.properties";
 const DATA: &str = "data";
 const PARTIAL: &str = "data.partial";
 
-/// What the broker needs, before it is started.
+/// A broker that is ready to be started.
 pub(crate) struct Kafka {
     home: Home,
     java: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) struct Kafka {
     controller: Port,
 }
 
-/// Picks the ports, unless the brokers are given.
+/// Picks the ports. `None` if the brokers are set.
 pub(crate) fn prepare(
     home: &Home,
     programs: &Programs,
@@ -52,7 +52,7 @@ pub(crate) fn prepare(
     let port = match settings.kafka_port {
         Some(wanted) => Ports::exactly(wanted).with_context(|| {
             format!(
-                "ROLLCALL_KAFKA_PORT: port {wanted} is taken; name another, or none to take any that is free"
+                "ROLLCALL_KAFKA_PORT: port {wanted} is in use; set another one, or unset it to use any free port"
             )
         })?,
         None => ports.from("kafka", 9092)?,
@@ -62,7 +62,7 @@ pub(crate) fn prepare(
 }
 
 impl Kafka {
-    /// Starts it and waits until it answers; gives its address too.
+    /// Starts the broker and waits until it answers. Returns the process and its address.
     pub(crate) async fn start(self) -> anyhow::Result<Started> {
         kafka_jars::fetch_missing(&self.home).await?;
         step("starting Kafka", self.start_with_jars()).await
@@ -86,13 +86,13 @@ impl Kafka {
         Ok((child, format!("127.0.0.1:{port}")))
     }
 
-    /// Where it works. Everything in there goes by its relative name, since the home's own may hold what a class
-    /// path, a list of directories or a file of properties can't.
+    /// Kafka's working directory. Files in it are passed by relative names, because the path of the home
+    /// may contain characters that a class path, a list of directories or a properties file can't.
     fn directory(&self) -> PathBuf {
         self.home.join("kafka")
     }
 
-    /// Beside the place first, and there by a rename: half a format is never found.
+    /// Formats a directory beside the data, then renames it, so that the data is never half formatted.
     async fn format(&self) -> anyhow::Result<()> {
         let partial = self.directory().join(PARTIAL);
         let _ = fs::remove_dir_all(&partial);
@@ -125,7 +125,7 @@ impl Kafka {
     }
 
     fn java(&self, arguments: &[&str]) -> Command {
-        let mut java = command(&self.java, LastWord::Kill, None);
+        let mut java = command(&self.java, DeathSignal::Kill, None);
         java.current_dir(self.directory());
         java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"]);
         java.arg(format!("-Dlog4j2.configurationFile={LOGGING_NAME}"));

@@ -1,18 +1,18 @@
-//! Apache Kafka's own jars, from Maven Central, once for each `$ROLLCALL_HOME`.
+//! Fetches Apache Kafka's jars from Maven Central, once for each `$ROLLCALL_HOME`.
 
 use super::{
     home::Home,
     install::in_path,
-    process::{LastWord, command, finish},
+    process::{DeathSignal, command, finish},
     progress::step,
 };
 use anyhow::Context;
 use std::{fs, path::Path};
 
 const POM: &str = include_str!("kafka/pom.xml");
-/// As the pom has it; the tests keep them equal.
+/// The version in the pom, which a test compares.
 const VERSION: &str = "4.3.1";
-/// Where they are in Kafka's directory.
+/// The jars in Kafka's directory.
 pub(crate) const LIBRARIES: &str = "4.3.1/libs";
 
 /// Fetches the jars if they are missing.
@@ -21,7 +21,7 @@ pub(crate) async fn fetch_missing(home: &Home) -> anyhow::Result<()> {
     let version = kafka.join(VERSION);
     if !kafka.join(LIBRARIES).is_dir() {
         step(
-            &format!("fetching Apache Kafka {VERSION} with Maven (54 MB, this once)"),
+            &format!("fetching Apache Kafka {VERSION} with Maven (54 MB, only once)"),
             fetch(home, &version),
         )
         .await?;
@@ -29,7 +29,8 @@ pub(crate) async fn fetch_missing(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Beside the place first, and there by a rename: half a set of jars is never found.
+/// Fetches into a directory beside the final one, then renames it, so that the jars are never
+/// incomplete.
 async fn fetch(home: &Home, version: &Path) -> anyhow::Result<()> {
     let maven = in_path("mvn");
     let maven = maven
@@ -38,14 +39,15 @@ async fn fetch(home: &Home, version: &Path) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial)?;
     fs::write(partial.join("pom.xml"), POM)?;
-    let mut copy = command(&maven, LastWord::Kill, None);
+    let mut copy = command(&maven, DeathSignal::Kill, None);
     copy.args(["-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libs"]);
-    // The pom is found there. Its path would go through a shell script.
+    // Maven finds the pom in its working directory. As an argument, the path would go through a shell
+    // script.
     copy.current_dir(&partial);
     let fetched = finish(copy, "Maven", home.open_log("maven")?, &home.log_path("maven")).await;
-    fetched.context("Apache Kafka can't be fetched: Maven takes a proxy from ~/.m2/settings.xml, not from the environment")?;
+    fetched.context("can't fetch Apache Kafka. If a proxy is needed, set it in ~/.m2/settings.xml: Maven does not read it from the environment")?;
     let _ = fs::remove_dir_all(version);
-    fs::rename(&partial, version).with_context(|| format!("can't make {}", version.display()))
+    fs::rename(&partial, version).with_context(|| format!("can't create {}", version.display()))
 }
 
 #[cfg(test)]
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pom_fetches_the_version_that_is_looked_for() {
+    fn the_pom_fetches_the_expected_version() {
         assert_eq!(POM.matches("org.apache.kafka</groupId>").count(), 2);
         assert_eq!(POM.matches(&format!("<version>{VERSION}</version>")).count(), 2);
         assert_eq!(LIBRARIES, format!("{VERSION}/libs"));

@@ -1,4 +1,4 @@
-//! One `rollcall run` at a time in one `$ROLLCALL_HOME`.
+//! Allows only one `rollcall run` in each `$ROLLCALL_HOME`.
 
 use super::{home::Home, progress::say};
 use anyhow::Context;
@@ -13,18 +13,18 @@ use std::{
     io::{Read, Seek, Write},
 };
 
-/// Held as long as the file is open, which it is in the children too: so the lock of a process that was killed is held until the last of
-/// its children is gone, and two of them never work on the same data.
-pub(crate) struct Lock(#[expect(dead_code, reason = "open is all that it has to be")] File);
+/// The lock is held as long as the file is open. The children inherit the file, so the lock of a killed
+/// process is held until its last child has ended, and two servers never use the same data.
+pub(crate) struct Lock(#[expect(dead_code, reason = "only kept open")] File);
 
-/// Takes the lock, or says who has it.
+/// Takes the lock. The error names the process that holds it.
 pub(crate) fn take(home: &Home) -> anyhow::Result<Lock> {
     let path = home.join("lock");
     let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     let mut file = open.with_context(|| format!("can't open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => wait_for_the_dead(home, &mut file)?,
+        Err(TryLockError::WouldBlock) => wait_for_children(home, &mut file)?,
         Err(TryLockError::Error(error)) => {
             return Err(error).with_context(|| format!("can't lock {}", path.display()));
         }
@@ -36,17 +36,17 @@ pub(crate) fn take(home: &Home) -> anyhow::Result<Lock> {
     Ok(Lock(file))
 }
 
-/// A holder that lives is named; the children of one that was killed are about to end.
-fn wait_for_the_dead(home: &Home, file: &mut File) -> anyhow::Result<()> {
+/// Fails if the holder lives. If it was killed, waits until its children have ended.
+fn wait_for_children(home: &Home, file: &mut File) -> anyhow::Result<()> {
     let mut pid = String::new();
     file.read_to_string(&mut pid)?;
     let pid = pid.trim();
     anyhow::ensure!(
         is_dead(pid),
-        "already running in {} as process {pid}: stop that one (`kill {pid}`), or give this one a home of its own (ROLLCALL_HOME)",
+        "already running in {} as process {pid}: stop that process (`kill {pid}`), or set ROLLCALL_HOME to another directory",
         home.path().display()
     );
-    say(format_args!("waiting for the children of process {pid}, which was killed, to end"));
+    say(format_args!("waiting for the children of the killed process {pid} to end"));
     Ok(file.lock()?)
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_is_told_who_holds_it() {
+    fn the_error_names_the_holder() {
         let path = std::env::temp_dir().join(format!("rollcall-lock-{}", std::process::id()));
         let home = Home::create(&path).unwrap();
         let first = take(&home).unwrap();

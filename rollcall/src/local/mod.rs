@@ -1,4 +1,5 @@
-//! The local default: PostgreSQL, Redis and Kafka as children of this process, on loopback, with their data in `$ROLLCALL_HOME`.
+//! Local stores: PostgreSQL, Redis and Kafka as children of this process. They listen on loopback and keep
+//! their data in `$ROLLCALL_HOME`.
 
 pub(crate) mod env_file;
 pub(crate) mod home;
@@ -21,7 +22,7 @@ use ports::Ports;
 use service_kit::settings::Settings;
 use supervise::Child;
 
-/// The stores that were not given; they live until they are stopped, or as long as this process.
+/// The local stores. They run until they are stopped or this process ends.
 pub(crate) struct Children {
     kafka: Option<Child>,
     redis: Option<Child>,
@@ -29,7 +30,7 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    /// Starts what the settings do not name, and names it there.
+    /// Starts the stores that are not set, and sets their addresses.
     pub(crate) async fn start(home: &Home, settings: &mut Settings) -> anyhow::Result<Self> {
         let programs = Programs::find(settings)?;
         let mut ports = Ports::load(home);
@@ -43,13 +44,13 @@ impl Children {
             async { started(postgres.map(postgres::Postgres::start)).await },
         )?;
         Ok(Self {
-            kafka: named(kafka, &mut settings.kafka_brokers),
-            redis: named(redis, &mut settings.redis_url),
-            postgres: named(postgres, &mut settings.database_url),
+            kafka: set_address(kafka, &mut settings.kafka_brokers),
+            redis: set_address(redis, &mut settings.redis_url),
+            postgres: set_address(postgres, &mut settings.database_url),
         })
     }
 
-    /// Stops them, the log first: nothing must be appended that nobody can read any more.
+    /// Stops the stores, Kafka first, so that nothing is appended while the others are down.
     pub(crate) async fn stop(self) {
         for child in [self.kafka, self.redis, self.postgres].into_iter().flatten() {
             child.stop().await;
@@ -57,7 +58,7 @@ impl Children {
     }
 }
 
-/// A child that answers, and where.
+/// A running child and its address.
 type Started = (Child, String);
 
 async fn started(
@@ -69,7 +70,7 @@ async fn started(
     }
 }
 
-fn named(started: Option<Started>, address: &mut Option<String>) -> Option<Child> {
+fn set_address(started: Option<Started>, address: &mut Option<String>) -> Option<Child> {
     let (child, own) = started?;
     *address = Some(own);
     Some(child)

@@ -1,4 +1,5 @@
-//! Ports for the children: the same at every start while they are free, and never picked by two at once.
+//! Ports of the children. A child gets the same port at every start if it is free, and two homes never
+//! pick the same one.
 
 use super::home::Home;
 use anyhow::Context;
@@ -14,21 +15,21 @@ use std::{
     path::PathBuf,
 };
 
-/// Where a child's port is looked for when any will do: below those that the kernel gives to outgoing connections, since a client that
-/// calls such a port while nobody listens may be given that very port, and be connected with itself.
+/// The range of arbitrary ports. It is below the kernel's range for outgoing connections: a client that
+/// connects to a port in that range while nobody listens may get the same port, and connect to itself.
 const ANY: std::ops::Range<u16> = 20_000..32_000;
 
-/// A port of the loopback interface, ours while this lives.
+/// A port of the loopback interface. It is reserved until this is dropped.
 pub(crate) struct Port {
     /// The number.
     pub(crate) number: u16,
-    /// A child needs a while until it listens. Until then, and while it is restarted, this name keeps the port from other homes;
-    /// the kernel frees it however this process ends.
+    /// Keeps the port from other homes while the child does not listen yet, or is restarted. The kernel
+    /// frees this socket however the process ends.
     _claim: UnixListener,
 }
 
 impl Port {
-    /// The port, if nobody has it.
+    /// Reserves the port, if it is free.
     fn claim(number: u16) -> Option<Self> {
         let name = SocketAddr::from_abstract_name(format!("rollcall-port-{number}")).ok()?;
         let claim = UnixListener::bind_addr(&name).ok()?;
@@ -37,14 +38,14 @@ impl Port {
     }
 }
 
-/// Which child had which port, kept in a file.
+/// The port of each child, stored in a file.
 pub(crate) struct Ports {
     path: PathBuf,
     remembered: BTreeMap<String, u16>,
 }
 
 impl Ports {
-    /// Those of the last start; none where nothing can be read.
+    /// The ports of the last start. Empty if the file can't be read.
     pub(crate) fn load(home: &Home) -> Self {
         let path = home.join("ports");
         let text = fs::read_to_string(&path).unwrap_or_default();
@@ -54,7 +55,7 @@ impl Ports {
         Self { path, remembered }
     }
 
-    /// For the next start.
+    /// Stores the ports for the next start.
     pub(crate) fn save(&self) -> anyhow::Result<()> {
         let lines: String = self.remembered.iter().map(|(name, port)| format!("{name}={port}\n")).collect();
         fs::write(&self.path, lines).with_context(|| format!("can't write {}", self.path.display()))
@@ -73,7 +74,7 @@ impl Ports {
         self.first_free(name, wanted..wanted.saturating_add(1000))
     }
 
-    /// This port and no other, which is not remembered: it was asked for.
+    /// Exactly this port. It is not stored, because it is a setting.
     pub(crate) fn exactly(wanted: u16) -> Option<Port> {
         Port::claim(wanted)
     }
@@ -96,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_the_same_again_when_it_is_free() {
+    fn a_free_port_is_used_again() {
         let mut ports = ports();
         let first = ports.any("store").unwrap().number;
         assert_eq!(ports.any("store").unwrap().number, first);
     }
 
     #[test]
-    fn two_homes_never_pick_one_port() {
+    fn two_homes_never_pick_the_same_port() {
         let first = ports().any("store").unwrap();
         let second = ports().from("store", first.number).unwrap();
         assert_ne!(second.number, first.number);
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_on_which_a_stranger_listens_is_not_free() {
+    fn a_port_in_use_is_not_free() {
         let stranger = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         assert!(Ports::exactly(stranger.local_addr().unwrap().port()).is_none());
     }

@@ -6,7 +6,7 @@ use super::{
     install::Programs,
     ports::{Port, Ports},
     postgres_place::Place,
-    process::{LastWord, command, finish},
+    process::{DeathSignal, command, finish},
     progress::step,
     supervise::{Child, Spec},
 };
@@ -21,31 +21,31 @@ use std::{
 use tokio::process::Command;
 
 const NAME: &str = "rollcall";
-/// The file of the password, in the home.
+/// The password's file in the home.
 const PASSWORD: &str = "postgres.password";
-/// SQLSTATE of a password that is not the right one.
+/// The SQLSTATE of a wrong password.
 const WRONG_PASSWORD: &str = "28P01";
 
-/// On the command line, so that a newer release of this program may change them.
+/// Settings on the command line, so that a newer release can change them.
 const CONFIGURATION: [&str; 11] = [
     "listen_addresses=127.0.0.1",
-    // Over TCP alone: the path of a socket has a length that a home may exceed.
+    // Only TCP, because the path of a home may be too long for a socket.
     "unix_socket_directories=",
     "fsync=on",
     "synchronous_commit=on",
     "shared_buffers=256MB",
     "max_connections=400",
     "max_wal_size=4GB",
-    // Statements take a few milliseconds; to compile one takes more.
+    // Statements take a few milliseconds; compiling one takes longer.
     "jit=off",
-    // What was written ahead is gone with its file, and not kept in one that waits to be used again: it holds what users say of themselves.
+    // WAL contains personal data, so old segments are deleted and not kept for reuse.
     "wal_recycle=off",
-    // For the same reason no statement and no detail of an error comes into the log.
+    // For the same reason statements and error details are not logged.
     "log_min_error_statement=panic",
     "log_error_verbosity=terse",
 ];
 
-/// What the server needs, before it is started.
+/// A server that is ready to be started.
 pub(crate) struct Postgres {
     home: Home,
     programs: PathBuf,
@@ -53,7 +53,7 @@ pub(crate) struct Postgres {
     password: String,
 }
 
-/// Picks the port and the password, unless the server is given.
+/// Picks the port and the password. `None` if the server is set.
 pub(crate) fn prepare(
     home: &Home,
     programs: &Programs,
@@ -68,16 +68,16 @@ pub(crate) fn prepare(
 }
 
 impl Postgres {
-    /// Starts it and waits until it answers; gives its address too.
+    /// Starts the server and waits until it answers. Returns the process and its address.
     pub(crate) async fn start(self) -> anyhow::Result<Started> {
-        step("starting PostgreSQL", self.start_silently()).await
+        step("starting PostgreSQL", self.start_server()).await
     }
 
-    async fn start_silently(self) -> anyhow::Result<Started> {
+    async fn start_server(self) -> anyhow::Result<Started> {
         let place = Place::find(&self.home).await?;
         let data = place.directory.join("data");
         if !data.is_dir() {
-            self.initialise(&place, &data).await?;
+            self.initialize(&place, &data).await?;
         }
         let url = format!("postgres://{NAME}:{}@127.0.0.1:{}/{NAME}", self.password, self.port.number);
         let options = database::options(&url)?;
@@ -86,16 +86,16 @@ impl Postgres {
             name: "PostgreSQL",
             home: self.home.clone(),
             command: Box::new(move || self.server(&place, &data)),
-            stop_signal: Signal::SIGINT, // its fast shutdown, which does not wait for clients
+            stop_signal: Signal::SIGINT, // fast shutdown, which does not wait for clients
             log: "postgres",
         });
         child.ready(async || answers(&options).await).await?;
-        ensure_database(&options).await.map_err(|error| said(error, &cluster, &secret))?;
+        ensure_database(&options).await.map_err(|error| explain(error, &cluster, &secret))?;
         Ok((child, url))
     }
 
-    /// Beside the place first, and there by a rename: half a cluster is never found.
-    async fn initialise(&self, place: &Place, data: &Path) -> anyhow::Result<()> {
+    /// Creates the cluster beside its final place, then renames it, so that it is never half initialized.
+    async fn initialize(&self, place: &Place, data: &Path) -> anyhow::Result<()> {
         let partial = data.with_extension("partial");
         let password = place.directory.join("password");
         let _ = fs::remove_dir_all(&partial);
@@ -103,7 +103,7 @@ impl Postgres {
         if let Some(account) = place.account {
             chown(&password, Some(account.uid), Some(account.gid))?;
         }
-        let mut initdb = command(&self.programs.join("initdb"), LastWord::Kill, place.account);
+        let mut initdb = command(&self.programs.join("initdb"), DeathSignal::Kill, place.account);
         initdb
             .args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "-U", NAME, "-D"])
             .arg(&partial);
@@ -116,7 +116,7 @@ impl Postgres {
     }
 
     fn server(&self, place: &Place, data: &Path) -> Command {
-        let mut server = command(&self.programs.join("postgres"), LastWord::Quit, place.account);
+        let mut server = command(&self.programs.join("postgres"), DeathSignal::Quit, place.account);
         server.arg("-D").arg(data).arg("-p").arg(self.port.number.to_string());
         for setting in CONFIGURATION {
             server.args(["-c", setting]);
@@ -125,12 +125,12 @@ impl Postgres {
     }
 }
 
-/// The database that every cluster has.
+/// Options for the database that every cluster has.
 fn maintenance(options: &PgConnectOptions) -> PgConnectOptions {
     options.clone().database("postgres")
 }
 
-/// A server that refuses the password answers, too: who connects next says what is wrong.
+/// Whether the server answers. A wrong password counts as an answer; the next connection reports it.
 async fn answers(options: &PgConnectOptions) -> bool {
     match PgConnection::connect_with(&maintenance(options)).await {
         Ok(connection) => connection.close().await.is_ok(),
@@ -142,14 +142,15 @@ fn is_wrong_password(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == WRONG_PASSWORD)
 }
 
-/// A cluster may be older than the password that the home has now: then it is of a home that was removed.
-fn said(error: sqlx::Error, cluster: &Path, secret: &Path) -> anyhow::Error {
+/// Explains a wrong password: the cluster belongs to a home that was removed.
+fn explain(error: sqlx::Error, cluster: &Path, secret: &Path) -> anyhow::Error {
     if !is_wrong_password(&error) {
         return error.into();
     }
     anyhow!(
-        "the cluster in {} has another password than {} says, so it was made by a home that is gone; its users and their keys are still in \
-         it. Put that home's files back; or, to begin anew without those users, move the cluster away and, if it is a link, remove {}",
+        "the cluster in {} has another password than the one in {}, so it belongs to a ROLLCALL_HOME that was removed. It still contains \
+         that home's users and their keys. Restore the home's files; or, to start without those users, move the cluster away and, if it is \
+         a link, remove {}",
         cluster.display(),
         secret.display(),
         secret.with_file_name("postgres").display()

@@ -1,8 +1,8 @@
-//! Where the PostgreSQL cluster is, and who its server runs as: it refuses to be root.
+//! Where the PostgreSQL cluster is, and which user its server runs as: PostgreSQL refuses to run as root.
 
 use super::{
     home::Home,
-    process::{Account, LastWord, command},
+    process::{Account, DeathSignal, command},
     progress::say,
 };
 use anyhow::{Context, bail, ensure};
@@ -15,20 +15,20 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Where clusters are whose home is closed to the server's user.
+/// The parent of clusters whose home the server's user can't enter.
 const ELSEWHERE: &str = "/var/lib/rollcall";
 
-/// A directory, and whom the server runs as if not as we do.
+/// The directory of a cluster, and the server's account if it is not that of this process.
 pub(crate) struct Place {
     pub(crate) directory: PathBuf,
     pub(crate) account: Option<Account>,
 }
 
 impl Place {
-    /// `$ROLLCALL_HOME/postgres`, or where that points to.
+    /// Finds or creates `$ROLLCALL_HOME/postgres`, or the directory that it links to.
     pub(crate) async fn find(home: &Home) -> anyhow::Result<Self> {
         let link = home.join("postgres");
-        leads_somewhere(&link)?;
+        check_link(&link)?;
         let account = if geteuid().is_root() { Some(account_for(&link)?) } else { None };
         create(&link, account)?;
         if let Some(account) = account
@@ -36,17 +36,17 @@ impl Place {
         {
             move_elsewhere(Path::new(ELSEWHERE), home.path(), &link, account)?;
         }
-        // Itself, since the way to the link may be closed to the server's user.
+        // Resolved, because the server's user may not be able to reach the link.
         Ok(Self { directory: link.canonicalize()?, account })
     }
 }
 
-/// A link to a place that is not there may mean no more than a disk that is not mounted, and an empty cluster in its place would have none of
-/// the users' keys.
-fn leads_somewhere(link: &Path) -> anyhow::Result<()> {
+/// Fails if the link's target can't be reached. A disk may not be mounted, and a new empty cluster would
+/// have none of the users' keys.
+fn check_link(link: &Path) -> anyhow::Result<()> {
     if link.is_symlink() && fs::metadata(link).is_err() {
         bail!(
-            "{} is a link to {}, which can't be reached. The users' keys are there: mount or restore it. To begin anew without those users, \
+            "{} is a link to {}, which can't be reached. The users' keys are there: mount or restore it. To start without those users, \
              remove the link",
             link.display(),
             fs::read_link(link)?.display()
@@ -55,7 +55,8 @@ fn leads_somewhere(link: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who has the directory already, so that a home that an ordinary user began goes on as it was; else one of the system's.
+/// The owner of the directory, so that a home of an ordinary user stays as it is; else a user of the
+/// system.
 fn account_for(directory: &Path) -> anyhow::Result<Account> {
     if let Ok(owner) = fs::metadata(directory)
         && owner.uid() != 0
@@ -76,38 +77,42 @@ fn create(directory: &Path, account: Option<Account>) -> anyhow::Result<()> {
         }
         std::io::Result::Ok(())
     };
-    create().with_context(|| format!("can't make {}", directory.display()))
+    create().with_context(|| format!("can't create {}", directory.display()))
 }
 
-/// Asked of the kernel, which knows every directory on the way.
+/// Asks the kernel, because every directory on the path matters.
 async fn is_open_to(directory: &Path, account: Account) -> anyhow::Result<bool> {
-    let mut test = command(Path::new("test"), LastWord::Kill, Some(account));
+    let mut test = command(Path::new("test"), DeathSignal::Kill, Some(account));
     Ok(test.arg("-w").arg(directory).stderr(Stdio::null()).status().await?.success())
 }
 
-/// Puts the data where the server's user can go, and a link to it in the home. What is there already is this home's, by its name: it is found
-/// again, and never removed.
+/// Moves the cluster to a place that the server's user can enter, and leaves a link in the home. An
+/// existing cluster there has this home's name, so it is used again and never removed.
 fn move_elsewhere(elsewhere: &Path, home: &Path, link: &Path, account: Account) -> anyhow::Result<()> {
     let place = elsewhere.join(name_of(home));
-    say(format_args!("PostgreSQL's user can't enter {}: its data is in {}", home.display(), place.display()));
+    say(format_args!(
+        "PostgreSQL's user can't enter {}, so its data is in {}",
+        home.display(),
+        place.display()
+    ));
     ensure!(
         fs::read_dir(link)?.next().is_none(),
-        "{} holds data that PostgreSQL's user ({}) can't reach: let that user through to it, or move it to {} and put a link in its place",
+        "{} contains data that PostgreSQL's user ({}) can't reach: let that user enter the directory, or move the data to {} and put a link in its place",
         link.display(),
         account.uid,
         place.display()
     );
     if place.exists() {
-        say("that was there before: it is used as it is");
+        say("this directory exists already and is used as it is");
     } else {
         DirBuilder::new().recursive(true).mode(0o755).create(elsewhere)?;
         create(&place, Some(account))?;
     }
     let replace = fs::remove_dir(link).and_then(|()| symlink(&place, link));
-    replace.with_context(|| format!("can't make a link of {}", link.display()))
+    replace.with_context(|| format!("can't replace {} with a link", link.display()))
 }
 
-/// The same for a home each time.
+/// A stable name for a home.
 fn name_of(home: &Path) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, home.as_os_str().as_encoded_bytes()).to_string()
 }
@@ -116,7 +121,7 @@ fn name_of(home: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// A directory that goes with the test.
+    /// A directory that is removed after the test.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_whose_link_was_lost_is_found_again() {
+    fn a_cluster_is_found_again_without_its_link() {
         let scratch = Scratch::new();
         let (place, link) = (scratch.moved().unwrap(), scratch.0.join("home/postgres"));
         fs::create_dir(place.join("data")).unwrap();
@@ -152,21 +157,21 @@ mod tests {
     }
 
     #[test]
-    fn data_that_the_server_can_not_reach_stays_where_it_is() {
+    fn unreachable_data_stays_where_it_is() {
         let scratch = Scratch::new();
         let file = scratch.0.join("home/postgres/PG_VERSION");
         fs::write(&file, "15").unwrap();
-        assert!(scratch.moved().unwrap_err().to_string().contains("let that user through"));
+        assert!(scratch.moved().unwrap_err().to_string().contains("let that user enter"));
         assert!(file.exists());
     }
 
     #[test]
-    fn a_link_that_leads_nowhere_is_refused_and_kept() {
+    fn a_dead_link_is_refused_and_kept() {
         let scratch = Scratch::new();
         let (place, link) = (scratch.moved().unwrap(), scratch.0.join("home/postgres"));
-        assert!(leads_somewhere(&link).is_ok());
+        assert!(check_link(&link).is_ok());
         fs::remove_dir(&place).unwrap();
-        let refused = leads_somewhere(&link).unwrap_err().to_string();
+        let refused = check_link(&link).unwrap_err().to_string();
         assert!(refused.contains(&place.display().to_string()) && refused.contains("mount"), "{refused}");
         assert!(link.is_symlink());
     }

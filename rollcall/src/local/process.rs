@@ -1,42 +1,45 @@
-//! Processes that never outlive this one, however it ends.
+//! Child processes that never outlive this process, however it ends.
 
 use anyhow::Context;
 use nix::unistd::{Gid, Uid};
 use std::{fs::File, path::Path, process::Stdio};
 use tokio::process::Command;
 
-/// Whom a process runs as, where that is not who we are.
+/// The account of a child that runs as another user.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Account {
     pub(crate) uid: Uid,
     pub(crate) gid: Gid,
 }
 
-/// What a process gets when this one dies.
+/// The signal that a child gets when this process dies.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum LastWord {
-    /// Gone at once.
+pub(crate) enum DeathSignal {
+    /// SIGKILL.
     Kill,
-    /// PostgreSQL's immediate shutdown, in which the server ends its own children too.
+    /// SIGQUIT: PostgreSQL's immediate shutdown, in which the server also ends its own children.
     Quit,
 }
 
-/// A command whose process gets the signal when the thread that starts it ends, which must therefore be the main one.
+/// A command whose process gets the signal when the thread that starts it ends. It must be started on the
+/// main thread.
 ///
-/// `setpriv` asks the kernel for the signal after it has changed the user, because that change would forget it. If this process died
-/// before the kernel was asked, the shell sees that its parent is another, and goes no further.
-pub(crate) fn command(program: &Path, last_word: LastWord, account: Option<Account>) -> Command {
+/// `setpriv` requests the signal after it has changed the user, because changing the user clears it. If
+/// this process died before that, the shell sees that it has another parent, and exits.
+pub(crate) fn command(program: &Path, death_signal: DeathSignal, account: Option<Account>) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", if matches!(last_word, LastWord::Kill) { "KILL" } else { "QUIT" }]);
+    command.args(["--pdeathsig", if matches!(death_signal, DeathSignal::Kill) { "KILL" } else { "QUIT" }]);
     if let Some(Account { uid, gid }) = account {
         command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()]);
     }
     command
         .args(["--", "sh", "-c", r#"[ "$PPID" = "$0" ] && exec "$@""#])
         .arg(std::process::id().to_string());
-    // The same language, encoding and time everywhere, whatever the shell's are: a home may have any name.
+    // A fixed language, encoding and time zone, whatever the shell's are. The encoding must be UTF-8,
+    // because a home may have any name.
     command.env("LC_ALL", "C.UTF-8").env_remove("LANGUAGE").env("TZ", "UTC");
-    // A group of its own: the terminal's Ctrl-C is for us. The root directory: ours may be closed to that user.
+    // Its own process group, so that the terminal's Ctrl-C reaches only this process. The root directory,
+    // because the other user may not be able to enter ours.
     command.arg(program).current_dir("/").process_group(0).stdin(Stdio::null());
     command
 }
@@ -55,6 +58,6 @@ pub(crate) async fn finish(
         .spawn()
         .with_context(|| format!("{what}: can't be started"))?;
     let status = process.wait().await?;
-    anyhow::ensure!(status.success(), "{what}: {status}; {} says why", log_path.display());
+    anyhow::ensure!(status.success(), "{what}: {status}; see {}", log_path.display());
     Ok(())
 }

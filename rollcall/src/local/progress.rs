@@ -1,17 +1,17 @@
-//! What a person at the terminal is told during the start, on stderr.
+//! Messages on stderr.
 
 use std::{
     io::{Write, stderr},
     time::Instant,
 };
 
-/// Says a line.
+/// Prints a line.
 pub(crate) fn say(line: impl std::fmt::Display) {
-    // Nobody is left to tell when stderr is gone.
+    // If stderr is closed, nobody reads the line.
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// Does a step and says how long it took.
+/// Runs a step, and prints how long it took.
 pub(crate) async fn step<T>(what: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let begin = Instant::now();
     let outcome = work.await;

@@ -1,11 +1,11 @@
-//! The local Redis: a cache, so nothing of it is ever written to disk.
+//! The local Redis: only a cache, so nothing is written to disk.
 
 use super::{
     Started,
     home::{Home, write_private},
     install::Programs,
     ports::{Port, Ports},
-    process::{LastWord, command},
+    process::{DeathSignal, command},
     progress::step,
     supervise::{Child, Spec},
 };
@@ -15,7 +15,7 @@ use std::{fs::File, path::PathBuf};
 
 const CONFIGURATION: &str = "redis.conf";
 
-/// What the server needs, before it is started.
+/// A server that is ready to be started.
 pub(crate) struct Redis {
     home: Home,
     program: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct Redis {
     password: String,
 }
 
-/// Picks the port and the password, unless the server is given.
+/// Picks the port and the password. `None` if the server is set.
 pub(crate) fn prepare(
     home: &Home,
     programs: &Programs,
@@ -38,23 +38,23 @@ pub(crate) fn prepare(
 }
 
 impl Redis {
-    /// Starts it and waits until it answers; gives its address too.
+    /// Starts the server and waits until it answers. Returns the process and its address.
     pub(crate) async fn start(self) -> anyhow::Result<Started> {
-        step("starting Redis", self.start_silently()).await
+        step("starting Redis", self.start_server()).await
     }
 
-    async fn start_silently(self) -> anyhow::Result<Started> {
+    async fn start_server(self) -> anyhow::Result<Started> {
         let url = format!("redis://:{}@127.0.0.1:{}/0", self.password, self.port.number);
         let client = redis::Client::open(url.as_str())?;
-        // In a file, since everybody can read a command line.
+        // In a file, because everybody can read a command line.
         write_private(&self.home.join(CONFIGURATION), &self.configuration())?;
         let mut child = Child::start(Spec {
             name: "Redis",
             home: self.home.clone(),
             command: Box::new(move || {
-                let mut redis = command(&self.program, LastWord::Kill, None);
-                // On its standard input. Redis reads a path as a pattern, and where nothing matches it
-                // starts with its own defaults, on a port of everybody and without a password.
+                let mut redis = command(&self.program, DeathSignal::Kill, None);
+                // Redis treats a path as a pattern. If nothing matches, it starts with its defaults, on
+                // a public port and without a password. So it gets the file on stdin.
                 let port = self.port.number.to_string();
                 redis.current_dir(self.home.path()).args(["-", "--bind", "127.0.0.1", "--port", &port]);
                 if let Ok(configuration) = File::open(self.home.join(CONFIGURATION)) {
@@ -71,7 +71,7 @@ impl Redis {
 
     fn configuration(&self) -> String {
         let (port, password) = (self.port.number, &self.password);
-        // Nor does it remember slow commands: they hold bodies.
+        // No log of slow commands either, because commands contain bodies.
         format!(
             "bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\nslowlog-log-slower-than -1\n"
         )

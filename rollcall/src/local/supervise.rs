@@ -1,4 +1,4 @@
-//! A child that is started again when it dies.
+//! Restarts a child process when it dies.
 
 use super::home::Home;
 use anyhow::Context;
@@ -15,30 +15,32 @@ use tokio::{
 };
 
 /// How long a child may take until it answers.
-const START: Duration = Duration::from_secs(90);
-/// How long it may take to end.
-const STOP: Duration = Duration::from_secs(20);
-/// So often it may die during the start; more than once, since the last one of its kind may still be dying.
-const ATTEMPTS: u32 = 6;
-/// Who lived that long is started again at once.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a child may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a child may die during the start. More than once, because its predecessor may still be
+/// stopping.
+const MAX_DEATHS: u32 = 6;
+/// A child that ran this long is restarted after the first, shortest pause.
 const STABLE: Duration = Duration::from_secs(10);
-/// The pause before the first restart; it doubles each time.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before the first restart. It doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Between two looks at whether it answers.
-const LOOK: Duration = Duration::from_millis(30);
+/// The pause between two checks whether a child answers.
+const CHECK_PAUSE: Duration = Duration::from_millis(30);
 
-/// What is to be run.
+/// How to run a child.
 pub(crate) struct Spec {
-    /// What people call it.
+    /// The name in messages.
     pub(crate) name: &'static str,
-    /// Makes the command anew for each start.
+    /// Creates the command for each start.
     pub(crate) command: Box<dyn Fn() -> Command>,
-    /// Ends it in good order.
+    /// The signal for a regular stop.
     pub(crate) stop_signal: Signal,
-    /// Where it logs, and under which name.
+    /// The home of its log.
     pub(crate) home: Home,
+    /// The name of its log.
     pub(crate) log: &'static str,
 }
 
@@ -52,7 +54,7 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts it and keeps it running. Must be called on the main thread.
+    /// Starts the child and keeps it running. Must be called on the main thread.
     pub(crate) fn start(spec: Spec) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (died, deaths) = watch::channel(0);
@@ -61,21 +63,21 @@ impl Child {
         Self { stop, task, deaths, name, log }
     }
 
-    /// Waits until it answers, as `answers` sees it.
+    /// Waits until `answers` returns true.
     pub(crate) async fn ready(&mut self, mut answers: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
         let answered = async {
             while !answers().await {
-                sleep(LOOK).await;
+                sleep(CHECK_PAUSE).await;
             }
         };
-        let says_why = || format!("{} does not start: {} says why", self.name, self.log.display());
+        let failed = || format!("{} does not start; see {}", self.name, self.log.display());
         tokio::select! {
-            answered = timeout(START, answered) => answered.with_context(says_why),
-            _ = self.deaths.wait_for(|deaths| *deaths >= ATTEMPTS) => Err(anyhow::Error::msg(says_why())),
+            answered = timeout(START_TIMEOUT, answered) => answered.with_context(failed),
+            _ = self.deaths.wait_for(|deaths| *deaths >= MAX_DEATHS) => Err(anyhow::Error::msg(failed())),
         }
     }
 
-    /// Ends it, in good order if it can be had in time.
+    /// Stops the child. Kills it if it does not stop in time.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.task.await;
@@ -83,7 +85,7 @@ impl Child {
 }
 
 async fn keep(spec: Spec, mut stopped: oneshot::Receiver<()>, died: watch::Sender<u32>) {
-    let mut pause = PAUSE;
+    let mut pause = FIRST_PAUSE;
     loop {
         let begin = Instant::now();
         let end = match spawn(&spec) {
@@ -93,9 +95,9 @@ async fn keep(spec: Spec, mut stopped: oneshot::Receiver<()>, died: watch::Sende
             },
             Err(error) => service_kit::errors::describe_error(error.as_ref()),
         };
-        tracing::warn!(child = spec.name, end, "a child ended and is started again");
+        tracing::warn!(child = spec.name, end, "a child process ended and is restarted");
         died.send_modify(|deaths| *deaths += 1);
-        pause = if begin.elapsed() > STABLE { PAUSE } else { pause };
+        pause = if begin.elapsed() > STABLE { FIRST_PAUSE } else { pause };
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             _ = &mut stopped => return,
@@ -112,14 +114,14 @@ fn spawn(spec: &Spec) -> anyhow::Result<Process> {
 
 async fn end(spec: &Spec, mut process: Process) {
     signal(&process, spec.stop_signal);
-    if timeout(STOP, process.wait()).await.is_err() {
-        tracing::warn!(child = spec.name, "a child does not end by itself and is killed");
+    if timeout(STOP_TIMEOUT, process.wait()).await.is_err() {
+        tracing::warn!(child = spec.name, "a child process does not stop and is killed");
         signal(&process, Signal::SIGKILL);
         let _ = process.wait().await;
     }
 }
 
-/// To the process alone, which has not been waited for: so its id is still its own.
+/// Signals the process. It has not been waited for yet, so no other process can have its id.
 fn signal(process: &Process, signal: Signal) {
     if let Some(pid) = process.id().and_then(|pid| i32::try_from(pid).ok()) {
         let _ = kill(Pid::from_raw(pid), signal);

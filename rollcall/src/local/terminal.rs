@@ -1,4 +1,4 @@
-//! Ctrl-C reaches this process alone, also when it is one of `make`'s.
+//! Makes Ctrl-C reach only this process, even when `make` started it.
 
 use nix::{
     sys::signal::{SigSet, Signal},
@@ -7,15 +7,17 @@ use nix::{
 use std::io::stdin;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
-/// The terminal is ours; dropped, it goes back to those who had it.
+/// This process owns the terminal until this is dropped.
 pub(crate) struct Foreground {
     former: Pid,
-    /// Ctrl-Z would stop this process, and no shell would know: the job that the shell has is `make`.
+    /// Ignores Ctrl-Z: it would stop this process, but the shell's job is `make`, so the shell would not
+    /// notice.
     _no_stop: Option<Listener>,
 }
 
-/// Takes the terminal from the process group that this process shares with others; `make` would die of the same Ctrl-C and make a failure
-/// of a clean end. A process that a shell started by itself has a group of its own already.
+/// Takes the terminal from the process group that this process shares with `make`. Otherwise Ctrl-C would
+/// also kill `make`, which would report a clean stop as a failure. A process that a shell starts directly
+/// already has its own group.
 pub(crate) fn take() -> Option<Foreground> {
     let former = getpgrp();
     if former == getpid() || tcgetpgrp(stdin()) != Ok(former) {
@@ -32,7 +34,7 @@ impl Drop for Foreground {
     }
 }
 
-/// A process in the background that does this is stopped, unless it has blocked the signal.
+/// The kernel stops a background process that does this, unless the process blocks SIGTTOU.
 fn give_to(group: Pid) {
     let stop: SigSet = [Signal::SIGTTOU].into_iter().collect();
     let _ = stop.thread_block();

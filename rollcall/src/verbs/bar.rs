@@ -1,4 +1,4 @@
-//! A progress bar on stderr, for a person who waits.
+//! A progress bar on stderr.
 
 use indicatif::{HumanFloatCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two lines for a program.
+/// The pause between two lines of progress in JSON.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A bar over so many `total` units, or a count where the end is not known; drawn only on a terminal.
+/// A bar with `total` units, or a counter if the total is unknown. It is drawn only on a terminal.
 pub(crate) fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     let is_shown = stderr().is_terminal();
     let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -21,9 +21,9 @@ pub(crate) fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     }
 }
 
-/// In the place of indicatif's own, which shows four decimals of whatever number.
+/// Replaces indicatif's own rate, which always has four decimals.
 fn per_sec(state: &ProgressState, out: &mut dyn Write) {
-    // It has no way to fail.
+    // Writing to a string can't fail.
     let _ = out.write_str(&rate(state.per_sec()));
 }
 
@@ -32,11 +32,11 @@ fn rate(per_sec: f64) -> String {
     format!("{:.decimals$}/s", HumanFloatCount(per_sec))
 }
 
-/// Lets something through once a second.
+/// Limits output to once a second.
 #[derive(Default)]
-pub(crate) struct Now(Option<Instant>);
+pub(crate) struct Throttle(Option<Instant>);
 
-impl Now {
+impl Throttle {
     pub(crate) fn is_due(&mut self) -> bool {
         let is_due = self.0.is_none_or(|last| last.elapsed() >= EVERY);
         if is_due {

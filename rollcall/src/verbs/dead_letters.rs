@@ -1,7 +1,7 @@
-//! `rollcall dead-letters …`: records that could not be folded, and what waits behind them.
+//! `rollcall dead-letters …`: records that could not be folded, and records queued behind them.
 
 mod list;
-mod settle;
+mod resolve;
 mod show;
 
 use clap::Subcommand;
@@ -9,7 +9,7 @@ use events_schema::TenantId;
 use projector::UserFilter;
 use uuid::Uuid;
 
-/// Shows and settles records that could not be folded
+/// Show, retry and discard records that could not be folded
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -20,26 +20,26 @@ pub(crate) struct Args {
 enum Verb {
     List(list::Args),
     Show(show::Args),
-    Retry(settle::Retry),
-    Discard(settle::Discard),
+    Retry(resolve::Retry),
+    Discard(resolve::Discard),
 }
 
 pub(crate) async fn dead_letters(args: &Args) -> anyhow::Result<()> {
     match &args.verb {
         Verb::List(args) => list::list(args).await,
         Verb::Show(args) => show::show(args).await,
-        Verb::Retry(args) => settle::retry(args).await,
-        Verb::Discard(args) => settle::discard(args).await,
+        Verb::Retry(args) => resolve::retry(args).await,
+        Verb::Discard(args) => resolve::discard(args).await,
     }
 }
 
-/// A user by name.
+/// An optional user.
 #[derive(clap::Args)]
 struct User {
     /// The user
     #[arg(long)]
     user: Option<Uuid>,
-    /// The user's tenant, where several have a user of that id
+    /// The user's tenant, if several tenants have a user with that id
     #[arg(long, requires = "user", value_parser = tenant)]
     tenant: Option<TenantId>,
 }

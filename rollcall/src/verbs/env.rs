@@ -5,19 +5,19 @@ use crate::{local::env_file, settings};
 use serde_json::{Map, Value};
 use service_kit::settings::Settings;
 
-/// Prints where the service and its stores are, as KEY=value lines
+/// Print the addresses of the service and its stores as KEY=value lines
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object instead of lines
+    /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn env(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let known = known(&settings);
     if known.is_empty() {
-        anyhow::bail!(settings::nothing_runs(
+        anyhow::bail!(settings::not_running(
             &settings.home,
             "none of DATABASE_URL, REDIS_URL and KAFKA_BROKERS"
         ));
@@ -30,8 +30,9 @@ pub(crate) fn env(args: &Args) -> anyhow::Result<()> {
     known.iter().try_for_each(|(name, value)| print(format_args!("{name}={value}")))
 }
 
-/// The service's own address says nothing when no store is known: it has a default.
+/// The known addresses. The service's own address has a default, so it means nothing if no store is
+/// known.
 fn known(settings: &Settings) -> Vec<(&'static str, String)> {
-    let known = env_file::of(settings, settings.addr);
+    let known = env_file::addresses(settings, settings.addr);
     if known.len() == 1 && settings.url.is_none() { Vec::new() } else { known }
 }

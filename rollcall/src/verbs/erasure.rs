@@ -1,4 +1,4 @@
-//! `rollcall erasure …`: whether deletes did what they promise.
+//! `rollcall erasure …`: proofs that deleted users are erased.
 
 mod audit;
 mod prove;
@@ -6,7 +6,7 @@ mod prove;
 use clap::Subcommand;
 use privacy::erasure::LogScan;
 
-/// Proves that deleted users are erased
+/// Prove that deleted users are erased
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,17 +26,17 @@ pub(crate) async fn erasure(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses to say that nothing is left where something could not be looked at.
-fn whole(log: &LogScan, from_cut: bool) -> anyhow::Result<()> {
+/// Fails if the beginning of the log is lost, so that it could not be searched.
+fn ensure_whole(log: &LogScan, from_cut: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         from_cut || log.cuts.is_empty(),
-        "{}, so nothing is proved of it. If copies of it are dealt with, say --from-cut",
+        "{}, so nothing is proved about it. If its copies are dealt with, repeat the command with --from-cut",
         event_log::cuts_in_words(&log.cuts)
     );
     Ok(())
 }
 
-/// So many of something, in words.
+/// A number of things, in words.
 fn count(count: impl TryInto<u64>, what: &str) -> String {
     match count.try_into().unwrap_or(u64::MAX) {
         0 => format!("no {what}"),
@@ -50,7 +50,7 @@ mod tests {
     use super::count;
 
     #[test]
-    fn one_is_not_several() {
+    fn singular_and_plural() {
         assert_eq!([0, 1, 2].map(|n| count(n, "key")), ["no key", "1 key", "2 keys"]);
     }
 }

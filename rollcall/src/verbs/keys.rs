@@ -8,7 +8,7 @@ mod sweep;
 
 use clap::Subcommand;
 
-/// Shows the users' keys, changes what wraps them, and clears away those that nobody needs
+/// Show the users' data keys, rotate the master key, and destroy keys that nobody needs
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! `rollcall log …`: what goes into the log, and what is in it.
+//! `rollcall log …`: imports into the log, reads and copies of it.
 
 mod copy;
 mod import;
@@ -9,7 +9,7 @@ mod tail;
 
 use clap::Subcommand;
 
-/// Imports into the log, shows what is in it, and copies it
+/// Import into the log, show its content, and copy it
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

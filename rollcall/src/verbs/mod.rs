@@ -1,4 +1,4 @@
-//! One file for each verb: its arguments, and the few calls that it is made of.
+//! The verbs, one file for each.
 
 mod bar;
 pub(crate) mod dead_letters;
@@ -19,8 +19,8 @@ mod welcome;
 
 use std::io::{self, ErrorKind, Write, stdout};
 
-/// A line of the verb's result. Whoever reads with `head` has seen enough; the verb goes on to its end
-/// all the same, and its exit code says what came of it.
+/// Prints a line of the verb's result. If stdout is closed, as by `head`, the verb still runs to its end
+/// and exits with its own code.
 fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     match write_line(line) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -28,7 +28,7 @@ fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     }
 }
 
-/// The same for a verb that has no end: it learns that nobody reads.
+/// Prints a line for a verb that runs forever, which stops when stdout is closed.
 fn write_line(line: impl std::fmt::Display) -> io::Result<()> {
     let mut stdout = stdout().lock();
     writeln!(stdout, "{line}")?;

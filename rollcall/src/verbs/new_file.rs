@@ -1,4 +1,4 @@
-//! A result in a file of its own.
+//! Writes a result to a new file.
 
 use anyhow::{Context as _, bail, ensure};
 use std::{
@@ -9,9 +9,9 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Refuses a place where nothing can be written in the end, before a long work is done for it.
-pub(super) fn look(path: &Path) -> anyhow::Result<()> {
-    ensure!(fs::symlink_metadata(path).is_err(), there_already(path));
+/// Fails early if the file could not be written in the end.
+pub(super) fn check(path: &Path) -> anyhow::Result<()> {
+    ensure!(fs::symlink_metadata(path).is_err(), exists(path));
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or_else(|| Path::new("."));
     ensure!(
@@ -23,14 +23,14 @@ pub(super) fn look(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file that only its owner may read, as a whole or not at all; one that is there is left as it is.
+/// Writes a file that only its owner can read, completely or not at all. Never overwrites a file.
 pub(super) fn write(path: &Path, content: &str) -> anyhow::Result<()> {
     let draft = path.with_extension(format!("new-{}", Uuid::new_v4().simple()));
-    // A link, unlike a rename, never replaces what is there.
+    // Unlike a rename, a link never replaces an existing file.
     let written = write_private(&draft, content).and_then(|()| fs::hard_link(&draft, path));
     let _ = fs::remove_file(&draft);
     match written {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(there_already(path)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(exists(path)),
         written => written.with_context(|| format!("{} can't be written", path.display())),
     }
 }
@@ -41,8 +41,8 @@ fn write_private(path: &Path, content: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn there_already(path: &Path) -> String {
-    format!("{} is there already, and nothing is overwritten: name another file", path.display())
+fn exists(path: &Path) -> String {
+    format!("{} already exists and is not overwritten: name another file", path.display())
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_of_what_could_not_be_written() {
+    fn no_draft_is_left_behind() {
         let directory = std::env::temp_dir().join(format!("rollcall-new-file-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("user.json");
@@ -59,7 +59,7 @@ mod tests {
         let left: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
         let content = fs::read_to_string(&path).unwrap();
         fs::remove_dir_all(&directory).unwrap();
-        assert!(refused.contains("is there already"), "{refused}");
+        assert!(refused.contains("already exists"), "{refused}");
         assert_eq!((left, content.as_str()), (vec![path], "first\n"));
     }
 }

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use events_schema::millis;
 use projector::Pause;
 
-/// Shows and rebuilds the read model
+/// Show, rebuild, pause and resume the read model
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -42,7 +42,7 @@ pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// A pause in a line.
+/// A pause, in one line.
 fn in_words(pause: &Pause) -> String {
     format!("paused since {} by {}: {}", millis(pause.since), pause.by, pause.reason)
 }

@@ -22,23 +22,26 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// Starts the whole service in the foreground, with the stores that are not given
+/// Run the whole service in the foreground, with local stores for those that are not set
+///
+/// DATABASE_URL, REDIS_URL and KAFKA_BROKERS name existing stores. For each one that is not set, a local
+/// server is started, with its data in ROLLCALL_HOME.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object when everything is ready, instead of the lines for people
+    /// Print one JSON object when everything is ready, instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// How long the parts that are not ready may say the same once all are started.
-const READY: Duration = Duration::from_secs(60);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
-/// How often it is said what is waited for.
-const SAY: Duration = Duration::from_secs(5);
+/// How long the parts that are not ready may make no progress.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause between two checks.
+const CHECK_PAUSE: Duration = Duration::from_millis(20);
+/// How often a message says what the start is waiting for.
+const MESSAGE_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
-    let mut settings = settings::own()?;
+    let mut settings = settings::from_env()?;
     let home = Home::create(&settings.home)?;
     let _lock = lock::take(&home)?;
     env_file::remove_stale(&home);
@@ -67,7 +70,8 @@ async fn with_children(
             event_log::check_log(settings).await
         };
         let prepared = step("preparing the read model and the topics", prepare).await;
-        // The verbs that put it right need the stores, which may be our children.
+        // A halted service still runs: the verbs that repair it need the stores, which may be children
+        // of this process.
         let halted = prepared.map_or_else(|error| event_log::halted(error).map(Some), |()| Ok(None))?;
         anyhow::Ok((step("starting the services", Services::start(settings)).await?, halted))
     };
@@ -84,7 +88,7 @@ async fn with_children(
     outcome
 }
 
-/// The services, and whether they wait for a person.
+/// The services, and whether they wait for an operator.
 struct Started<'s> {
     services: &'s Services,
     is_halted: bool,
@@ -113,27 +117,27 @@ async fn serve(
     outcome
 }
 
-/// Waits until every part is ready: after a restore the read model may have much to catch up with, and says how far it is.
+/// Waits until every part is ready. After a restore the read model may have much to catch up with.
 async fn ready(health: &Health, is_halted: bool) -> anyhow::Result<()> {
-    let (mut lacks, mut changed, mut said) = (health.failing().await, Instant::now(), Instant::now());
-    while !lacks.is_empty() {
-        // One that is halted waits for a person, as long as that takes.
-        let is_stuck = !is_halted && changed.elapsed() > READY;
-        anyhow::ensure!(!is_stuck, "not ready, and nothing gets on: {}", in_words(&lacks));
-        if said.elapsed() > SAY {
-            say(format_args!("not ready yet: {}", in_words(&lacks)));
+    let (mut failing, mut changed, mut said) = (health.failing().await, Instant::now(), Instant::now());
+    while !failing.is_empty() {
+        // A halted service waits for an operator, however long that takes.
+        let is_stuck = !is_halted && changed.elapsed() > READY_TIMEOUT;
+        anyhow::ensure!(!is_stuck, "not ready, and no progress for a minute: {}", in_words(&failing));
+        if said.elapsed() > MESSAGE_PAUSE {
+            say(format_args!("not ready yet: {}", in_words(&failing)));
             said = Instant::now();
         }
-        sleep(LOOK).await;
+        sleep(CHECK_PAUSE).await;
         let now = health.failing().await;
-        if now != lacks {
-            (lacks, changed) = (now, Instant::now());
+        if now != failing {
+            (failing, changed) = (now, Instant::now());
         }
     }
     Ok(())
 }
 
-fn in_words(lacks: &BTreeMap<&'static str, String>) -> String {
-    let all: Vec<String> = lacks.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+fn in_words(failing: &BTreeMap<&'static str, String>) -> String {
+    let all: Vec<String> = failing.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
     all.join(", ")
 }

@@ -1,7 +1,7 @@
-//! What is seen while everything is looked at.
+//! Shows the progress of a proof, an audit or an export.
 
 use super::{
-    bar::{Now, bar},
+    bar::{Throttle, bar},
     print,
 };
 use indicatif::ProgressBar;
@@ -10,17 +10,17 @@ use serde_json::json;
 
 const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
 
-/// A bar for each step on a terminal; for a program a JSON line once a second and at each step.
+/// A bar for each step on a terminal; with `--json`, a line once a second and at each step.
 pub(super) struct Screen {
     is_json: bool,
     bar: ProgressBar,
-    now: Now,
+    throttle: Throttle,
     step: Option<Step>,
 }
 
 impl Screen {
     pub(super) fn new(is_json: bool) -> Self {
-        Self { is_json, bar: bar(Some(0), BAR), now: Now::default(), step: None }
+        Self { is_json, bar: bar(Some(0), BAR), throttle: Throttle::default(), step: None }
     }
 
     pub(super) fn show(&mut self, progress: ScanProgress) {
@@ -31,10 +31,10 @@ impl Screen {
         }
         self.bar.set_length(progress.total);
         self.bar.set_position(progress.done);
-        // Asked in any case, so that a step counts as the line of its second.
-        let is_due = self.now.is_due();
+        // Always asked, so that the line of a new step counts too.
+        let is_due = self.throttle.is_due();
         if self.is_json && (is_new || is_due) {
-            // If nobody reads, the summary will find out.
+            // If stdout is closed, printing the summary reports it.
             let _ = print(json!({"progress": progress}));
         }
     }

@@ -1,8 +1,8 @@
-//! Columns for people.
+//! Tables of text.
 
 use std::fmt;
 
-/// Rows under a heading, each column as wide as its widest cell. Numbers stand to the right.
+/// Rows under a heading. Each column is as wide as its widest cell; numbers are aligned right.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A cell for what may be missing.
+/// A cell with a value, or `-`.
 pub(crate) fn cell(value: Option<impl fmt::Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_stand_to_the_left_and_numbers_to_the_right() {
+    fn numbers_are_aligned_right() {
         let mut table = Table::new(["name", "n"]);
         table.row(["a".to_owned(), "12345".to_owned()]);
         table.row(["longer".to_owned(), cell(None::<i64>)]);

@@ -7,31 +7,31 @@ use serde_json::json;
 use service_kit::auth::local_token;
 use std::time::Duration;
 
-/// Prints a token of the local key pair
+/// Print a token signed with the local key pair
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The tenant that the token is for
+    /// The token's tenant
     #[arg(long, value_name = "T")]
     tenant: TenantId,
-    /// What it allows
+    /// The token's scopes
     #[arg(long, default_value = "users:read users:write")]
     scope: String,
-    /// How long it is good, in seconds
+    /// The token's lifetime in seconds
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=MAX_TTL))]
     ttl: u64,
-    /// The OAuth client that it names
+    /// The token's OAuth client
     #[arg(long, value_name = "C")]
     client_id: Option<String>,
-    /// One JSON object instead of the bare token
+    /// Print one JSON object instead of the bare token
     #[arg(long)]
     json: bool,
 }
 
-/// Ten years: far enough, and far from where the arithmetic of dates ends.
+/// Ten years, so that the arithmetic of dates can't overflow.
 const MAX_TTL: u64 = 10 * 366 * 24 * 3600;
 
 pub(crate) fn token(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let ttl = Duration::from_secs(args.ttl);
     let token = local_token(&settings, &args.tenant, &args.scope, ttl, args.client_id.as_deref())?;
     if args.json {

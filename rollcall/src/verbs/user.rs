@@ -1,9 +1,9 @@
-//! A user by name, for verbs that are about one.
+//! The arguments that name a user.
 
 use events_schema::{TenantId, UserKey};
 use uuid::Uuid;
 
-/// Whom it is about.
+/// A user.
 #[derive(clap::Args)]
 pub(super) struct User {
     /// The user's tenant

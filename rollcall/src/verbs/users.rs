@@ -1,10 +1,10 @@
-//! `rollcall users …`: what is kept on users.
+//! `rollcall users …`: what is stored about users.
 
 mod export;
 
 use clap::Subcommand;
 
-/// Shows what is kept on a user
+/// Export what is stored about a user
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! What `rollcall run` prints when every part answers: where, and something to try.
+//! What `rollcall run` prints when everything is ready: the address, and commands to try.
 
 use super::print;
 use crate::local::env_file::url;
@@ -14,7 +14,7 @@ use std::{net::SocketAddr, time::Duration};
 const TENANT: &str = "demo";
 const TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// The address and a token, if tokens are ours to give.
+/// The address, and a token if the local key pair is used.
 pub(crate) struct Welcome {
     url: String,
     token: Option<String>,
@@ -23,8 +23,8 @@ pub(crate) struct Welcome {
 impl Welcome {
     pub(crate) fn new(settings: &Settings, listener: SocketAddr) -> anyhow::Result<Self> {
         let tenant: TenantId = TENANT.parse()?;
-        let is_ours = matches!(settings.jwt.jwks, Jwks::Local);
-        let token = is_ours.then(|| local_token(settings, &tenant, "users:read users:write", TTL, None));
+        let is_local = matches!(settings.jwt.jwks, Jwks::Local);
+        let token = is_local.then(|| local_token(settings, &tenant, "users:read users:write", TTL, None));
         Ok(Self { url: url(settings, listener), token: token.transpose()? })
     }
 
@@ -41,7 +41,7 @@ impl Welcome {
     }
 }
 
-/// Each line does by itself what it says.
+/// Commands that work when pasted one by one.
 fn example(url: &str, token: &str) -> String {
     let users = format!("{url}/core/v1/users");
     let authorization = format!("-H 'Authorization: Bearer {token}'");
@@ -49,7 +49,7 @@ fn example(url: &str, token: &str) -> String {
     let created = r#"{"claims":{"name":"Ada Lovelace","email":"ada@example.com"}}"#;
     let sought = r#"{"claims":{"email":"ada@example.com"}}"#;
     format!(
-        "A token for the tenant {TENANT}, good for a day:\n{token}\n\nCreate a user, search for it, list all:\n\
+        "A token for the tenant {TENANT}, valid for a day:\n{token}\n\nCreate a user, search for it, list all users:\n\
          curl -sS -w '\\n' -X POST {users} {authorization} {json} -d '{created}'\n\
          curl -sS -w '\\n' -X POST {users}/search {authorization} {json} -d '{sought}'\n\
          curl -sS -w '\\n' {users} {authorization}\n"

@@ -22,7 +22,10 @@ pub async fn all_that_is_kept_is_exported(stack: &'static Stack) {
     bench.api.delete(&id).await.expect(204);
     erased(&bench, &id, &marker);
     let nobody = bench.on(&EXPORT, &Uuid::new_v4().to_string(), &[]).expect(1);
-    assert!(nobody.stdout.is_empty() && nobody.stderr.contains("nothing was ever heard"), "{nobody:?}");
+    assert!(
+        nobody.stdout.is_empty() && nobody.stderr.contains("no such user was ever recorded"),
+        "{nobody:?}"
+    );
 }
 
 async fn living(bench: &Bench, id: &str, marker: &str) {
@@ -99,13 +102,13 @@ pub async fn an_export_goes_into_a_new_file(stack: &'static Stack) {
     let (id, file) = (bench.user(&marker).await, dir.join("user.json"));
     let to = |id: &str, file: &Path| bench.on(&EXPORT, id, &["--output", file.to_str().unwrap()]);
     let output = to(&id, &file).expect(0);
-    assert!(output.stdout.is_empty() && output.stderr.contains("holds personal data"), "{output:?}");
+    assert!(output.stdout.is_empty() && output.stderr.contains("contains personal data"), "{output:?}");
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
     assert_eq!(written(&file)["current"]["user"], bench.api.get(&id).await.expect(200).json());
 
     let first = fs::read(&file).unwrap();
     let again = to(&id, &file).expect(1);
-    assert!(again.stderr.contains("is there already") && again.stdout.is_empty(), "{again:?}");
+    assert!(again.stderr.contains("already exists") && again.stdout.is_empty(), "{again:?}");
     assert_eq!(fs::read(&file).unwrap(), first);
     let link = dir.join("link");
     std::os::unix::fs::symlink(dir.join("elsewhere"), &link).unwrap();
@@ -130,7 +133,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 
 fn exported(bench: &Bench, id: &str) -> Value {
     let output = bench.on(&EXPORT, id, &[]).expect(0);
-    assert!(output.stderr.contains("this holds personal data"), "{output:?}");
+    assert!(output.stderr.contains("this contains personal data"), "{output:?}");
     output.json()
 }
 

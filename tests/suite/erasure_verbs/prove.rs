@@ -14,7 +14,7 @@ pub async fn a_life_is_proved_at_each_of_its_ends(stack: &'static Stack) {
     let deleted = bench.api.delete(&id).await.expect(204).position();
     erased(&bench, &id, deleted);
     let text = bench.prove(&id).expect(0);
-    assert!(text.stdout.contains("erased: nothing personal") && !text.stdout.contains(&marker), "{text:?}");
+    assert!(text.stdout.contains("erased: no personal data") && !text.stdout.contains(&marker), "{text:?}");
     assert_eq!(found(&bench.audit(0)), []);
     after_a_rebuild(&bench, &id).await;
     never_there(&bench);
@@ -33,7 +33,7 @@ fn alive(bench: &Bench, id: &str, marker: &str) {
     let said = bench.prove(id).expect(1);
     assert!(said.stdout.contains("alive: this user exists"), "{said:?}");
     assert!(said.stdout.contains("data keys of the user in the key store: 1"), "{said:?}");
-    assert!(!format!("{said:?}").contains(marker), "nothing personal is printed: {said:?}");
+    assert!(!format!("{said:?}").contains(marker), "no personal data is printed: {said:?}");
     let proof = bench.proof(id, 1);
     assert_eq!((&proof["verdict"], &proof["keys"]["isThere"]), (&json!("alive"), &json!(true)));
     let held = found(&proof);

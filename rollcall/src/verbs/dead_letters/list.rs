@@ -10,20 +10,21 @@ use super::{
 use crate::settings;
 use events_schema::millis;
 
-/// Lists the dead letters, in the order of the log
+/// List the dead letters in the order of the log
 ///
-/// id: topic, partition and offset of the record. Of one user the first is the one that could not be folded; those behind it wait.
+/// The id is the topic, partition and offset of the record. The first dead letter of a user could not
+/// be folded; the others of that user are queued behind it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     user: User,
-    /// JSON lines
+    /// Print JSON lines
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
-    let letters = projector::dead_letters(&settings::completed()?, args.user.filter().as_ref()).await?;
+    let letters = projector::dead_letters(&settings::load()?, args.user.filter().as_ref()).await?;
     if args.json {
         return letters.iter().try_for_each(|letter| print(serde_json::to_string(letter)?));
     }

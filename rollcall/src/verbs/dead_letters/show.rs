@@ -9,26 +9,26 @@ use projector::{LetterId, WholeLetter};
 use serde_json::{Map, Value, json};
 use std::io::{Write as _, stderr};
 
-/// Shows a dead letter with its headers, key and value
+/// Show a dead letter with its headers, key and value
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// As `dead-letters list` shows it
+    /// The dead letter, as `dead-letters list` shows it
     #[arg(value_name = "ID")]
     id: LetterId,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn show(args: &Args) -> anyhow::Result<()> {
-    let found = projector::dead_letter(&settings::completed()?, &args.id).await?;
+    let found = projector::dead_letter(&settings::load()?, &args.id).await?;
     let letter = found.with_context(|| format!("there is no dead letter {}", args.id))?;
-    // Nobody is left to tell when stderr is gone.
-    let _ = writeln!(stderr(), "rollcall: this may hold personal data");
+    // If stderr is closed, nobody reads the warning.
+    let _ = writeln!(stderr(), "rollcall: this may contain personal data");
     if args.json { print(object(&letter)?) } else { print(text(&letter)) }
 }
 
-/// Bytes as text where they are text, else as base64 under another name.
+/// Adds bytes as text if they are text, else as base64 under another name.
 fn bytes(object: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
     let text = bytes.map(std::str::from_utf8);
     match (bytes, text) {

@@ -2,29 +2,30 @@
 
 use super::{
     super::{print, screen::Screen, table::Table},
-    count, whole,
+    count, ensure_whole,
 };
 use crate::settings;
 use privacy::erasure::{Audit, Count};
 use serde_json::json;
 
-/// Looks for what is left of all deleted users, and for living ones whose key is missing: exit 0 if there is nothing
+/// Search for remains of all deleted users, and for living users without a key
 ///
-/// One reading of the log; events are told by the ids of their keys, and nothing is tried to be opened: `erasure prove` does that for one
-/// user. Prints nothing personal.
+/// Exits with 0 if nothing was found. The log is read once, and sealed events are judged by the ids of
+/// their keys; `erasure prove` tries the keys themselves, for one user. Prints no personal data.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Lets a log count as whole that does not begin at offset 0: what lay before can't be looked at
+    /// Accept a log that does not begin at offset 0, although its beginning can't be searched
     #[arg(long)]
     from_cut: bool,
-    /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end
+    /// Print JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the
+    /// end
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn audit(args: &Args) -> anyhow::Result<()> {
     let mut screen = Screen::new(args.json);
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let audit = privacy::erasure::audit(&settings, |progress| screen.show(progress)).await;
     screen.end();
     let audit = audit?;
@@ -33,8 +34,8 @@ pub(crate) async fn audit(args: &Args) -> anyhow::Result<()> {
     } else {
         print(text(&audit))?
     }
-    whole(&audit.log, args.from_cut)?;
-    anyhow::ensure!(audit.is_clean(), "not everything is as it should be: {}", counts(&audit.counts));
+    ensure_whole(&audit.log, args.from_cut)?;
+    anyhow::ensure!(audit.is_clean(), "found {}", counts(&audit.counts));
     Ok(())
 }
 
@@ -49,20 +50,20 @@ fn text(audit: &Audit) -> String {
         lines.push(format!("{table}\n"));
     }
     lines.push(format!("from      {} to {}", audit.started_at, audit.ended_at));
-    lines.push(format!("digest    sha256:{} of the log that was read", audit.log.digest));
+    lines.push(format!("digest    sha256:{} of the scanned log", audit.log.digest));
     lines.extend(audit.log.cuts.iter().map(|cut| format!("cut       {cut}")));
     lines.push(format!("users     {} deleted, {} alive", audit.tombstones, audit.users));
-    let mut looked_at = vec![count(audit.log.records, "record"), count(audit.keys, "key")];
-    looked_at.extend(audit.old_keys.map(|keys| count(keys, "key") + " of a former key store"));
-    looked_at.extend([
+    let mut searched = vec![count(audit.log.records, "record"), count(audit.keys, "key")];
+    searched.extend(audit.old_keys.map(|keys| count(keys, "key") + " of an old key store"));
+    searched.extend([
         count(audit.generations.len(), "generation"),
         count(audit.cache_keys, "key") + " of Redis",
         count(audit.analytics.len(), "partition") + " of users.analytics",
     ]);
-    lines.push(format!("looked at {}", looked_at.join(", ")));
+    lines.push(format!("searched  {}", searched.join(", ")));
     if audit.discarded > 0 {
         let records = count(audit.discarded, "record");
-        lines.push(format!("discarded {records}: an operator's word that they are dealt with"));
+        lines.push(format!("discarded {records}: an operator has recorded that they are dealt with"));
     }
     let undecided = audit.undecided.keys;
     let found = match audit.is_clean() {
@@ -71,11 +72,11 @@ fn text(audit: &Audit) -> String {
         false => counts(&audit.counts),
     };
     lines.push(format!("found     {found}"));
-    let ways = audit.counts.iter().filter_map(|Count { kind, .. }| Some((kind, kind.remedy()?)));
-    lines.extend(ways.map(|(kind, remedy)| format!("way out   {kind}: {remedy}")));
+    let remedies = audit.counts.iter().filter_map(|Count { kind, .. }| Some((kind, kind.remedy()?)));
+    lines.extend(remedies.map(|(kind, remedy)| format!("remedy    {kind}: {remedy}")));
     if undecided > 0 {
         lines.push(format!(
-            "undecided {}: nobody can tell whether they are needed, as for another log. `rollcall keys status --undecided` names them",
+            "undecided {}: nothing proves whether they are needed. `rollcall keys status --undecided` lists them",
             count(undecided, "key")
         ));
     }

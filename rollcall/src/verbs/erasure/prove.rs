@@ -2,7 +2,7 @@
 
 use super::{
     super::{print, screen::Screen, table::Table, user::User},
-    count, whole,
+    count, ensure_whole,
 };
 use crate::settings;
 use privacy::erasure::{
@@ -11,25 +11,27 @@ use privacy::erasure::{
 };
 use serde_json::json;
 
-/// Looks everywhere for what is kept of a user: exit 0 if they are erased, or were never there
+/// Search every place for data of one user
 ///
-/// Reads the whole log and tries every key that there is on each of the user's events; looks through all generations of the read model with
-/// their dead letters and queues, Redis, and the analytics topic. Prints what it looked at and what it found, and nothing personal.
+/// Exits with 0 if the user is erased or never existed. Reads the whole log and tries every existing key
+/// on each of the user's events; searches all generations of the read model with their dead letters,
+/// Redis, and the analytics topic. Prints what was searched and what was found, but no personal data.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     user: User,
-    /// Lets a log count as whole that does not begin at offset 0: what lay before can't be looked at
+    /// Accept a log that does not begin at offset 0, although its beginning can't be searched
     #[arg(long)]
     from_cut: bool,
-    /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end, to be filed
+    /// Print JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the
+    /// end, which you can archive
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn prove(args: &Args) -> anyhow::Result<()> {
     let mut screen = Screen::new(args.json);
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let proof = privacy::erasure::prove(&settings, &args.user.key(), |progress| screen.show(progress)).await;
     screen.end();
     let proof = proof?;
@@ -38,7 +40,7 @@ pub(crate) async fn prove(args: &Args) -> anyhow::Result<()> {
     } else {
         print(text(&proof))?;
     }
-    whole(&proof.log, args.from_cut)?;
+    ensure_whole(&proof.log, args.from_cut)?;
     anyhow::ensure!(proof.verdict.is_clean(), "{}", proof.verdict);
     Ok(())
 }
@@ -53,14 +55,13 @@ fn text(proof: &Proof) -> String {
         lines.push(format!("deleted   {at} as version {version} by the event {place}"));
     }
     lines.push(format!("from      {} to {}", proof.started_at, proof.ended_at));
-    lines.push(format!("digest    sha256:{} of the log that was read", proof.log.digest));
+    lines.push(format!("digest    sha256:{} of the scanned log", proof.log.digest));
     lines.extend(proof.log.cuts.iter().map(|cut| format!("cut       {cut}")));
     lines.push(String::new());
     lines.push(table(proof).to_string());
     if !proof.discarded.is_empty() {
         let places = proof.discarded.join(", ");
-        lines
-            .push(format!("\ndiscarded by an operator, who says thereby that they are dealt with: {places}"));
+        lines.push(format!("\ndiscarded by an operator as dealt with: {places}"));
     }
     if !proof.findings.is_empty() {
         let heading = if proof.tombstone.is_some() { "left" } else { "held" };
@@ -71,23 +72,23 @@ fn text(proof: &Proof) -> String {
 }
 
 fn table(proof: &Proof) -> Table {
-    let mut table = Table::new(["looked at", "how much", "of this user"]);
-    let (events, facts): (Vec<_>, Vec<_>) =
+    let mut table = Table::new(["searched", "how much", "of this user"]);
+    let (users, facts): (Vec<_>, Vec<_>) =
         proof.log.partitions.iter().partition(|read| read.topic == "users");
-    table.row(["users.events".to_owned(), records(&events), in_words(&proof.events)]);
+    table.row(["users.events".to_owned(), records(&users), events(&proof.events)]);
     table.row(["users.credentials".to_owned(), records(&facts), credentials(&proof.credentials)]);
     table.row(key_store(proof));
     if let Some(OldKeyStoreScan { keys, is_there }) = proof.old_key_store {
-        let own = if is_there { "their key is there" } else { "no key" };
-        table.row(["former key store".to_owned(), count(keys, "key"), own.to_owned()]);
+        let own = if is_there { "the user's key exists" } else { "no key" };
+        table.row(["old key store".to_owned(), count(keys, "key"), own.to_owned()]);
     }
-    for look in &proof.generations {
-        let state = look.state.as_deref().unwrap_or("unknown");
-        table.row([format!("generation {}", look.generation), state.to_owned(), rows(look)]);
+    for traces in &proof.generations {
+        let state = traces.state.as_deref().unwrap_or("unknown");
+        table.row([format!("generation {}", traces.generation), state.to_owned(), rows(traces)]);
     }
     let steps = match proof.pending_steps.as_slice() {
-        [] => "no step to be done".to_owned(),
-        steps => format!("to be done: {}", steps.join(", ")),
+        [] => "none".to_owned(),
+        steps => format!("pending: {}", steps.join(", ")),
     };
     table.row(["pending steps".to_owned(), "all".to_owned(), steps]);
     let cache = &proof.cache;
@@ -108,7 +109,7 @@ fn bodies(bodies: u64) -> String {
 
 fn key_store(proof: &Proof) -> [String; 3] {
     let (keys, EventCounts { sealed, opened, .. }) = (&proof.keys, &proof.events);
-    let own = if keys.is_there { "their key is there" } else { "no key" };
+    let own = if keys.is_there { "the user's key exists" } else { "no key" };
     let tried = format!("{}, {} tries", count(keys.keys, "key"), keys.tries);
     let opened = match sealed {
         0 => own.to_owned(),
@@ -117,24 +118,21 @@ fn key_store(proof: &Proof) -> [String; 3] {
     ["key store".to_owned(), tried, opened]
 }
 
-fn analytics(look: &AnalyticsScan) -> [String; 3] {
-    let read = format!("{}, {}", count(look.partitions.len(), "partition"), count(look.events, "event"));
-    let mut said = count(look.of_user, "event");
-    match look.personal {
-        0 if look.of_user == 0 => {}
-        0 => said.push_str(", with ids alone"),
-        more => said.push_str(&format!(", {more} of them with more than ids")),
+fn analytics(scan: &AnalyticsScan) -> [String; 3] {
+    let read = format!("{}, {}", count(scan.partitions.len(), "partition"), count(scan.events, "event"));
+    let mut found = count(scan.of_user, "event");
+    match scan.personal {
+        0 if scan.of_user == 0 => {}
+        0 => found.push_str(", with ids only"),
+        more => found.push_str(&format!(", {more} of them with more than ids")),
     }
-    if look.of_nobody > 0 {
-        said.push_str(&format!(
-            "; {} with claims, nobody can tell whose",
-            count(look.of_nobody, "more event")
-        ));
+    if scan.of_nobody > 0 {
+        found.push_str(&format!("; {} with claims of an unknown user", count(scan.of_nobody, "more event")));
     }
-    ["users.analytics".to_owned(), read, said]
+    ["users.analytics".to_owned(), read, found]
 }
 
-fn in_words(counts: &EventCounts) -> String {
+fn events(counts: &EventCounts) -> String {
     let EventCounts { events, sealed, plain, unclear, discarded, impersonal, opened: _ } = *counts;
     let kinds = [
         (sealed, "sealed"),
@@ -143,30 +141,30 @@ fn in_words(counts: &EventCounts) -> String {
         (discarded, "discarded"),
         (impersonal, "without a personal part"),
     ];
-    count(events, "event") + &of_kinds(&kinds)
+    count(events, "event") + &by_kind(&kinds)
 }
 
 fn credentials(counts: &CredentialCounts) -> String {
     let CredentialCounts { records, facts, unclear, discarded, empty } = *counts;
     let kinds = [
-        (facts, "pseudonymous by contract, which stay"),
+        (facts, "pseudonymous by contract, kept"),
         (unclear, "unclear"),
         (discarded, "discarded"),
         (empty, "without a value"),
     ];
-    count(records, "record") + &of_kinds(&kinds)
+    count(records, "record") + &by_kind(&kinds)
 }
 
-fn of_kinds(kinds: &[(u64, &str)]) -> String {
+fn by_kind(kinds: &[(u64, &str)]) -> String {
     let there: Vec<_> = kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if there.is_empty() { String::new() } else { format!(": {}", there.join(", ")) }
 }
 
-fn rows(look: &GenerationTraces) -> String {
-    let tombstone = if look.has_tombstone { "the tombstone, " } else { "" };
-    let blank = if look.blanked > 0 { ", a blanked row" } else { "" };
-    let (rows, letters) = (count(look.users, "row"), count(look.dead_letters, "dead letter"));
-    format!("{tombstone}{rows}{blank}, {}, {letters}", count(look.credentials, "credential"))
+fn rows(traces: &GenerationTraces) -> String {
+    let tombstone = if traces.has_tombstone { "the tombstone, " } else { "" };
+    let blank = if traces.blanked > 0 { ", a blanked row" } else { "" };
+    let (rows, letters) = (count(traces.users, "row"), count(traces.dead_letters, "dead letter"));
+    format!("{tombstone}{rows}{blank}, {}, {letters}", count(traces.credentials, "credential"))
 }
 
 fn finding(finding: &Finding) -> String {

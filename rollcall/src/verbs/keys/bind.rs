@@ -4,24 +4,24 @@ use super::super::print;
 use crate::settings;
 use projector::Bound;
 
-/// Says which deployment the key store belongs to, and with --yes binds it to this one
+/// Show which deployment the key store belongs to, or bind it to this one with --yes
 ///
-/// A key store belongs to one deployment, and every other refuses it. `rollcall migrate` binds the two where it can prove that they belong
-/// together: the key store knows the read model's log, or holds the key of one of its users. Where it can't, an operator says so here. No key
-/// is changed or destroyed. Keys that another deployment made stay, and no sweep of this one takes them for its own. Run `rollcall migrate`
-/// afterwards.
+/// A key store belongs to one deployment, and all others refuse it. `rollcall migrate` binds the two if
+/// it can prove that they belong together: the key store knows the read model's log, or holds the key of
+/// one of its users. If it can't, you decide with this command. No key is changed or destroyed. Keys of
+/// another deployment stay undecided. Run `rollcall migrate` afterwards.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Bind it
+    /// Bind the key store to this deployment
     #[arg(long)]
     yes: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn bind(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let bound =
         if args.yes { projector::bind_anew(&settings).await? } else { projector::bound(&settings).await? };
     if args.json {
@@ -31,8 +31,8 @@ pub(crate) async fn bind(args: &Args) -> anyhow::Result<()> {
     }
     anyhow::ensure!(
         bound.is_bound(),
-        "the key store is not bound to this deployment, and nothing was changed. If it is its own, run this again with --yes: the \
-         deployment that it belonged to is refused from then on, and its users' keys stay in it, undecided"
+        "the key store is not bound to this deployment, and nothing was changed. If it belongs to this deployment, repeat the \
+         command with --yes: the former deployment is then refused, and the keys of its users stay, undecided"
     );
     Ok(())
 }
@@ -41,8 +41,8 @@ fn text(bound: &Bound) -> String {
     let id = |id: Option<uuid::Uuid>| id.map_or("none yet".to_owned(), |id| id.to_string());
     let is_known = if bound.is_log_known { "yes" } else { "no" };
     format!(
-        "this deployment                   {}\nthe key store's deployment        {}\nkeys in the key store             {}\n\
-         it knows this read model's log    {is_known}",
+        "this deployment              {}\ndeployment of the key store  {}\nkeys in the key store        {}\n\
+         knows this read model's log  {is_known}",
         id(bound.deployment),
         id(bound.key_store),
         bound.keys,

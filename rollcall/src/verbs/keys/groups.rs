@@ -3,9 +3,9 @@
 use super::super::table::Table;
 use privacy::Group;
 
-/// A row for each group.
+/// One row for each group.
 pub(super) fn table(groups: &[Group]) -> Table {
-    let mut table = Table::new(["keys", "reason", "of the log", "of the deployment", "in words"]);
+    let mut table = Table::new(["keys", "reason", "log", "deployment", "meaning"]);
     let known = |id: Option<String>| id.unwrap_or_else(|| "unknown".to_owned());
     for Group { reason, deployment, log, keys } in groups {
         table.row([

@@ -1,19 +1,20 @@
 //! `rollcall keys rotate-master`
 
 use super::super::{
-    bar::{Now, bar},
+    bar::{Throttle, bar},
     print,
 };
 use crate::settings;
 use key_store::{Keys, Rotation};
 use serde_json::json;
 
-/// Makes another master key, wraps every key under it and destroys the one before; reads and writes go on throughout
+/// Create a new master key, wrap every data key under it, and destroy the old one
 ///
-/// With the old master key every older backup of the key store becomes useless: take a new one. Where it is cut off, run it again.
+/// Reads and writes go on throughout. Backups of the key store need the old master key, so they become
+/// useless: take a new backup afterwards. If the rotation is interrupted, run it again.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// JSON lines: {"progress": …} once a second, and {"summary": …} at the end
+    /// Print JSON lines: {"progress": …} once a second, and {"summary": …} at the end
     #[arg(long)]
     json: bool,
 }
@@ -21,15 +22,15 @@ pub(crate) struct Args {
 const BAR: &str = "{wide_bar} {human_pos}/{human_len} keys  {per_sec}  {eta} left";
 
 pub(crate) async fn rotate_master(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     projector::check_key_store(&settings).await?;
     let keys = Keys::open(&settings)?;
-    let (bar, mut now) = (bar(Some(0), BAR), Now::default());
+    let (bar, mut throttle) = (bar(Some(0), BAR), Throttle::default());
     let rotated = keys.rotate(|rotation| {
         bar.set_length(rotation.total.max(rotation.rewrapped));
         bar.set_position(rotation.rewrapped);
-        if args.json && now.is_due() {
-            // If nobody reads, the summary will find out.
+        if args.json && throttle.is_due() {
+            // If stdout is closed, printing the summary reports it.
             let _ = print(json!({"progress": rotation}));
         }
     });
@@ -40,5 +41,5 @@ pub(crate) async fn rotate_master(args: &Args) -> anyhow::Result<()> {
         return print(json!({"summary": rotation}));
     }
     let Rotation { master, rewrapped, .. } = rotation;
-    print(format_args!("{rewrapped} keys are wrapped under {master}; the master key before it is destroyed"))
+    print(format_args!("{rewrapped} keys are wrapped under {master}; the old master key is destroyed"))
 }

@@ -11,17 +11,18 @@ use privacy::{ORPHAN_AFTER, Undecided, UndecidedKey};
 use serde::Serialize;
 use service_kit::settings::Settings;
 
-/// Shows the master keys and how many keys each of them wraps; exit 1 where the master key is lost or is not the right one
+/// Show the master keys, and how many keys each of them wraps
 ///
-/// Two master keys: a rotation is at work, or was cut off; another one goes on from there. A former key store in the read model's database is
-/// told, too. Undecided are keys of which nobody can tell whether they are needed: they are kept, and go only by
-/// `rollcall keys sweep --undecided`.
+/// Exits with 1 if the master key is lost or wrong. Two master keys mean that a rotation is running or
+/// was interrupted; the next rotation continues it. Warns of an old key store in the read model's
+/// database. Undecided keys are those of which nothing proves whether they are needed. They are kept
+/// until `rollcall keys sweep --undecided --yes` destroys them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Name each undecided key: its user, and why
+    /// List each undecided key with its user and the reason
     #[arg(long)]
     undecided: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -29,33 +30,37 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
-    /// Keys in all.
+    /// All keys.
     keys: i64,
     masters: Vec<MasterCount>,
-    /// Keys in a former key store in the read model's database; none: there is no such store.
-    former_keys: Option<u64>,
-    /// Keys of which nobody can tell whether they are needed; none: it can't be told now.
+    /// Keys in an old key store in the read model's database. `None` if there is none.
+    #[serde(rename = "formerKeys")]
+    old_keys: Option<u64>,
+    /// Undecided keys. `None` if a store does not answer.
     undecided: Option<Undecided>,
-    /// The same one by one, where it was asked for.
+    /// The same one by one, with `--undecided`.
     #[serde(skip_serializing_if = "Option::is_none")]
     undecided_keys: Option<Vec<UndecidedKey>>,
 }
 
-const LEFT_BEHIND: &str = "an old key store is in the read model's database: what it holds outlives each delete from now on. See \
-    first that `rollcall erasure audit` names no living user whose key is missing: then nothing needs it, and its schema rollcall_keys can go from \
-    there. `rollcall keys rotate-master` comes last. docs/privacy.md, \"Moving the key store\", shows the way";
+const OLD_STORE_LEFT: &str = "an old key store is in the read model's database: its keys survive every delete. If `rollcall erasure \
+    audit` lists no living user whose key is missing, nothing needs it: drop its schema rollcall_keys there, then run `rollcall keys rotate-master`. \
+    See docs/privacy.md, \"Moving the key store\"";
 
 pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let masters = Keys::open(&settings)?.count().await?;
-    let former_keys = former_keys(&settings).await;
+    let old_keys = old_keys(&settings).await;
     let mut named = Vec::new();
     let undecided = undecided(&settings, |key| named.extend(args.undecided.then_some(key))).await;
-    anyhow::ensure!(undecided.is_some() || !args.undecided, "the undecided keys can't be named");
+    anyhow::ensure!(
+        undecided.is_some() || !args.undecided,
+        "the undecided keys can't be listed; the warning above says why"
+    );
     let status = Status {
         keys: masters.iter().map(|master| master.keys).sum(),
         masters,
-        former_keys,
+        old_keys,
         undecided,
         undecided_keys: args.undecided.then_some(named),
     };
@@ -76,7 +81,7 @@ fn text(status: &Status) -> String {
         text += &format!("\n\nundecided\n{}", groups::table(&undecided.groups));
     }
     if let Some(keys) = status.undecided_keys.as_ref().filter(|keys| !keys.is_empty()) {
-        let mut table = Table::new(["tenant", "user", "reason", "of the log", "asked for"]);
+        let mut table = Table::new(["tenant", "user", "reason", "log", "requested"]);
         for key in keys {
             let log = key.log.clone().unwrap_or_else(|| "unknown".to_owned());
             let (user, asked_at) = (key.user_id.to_string(), millis(key.asked_at).to_string());
@@ -87,29 +92,31 @@ fn text(status: &Status) -> String {
     text
 }
 
-/// Undecided keys. That the read model or the log does not answer is no reason to say nothing of the master keys.
+/// Counts the undecided keys. If the read model or the log does not answer, the master keys are shown
+/// without them.
 async fn undecided(settings: &Settings, each: impl FnMut(UndecidedKey)) -> Option<Undecided> {
     let undecided = privacy::undecided(settings, ORPHAN_AFTER, each).await;
-    let tell = |error: &anyhow::Error| {
-        tracing::warn!(error = format!("{error:#}"), "nobody can tell which keys are undecided");
+    let warn = |error: &anyhow::Error| {
+        tracing::warn!(error = format!("{error:#}"), "can't find out which keys are undecided");
     };
-    undecided.inspect_err(tell).ok()
+    undecided.inspect_err(warn).ok()
 }
 
-/// Keys in a former key store, with a warning. That the read model does not answer is no reason to say nothing of the keys.
-async fn former_keys(settings: &Settings) -> Option<u64> {
+/// Counts the keys in an old key store, and warns of it. If the read model does not answer, the other
+/// keys are shown without them.
+async fn old_keys(settings: &Settings) -> Option<u64> {
     let count = async {
         match OldKeyStore::find(settings).await? {
-            Some(former) => anyhow::Ok(Some(former.count().await?)),
+            Some(old) => anyhow::Ok(Some(old.count().await?)),
             None => Ok(None),
         }
     };
     match count.await {
-        Ok(keys) => keys.inspect(|keys| tracing::warn!(keys, "{LEFT_BEHIND}")),
+        Ok(keys) => keys.inspect(|keys| tracing::warn!(keys, "{OLD_STORE_LEFT}")),
         Err(error) => {
             tracing::warn!(
                 error = service_kit::errors::describe_error(error.as_ref()),
-                "nobody can tell whether a former key store is there"
+                "can't find out whether an old key store is in the read model's database"
             );
             None
         }

@@ -7,36 +7,39 @@ use service_kit::settings::Settings;
 use std::{collections::BTreeSet, time::Duration};
 use time::OffsetDateTime;
 
-/// Destroys the keys that nobody needs: of deleted users, whatever brought them back, and those made for a create that never came
+/// Destroy keys that nobody needs: those of deleted users, and those of creates that never happened
 ///
-/// The projector does the same every few hours. A key goes only with a proof that it was made for the present log and this deployment, and
-/// that nothing names its user. All others are undecided and stay: `rollcall keys status --undecided` names them, and --undecided destroys
-/// them. Living users whose key is missing are counted, too: `rollcall erasure audit` names them.
+/// The projector does the same every few hours. A key is destroyed only with a proof that it was made
+/// for the present log and this deployment, and that nothing names its user. All other keys are
+/// undecided and stay: `rollcall keys status --undecided` lists them, and --undecided --yes destroys
+/// them. Living users whose key is missing are counted too: `rollcall erasure audit` lists them.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long ago a key must have been requested to be destroyed, with --undecided too: 10m, 24h, 7d; at least 10m
+    /// Keep keys that were requested less than TIME ago, such as 10m, 24h or 7d; at least 10m. Applies to
+    /// --undecided too
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = age)]
     older_than: Duration,
-    /// Instead of the sweep: says what the undecided keys are, and with --yes destroys them; whatever is sealed under them is lost for good
+    /// List the undecided keys instead of sweeping. With --yes, destroy them: whatever is sealed under
+    /// them is lost for good
     #[arg(long)]
     undecided: bool,
-    /// Only those that are undecided for this reason; several times: for any of them
+    /// Only keys that are undecided for this reason. Can be repeated
     #[arg(long, value_name = "REASON", requires = "undecided")]
     reason: Vec<UndecidedReason>,
-    /// Destroy them
+    /// Destroy the undecided keys
     #[arg(long, requires = "undecided")]
     yes: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// A create that is still on its way is younger.
-const LEAST: Duration = Duration::from_secs(10 * 60);
-const MOST: Duration = Duration::from_secs(3_650 * 24 * 3_600);
+/// A key of a create that is still on its way is more recent than this.
+const MIN_AGE: Duration = Duration::from_secs(10 * 60);
+const MAX_AGE: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 
 fn age(text: &str) -> Result<Duration, &'static str> {
-    let wanted = "a number with its unit, such as 10m, 24h or 7d";
+    let wanted = "expected a number with a unit, such as 10m, 24h or 7d";
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(wanted)?;
     let (number, unit) = text.split_at(unit_at);
     let seconds = match unit {
@@ -48,14 +51,16 @@ fn age(text: &str) -> Result<Duration, &'static str> {
     };
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)).ok_or(wanted)?;
     match Duration::from_secs(seconds) {
-        age if age < LEAST => Err("at least 10m: a younger key may be that of a create which is on its way"),
-        age if age > MOST => Err("at most 3650d"),
+        age if age < MIN_AGE => {
+            Err("must be at least 10m: a more recent key may belong to a create that is on its way")
+        }
+        age if age > MAX_AGE => Err("must be at most 3650d"),
         age => Ok(age),
     }
 }
 
 pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     if args.undecided {
         return undecided(args, &settings).await;
     }
@@ -65,7 +70,7 @@ pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
     }
     let Swept { keys, outlived, orphans, undecided, without_key, .. } = swept;
     print(format_args!(
-        "{keys} keys looked at: {outlived} of deleted users destroyed, {orphans} of no event destroyed, {undecided} undecided and left; \
+        "{keys} keys checked: {outlived} of deleted users and {orphans} orphans destroyed, {undecided} undecided and kept; \
          {without_key} living users whose key is missing"
     ))
 }
@@ -80,7 +85,7 @@ async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
         print_keys(args, &gone, "destroyed")?;
         anyhow::ensure!(
             too_recent == 0,
-            "{too_recent} more keys stay: they were requested less than --older-than ago, and a write that uses one may be on \
+            "{too_recent} more keys stay, because they were requested less than --older-than ago and a write that uses one may be on \
              its way. Repeat the command later, or with a shorter --older-than (at least 10m)"
         );
         return Ok(());
@@ -95,15 +100,15 @@ async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     print_keys(args, &found, "undecided")?;
     if too_recent > 0 {
         tracing::warn!(
-            "{too_recent} of them stay even with --yes: they were requested less than --older-than ago. Wait, or give a shorter one \
-             (at least 10m)"
+            "{too_recent} of them stay even with --yes, because they were requested less than --older-than ago. Wait, or set a \
+             shorter --older-than (at least 10m)"
         );
     }
     anyhow::ensure!(
         found.keys == 0,
-        "nothing was destroyed. With --yes these keys are destroyed, and whatever is sealed under them can never be read again by \
-         anybody: in former logs and their backups, in logs of other deployments, in generations of such logs, in records that were set \
-         aside. Take a backup of the key store first if any of them may come back"
+        "nothing was destroyed. --yes destroys these keys, and whatever is sealed under them can never be read again: in former \
+         logs and their backups, in logs of other deployments, in generations of such logs, and in dead letters. If any of these may \
+         come back, take a backup of the key store first"
     );
     Ok(())
 }

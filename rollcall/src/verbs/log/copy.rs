@@ -1,7 +1,7 @@
 //! `rollcall log copy`
 
 use super::super::{
-    bar::{Now, bar},
+    bar::{Throttle, bar},
     print,
     table::Table,
 };
@@ -10,29 +10,32 @@ use indicatif::ProgressBar;
 use projector::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport};
 use serde_json::json;
 
-/// Copies the log into new topics, with another number of partitions where that is wanted; the log itself is only read
+/// Copy the log into new topics, optionally with another number of partitions
 ///
-/// The way back from topics that got more partitions. Records stay as they are, with their headers and times, and those of one user keep their
-/// order. Where a user's records lie in two partitions, the sequence of events decides; facts about credentials have none, so the times at which
-/// Kafka took them decide. What was discarded stays discarded. At the end the copy is read and compared.
+/// Use it to repair topics that got more partitions. The log itself is only read. Records keep their
+/// headers and times, and records of one user keep their order. If a user's records are in two
+/// partitions, events are ordered by their sequence, and facts about credentials, which have none, by
+/// Kafka's time. Discarded records stay discarded. At the end the copy is read and compared.
 ///
-/// Stop the services and everybody who writes to the topics before. Then set ROLLCALL_TOPIC_PREFIX to the new prefix, restart
-/// everything with it, and run `rollcall projection rebuild`. Analytic events are not copied.
+/// First stop the services and everything else that writes to the topics. Afterwards set
+/// ROLLCALL_TOPIC_PREFIX to the new prefix, restart everything with it, and run `rollcall projection
+/// rebuild`. Analytic events are not copied.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What the names of the new topics begin with; there must be no records in them
+    /// The prefix of the new topics, which must be empty
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
     to_prefix: String,
-    /// Partitions of the new topics; without it as many as the log was made with
+    /// Partitions of the new topics [default: as many as the log was created with]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     partitions: Option<u32>,
-    /// Partitions that the log was made with, where the read model does not know it
+    /// Partitions that the log was created with, if the read model does not know
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     made_with: Option<u32>,
-    /// Copies what is left of a log that does not begin at offset 0
+    /// Copy a log that does not begin at offset 0, without its lost beginning
     #[arg(long)]
     from_cut: bool,
-    /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end
+    /// Print JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the
+    /// end
     #[arg(long)]
     json: bool,
 }
@@ -44,29 +47,30 @@ fn prefix(text: &str) -> Result<String, String> {
     if text.len() <= 200 && text.chars().all(is_legal) {
         Ok(text.to_owned())
     } else {
-        Err("at most 200 characters of A-Z a-z 0-9 . _ -".to_owned())
+        Err("expected at most 200 characters of A-Z a-z 0-9 . _ -".to_owned())
     }
 }
 
 pub(crate) async fn copy(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let options = CopyOptions {
         to_prefix: args.to_prefix.clone(),
         partitions: args.partitions,
         made_with: args.made_with,
         from_cut: args.from_cut,
     };
-    let mut screen = Screen { is_json: args.json, bar: bar(Some(0), BAR), now: Now::default(), step: None };
+    let mut screen =
+        Screen { is_json: args.json, bar: bar(Some(0), BAR), throttle: Throttle::default(), step: None };
     let report = projector::copy_log(&settings, &options, |progress| screen.show(&progress)).await;
     screen.bar.finish_and_clear();
-    tell(args, &report?)
+    report_copy(args, &report?)
 }
 
-/// What is seen while it goes on.
+/// Shows the progress.
 struct Screen {
     is_json: bool,
     bar: ProgressBar,
-    now: Now,
+    throttle: Throttle,
     step: Option<(String, CopyPhase)>,
 }
 
@@ -80,10 +84,10 @@ impl Screen {
         }
         self.bar.set_length(progress.total);
         self.bar.set_position(progress.records);
-        // Asked in any case, so that a step counts as the line of its second.
-        let is_due = self.now.is_due();
+        // Always asked, so that the line of a new step counts too.
+        let is_due = self.throttle.is_due();
         if self.is_json && (is_new || is_due) {
-            // If nobody reads, the summary will find out.
+            // If stdout is closed, printing the summary reports it.
             let _ = print(json!({"progress": progress}));
         }
     }
@@ -91,18 +95,18 @@ impl Screen {
 
 fn in_words(phase: CopyPhase) -> &'static str {
     match phase {
-        CopyPhase::Surveying => "looking through",
+        CopyPhase::Surveying => "surveying",
         CopyPhase::Copying => "copying",
         CopyPhase::Verifying => "comparing",
     }
 }
 
-fn tell(args: &Args, report: &CopyReport) -> anyhow::Result<()> {
+fn report_copy(args: &Args, report: &CopyReport) -> anyhow::Result<()> {
     if args.json {
         return print(json!({"summary": report}));
     }
     let mut table =
-        Table::new(["topic", "copy", "partitions", "of the copy", "records", "users in two", "not at home"]);
+        Table::new(["topic", "copy", "partitions", "copy's", "records", "users in two", "misplaced"]);
     for topic in &report.topics {
         let CopiedTopic { from, to, from_partitions, to_partitions, records, joined_users, strays } = topic;
         table.row([
@@ -117,8 +121,8 @@ fn tell(args: &Args, report: &CopyReport) -> anyhow::Result<()> {
     }
     print(format_args!("{table}\n"))?;
     print(format_args!(
-        "every record is in the copy. Set ROLLCALL_TOPIC_PREFIX={}, restart everything with it, then run `rollcall projection rebuild`. Keep the old topics \
-         until the copy has served for a while",
+        "every record is in the copy. Set ROLLCALL_TOPIC_PREFIX={}, restart everything, then run `rollcall projection rebuild`. Keep the old topics \
+         for a while",
         args.to_prefix
     ))
 }

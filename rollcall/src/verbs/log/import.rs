@@ -1,7 +1,7 @@
 //! `rollcall log import`
 
 use super::super::{
-    bar::{Now, bar},
+    bar::{Throttle, bar},
     print,
 };
 use crate::{local::progress::say, settings};
@@ -17,21 +17,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Imports users, or credentials, from JSON lines; what is there already is skipped
+/// Import users or credentials from JSON lines, skipping those that exist
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The file; - is stdin
+    /// The file, or - for stdin
     file: PathBuf,
-    /// The tenant that they belong to
+    /// The tenant of the users
     #[arg(long, value_name = "T")]
     tenant: TenantId,
-    /// The lines are credentials
+    /// Import credentials instead of users
     #[arg(long)]
     credentials: bool,
-    /// Do not wait until everything is visible; it is in the log at the end all the same
+    /// Return when everything is in the log, without waiting until it is visible
     #[arg(long)]
     no_wait: bool,
-    /// JSON lines: {"progress": …} once a second and {"summary": …} at the end; bad lines stay on stderr
+    /// Print JSON lines: {"progress": …} once a second, and {"summary": …} at the end. Bad lines are
+    /// reported on stderr
     #[arg(long)]
     json: bool,
 }
@@ -41,8 +42,8 @@ const OF_A_FILE: &str =
 const OF_A_STREAM: &str = "{spinner} {binary_bytes}  {msg}  {elapsed}";
 
 pub(crate) async fn import(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
-    // A fact would lie in another partition than those before it.
+    let settings = settings::load()?;
+    // With another number of partitions, a user's new records would be in another partition.
     event_log::check_partitions(&settings).await?;
     let (input, total) =
         open(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;
@@ -52,14 +53,14 @@ pub(crate) async fn import(args: &Args) -> anyhow::Result<()> {
     let report = import::run(&settings, &args.tenant, kind, input, !args.no_wait, on_progress).await;
     screen.bar.finish_and_clear();
     let report = report?;
-    tell(args, &report)?;
+    report_import(args, &report)?;
     anyhow::ensure!(report.bad == 0, "{} of {} lines are bad", report.bad, report.read);
     Ok(())
 }
 
 type Input = Box<dyn BufRead + Send>;
 
-/// The lines, and how many bytes they are where that is known.
+/// The input, and its size in bytes if that is known.
 fn open(file: &Path) -> std::io::Result<(Input, Option<u64>)> {
     if file == Path::new("-") {
         return Ok((Box::new(BufReader::new(stdin())), None));
@@ -69,14 +70,14 @@ fn open(file: &Path) -> std::io::Result<(Input, Option<u64>)> {
     Ok((Box::new(BufReader::with_capacity(1 << 20, file)), metadata.is_file().then_some(metadata.len())))
 }
 
-/// What is seen while it goes on.
+/// Shows the progress.
 struct Screen {
     is_json: bool,
     total: Option<u64>,
     bar: ProgressBar,
-    now: Now,
-    /// The open transactions that were told of, by partition and first offset.
-    told: BTreeSet<(i32, i64)>,
+    throttle: Throttle,
+    /// The open transactions that were reported, by partition and first offset.
+    reported: BTreeSet<(i32, i64)>,
 }
 
 impl Screen {
@@ -86,33 +87,33 @@ impl Screen {
             is_json: args.json,
             total,
             bar: bar(total, template),
-            now: Now::default(),
-            told: BTreeSet::new(),
+            throttle: Throttle::default(),
+            reported: BTreeSet::new(),
         }
     }
 
     fn show(&mut self, progress: &Progress, bad: &[BadLine]) {
         for BadLine { line, reason } in bad {
-            // Above the bar, if there is one.
+            // Suspended, so that the line is above the bar.
             self.bar.suspend(|| say(format_args!("line {line}: {reason}")));
         }
         for held in &progress.held {
-            self.wait(held);
+            self.report_held(held);
         }
         self.bar.set_position(progress.bytes);
         self.bar.set_message(match progress.awaited {
             0 => format!("{} lines", progress.read),
-            awaited => format!("{} lines, {awaited} still to be seen", progress.read),
+            awaited => format!("{} lines, {awaited} not visible yet", progress.read),
         });
-        if self.is_json && self.now.is_due() {
-            // If nobody reads, the summary will find out.
+        if self.is_json && self.throttle.is_due() {
+            // If stdout is closed, printing the summary reports it.
             let _ = print(json!({"progress": in_json(progress, self.total)}));
         }
     }
 
-    /// Says once why nothing moves.
-    fn wait(&mut self, held: &BlockingTransaction) {
-        if self.told.insert((held.partition, held.transaction.offset)) {
+    /// Says once that an open transaction holds the import up.
+    fn report_held(&mut self, held: &BlockingTransaction) {
+        if self.reported.insert((held.partition, held.transaction.offset)) {
             self.bar.suspend(|| say(format_args!("waiting: {held}")));
         }
     }
@@ -126,7 +127,7 @@ fn in_json(progress: &Progress, total: Option<u64>) -> Value {
     })
 }
 
-fn tell(args: &Args, report: &Report) -> anyhow::Result<()> {
+fn report_import(args: &Args, report: &Report) -> anyhow::Result<()> {
     let Report { read, appended, already_there, bad, bytes } = report;
     if args.json {
         return print(json!({"summary": {
@@ -134,5 +135,5 @@ fn tell(args: &Args, report: &Report) -> anyhow::Result<()> {
         }}));
     }
     let seen = if args.no_wait { "in the log" } else { "visible" };
-    print(format_args!("{read} lines: {appended} new and {seen}, {already_there} there before, {bad} bad"))
+    print(format_args!("{read} lines: {appended} new and {seen}, {already_there} already there, {bad} bad"))
 }

@@ -1,4 +1,4 @@
-//! A reader of the log that belongs to no group and leaves no trace.
+//! A Kafka consumer that joins no group and commits no offsets.
 
 use anyhow::Context as _;
 use rdkafka::{
@@ -9,10 +9,10 @@ use service_kit::{kafka, settings::Settings};
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// For one answer of the broker.
+/// The timeout for one answer of a broker.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Where to begin.
+/// Where to start reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
     Beginning,
@@ -20,7 +20,7 @@ pub(super) enum From {
     Time(OffsetDateTime),
 }
 
-/// A consumer at the given place in every partition of the topics.
+/// A consumer of all partitions of the topics, from the given place on.
 pub(super) async fn read(
     settings: &Settings,
     topics: Vec<String>,
@@ -38,7 +38,7 @@ pub(super) async fn read(
 
 fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
     let mut config = kafka::client_config(settings)?;
-    // The group is never joined, but the client asks for a name.
+    // The group is never joined, but the client requires a name.
     config
         .set("group.id", format!("{}rollcall-log", settings.topic_prefix))
         .set("enable.auto.commit", "false")
@@ -63,14 +63,14 @@ fn places(consumer: &StreamConsumer, topics: &[String], from: From) -> anyhow::R
     }
     match from {
         From::Time(_) => {
-            consumer.offsets_for_times(list, ANSWER).context("the log can't be asked for a time")
+            consumer.offsets_for_times(list, ANSWER).context("can't find the offsets of that time")
         }
         From::Beginning | From::End => Ok(list),
     }
 }
 
 fn partitions(consumer: &impl Consumer, topic: &str) -> anyhow::Result<Vec<i32>> {
-    // Of all topics: asking for one by name would make a broker create it.
+    // All topics, because a request for one by name could make the broker create it.
     let metadata = consumer.fetch_metadata(None, ANSWER).context("KAFKA_BROKERS: no broker answers")?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.with_context(|| format!("there is no topic {topic}: run `rollcall migrate` first"))?;
@@ -79,7 +79,8 @@ fn partitions(consumer: &impl Consumer, topic: &str) -> anyhow::Result<Vec<i32>>
     Ok(partitions)
 }
 
-/// The first offset of each partition of a topic, and the one after its last, which may be of an open transaction.
+/// The first offset of each partition of a topic, and the one after its last, open transactions
+/// included.
 pub(super) async fn ends(settings: &Settings, topic: &str) -> anyhow::Result<Vec<(i32, i64, i64)>> {
     let (mut config, topic) = (config(settings)?, topic.to_owned());
     config.set("isolation.level", "read_uncommitted");

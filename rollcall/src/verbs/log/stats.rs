@@ -17,28 +17,28 @@ use service_kit::{
 };
 use std::time::Duration;
 
-/// Shows how much is in each topic, partition by partition, and how long it is kept
+/// Show the size and the retention of each topic, partition by partition
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// JSON lines, one for each topic
+    /// Print JSON lines, one for each topic
     #[arg(long)]
     json: bool,
 }
 
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// A topic. Its records are counted by offsets, in which the marks of transactions count too.
+/// A topic. Records are counted by offsets, so the markers of transactions count too.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Topic {
     topic: String,
     records: i64,
-    /// How many of them nobody can read before a producer ends its transaction.
+    /// How many of them are behind an open transaction and can't be read yet.
     waiting: i64,
     cleanup_policy: Option<String>,
-    /// -1: for ever.
+    /// -1 if records are kept forever.
     retention_ms: Option<i64>,
-    /// -1: whatever its size.
+    /// -1 if the size is not limited.
     retention_bytes: Option<i64>,
     partitions: Vec<Partition>,
 }
@@ -47,17 +47,17 @@ struct Topic {
 #[serde(rename_all = "camelCase")]
 struct Partition {
     partition: i32,
-    /// The first offset that is there.
+    /// The first offset.
     first: i64,
-    /// The one after the last.
+    /// The offset after the last one.
     end: i64,
     records: i64,
-    /// The first transaction that some producer has open there.
+    /// The first open transaction.
     open_transaction: Option<OpenTransaction>,
 }
 
 pub(crate) async fn stats(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let Topics { users, credentials, analytics } = Topics::new(&settings.topic_prefix);
     let mut topics = Vec::new();
     for name in [users, credentials, analytics] {
@@ -109,7 +109,7 @@ async fn config(settings: &Settings, topic: &str) -> anyhow::Result<ConfigResour
     let options = AdminOptions::new().request_timeout(Some(ANSWER));
     let specifier = ResourceSpecifier::Topic(topic);
     let asked = admin.describe_configs([&specifier], &options).await;
-    let what = || format!("the configuration of topic {topic} can't be read");
+    let what = || format!("can't read the configuration of topic {topic}");
     asked.with_context(what)?.into_iter().next().with_context(what)?.with_context(what)
 }
 
@@ -135,7 +135,7 @@ fn kept(millis: Option<i64>) -> String {
     const HOUR: i64 = 3_600_000;
     match millis {
         None => "for an unknown time".to_owned(),
-        Some(-1) => "for ever".to_owned(),
+        Some(-1) => "forever".to_owned(),
         Some(millis) if millis % (24 * HOUR) == 0 => format!("for {} days", millis / (24 * HOUR)),
         Some(millis) if millis % HOUR == 0 => format!("for {} hours", millis / HOUR),
         Some(millis) => format!("for {millis} ms"),
@@ -144,8 +144,8 @@ fn kept(millis: Option<i64>) -> String {
 
 fn size(bytes: Option<i64>) -> String {
     match bytes {
-        None => "of an unknown size".to_owned(),
-        Some(-1) => "of any size".to_owned(),
+        None => "unknown size".to_owned(),
+        Some(-1) => "any size".to_owned(),
         Some(bytes) => format!("at most {bytes} bytes a partition"),
     }
 }
@@ -155,11 +155,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retention_is_told_in_words() {
-        assert_eq!(kept(Some(-1)), "for ever");
+    fn retention_in_words() {
+        assert_eq!(kept(Some(-1)), "forever");
         assert_eq!(kept(Some(604_800_000)), "for 7 days");
         assert_eq!(kept(Some(7_200_000)), "for 2 hours");
         assert_eq!(kept(Some(1)), "for 1 ms");
-        assert_eq!(size(Some(-1)), "of any size");
+        assert_eq!(size(Some(-1)), "any size");
     }
 }

@@ -1,7 +1,7 @@
-//! What may be told of a record: where it is, when it was made, what it is and about whom. Never its data.
+//! A summary of a record without personal data: its place, time, type, user and sequence.
 //!
-//! Headers and keys of a record may be anybody's, so only what has its proper form is shown; a claim, or something that a terminal
-//! would obey, never gets through.
+//! Anybody may have written the headers and the key, so a value is shown only if it has the expected
+//! form. This keeps out claims and terminal escape sequences.
 
 use events_schema::{Timestamp, UserKey};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -10,14 +10,14 @@ use service_kit::{kafka, request_id};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
-/// One record; `--json` prints it as it is. There is no member for the personal part.
+/// A summary. `--json` prints it as it is.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
     topic: String,
     partition: i32,
     offset: i64,
-    /// When the event was made, or else written.
+    /// The time of the event, or else Kafka's time of the record.
     time: Option<Timestamp>,
     id: Option<Uuid>,
     #[serde(rename = "type")]
@@ -27,7 +27,7 @@ pub(super) struct Summary {
     sequence: Option<u64>,
     request_id: Option<String>,
     client_id: Option<String>,
-    /// Of the value.
+    /// The size of the value.
     bytes: usize,
 }
 

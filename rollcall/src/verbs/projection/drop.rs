@@ -4,25 +4,25 @@ use super::super::print;
 use crate::settings;
 use serde_json::json;
 
-/// Drops a retired generation, or one that a rebuild abandoned, with its tables
+/// Drop a retired or abandoned generation with its tables
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Its number, as `projection list` shows it
+    /// The generation's number, as `projection list` shows it
     #[arg(value_name = "N")]
     generation: i32,
-    /// Also drops the last generation of a log that was replaced by another one: no rebuild brings it back
+    /// Also drop the last generation of a replaced log, which no rebuild can restore
     #[arg(long)]
     last_of_its_log: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn drop(args: &Args) -> anyhow::Result<()> {
     let generation = args.generation;
-    projector::drop_unused(&settings::completed()?, generation, args.last_of_its_log).await?;
+    projector::drop_unused(&settings::load()?, generation, args.last_of_its_log).await?;
     if args.json {
         return print(json!({"dropped": generation}));
     }
-    print(format_args!("generation {generation} is gone"))
+    print(format_args!("generation {generation} is dropped"))
 }

@@ -7,16 +7,16 @@ use super::super::{
 use crate::settings;
 use events_schema::millis;
 
-/// Lists the generations of the read model
+/// List the generations of the read model
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// JSON lines
+    /// Print JSON lines
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
-    let generations = projector::generations(&settings::completed()?).await?;
+    let generations = projector::generations(&settings::load()?).await?;
     if args.json {
         return generations.iter().try_for_each(|generation| print(serde_json::to_string(generation)?));
     }
@@ -35,7 +35,7 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
     print(table)?;
     abandoned.into_iter().try_for_each(|id| {
         print(format_args!(
-            "generation {id} is abandoned: the rebuild that made it has ended without switching to it. `rollcall projection drop {id}` drops it, \
+            "generation {id} is abandoned: its rebuild ended without promoting it. `rollcall projection drop {id}` drops it, \
              and so does the next rebuild"
         ))
     })

@@ -1,7 +1,7 @@
 //! `rollcall projection rebuild`
 
 use super::super::{
-    bar::{Now, bar},
+    bar::{Throttle, bar},
     print,
 };
 use crate::settings;
@@ -10,19 +10,20 @@ use projector::{Phase, RebuildOptions, RebuildProgress, RebuildReport, SetAside}
 use serde_json::json;
 use std::io::{Write as _, stderr};
 
-/// Folds the whole log into a new generation and makes it the live one; reads go on throughout
+/// Fold the whole log into a new generation and promote it
 ///
-/// Says how many records could not be folded, and why. Where that are more than in the live generation, the new one is not made the live one:
-/// exit 1, and nothing has changed.
+/// Reads go on throughout. Reports how many records could not be folded, and why. If these are more than
+/// in the live generation, the new one is not promoted: nothing changes, and the exit code is 1.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Makes the new generation the live one even where more could not be folded than before
+    /// Promote the new generation even if more records could not be folded than before
     #[arg(long)]
     accept_set_aside: bool,
-    /// Builds from what is left of a log that does not begin at offset 0
+    /// Rebuild from a log that does not begin at offset 0, without its lost beginning
     #[arg(long)]
     from_cut: bool,
-    /// JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the end
+    /// Print JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the
+    /// end
     #[arg(long)]
     json: bool,
 }
@@ -30,21 +31,22 @@ pub(crate) struct Args {
 const BAR: &str = "{wide_bar} {human_pos}/{human_len} records  {msg}  {per_sec}  {eta} left";
 
 pub(crate) async fn rebuild(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
-    let mut screen = Screen { is_json: args.json, bar: bar(Some(0), BAR), now: Now::default(), phase: None };
+    let settings = settings::load()?;
+    let mut screen =
+        Screen { is_json: args.json, bar: bar(Some(0), BAR), throttle: Throttle::default(), phase: None };
     let options = RebuildOptions { accept_set_aside: args.accept_set_aside, from_cut: args.from_cut };
     let report = projector::rebuild(&settings, options, |progress| screen.show(progress)).await;
     screen.bar.finish_and_clear();
     let report = report?;
-    tell(args, &report)?;
-    if report.promoted { Ok(()) } else { Err(refused(&report)) }
+    report_rebuild(args, &report)?;
+    if report.promoted { Ok(()) } else { Err(not_promoted(&report)) }
 }
 
-/// What is seen while it goes on.
+/// Shows the progress.
 struct Screen {
     is_json: bool,
     bar: ProgressBar,
-    now: Now,
+    throttle: Throttle,
     phase: Option<Phase>,
 }
 
@@ -54,10 +56,10 @@ impl Screen {
         self.bar.set_position(progress.records);
         self.bar.set_message(in_words(progress.phase));
         let is_new = self.phase.replace(progress.phase) != Some(progress.phase);
-        // Asked in any case, so that a step counts as the line of its second.
-        let is_due = self.now.is_due();
+        // Always asked, so that the line of a new step counts too.
+        let is_due = self.throttle.is_due();
         if self.is_json && (is_new || is_due) {
-            // If nobody reads, the summary will find out.
+            // If stdout is closed, printing the summary reports it.
             let _ = print(json!({"progress": progress}));
         }
     }
@@ -67,19 +69,19 @@ fn in_words(phase: Phase) -> &'static str {
     match phase {
         Phase::Folding => "folding",
         Phase::Indexing => "building indexes",
-        Phase::Promoting => "switching over",
+        Phase::Promoting => "promoting",
     }
 }
 
-fn tell(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
+fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     if args.json {
         return print(json!({"summary": report}));
     }
     if report.keyless > 0 {
-        // Nobody is left to tell when stderr is gone.
+        // If stderr is closed, nobody reads the warning.
         let _ = writeln!(
             stderr(),
-            "rollcall: {} users can't be read, since their keys are missing: `rollcall dead-letters list` names them",
+            "rollcall: {} users can't be read because their keys are missing: `rollcall dead-letters list` lists them",
             report.keyless
         );
     }
@@ -103,12 +105,12 @@ fn in_numbers(set_aside: &SetAside) -> String {
     format!("{} records, {} users parked", set_aside.records, set_aside.users)
 }
 
-fn refused(report: &RebuildReport) -> anyhow::Error {
-    let how = if report.gave_up { "given up, and " } else { "" };
+fn not_promoted(report: &RebuildReport) -> anyhow::Error {
+    let how = if report.gave_up { "given up and " } else { "" };
     anyhow::anyhow!(
-        "generation {} was {how}not made the live one: {} could not be folded, and {} in the live generation, which goes on unchanged. Put \
-         right what the reasons say. If it is to go live as it is, run `rollcall projection rebuild --accept-set-aside`: what it set aside \
-         waits as dead letters",
+        "generation {} was {how}not promoted: {} could not be folded, and {} in the live generation, which stays as it is. Fix what \
+         the reasons say. To promote it as it is, run `rollcall projection rebuild --accept-set-aside`: what it set aside then waits as \
+         dead letters",
         report.generation,
         in_numbers(&report.set_aside),
         in_numbers(&report.set_aside_before),

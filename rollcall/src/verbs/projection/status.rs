@@ -11,14 +11,15 @@ use serde::Serialize;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
-/// Shows how far the live generation has come, partition by partition
+/// Show how far the live generation is folded, partition by partition
 ///
-/// next: the first offset that is not folded yet. redis: up to where the cache is written, after its generation. seconds: while records
-/// wait, the time since the last folded record was written. rate: records folded a second, as of now. open: offsets that nobody can read before
-/// a producer ends its transaction; they are not counted as lag. owner: the projector that took the partition over last.
+/// next: the first offset that is not folded. redis: the cache's generation, and the first offset that is
+/// not in it. seconds: the age of the last folded record while others wait. rate: records folded per
+/// second, measured now. open: offsets behind an open transaction, which nobody can read yet and which are
+/// not part of the lag. owner: the projector that took the partition over last.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -29,18 +30,18 @@ const SAMPLE: Duration = Duration::from_secs(1);
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
-    /// Why nothing is folded, if nothing is.
+    /// The pause, if folding is paused.
     paused: Option<Pause>,
     generation: Option<i32>,
-    /// Where the log does not begin at 0; missing where Kafka could not be asked.
+    /// Partitions that do not begin at offset 0. `None` if Kafka does not answer.
     cuts: Option<Vec<Cut>>,
-    /// Records that wait; missing where Kafka could not be asked.
+    /// Records that are not folded yet. `None` if Kafka does not answer.
     lag: Option<i64>,
-    /// Offsets that open transactions hold back.
+    /// Offsets behind open transactions.
     waiting: i64,
-    /// Dead letters, and users that are parked behind one.
+    /// Dead letters, and parked users.
     set_aside: WaitingLetters,
-    /// Records folded a second.
+    /// Records folded per second.
     rate: f64,
     partitions: Vec<Partition>,
 }
@@ -55,9 +56,9 @@ struct Partition {
 }
 
 pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
-    let settings = settings::completed()?;
+    let settings = settings::load()?;
     let (first, begin) = (projector::status(&settings).await?, Instant::now());
-    // The sample itself: a rate needs two looks.
+    // The rate needs two measurements.
     tokio::time::sleep(SAMPLE).await;
     let (second, took) = (projector::status(&settings).await?, begin.elapsed());
     let mut status = Status::of(&first, second, took);
@@ -107,7 +108,7 @@ impl Status {
     }
 }
 
-/// What holds readers back, partition by partition.
+/// The open transactions, one line for each partition that has one.
 fn open_transactions(status: &Status) -> impl Iterator<Item = String> {
     let partitions = status.partitions.iter().map(|partition| &partition.status);
     partitions.filter_map(|PartitionStatus { topic, partition, open_transaction, .. }| {
@@ -115,12 +116,12 @@ fn open_transactions(status: &Status) -> impl Iterator<Item = String> {
     })
 }
 
-/// Zero across a switch of generations, which is no progress of the fold.
+/// Records folded per second. 0 if another generation was promoted in between.
 fn rate(first: &[PartitionStatus], second: &PartitionStatus, took: Duration) -> f64 {
     let place = |status: &PartitionStatus| (status.generation, status.partition, status.topic.clone());
     let before = first.iter().find(|first| place(first) == place(second));
     let folded = before.map_or(0, |before| second.next_offset - before.next_offset);
-    #[allow(clippy::cast_precision_loss)] // A rate for people.
+    #[allow(clippy::cast_precision_loss)] // Precise enough for a rate.
     let rate = folded as f64 / took.as_secs_f64();
     (rate * 10.0).round() / 10.0
 }
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_between_two_looks_at_one_generation() {
+    fn a_rate_is_measured_within_one_generation() {
         let took = Duration::from_millis(500);
         let status = Status::of(&[at(1, 10, None)], vec![at(1, 25, Some(2))], took);
         assert_eq!((status.generation, status.lag, status.rate), (Some(1), Some(2), 30.0));
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_waits_is_no_time() {
+    fn there_is_no_lag_without_waiting_records() {
         let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(90);
         assert_eq!(lag_seconds(&at(1, 10, Some(0)), now), Some(0));
         assert_eq!(lag_seconds(&at(1, 10, Some(5)), now), Some(90));

@@ -1,4 +1,4 @@
-//! A server that can't be reached, named together with the setting that says where it is.
+//! Adds to the error of an unreachable server the setting with the server's address.
 
 use crate::settings;
 use key_store::KeysError;
@@ -8,9 +8,9 @@ use service_kit::{
 };
 use std::error::Error;
 
-/// The same error, with that in front of it. The setting's value is never said: it holds a password.
-pub(crate) fn named(error: anyhow::Error) -> anyhow::Error {
-    if let Some(words) = error.downcast_ref().and_then(|NotSet(name)| settings::nothing_runs_here(name)) {
+/// Explains an error of a verb. The setting's value is never shown, because it contains a password.
+pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
+    if let Some(words) = error.downcast_ref().and_then(|NotSet(name)| settings::not_running_here(name)) {
         return anyhow::Error::msg(words);
     }
     if error.chain().any(is_pooler) {
@@ -28,7 +28,7 @@ fn is_pooler(cause: &(dyn Error + 'static)) -> bool {
 
 fn setting(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(KeysError::NoAnswer) = cause.downcast_ref() {
-        return Some(settings::of_key_store());
+        return Some(settings::key_store_setting());
     }
     match cause.downcast_ref()? {
         sqlx::Error::Io(_)
@@ -46,15 +46,15 @@ mod tests {
     use anyhow::{Context as _, anyhow};
 
     #[test]
-    fn only_what_is_of_a_connection_is_named() {
-        let told = |error: anyhow::Error| format!("{:#}", named(error));
+    fn only_connection_errors_are_explained() {
+        let text = |error: anyhow::Error| format!("{:#}", explain(error));
         let away = Err::<(), _>(sqlx::Error::PoolTimedOut).context("it failed").unwrap_err();
         assert!(
-            told(away).starts_with("PostgreSQL (DATABASE_URL) can't be reached: it failed: pool timed out")
+            text(away).starts_with("PostgreSQL (DATABASE_URL) can't be reached: it failed: pool timed out")
         );
-        assert!(told(KeysError::NoAnswer.into()).starts_with("PostgreSQL (DATABASE_URL) can't be reached"));
-        assert_eq!(told(sqlx::Error::RowNotFound.into()), sqlx::Error::RowNotFound.to_string());
-        assert_eq!(told(anyhow!("no")), "no");
-        assert!(told(NotSet("REDIS_URL").into()).contains("REDIS_URL is not set: start it with"));
+        assert!(text(KeysError::NoAnswer.into()).starts_with("PostgreSQL (DATABASE_URL) can't be reached"));
+        assert_eq!(text(sqlx::Error::RowNotFound.into()), sqlx::Error::RowNotFound.to_string());
+        assert_eq!(text(anyhow!("no")), "no");
+        assert!(text(NotSet("REDIS_URL").into()).contains("REDIS_URL is not set: start one with"));
     }
 }
