@@ -1,25 +1,27 @@
 //! Accepts a cut for an operator: records that were deleted before they were folded are left out, and
 //! folding continues behind them.
 
-use crate::{
-    generation, migrate,
-    pause::{self, By},
-};
 use anyhow::Context as _;
 use event_log::{
     Halt,
     cuts::{Cut, cuts_of_log},
     identity::{LogIdentity, LogMatch, is_another},
-    log_ends::{self, name_of},
+    log_ends::{self, Ends, name_of},
 };
 use events_schema::Partition;
 use read_model::{
-    operate::{cuts::record_accepted, logs},
+    generation, migrate,
+    operate::{
+        checkpoints,
+        cuts::record_accepted,
+        logs,
+        pause::{self, PausedBy},
+    },
     write::fence,
 };
 use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::{PgConnection, PgPool};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Offsets that were deleted before they were folded. Their records have no effect.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -82,69 +84,85 @@ async fn accept(settings: &Settings, pool: &PgPool, lose: Option<i64>) -> anyhow
     let live = generation::live(&mut transaction)
         .await?
         .context("there is no live generation: run `rollcall migrate` first")?;
-    match LogIdentity::new(settings)?.compare(pool, live).await? {
-        LogMatch::Same => {}
-        LogMatch::Another => return Err(is_another().into()),
-        LogMatch::Altered(altered) => return Err(Halt::from(altered).into()),
-    }
+    check_log(settings, pool, live).await?;
     let ends = log_ends::all_ends(settings).await?;
     let cuts = cuts_of_log(settings, &mut transaction).await?;
+    let lost = lost_offsets(&mut transaction, live, &ends).await?;
+    let report = report(settings, cuts, &lost);
+    let Some(lose) = lose else { return Ok(report) };
+    anyhow::ensure!(
+        lose == report.lost_offsets,
+        "{} offsets are lost, not {lose}: nothing was changed. Check the cuts again",
+        report.lost_offsets
+    );
+    record_cuts(&mut transaction, live, &ends, &lost).await?;
+    move_checkpoints(&mut transaction, live, &lost).await?;
+    pause::delete(&mut transaction, PausedBy::Log).await?;
+    transaction.commit().await?;
+    let cuts = report.cuts.into_iter().map(|cut| Cut { accepted: true, ..cut }).collect();
+    Ok(AcceptedCut { cuts, accepted: true, ..report })
+}
+
+async fn check_log(settings: &Settings, pool: &PgPool, live: i32) -> anyhow::Result<()> {
+    match LogIdentity::new(settings)?.compare(pool, live).await? {
+        LogMatch::Same => Ok(()),
+        LogMatch::Another => Err(is_another().into()),
+        LogMatch::Altered(altered) => Err(Halt::from(altered).into()),
+    }
+}
+
+/// The lost offsets of a partition: the first one, and the first one that is left.
+type Lost = BTreeMap<Partition, (i64, i64)>;
+
+/// The offsets between the checkpoints and the beginnings of the partitions. Locks the checkpoints.
+async fn lost_offsets(
+    connection: &mut PgConnection,
+    live: i32,
+    ends: &BTreeMap<Partition, Ends>,
+) -> anyhow::Result<Lost> {
     let partitions: Vec<Partition> = ends.keys().copied().collect();
-    let checkpoints = fence::lock(&mut transaction, live, &partitions).await?;
-    let lost: Vec<(Partition, i64, i64)> = ends
-        .iter()
-        .filter_map(|(partition, ends)| {
-            let next = checkpoints.get(partition)?.next_offset;
-            (ends.low > next).then_some((*partition, next, ends.low))
-        })
-        .collect();
+    let checkpoints = fence::lock(connection, live, &partitions).await?;
+    let lost = |(partition, ends): (&Partition, &Ends)| {
+        let next = checkpoints.get(partition)?.next_offset;
+        (ends.low > next).then_some((*partition, (next, ends.low)))
+    };
+    Ok(ends.iter().filter_map(lost).collect())
+}
+
+fn report(settings: &Settings, cuts: Vec<Cut>, lost: &Lost) -> AcceptedCut {
     let topics = Topics::new(&settings.topic_prefix);
-    let range = |((topic, partition), from, to): &(Partition, i64, i64)| LostRange {
+    let range = |((topic, partition), (from, to)): (&Partition, &(i64, i64))| LostRange {
         topic: name_of(&topics, *topic).to_owned(),
         partition: *partition,
         from: *from,
         to: *to,
     };
-    let ranges: Vec<_> = lost.iter().map(range).collect();
-    let lost_offsets = ranges.iter().map(LostRange::offsets).sum();
-    let Some(lose) = lose else {
-        return Ok(AcceptedCut { cuts, lost: ranges, lost_offsets, accepted: false });
-    };
-    anyhow::ensure!(
-        lose == lost_offsets,
-        "{lost_offsets} offsets are lost, not {lose}: nothing was changed. Check the cuts again"
-    );
-    let epoch = logs::epoch_of_generation(&mut transaction, live).await?;
+    let lost: Vec<_> = lost.iter().map(range).collect();
+    let lost_offsets = lost.iter().map(LostRange::offsets).sum();
+    AcceptedCut { cuts, lost, lost_offsets, accepted: false }
+}
+
+async fn record_cuts(
+    connection: &mut PgConnection,
+    live: i32,
+    ends: &BTreeMap<Partition, Ends>,
+    lost: &Lost,
+) -> anyhow::Result<()> {
+    let epoch = logs::epoch_of_generation(connection, live).await?;
     for (partition, ends) in ends.iter().filter(|(_, ends)| ends.low > 0) {
-        let from = lost.iter().find(|(lost, ..)| lost == partition).map(|(_, from, _)| *from);
-        record_accepted(&mut transaction, epoch, *partition, ends.low, from).await?;
+        let from = lost.get(partition).map(|(from, _)| *from);
+        record_accepted(connection, epoch, *partition, ends.low, from).await?;
     }
-    go_on(&mut transaction, live, &lost).await?;
-    pause::lift(&mut transaction, By::Log).await?;
-    transaction.commit().await?;
-    let accepted = cuts.into_iter().map(|cut| Cut { accepted: true, ..cut }).collect();
-    Ok(AcceptedCut { cuts: accepted, lost: ranges, lost_offsets, accepted: true })
+    Ok(())
 }
 
 /// Moves the checkpoints behind the lost offsets. Fences off the owners of the partitions, which then take
 /// them over again.
-async fn go_on(
-    connection: &mut PgConnection,
-    live: i32,
-    lost: &[(Partition, i64, i64)],
-) -> anyhow::Result<()> {
-    let partitions: Vec<Partition> = lost.iter().map(|(partition, ..)| *partition).collect();
+async fn move_checkpoints(connection: &mut PgConnection, live: i32, lost: &Lost) -> anyhow::Result<()> {
+    let partitions: Vec<Partition> = lost.keys().copied().collect();
     fence::increment_epochs(connection, live, &partitions, None).await?;
-    for ((topic, partition), _, to) in lost {
-        sqlx::query(
-            "UPDATE rollcall.checkpoints SET next_offset = $4 WHERE generation = $1 AND topic = $2 AND partition = $3",
-        )
-        .bind(live)
-        .bind(topic.as_str())
-        .bind(partition)
-        .bind(to)
-        .execute(&mut *connection)
-        .await?;
+    for (partition, (_, to)) in lost {
+        checkpoints::set_next_offset(connection, live, *partition, *to).await?;
     }
     Ok(())
 }

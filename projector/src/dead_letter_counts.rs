@@ -1,7 +1,10 @@
 //! Counts of dead letters and parked users, for gauges and the health report.
 
 use crate::metrics;
-use events_schema::Topic;
+use read_model::{
+    operate::dead_letter_counts::{by_reason, parked_users},
+    write::sql_error,
+};
 use service_kit::{
     database::{self, Role, answered},
     settings::Settings,
@@ -13,16 +16,16 @@ use std::{
 };
 use time::OffsetDateTime;
 
-/// How often a projector counts them.
-const EVERY: Duration = Duration::from_secs(5);
-/// For one answer.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How often a projector counts.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long PostgreSQL may take to answer.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What waits in the live generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitingLetters {
-    /// Users of whom nothing more is folded until an operator acts.
+    /// Users whose events are not folded until an operator acts.
     pub parked_users: i64,
     /// Dead letters of both topics.
     pub dead_letters: i64,
@@ -33,20 +36,20 @@ pub struct WaitingLetters {
     pub reasons: Vec<WaitingReason>,
 }
 
-/// Dead letters of one reason.
+/// The dead letters of a topic with one reason.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct WaitingReason {
     /// `users` or `credentials`.
     pub topic: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// How many.
+    /// The number of dead letters.
     pub letters: i64,
 }
 
 impl WaitingLetters {
-    /// In a line; `None`: nothing waits.
-    pub fn in_words(&self) -> Option<String> {
+    /// A summary in one line; `None` if nothing waits.
+    pub fn summary(&self) -> Option<String> {
         let Self { parked_users, dead_letters, oldest, .. } = self;
         let since = oldest.map(|oldest| format!(", the oldest since {}", events_schema::millis(oldest)));
         (*dead_letters > 0).then(|| {
@@ -58,26 +61,23 @@ impl WaitingLetters {
     }
 }
 
-/// What waits, as of the last count.
+/// The last count, shared with the health report.
 pub(crate) type Counted = Arc<Mutex<WaitingLetters>>;
 
-/// Counts what waits, again and again, for gauges and health.
+/// Counts again and again, for gauges and the health report.
 pub(crate) async fn watch(pool: PgPool, counted: Counted) {
     loop {
-        match answered(ANSWER, count(&pool)).await {
+        match answered(QUERY_TIMEOUT, count(&pool)).await {
             Ok(found) => {
                 show(&found, OffsetDateTime::now_utc());
                 *counted.lock().unwrap_or_else(PoisonError::into_inner) = found;
             }
-            // The last count stands; the database is what others complain of.
+            // The last count stays. Others report that PostgreSQL does not answer.
             Err(error) => {
-                tracing::debug!(
-                    code = read_model::write::sql_error::code(&error),
-                    "dead letters were not counted"
-                )
+                tracing::debug!(code = sql_error::code(&error), "counting dead letters failed")
             }
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(COUNT_INTERVAL).await;
     }
 }
 
@@ -92,10 +92,10 @@ fn show(found: &WaitingLetters, now: OffsetDateTime) {
     metrics::OLDEST_DEAD_LETTER.set(age);
 }
 
-/// What waits for an operator.
+/// Counts what waits for an operator.
 ///
 /// # Errors
-/// Postgres can't be asked.
+/// PostgreSQL can't be asked.
 pub async fn waiting_letters(settings: &Settings) -> anyhow::Result<WaitingLetters> {
     let pool = database::pool(settings.database_url()?, Role::Reader, 1)?;
     let found = count(&pool).await;
@@ -103,28 +103,15 @@ pub async fn waiting_letters(settings: &Settings) -> anyhow::Result<WaitingLette
     Ok(found?)
 }
 
-type Row = (String, String, i64, Option<OffsetDateTime>);
-
 async fn count(pool: &PgPool) -> sqlx::Result<WaitingLetters> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT topic, reason, count(*), min(parked_at) FROM live.dead_letters GROUP BY topic, reason ORDER BY topic DESC, reason",
-    )
-    .fetch_all(pool)
-    .await?;
-    let parked_users = sqlx::query_scalar(
-        "SELECT count(*) FROM (SELECT DISTINCT tenant_id, user_id FROM live.dead_letters \
-         WHERE topic = $1 AND user_id IS NOT NULL AND at_home) parked",
-    )
-    .bind(Topic::Users.as_str())
-    .fetch_one(pool)
-    .await?;
+    let (reasons, parked_users) = (by_reason(pool).await?, parked_users(pool).await?);
     Ok(WaitingLetters {
         parked_users,
-        dead_letters: rows.iter().map(|(_, _, letters, _)| letters).sum(),
-        oldest: rows.iter().filter_map(|(.., oldest)| *oldest).min(),
-        reasons: rows
+        dead_letters: reasons.iter().map(|count| count.letters).sum(),
+        oldest: reasons.iter().filter_map(|count| count.oldest).min(),
+        reasons: reasons
             .into_iter()
-            .map(|(topic, reason, letters, _)| WaitingReason { topic, reason, letters })
+            .map(|count| WaitingReason { topic: count.topic, reason: count.reason, letters: count.letters })
             .collect(),
     })
 }
@@ -134,13 +121,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_waits_is_not_spoken_of() {
-        assert_eq!(WaitingLetters::default().in_words(), None);
+    fn there_is_a_summary_if_something_waits() {
+        assert_eq!(WaitingLetters::default().summary(), None);
         let oldest = Some(OffsetDateTime::UNIX_EPOCH);
-        let words =
-            WaitingLetters { parked_users: 2, dead_letters: 5, oldest, reasons: Vec::new() }.in_words();
+        let waiting = WaitingLetters { parked_users: 2, dead_letters: 5, oldest, reasons: Vec::new() };
         assert_eq!(
-            words.as_deref(),
+            waiting.summary().as_deref(),
             Some(
                 "5 dead letters wait, the oldest since 1970-01-01T00:00:00.000Z, and 2 users are parked: `rollcall dead-letters list` shows them"
             )

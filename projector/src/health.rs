@@ -52,7 +52,7 @@ pub(crate) fn register(health: &Health, sources: Sources) {
 fn register_notes(health: &Health, consumer: ConsumerState, dead_letters: Counted) {
     let for_transactions = consumer.clone();
     health.note("openTransactions", move || for_transactions.open_transactions().describe());
-    health.note("deadLetters", move || locked(&dead_letters).in_words());
+    health.note("deadLetters", move || locked(&dead_letters).summary());
     health.note("partitions", move || {
         let owned: Vec<_> =
             consumer.folded().keys().map(|(topic, partition)| format!("{topic} {partition}")).collect();

@@ -22,8 +22,8 @@ mod worker;
 pub use accept_cut::{AcceptedCut, LostRange, accept_cut};
 pub use dead_letter_counts::{WaitingLetters, WaitingReason, waiting_letters};
 pub use dead_letters::{
-    list::{DeadLetter, LetterId, UserFilter, WholeLetter, dead_letter, dead_letters},
-    request::{Kind, Outcome, What, ask},
+    DeadLetter, Kind, LetterId, Outcome, Selection, UserFilter, WholeLetter, dead_letter, dead_letters,
+    resolve_dead_letters,
 };
 pub use generation::{
     Generation, Phase, Reason, RebuildOptions, RebuildProgress, RebuildReport, SetAside, drop_unused,

@@ -1,9 +1,12 @@
-//! What became of the events: asked of the live generation, once it has folded them.
+//! Which events had an effect: the live generation knows, once it has folded them.
 
 use domain::codec::owner;
 use events_schema::UserKey;
 use key_store::{KeyRing, Keys, KeysError};
-use read_model::projection_position::ProjectionPosition;
+use read_model::{
+    projection_position::ProjectionPosition,
+    write::rejected::{self, OffsetRange},
+};
 use service_kit::{database::answered, position::Position};
 use sqlx::PgPool;
 use std::{
@@ -12,28 +15,13 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// How long a partition may keep the others waiting, and the consumer from its group.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for the fold. Meanwhile other partitions wait, and the consumer is not polled.
+const FOLD_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// For one answer of the read model; the consumer has to be polled meanwhile.
-const ANSWER: Duration = Duration::from_secs(4);
+/// How long PostgreSQL may take to answer. The consumer is not polled meanwhile.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Records of one partition, both ends included.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) partition: i32,
-    pub(super) first: i64,
-    pub(super) last: i64,
-}
-
-/// One statement sees one state of the read model: a partition is in the answer only where its whole span is folded.
-const ASK: &str = "SELECT span.partition, \
-        ARRAY(SELECT r.log_offset FROM live.rejections r \
-              WHERE r.partition = span.partition AND r.log_offset BETWEEN span.first AND span.last) \
-    FROM UNNEST($1::int[], $2::bigint[], $3::bigint[]) AS span (partition, first, last) \
-    JOIN live.checkpoints c ON c.topic = 'users' AND c.partition = span.partition AND c.next_offset > span.last";
-
-/// Asks for outcomes, from a thread that may block.
+/// Asks for outcomes. Its methods block the calling thread.
 pub(super) struct Outcomes {
     pool: PgPool,
     projection: ProjectionPosition,
@@ -46,47 +34,37 @@ impl Outcomes {
         Self { pool, projection, keys, runtime }
     }
 
-    /// The key of a user, if it is still there.
+    /// The data key of a user, if it still exists.
     pub(super) fn keys_of(&self, key: &UserKey) -> Result<KeyRing, KeysError> {
         self.runtime.block_on(self.keys.get_many(&[owner(key)]))
     }
 
-    /// The offsets without effect, for each partition whose span is folded by now or within half a second.
-    pub(super) fn rejected(&self, spans: &[Span]) -> sqlx::Result<BTreeMap<i32, HashSet<i64>>> {
-        if spans.is_empty() {
+    /// The offsets without effect in each range. A partition is left out if its range is not folded in
+    /// time.
+    pub(super) fn rejected(&self, ranges: &[OffsetRange]) -> sqlx::Result<BTreeMap<i32, HashSet<i64>>> {
+        if ranges.is_empty() {
             return Ok(BTreeMap::new());
         }
         self.runtime.block_on(async {
-            self.wait(spans).await;
-            answered(ANSWER, self.ask(spans)).await
+            self.await_fold(ranges).await;
+            answered(QUERY_TIMEOUT, rejected::offsets(&self.pool, ranges)).await
         })
     }
 
-    /// Sleeps until there is something to ask; the answer itself comes from the query.
-    async fn wait(&self, spans: &[Span]) {
-        let deadline = Instant::now() + PATIENCE;
+    /// Waits until the ranges are folded, or the time is up. The query decides.
+    async fn await_fold(&self, ranges: &[OffsetRange]) {
+        let deadline = Instant::now() + FOLD_TIMEOUT;
         let Ok(log) = self.projection.live_log(deadline).await else { return };
-        let positions = spans.iter().filter_map(|span| {
-            let partition = u32::try_from(span.partition).ok()?;
-            Some(log.position(Position { partition, offset: span.last }))
+        let positions = ranges.iter().filter_map(|range| {
+            let partition = u32::try_from(range.partition).ok()?;
+            Some(log.position(Position { partition, offset: range.last }))
         });
         futures_util::future::join_all(positions.map(|position| async move {
             if self.projection.await_position(position, deadline).await.is_err() {
-                // Also where the read model does not know the partition yet.
+                // The read model may not know the partition yet.
                 tokio::time::sleep_until(deadline.into()).await;
             }
         }))
         .await;
-    }
-
-    async fn ask(&self, spans: &[Span]) -> sqlx::Result<BTreeMap<i32, HashSet<i64>>> {
-        let column = |get: fn(&Span) -> i64| spans.iter().map(get).collect::<Vec<_>>();
-        let rows: Vec<(i32, Vec<i64>)> = sqlx::query_as(ASK)
-            .bind(spans.iter().map(|span| span.partition).collect::<Vec<_>>())
-            .bind(column(|span| span.first))
-            .bind(column(|span| span.last))
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows.into_iter().map(|(partition, offsets)| (partition, offsets.into_iter().collect())).collect())
     }
 }

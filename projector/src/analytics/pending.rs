@@ -1,7 +1,7 @@
 //! What has been read and not been committed yet, partition by partition.
 
-use super::outcomes::Span;
 use events_schema::analytics::AnalyticEvent;
+use read_model::write::rejected::OffsetRange;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 /// From here on a partition is not read further: at level 3 events hold claims and may be large.
@@ -63,8 +63,8 @@ impl Pending {
     }
 
     /// What is ripe, as far as an outcome must be asked: from the first to the last record that would have a SUCCESS.
-    pub(super) fn spans(&self) -> Vec<Span> {
-        self.0.iter().filter_map(|(partition, queue)| queue.span(*partition)).collect()
+    pub(super) fn spans(&self) -> Vec<OffsetRange> {
+        self.0.iter().filter_map(|(partition, queue)| queue.range(*partition)).collect()
     }
 
     /// The ripe records that may be settled: all of a partition whose outcomes are known (`rejected` by partition), or that needs none.
@@ -76,7 +76,7 @@ impl Pending {
         let (mut settled, mut successes) = (Vec::new(), Vec::new());
         let none = HashSet::new();
         for (partition, queue) in &self.0 {
-            let needed = queue.span(*partition).is_some();
+            let needed = queue.range(*partition).is_some();
             let Some(rejected) = rejected.get(partition).or((!needed).then_some(&none)) else { continue };
             let ripe = || queue.candidates.iter().take(queue.ripe);
             let (Some(first), Some(last)) = (ripe().next(), ripe().next_back()) else { continue };
@@ -100,7 +100,7 @@ impl Pending {
 }
 
 impl Queue {
-    fn span(&self, partition: i32) -> Option<Span> {
+    fn range(&self, partition: i32) -> Option<OffsetRange> {
         let mut offsets = self
             .candidates
             .iter()
@@ -108,7 +108,7 @@ impl Queue {
             .filter(|candidate| candidate.success.is_some())
             .map(|c| c.offset);
         let first = offsets.next()?;
-        Some(Span { partition, first, last: offsets.next_back().unwrap_or(first) })
+        Some(OffsetRange { partition, first, last: offsets.next_back().unwrap_or(first) })
     }
 }
 
@@ -145,9 +145,9 @@ mod tests {
         assert_eq!(settle(&mut pending, &[(3, &[])]), (vec![], vec![]));
         pending.ripen();
         pending.push(3, candidate(7, true));
-        assert_eq!(pending.spans(), [Span { partition: 3, first: 5, last: 6 }]);
+        assert_eq!(pending.ranges(), [OffsetRange { partition: 3, first: 5, last: 6 }]);
         assert_eq!(settle(&mut pending, &[(3, &[5])]), (vec![(3, 7)], vec!["6".to_owned()]));
-        assert_eq!((pending.len(), pending.spans()), (1, vec![]));
+        assert_eq!((pending.len(), pending.ranges()), (1, vec![]));
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let mut pending = pending(0, &[(1, false), (2, false)]);
         pending.push(1, candidate(9, true));
         pending.ripen();
-        assert_eq!(pending.spans(), [Span { partition: 1, first: 9, last: 9 }]);
+        assert_eq!(pending.ranges(), [OffsetRange { partition: 1, first: 9, last: 9 }]);
         assert_eq!(settle(&mut pending, &[]), (vec![(0, 3)], vec![]));
         assert_eq!(settle(&mut pending, &[(1, &[])]), (vec![(1, 10)], vec!["9".to_owned()]));
         assert!(pending.is_empty());

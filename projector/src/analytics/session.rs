@@ -229,7 +229,7 @@ impl<'a> Session<'a> {
     /// Commits what is ripe and folded.
     fn settle(&mut self) -> anyhow::Result<()> {
         let Some(transactions) = &self.transactions else { return Ok(()) };
-        let rejected = match self.outcomes.rejected(&self.pending.spans()) {
+        let rejected = match self.outcomes.rejected(&self.pending.ranges()) {
             Ok(rejected) => rejected,
             Err(error) => {
                 tracing::warn!(%error, "the fate of events could not be asked; they wait");

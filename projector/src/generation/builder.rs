@@ -1,4 +1,5 @@
-//! A generation while it is built: it follows the live one and never runs ahead of it, so that both can be stopped at one vector.
+//! A generation while it is built. It follows the live one and never overtakes it, so that both can be
+//! stopped at the same offsets.
 
 use crate::{
     dead_letters::reprocess::{self, PartitionPosition},
@@ -17,28 +18,30 @@ use sqlx::PgPool;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::Receiver;
 
-/// Where partitions stand: the first offset of each that is not folded.
-pub(super) type Vector = BTreeMap<Partition, i64>;
+/// The first offset that is not folded, of each partition.
+pub(super) type Offsets = BTreeMap<Partition, i64>;
 
+/// Folds the log into a new generation.
 pub(super) struct Builder<'s> {
     settings: &'s Settings,
     partitions: u32,
     store: Store,
     epochs: Epochs,
     discarded: Discarded,
-    /// Up to where records are folded one by one, since a batch of them was refused.
-    one_by_one: Vector,
-    /// Where it stands.
-    pub(super) at: Vector,
-    /// Records folded so far.
+    /// Up to where records are folded one by one, because PostgreSQL rejected a batch of them.
+    one_by_one: Offsets,
+    /// The offsets of the new generation.
+    pub(super) at: Offsets,
+    /// Folded records.
     pub(super) records: u64,
-    /// Users parked so far; not those who wait for a key, since events of erased users are met before their deletions.
+    /// Parked users. Those whose data key is missing do not count: a replay meets the events of erased
+    /// users before their deletions.
     parked: usize,
-    /// How many of these there may be.
-    may_park: usize,
+    /// The most users that may be parked.
+    max_parked: usize,
 }
 
-/// So many users had to be parked that the rest of the log need not be looked at.
+/// So many users had to be parked that folding the rest of the log is useless.
 #[derive(Debug, thiserror::Error)]
 #[error("too many users had to be parked")]
 pub(super) struct TooManyParked;
@@ -57,8 +60,9 @@ impl<'s> Builder<'s> {
         let count = u32::try_from(partitions.len() / Topic::ALL.len())?;
         let store = Store::new(pool, generation, Mode::Building, keys);
         let discarded = Discarded::load(&store.pool, generation, &at).await?;
-        let (one_by_one, records, parked) = (Vector::new(), 0, 0);
+        let (one_by_one, records, parked) = (Offsets::new(), 0, 0);
         let partitions = count;
+        let max_parked = usize::MAX;
         Ok(Self {
             settings,
             partitions,
@@ -69,21 +73,21 @@ impl<'s> Builder<'s> {
             at,
             records,
             parked,
-            may_park: usize::MAX,
+            max_parked,
         })
     }
 
-    /// Gives up once more users than that are parked.
-    pub(super) fn may_park(&mut self, users: usize) {
-        self.may_park = users;
+    /// Gives up as soon as more users than that are parked.
+    pub(super) fn limit_parked(&mut self, users: usize) {
+        self.max_parked = users;
     }
 
     pub(super) fn generation(&self) -> i32 {
         self.store.generation
     }
 
-    /// How many offsets lie between it and `to`.
-    pub(super) fn behind(&self, to: &Vector) -> i64 {
+    /// The number of offsets up to `to`.
+    pub(super) fn behind(&self, to: &Offsets) -> i64 {
         to.iter().map(|(partition, end)| (end - self.next(*partition)).max(0)).sum()
     }
 
@@ -92,7 +96,10 @@ impl<'s> Builder<'s> {
     }
 
     /// Folds exactly up to `to`.
-    pub(super) async fn follow(&mut self, to: &Vector, folded: impl FnMut(u64)) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// The log ends before, or folding fails.
+    pub(super) async fn follow(&mut self, to: &Offsets, folded: impl FnMut(u64)) -> anyhow::Result<()> {
         self.read(to, folded).await?;
         anyhow::ensure!(
             self.behind(to) == 0,
@@ -101,8 +108,8 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
-    /// Folds what there is up to `to`, where no record need lie.
-    pub(super) async fn read(&mut self, to: &Vector, mut folded: impl FnMut(u64)) -> anyhow::Result<()> {
+    /// Folds up to `to`, or to the end of the log.
+    pub(super) async fn read(&mut self, to: &Offsets, mut folded: impl FnMut(u64)) -> anyhow::Result<()> {
         while self.behind(to) > 0 {
             let ranges: BTreeMap<_, _> = to
                 .iter()
@@ -126,8 +133,8 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
-    /// Takes the effect of what was discarded since it was folded here.
-    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+    /// Removes the effect of records that were discarded after they were folded here.
+    pub(super) async fn apply_discarded(&mut self) -> anyhow::Result<()> {
         let from_the_beginning = self.at.keys().map(|partition| (*partition, 0)).collect();
         let all = Discarded::load(&self.store.pool, self.generation(), &from_the_beginning).await?;
         for place in all.0.difference(&self.discarded.0) {
@@ -137,13 +144,13 @@ impl<'s> Builder<'s> {
             let states = pipeline::load(&self.store, &batch).await?;
             let next_offset = self.next((Topic::Users, partition));
             let position = PartitionPosition { partition, next_offset, partition_count: self.partitions };
-            let settlement = reprocess::fold(batch, states, position);
-            let settled = self
+            let reprocessed = reprocess::fold(batch, states, position);
+            let is_committed = self
                 .store
-                .commit_reprocessed(None, &settlement, &self.epochs, Invalidation::Confirmed)
+                .commit_reprocessed(None, &reprocessed, &self.epochs, Invalidation::Confirmed)
                 .await
-                .map_err(|error| refusal(&error))?;
-            anyhow::ensure!(settled, "another rebuild has taken the new generation over");
+                .map_err(|error| commit_error(&error))?;
+            anyhow::ensure!(is_committed, "another rebuild has taken the new generation over");
         }
         self.discarded = all;
         Ok(())
@@ -170,7 +177,8 @@ impl<'s> Builder<'s> {
         self.one_by_one.iter().any(|(partition, to)| self.next(*partition) < *to)
     }
 
-    /// Folds a batch; `Ok(false)`: Postgres refuses its data, so it is to be read again and folded one by one.
+    /// Folds a batch. `Ok(false)`: PostgreSQL rejects its data, so its records have to be read again and
+    /// folded one by one.
     async fn fold(&mut self, batch: Batch) -> anyhow::Result<bool> {
         let records = u64::try_from(batch.len())?;
         let spare = self.is_one_by_one().then(|| batch.clone());
@@ -183,23 +191,24 @@ impl<'s> Builder<'s> {
                 if let Some(alone) = spare.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
                     return Box::pin(self.fold(alone)).await;
                 }
-                anyhow::ensure!(!self.is_one_by_one(), refusal(&error));
+                anyhow::ensure!(!self.is_one_by_one(), commit_error(&error));
                 self.one_by_one.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
                 return Ok(false);
             }
-            Err(error) => return Err(refusal(&error)),
+            Err(error) => return Err(commit_error(&error)),
         }
         self.at.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
         self.records += records;
         self.parked += newly_parked;
-        if self.parked > self.may_park { Err(TooManyParked.into()) } else { Ok(true) }
+        if self.parked > self.max_parked { Err(TooManyParked.into()) } else { Ok(true) }
     }
 }
 
-fn refusal(error: &sqlx::Error) -> anyhow::Error {
-    anyhow::anyhow!("a batch of the new generation was not committed ({})", sql_error::reason(error))
+fn commit_error(error: &sqlx::Error) -> anyhow::Error {
+    anyhow::anyhow!("committing a batch of the new generation failed ({})", sql_error::reason(error))
 }
 
-pub(super) fn offsets(checkpoints: &BTreeMap<Partition, Checkpoint>) -> Vector {
+/// The offsets of checkpoints.
+pub(super) fn offsets(checkpoints: &BTreeMap<Partition, Checkpoint>) -> Offsets {
     checkpoints.iter().map(|(partition, checkpoint)| (*partition, checkpoint.next_offset)).collect()
 }

@@ -1,5 +1,5 @@
-//! What a generation has set aside: the records that it could not fold, by reason. A generation that has set more aside than the live one shows
-//! less of the log, so it becomes the live one only where the operator insists.
+//! What a generation has set aside: the records that it could not fold, by reason. A generation that has
+//! set aside more than the live one shows less of the log, so only an operator can promote it.
 
 use read_model::operate::set_aside;
 use sqlx::PgConnection;
@@ -8,29 +8,29 @@ use sqlx::PgConnection;
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SetAside {
-    /// Users whose facts wait; a record of `users.events` that is nobody's counts as one.
+    /// Parked users. A record of `users.events` without an owner counts as one.
     pub users: i64,
-    /// Records, of both topics.
+    /// Records of both topics.
     pub records: i64,
-    /// How many for each reason, the most first.
+    /// The number of records for each reason, the most frequent reason first.
     pub reasons: Vec<Reason>,
 }
 
-/// Why records were set aside.
+/// The records that were set aside for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reason {
-    /// Why, in words that repeat nothing of the records.
+    /// The code of the reason.
     pub reason: String,
-    /// How many.
+    /// The number of records.
     pub records: i64,
 }
 
 impl SetAside {
-    /// Of a generation.
+    /// What a generation has set aside.
     ///
     /// # Errors
-    /// Postgres can't be asked.
+    /// PostgreSQL can't be asked.
     pub(super) async fn of(connection: &mut PgConnection, generation: i32) -> sqlx::Result<Self> {
         let users = set_aside::users(connection, generation).await?;
         let rows = set_aside::reasons(connection, generation).await?;
@@ -39,7 +39,7 @@ impl SetAside {
         Ok(Self { users, records, reasons })
     }
 
-    /// Whether it is more than another generation has set aside.
+    /// Whether this is more than another generation has set aside.
     #[must_use]
     pub fn is_more_than(&self, other: &Self) -> bool {
         self.users > other.users || self.records > other.records

@@ -1,6 +1,7 @@
-//! The log that a generation is built from: the one that the live generation is of, or another that took its place.
+//! The log that a generation is built from: the log of the live generation, or another one that replaced
+//! it.
 
-use super::{builder::Vector, live};
+use super::{builder::Offsets, live};
 use anyhow::Context as _;
 use event_log::{
     Halt,
@@ -12,33 +13,35 @@ use events_schema::Partition;
 use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::PgPool;
 
+/// The log in Kafka.
 pub(super) struct Source<'s> {
     settings: &'s Settings,
     identity: LogIdentity,
-    /// What it is known by.
+    /// The ids and the partition counts of its topics.
     pub(super) log: Present,
-    /// All of it.
+    /// All partitions of both topics.
     pub(super) partitions: Vec<Partition>,
-    /// Whether the live generation is of another log, so that the two have nothing in common.
+    /// Whether the live generation is folded from another log.
     pub(super) is_another: bool,
-    /// Where it does not begin at 0.
+    /// The partitions that do not begin at 0.
     pub(super) cuts: Vec<Cut>,
-    /// The first offset of each partition that does not begin at 0.
-    pub(super) begins: Vector,
+    /// The first offsets of those partitions.
+    pub(super) first_offsets: Offsets,
 }
 
 impl<'s> Source<'s> {
-    /// The log that is there, if it still has its beginning.
+    /// Finds out about the log, and checks that it can be folded.
     ///
     /// # Errors
-    /// It has not got it, and may not be folded without; or Kafka or Postgres can't be asked.
-    pub(super) async fn look(settings: &'s Settings, pool: &PgPool, from_cut: bool) -> anyhow::Result<Self> {
+    /// A partition does not begin at 0, unless `from_cut` is set; the log got more partitions; or Kafka or
+    /// PostgreSQL can't be asked.
+    pub(super) async fn open(settings: &'s Settings, pool: &PgPool, from_cut: bool) -> anyhow::Result<Self> {
         let identity = LogIdentity::new(settings)?;
         let log = identity.present().await?;
         let mut connection = pool.acquire().await?;
         let live = live(&mut connection).await?.context("there is no live generation")?;
         let is_another = identity::folded_log(&mut connection, live).await?.ids != log.ids;
-        // Also one that some earlier generation was folded from.
+        // An earlier generation may have been folded from this log.
         if let Some(known) = identity::known_log(&mut connection, &log.ids).await?
             && let LogMatch::Altered(altered) = compare(&Topics::new(&settings.topic_prefix), &log, &known)
         {
@@ -48,14 +51,14 @@ impl<'s> Source<'s> {
         log_ends::partitions(settings).await?;
         let ends = log_ends::all_ends(settings).await?;
         let cuts = cuts::cuts_of_log(settings, &mut connection).await?;
-        anyhow::ensure!(from_cut || cuts.is_empty(), "{}", Self::refusal(&cuts));
-        let begins =
-            ends.iter().filter(|(_, ends)| ends.low > 0).map(|(partition, ends)| (*partition, ends.low));
-        let begins = begins.collect();
-        Ok(Self { settings, identity, log, partitions: ends.into_keys().collect(), is_another, cuts, begins })
+        anyhow::ensure!(from_cut || cuts.is_empty(), "{}", Self::cut_error(&cuts));
+        let cut = ends.iter().filter(|(_, ends)| ends.low > 0);
+        let first_offsets = cut.map(|(partition, ends)| (*partition, ends.low)).collect();
+        let partitions = ends.into_keys().collect();
+        Ok(Self { settings, identity, log, partitions, is_another, cuts, first_offsets })
     }
 
-    fn refusal(cuts: &[Cut]) -> String {
+    fn cut_error(cuts: &[Cut]) -> String {
         format!(
             "{}: a generation that is built from the rest lacks users that the live one has. Nothing was changed. To build it all the same, \
              say --from-cut; it goes live only if it has not set more aside than the live one",
@@ -63,14 +66,14 @@ impl<'s> Source<'s> {
         )
     }
 
-    /// Where it ends.
-    pub(super) async fn ends(&self) -> anyhow::Result<Vector> {
+    /// The ends of the partitions.
+    pub(super) async fn ends(&self) -> anyhow::Result<Offsets> {
         let ends = log_ends::ends(self.settings, self.partitions.clone()).await?;
         Ok(ends.into_iter().map(|(partition, ends)| (partition, ends.high)).collect())
     }
 
-    /// Proves that everything that was read so far is of this log.
-    pub(super) async fn prove(&self) -> anyhow::Result<()> {
+    /// Checks that everything that was read so far is of this log.
+    pub(super) async fn check_identity(&self) -> anyhow::Result<()> {
         let is_same = self.identity.present().await? == self.log;
         anyhow::ensure!(
             is_same,

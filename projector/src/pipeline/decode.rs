@@ -4,6 +4,7 @@
 use event_log::record::{Fact, Record};
 use events_schema::{Partition, Place, Topic};
 use rdkafka::message::BorrowedMessage;
+use read_model::operate::discarded;
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,18 +28,10 @@ impl Discarded {
         generation: i32,
         offsets: &BTreeMap<Partition, i64>,
     ) -> sqlx::Result<Self> {
-        let rows: Vec<(String, i32, i64)> = sqlx::query_as(
-            "SELECT d.topic, d.partition, d.log_offset FROM rollcall.discarded d \
-             JOIN rollcall.generations g ON g.id = $1 AND g.log_epoch = d.log_epoch",
-        )
-        .bind(generation)
-        .fetch_all(pool)
-        .await?;
-        let place =
-            |(topic, partition, offset): (String, _, _)| Some(((Topic::named(&topic)?, partition), offset));
+        let places = discarded::of_generation(pool, generation).await?;
         let is_ahead =
             |(partition, offset): &Place| offsets.get(partition).is_some_and(|next| offset >= next);
-        Ok(Self(rows.into_iter().filter_map(place).filter(is_ahead).collect()))
+        Ok(Self(places.into_iter().filter(is_ahead).collect()))
     }
 
     /// Replaces what the record says if it is one of them.

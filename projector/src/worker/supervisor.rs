@@ -4,7 +4,6 @@ use super::Worker;
 use crate::{
     health::ProjectorState,
     metrics, migrate,
-    pause::{self, By},
     pipeline::{
         Pipeline,
         assignment::live_generation,
@@ -18,6 +17,7 @@ use key_store::Keys;
 use privacy::Vacuum;
 use read_model::{
     link::Link,
+    operate::pause::{self, PausedBy},
     write::{Cache, Mode, Store, fence::Epochs},
 };
 use service_kit::{database::answered, settings::Settings};
@@ -68,10 +68,10 @@ pub(crate) async fn supervise(parts: Parts) {
             }
             Interrupt::Inconsistent(reason) => {
                 let reason = format!("{INCONSISTENT} ({reason}). {REBUILD}, {RESUME}");
-                pause_all(&parts, By::ReadModel, &reason).await
+                pause_all(&parts, PausedBy::ReadModel, &reason).await
             }
-            Interrupt::Halt(halt) => pause_all(&parts, By::Log, &halt.to_string()).await,
-            Interrupt::TooManyParked => pause_all(&parts, By::Limit, TOO_MANY).await,
+            Interrupt::Halt(halt) => pause_all(&parts, PausedBy::Log, &halt.to_string()).await,
+            Interrupt::TooManyParked => pause_all(&parts, PausedBy::Limit, TOO_MANY).await,
             Interrupt::Paused => wait_for_resume(&parts).await,
         };
         if handled.is_err() {
@@ -81,16 +81,16 @@ pub(crate) async fn supervise(parts: Parts) {
 }
 
 /// Pauses all projectors, so that neither a restart nor another instance continues without an operator.
-async fn pause_all(parts: &Parts, by: By, reason: &str) -> Result<(), Interrupt> {
+async fn pause_all(parts: &Parts, by: PausedBy, reason: &str) -> Result<(), Interrupt> {
     tracing::error!(reason, "the projector has stopped");
     parts.state.send_replace(ProjectorState::Stopped(reason.to_owned()));
-    parts.stop.retry("pausing the projectors", async || pause::write(&parts.pool, by, reason).await).await?;
+    parts.stop.retry("pausing the projectors", async || pause::insert(&parts.pool, by, reason).await).await?;
     wait_for_resume(parts).await
 }
 
 async fn wait_for_resume(parts: &Parts) -> Result<(), Interrupt> {
     let Parts { pool, state, stop, .. } = parts;
-    while let Some(pause) = stop.retry("asking for a pause", async || pause::read(pool).await).await? {
+    while let Some(pause) = stop.retry("asking for a pause", async || pause::find(pool).await).await? {
         let stopped = ProjectorState::Stopped(format!("paused by {}: {}", pause.by, pause.reason));
         if state.send_replace(stopped.clone()) != stopped {
             tracing::warn!(reason = pause.reason, by = pause.by, "the projector is paused");
@@ -104,7 +104,7 @@ async fn wait_for_resume(parts: &Parts) -> Result<(), Interrupt> {
 
 async fn work(parts: Parts) -> Result<(), Interrupt> {
     prepare(&parts.settings, &parts.stop).await?;
-    let is_paused = async || pause::read(&parts.pool).await;
+    let is_paused = async || pause::find(&parts.pool).await;
     if parts.stop.retry("asking for a pause", is_paused).await?.is_some() {
         return Err(Interrupt::Paused);
     }

@@ -1,5 +1,6 @@
 //! Where the live generation stands.
 
+use events_schema::Partition;
 use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -33,4 +34,26 @@ pub async fn users_next_offsets(connection: &mut PgConnection) -> sqlx::Result<B
             .fetch_all(connection)
             .await?;
     Ok(rows.into_iter().collect())
+}
+
+/// Moves the checkpoint of a partition.
+///
+/// # Errors
+/// The statement failed.
+pub async fn set_next_offset(
+    connection: &mut PgConnection,
+    generation: i32,
+    (topic, partition): Partition,
+    next_offset: i64,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE rollcall.checkpoints SET next_offset = $4 WHERE generation = $1 AND topic = $2 AND partition = $3",
+    )
+    .bind(generation)
+    .bind(topic.as_str())
+    .bind(partition)
+    .bind(next_offset)
+    .execute(connection)
+    .await
+    .map(drop)
 }

@@ -3,10 +3,15 @@
 
 pub mod checkpoints;
 pub mod cuts;
+pub mod dead_letter_counts;
+pub mod dead_letters;
 pub mod deleted_users;
+pub mod discarded;
 pub mod export;
+pub mod generations;
 pub mod key_owners;
 pub mod logs;
+pub mod pause;
 pub mod requests;
 pub mod retired_bodies;
 pub mod set_aside;

@@ -140,6 +140,15 @@ pub async fn withdraw(pool: &PgPool, id: i64) -> sqlx::Result<bool> {
     Ok(sqlx::query(withdraw).bind(id).execute(pool).await?.rows_affected() > 0)
 }
 
+/// Withdraws all open requests.
+///
+/// # Errors
+/// The statement failed.
+pub async fn withdraw_all(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let withdraw = "DELETE FROM rollcall.requests WHERE outcome IS NULL";
+    sqlx::query(withdraw).execute(connection).await.map(drop)
+}
+
 /// Deletes requests that were answered more than a day ago.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use super::{super::print, User};
 use crate::settings;
 use events_schema::ReasonCode;
-use projector::{Kind, LetterId, Outcome, What};
+use projector::{Kind, LetterId, Outcome, Selection};
 
 /// Fold dead letters again, each with the records queued behind it
 ///
@@ -42,8 +42,8 @@ pub(crate) struct Discard {
 }
 
 pub(crate) async fn retry(args: &Retry) -> anyhow::Result<()> {
-    let what = args.user.filter().map_or_else(|| What::Letters(args.ids.clone()), What::User);
-    let outcome = projector::ask(&settings::load()?, Kind::Retry, &what).await?;
+    let selection = args.user.filter().map_or_else(|| Selection::Letters(args.ids.clone()), Selection::User);
+    let outcome = projector::resolve_dead_letters(&settings::load()?, Kind::Retry, &selection).await?;
     report(&outcome, args.json)?;
     match &outcome.detail {
         None => Ok(()),
@@ -52,8 +52,8 @@ pub(crate) async fn retry(args: &Retry) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn discard(args: &Discard) -> anyhow::Result<()> {
-    let what = args.reason.map_or_else(|| What::Letters(args.ids.clone()), What::Reason);
-    let outcome = projector::ask(&settings::load()?, Kind::Discard, &what).await?;
+    let selection = args.reason.map_or_else(|| Selection::Letters(args.ids.clone()), Selection::Reason);
+    let outcome = projector::resolve_dead_letters(&settings::load()?, Kind::Discard, &selection).await?;
     report(&outcome, args.json)
 }
 
