@@ -10,7 +10,8 @@ use event_log::{
 };
 use events_schema::Partition;
 use read_model::{
-    generation, migrate,
+    generation,
+    locks::lock_schema,
     operate::{
         checkpoints,
         cuts::record_accepted,
@@ -80,7 +81,7 @@ pub async fn accept_cut(settings: &Settings, lose: Option<i64>) -> anyhow::Resul
 
 async fn accept(settings: &Settings, pool: &PgPool, lose: Option<i64>) -> anyhow::Result<AcceptedCut> {
     let mut transaction = pool.begin().await?;
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     let live = generation::live(&mut transaction)
         .await?
         .context("there is no live generation: run `rollcall migrate` first")?;

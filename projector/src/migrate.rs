@@ -1,7 +1,7 @@
 //! Creating topics and read model where they are missing.
 
 pub use read_model::migrate::{Bound, Migrated, bind_anew, bound, check_key_store};
-pub(crate) use read_model::migrate::{create_shared, deployment, lock, try_out};
+pub(crate) use read_model::migrate::{create_shared, deployment, try_out};
 
 use event_log::{
     cuts,
@@ -11,6 +11,7 @@ use event_log::{
 use key_store::Keys;
 use read_model::{
     generation,
+    locks::lock_schema,
     migrate::{self, Objects},
 };
 use service_kit::{
@@ -56,7 +57,7 @@ async fn create(pool: &PgPool, partitions: u32, log: &Present, keys: &Keys) -> a
 
 async fn create_read_model(pool: &PgPool, partitions: u32, log: &Present) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     migrate::create_shared(&mut transaction).await?;
     identity::register_first(&mut transaction, log).await?;
     // Before checkpoints are added: their number may be all that tells the number of partitions.

@@ -5,12 +5,14 @@
 //! - [`operate`]: for the operator's verbs;
 //! - [`cache`]: the names of the keys in Redis, and the form of their values;
 //! - [`projection_position`]: how far the live generation is folded, and waiting for it;
+//! - [`locks`]: the advisory locks for schema changes and rebuilds;
 //! - [`announcement`]: what the projector sends by `NOTIFY`.
 
 pub mod announcement;
 pub mod cache;
 pub mod generation;
 pub mod link;
+pub mod locks;
 pub mod migrate;
 pub mod operate;
 mod pool;

@@ -63,7 +63,7 @@ impl Pending {
     }
 
     /// What is ripe, as far as an outcome must be asked: from the first to the last record that would have a SUCCESS.
-    pub(super) fn spans(&self) -> Vec<OffsetRange> {
+    pub(super) fn ranges(&self) -> Vec<OffsetRange> {
         self.0.iter().filter_map(|(partition, queue)| queue.range(*partition)).collect()
     }
 

@@ -2,8 +2,8 @@
 
 use read_model::{
     generation::drop_generation,
-    migrate,
-    operate::generations::{self, GenerationRow, is_rebuilding, try_lock_rebuilds_in_transaction},
+    locks::{is_rebuilding, lock_schema, try_lock_rebuilds_in_transaction},
+    operate::generations::{self, GenerationRow},
 };
 use service_kit::settings::Settings;
 use sqlx::PgConnection;
@@ -57,7 +57,7 @@ pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>>
 pub async fn drop_unused(settings: &Settings, generation: i32, last_of_its_log: bool) -> anyhow::Result<()> {
     let pool = read_model::pool(settings)?;
     let mut transaction = pool.begin().await?;
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     check_unused(&mut transaction, generation, last_of_its_log).await?;
     drop_generation(&mut transaction, generation).await?;
     transaction.commit().await?;

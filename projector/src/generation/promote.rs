@@ -4,7 +4,7 @@ use super::{builder::Builder, builder::offsets, live, set_aside::SetAside, sourc
 use anyhow::Context as _;
 use read_model::{
     generation::set_live,
-    migrate,
+    locks::lock_schema,
     operate::{
         generations,
         pause::{self, PausedBy},
@@ -44,7 +44,7 @@ pub(super) async fn promote(
     let mut transaction = pool.begin().await?;
     // A long query of one reader must not make all other readers wait behind the lock of the views.
     generations::limit_lock_wait(&mut transaction).await?;
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     let old = live(&mut transaction).await?.context("there is no live generation")?;
     if source.is_another {
         close_old_log(&mut transaction).await?;

@@ -17,7 +17,8 @@ use events_schema::Topic;
 use key_store::Keys;
 use read_model::{
     generation::{create, drop_generation},
-    migrate::{self, deployment},
+    locks::{lock_schema, try_lock_rebuilds},
+    migrate::deployment,
     operate::{checkpoints, dead_letter_counts::users_without_key, generations, retired_bodies},
 };
 use service_kit::{errors, settings::Settings};
@@ -76,7 +77,7 @@ pub async fn rebuild(
 async fn lock_rebuilds(pool: &PgPool) -> anyhow::Result<PgConnection> {
     let mut connection = pool.acquire().await?.detach();
     anyhow::ensure!(
-        generations::try_lock_rebuilds(&mut connection).await?,
+        try_lock_rebuilds(&mut connection).await?,
         "another rebuild is at work: wait until it ends"
     );
     Ok(connection)
@@ -104,7 +105,7 @@ async fn check_end(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
 /// Creates the tables of the new generation, and drops what a failed rebuild has left.
 async fn create_generation(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<i32> {
     let mut transaction = pool.begin().await?;
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     for left in generations::building(&mut transaction).await? {
         drop_generation(&mut transaction, left).await?;
     }
@@ -162,7 +163,7 @@ async fn bind_key_store(settings: &Settings, pool: &PgPool) -> anyhow::Result<()
 /// of that log, so it is kept too.
 async fn drop_superseded(pool: &PgPool, retired: i32) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     for generation in generations::superseded(&mut transaction, retired).await? {
         drop_generation(&mut transaction, generation).await?;
     }

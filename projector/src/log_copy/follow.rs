@@ -14,9 +14,12 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
 };
-use read_model::operate::{
-    cuts::record_copied,
-    logs::{self, MovedRecord},
+use read_model::{
+    locks::lock_schema,
+    operate::{
+        cuts::record_copied,
+        logs::{self, MovedRecord},
+    },
 };
 use service_kit::{
     kafka::{self, Topics},
@@ -136,7 +139,7 @@ async fn say_discarded(
     let Some(old) = epoch(from, pool).await? else { return Ok(()) };
     let copy = LogIdentity::new(to)?.present().await?;
     let mut transaction = pool.begin().await?;
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     // A migration refuses a log with more partitions, so what this build needs may not be there yet.
     migrate::create_shared(&mut transaction).await?;
     identity::fill_counts(&mut transaction).await?;

@@ -10,13 +10,8 @@ pub use key_store_check::{check_key_store, check_not_emptied, try_out};
 pub use report::{Migrated, Objects};
 pub use rights::check as check_rights;
 
+use crate::locks::lock_schema;
 use sqlx::{PgConnection, PgPool, raw_sql};
-
-/// The advisory lock for schema changes: one migration, rebuild step or promotion at a time.
-pub const SCHEMA_LOCK: i64 = 0x726f_6c6c_6361_6c6c;
-
-/// The advisory lock for rebuilds: one at a time.
-pub const REBUILD_LOCK: i64 = SCHEMA_LOCK + 1;
 
 const ROLLCALL: &str = include_str!("rollcall.sql");
 const CONTROL: &str = include_str!("control.sql");
@@ -31,20 +26,12 @@ pub async fn create_shared(connection: &mut PgConnection) -> sqlx::Result<()> {
     raw_sql(CONTROL).execute(connection).await.map(drop)
 }
 
-/// Waits for the schema lock, and holds it until the transaction ends.
-///
-/// # Errors
-/// The statement failed.
-pub async fn lock(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(connection).await.map(drop)
-}
-
 /// Creates the role of readers. Where the database's role may not, readers still have read-only
 /// sessions, so a failure is only logged.
 pub async fn create_reader(pool: &PgPool) {
     let made = async {
         let mut transaction = pool.begin().await?;
-        lock(&mut transaction).await?;
+        lock_schema(&mut transaction).await?;
         raw_sql(READER).execute(&mut *transaction).await?;
         transaction.commit().await
     };

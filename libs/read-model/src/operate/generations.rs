@@ -1,6 +1,6 @@
-//! Generations as operators see them, and the lock of rebuilds.
+//! Generations as operators see them.
 
-use crate::{generation::statement, migrate::REBUILD_LOCK};
+use crate::generation::statement;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
@@ -94,37 +94,6 @@ pub async fn superseded(connection: &mut PgConnection, retired: i32) -> sqlx::Re
     .bind(retired)
     .fetch_all(connection)
     .await
-}
-
-/// Whether a rebuild is running. Its lock ends with the connection of the process that took it.
-///
-/// # Errors
-/// The query failed.
-pub async fn is_rebuilding(pool: &PgPool) -> sqlx::Result<bool> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted \
-             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-             AND (classid::bigint << 32) + objid::bigint = $1)",
-    )
-    .bind(REBUILD_LOCK)
-    .fetch_one(pool)
-    .await
-}
-
-/// Takes the lock of rebuilds for as long as the connection lives. `false` if a rebuild is running.
-///
-/// # Errors
-/// The query failed.
-pub async fn try_lock_rebuilds(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(REBUILD_LOCK).fetch_one(connection).await
-}
-
-/// Takes the lock of rebuilds until the transaction ends. `false` if a rebuild is running.
-///
-/// # Errors
-/// The query failed.
-pub async fn try_lock_rebuilds_in_transaction(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(REBUILD_LOCK).fetch_one(connection).await
 }
 
 /// Updates the planner's statistics of a generation.

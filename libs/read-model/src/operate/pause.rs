@@ -1,6 +1,6 @@
 //! The pause. While its row exists, no projector folds, even after a restart.
 
-use crate::{generation, migrate};
+use crate::{generation, locks::lock_schema};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 
@@ -69,7 +69,7 @@ pub async fn find(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Pause>> 
 pub async fn insert(pool: &PgPool, by: PausedBy, reason: &str) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     // Another generation must not become the live one meanwhile.
-    migrate::lock(&mut transaction).await?;
+    lock_schema(&mut transaction).await?;
     let live = generation::live(&mut transaction).await?;
     if let Some(live) = live {
         lock_checkpoints(&mut transaction, live).await?;

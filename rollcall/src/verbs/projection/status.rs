@@ -77,7 +77,7 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
         print(format_args!("{}\n", event_log::cuts_in_words(cuts)))?;
     }
     print(table(&status))?;
-    for line in open_transactions(&status).chain(status.set_aside.in_words()) {
+    for line in open_transactions(&status).chain(status.set_aside.summary()) {
         print(line)?;
     }
     print(format_args!(
