@@ -29,7 +29,7 @@ const FIELDS: [&str; 15] = [
 ];
 
 /// Parses a line: an item as the list shows it, plus `userId` and optionally `createdAt`.
-pub(super) fn fact(line: &[u8], tenant: &TenantId, number: u64) -> Result<ImportedEvent, Refusal> {
+pub(super) fn event(line: &[u8], tenant: &TenantId, number: u64) -> Result<ImportedEvent, Refusal> {
     let mut object = Object::parse(line, &FIELDS)?;
     let user = object.id("userId")?.ok_or_else(|| object.refuse("userId", "Is required"))?;
     let created_at = created_at(&mut object)?;

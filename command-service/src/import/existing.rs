@@ -15,8 +15,8 @@ pub(super) struct Existing<'k> {
 
 impl Existing<'_> {
     /// The ids of those events that exist already.
-    pub(super) async fn of(&self, facts: &[ImportedEvent]) -> sqlx::Result<HashSet<Identity>> {
-        let ids: Vec<Identity> = facts.iter().map(|fact| fact.identity).collect();
+    pub(super) async fn of(&self, events: &[ImportedEvent]) -> sqlx::Result<HashSet<Identity>> {
+        let ids: Vec<Identity> = events.iter().map(|event| event.identity).collect();
         let existing = match self.kind {
             Kind::Users => commands::existing_users(self.pool, self.tenant, &ids).await?,
             Kind::Credentials => commands::existing_credentials(self.pool, self.tenant, &ids).await?,

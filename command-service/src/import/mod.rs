@@ -4,38 +4,35 @@
 //! nothing.
 
 mod appender;
+mod batch;
 mod credentials;
 mod existing;
 mod lines;
+mod records;
 mod report;
 mod users;
 mod wait;
 
 pub use report::{BadLine, BlockingTransaction, Progress, Report};
 
-use crate::{
-    keys::origins::Origins,
-    log::{Log, Record},
-};
+use crate::{keys::origins::Origins, log::Log};
 use anyhow::Context as _;
-use appender::Appender;
-use domain::{
-    codec::{owner, seal},
-    command::NewEvent,
-};
+use appender::{Appender, Reached};
+use batch::{LONGEST, read_batch};
 use event_log::identity_watch::IdentityCheck;
-use events_schema::{Envelope, EventType, TenantId, Timestamp, UserKey, millis, personal::Personal};
+use events_schema::{TenantId, Timestamp, UserKey, personal::Personal};
 use existing::{Existing, Recent};
-use key_store::{DataKey, Keys, Origin, Owner, SealError};
-use lines::{Line, Lines};
+use key_store::{DataKey, Keys, Origin};
+use lines::Lines;
+use records::records;
 use service_kit::{
     database::{self, Role},
-    json::{Refusal, is_utf16},
+    json::is_utf16,
     kafka::{Topics, patience, producer_config},
     settings::Settings,
 };
-use std::{collections::HashMap, io::BufRead, sync::Arc, time::Duration};
-use time::OffsetDateTime;
+use sqlx::PgPool;
+use std::{io::BufRead, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// What the lines contain.
@@ -57,12 +54,6 @@ impl Kind {
         }
     }
 }
-
-/// The size of a batch, in lines and in bytes. A batch is looked up and appended together.
-const BATCH: usize = 1_000;
-const BATCH_BYTES: u64 = 4 * 1024 * 1024;
-/// The maximum length of a line in bytes.
-const LONGEST: usize = 256 * 1024;
 
 /// Nobody waits for a single record here, so batches may fill up, and the log may be slow.
 const LINGER: (&str, &str) = ("linger.ms", "10");
@@ -110,40 +101,17 @@ pub async fn run(
     );
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, 2)?);
     let before = wait::positions(&pool, kind).await.context("the read model can't be queried")?;
-    let partitions = before.partitions()?;
-    anyhow::ensure!(partitions > 0, "the read model has no live generation: run `rollcall migrate` first");
-    let which = IdentityCheck::new(settings, pool.clone())?;
-    let mut appender = Appender::new(log(settings, kind)?, partitions);
+    let mut import = Import::start(settings, &pool, tenant, kind, before.partitions()?).await?;
     let mut lines = Lines::new(input, LONGEST);
-    let (mut progress, mut recent) = (Progress::default(), Recent::default());
-    let existing = Existing { pool: &pool, tenant, kind };
-    let keys = Keys::open(settings)?;
-    let origin = Origins::new(pool.clone()).current().await?;
-    let id_secret = keys.id_secret().await?;
     loop {
         let mut bad = Vec::new();
-        let read = facts(&mut lines, tenant, kind, &id_secret, &mut progress, &mut bad)
-            .context("the input can't be read")?;
-        let there = existing
-            .of(&read.facts)
-            .await
-            .context("the read model can't be queried for what exists already")?;
-        let all = read.facts.len();
-        let is_new = |fact: &ImportedEvent| !there.contains(&fact.identity) && recent.is_new(fact.identity);
-        let new: Vec<ImportedEvent> = read.facts.into_iter().filter(is_new).collect();
-        anyhow::ensure!(new.is_empty() || !which.is_another().await?, "{}", refused(progress.appended));
-        progress.already_there += u64::try_from(all - new.len())?;
-        for (line, record) in records(&keys, &origin, new).await? {
-            appender.append(line, record).await?;
-            progress.appended += 1;
-        }
-        on_progress(&progress, &bad);
-        if read.is_end {
+        let is_end = import.next_batch(&mut lines, &mut bad).await?;
+        on_progress(&import.progress, &bad);
+        if is_end {
             break;
         }
     }
-    let reached = appender.finish().await?;
-    anyhow::ensure!(progress.appended == 0 || !which.is_another().await?, wait::ANOTHER_LOG);
+    let (reached, mut progress) = import.finish().await?;
     if wait {
         wait::until_visible((settings, &pool), kind, &before, &reached, |awaited, held| {
             progress.awaited = awaited;
@@ -153,6 +121,81 @@ pub async fn run(
         .await?;
     }
     Ok(Report::new(&progress))
+}
+
+/// A running import.
+struct Import<'a> {
+    tenant: &'a TenantId,
+    kind: Kind,
+    which_log: IdentityCheck,
+    keys: Keys,
+    id_secret: Arc<DataKey>,
+    origin: Origin,
+    existing: Existing<'a>,
+    recent: Recent,
+    appender: Appender,
+    progress: Progress,
+}
+
+impl<'a> Import<'a> {
+    async fn start(
+        settings: &Settings,
+        pool: &'a PgPool,
+        tenant: &'a TenantId,
+        kind: Kind,
+        partitions: u32,
+    ) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            partitions > 0,
+            "the read model has no live generation: run `rollcall migrate` first"
+        );
+        let which_log = IdentityCheck::new(settings, pool.clone())?;
+        let appender = Appender::new(log(settings, kind)?, partitions);
+        let keys = Keys::open(settings)?;
+        let origin = Origins::new(pool.clone()).current().await?;
+        let id_secret = keys.id_secret().await?;
+        let existing = Existing { pool, tenant, kind };
+        let (recent, progress) = (Recent::default(), Progress::default());
+        Ok(Self { tenant, kind, which_log, keys, id_secret, origin, existing, recent, appender, progress })
+    }
+
+    /// Imports the next lines. Returns whether the input ends with them.
+    async fn next_batch(
+        &mut self,
+        lines: &mut Lines<impl BufRead>,
+        bad: &mut Vec<BadLine>,
+    ) -> anyhow::Result<bool> {
+        let batch = read_batch(lines, self.tenant, self.kind, &self.id_secret, &mut self.progress, bad)
+            .context("the input can't be read")?;
+        let new = self.new_events(batch.events).await?;
+        let may_append = new.is_empty() || !self.which_log.is_another().await?;
+        anyhow::ensure!(may_append, "{}", refused(self.progress.appended));
+        for (line, record) in records(&self.keys, &self.origin, new).await? {
+            self.appender.append(line, record).await?;
+            self.progress.appended += 1;
+        }
+        Ok(batch.is_end)
+    }
+
+    /// Removes the events that exist already, and counts them.
+    async fn new_events(&mut self, events: Vec<ImportedEvent>) -> anyhow::Result<Vec<ImportedEvent>> {
+        let existing = self.existing.of(&events).await;
+        let existing = existing.context("the read model can't be queried for what exists already")?;
+        let all = events.len();
+        let is_new =
+            |event: &ImportedEvent| !existing.contains(&event.identity) && self.recent.is_new(event.identity);
+        let new: Vec<ImportedEvent> = events.into_iter().filter(is_new).collect();
+        self.progress.already_there += u64::try_from(all - new.len())?;
+        Ok(new)
+    }
+
+    /// Waits until everything is in the log.
+    async fn finish(self) -> anyhow::Result<(Reached, Progress)> {
+        let reached = self.appender.finish().await?;
+        let is_folded = self.progress.appended == 0 || !self.which_log.is_another().await?;
+        anyhow::ensure!(is_folded, wait::ANOTHER_LOG);
+        Ok((reached, self.progress))
+    }
 }
 
 /// Nothing is appended to a log that nobody folds.
@@ -173,110 +216,6 @@ fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {
         config.set(LINGER.0, LINGER.1);
     }
     Log::new(config, kind.topic(settings), patience(settings, DELIVERY_TIMEOUT))
-}
-
-/// The events of a batch of lines, and whether the input ends with it.
-struct Batch {
-    facts: Vec<ImportedEvent>,
-    is_end: bool,
-}
-
-fn facts(
-    lines: &mut Lines<impl BufRead>,
-    tenant: &TenantId,
-    kind: Kind,
-    id_secret: &DataKey,
-    progress: &mut Progress,
-    bad: &mut Vec<BadLine>,
-) -> std::io::Result<Batch> {
-    let mut batch = Batch { facts: Vec::new(), is_end: false };
-    while batch.facts.len() < BATCH && lines.bytes() - progress.bytes < BATCH_BYTES {
-        let Some((number, line)) = lines.next()? else {
-            batch.is_end = true;
-            break;
-        };
-        if matches!(line, Line::Text(text) if text.trim_ascii().is_empty()) {
-            continue;
-        }
-        progress.read += 1;
-        match fact(line, tenant, kind, id_secret, number) {
-            Ok(fact) => batch.facts.push(fact),
-            Err(refusal) => progress.refuse(bad, number, reason(refusal)),
-        }
-    }
-    progress.bytes = lines.bytes();
-    Ok(batch)
-}
-
-fn fact(
-    line: Line<'_>,
-    tenant: &TenantId,
-    kind: Kind,
-    id_secret: &DataKey,
-    number: u64,
-) -> Result<ImportedEvent, Refusal> {
-    match (line, kind) {
-        (Line::TooLong, _) => Err(Refusal { path: String::new(), msg: "Longer than 256 KiB" }),
-        (Line::Text(text), Kind::Users) => users::fact(text, tenant, id_secret, number),
-        (Line::Text(text), Kind::Credentials) => credentials::fact(text, tenant, number),
-    }
-}
-
-/// Names the path and what is wrong, but never the value.
-fn reason(refusal: Refusal) -> String {
-    match refusal {
-        Refusal { path, msg } if path.is_empty() => msg.to_owned(),
-        Refusal { path, msg } => format!("{path}: {msg}"),
-    }
-}
-
-/// The records of these events, with their line numbers. The users' keys are stored first.
-async fn records(
-    keys: &Keys,
-    origin: &Origin,
-    facts: Vec<ImportedEvent>,
-) -> anyhow::Result<Vec<(u64, Record)>> {
-    let is_user = |fact: &&ImportedEvent| matches!(fact.content, Content::User(..));
-    let owners: Vec<Owner> = facts.iter().filter(is_user).map(|fact| owner(&fact.key)).collect();
-    let ring = if owners.is_empty() { HashMap::new() } else { keys.get_or_create(&owners, origin).await? };
-    let record = |ImportedEvent { line, key, content, .. }| {
-        let data_key = ring.get(&owner(&key)).map(Arc::as_ref);
-        sealed(key, content, data_key).map(|record| (line, record))
-    };
-    Ok(facts.into_iter().map(record).collect::<Result<_, SealError>>()?)
-}
-
-fn sealed(key: UserKey, content: Content, data_key: Option<&DataKey>) -> Result<Record, SealError> {
-    match content {
-        Content::Credential(value) => Ok(record(key, EventType::CredentialIssued, None, None, value)),
-        Content::User(created_at, personal) => {
-            let event = seal(&key, 1, NewEvent::Created(created_at, personal), data_key)?;
-            Ok(record(key, event.event_type(), Some(1), data_key.map(DataKey::id), event.data()))
-        }
-    }
-}
-
-/// A record that was not caused by a request.
-fn record(
-    key: UserKey,
-    event_type: EventType,
-    sequence: Option<u64>,
-    key_id: Option<Uuid>,
-    value: Vec<u8>,
-) -> Record {
-    let envelope = Envelope {
-        id: Uuid::now_v7(),
-        event_type,
-        time: millis(OffsetDateTime::now_utc()),
-        user: key.user,
-        tenant: key.tenant.clone(),
-        sequence,
-        key_id,
-        request_id: None,
-        client_id: None,
-        traceparent: None,
-    };
-    Record { key, headers: envelope.headers(), value }
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
-use super::*;
-use events_schema::personal::{Binding, EncodedPersonal};
+use super::{records::sealed, *};
+use crate::log::Record;
+use events_schema::{
+    EventType,
+    personal::{Binding, EncodedPersonal},
+};
 use std::sync::LazyLock;
 
 /// The secret that ids are derived with.
@@ -10,9 +14,9 @@ const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
 fn read(kind: Kind, text: &str) -> (Vec<ImportedEvent>, Vec<BadLine>, Progress) {
     let (mut progress, mut bad, tenant) = (Progress::default(), Vec::new(), "acme".parse().unwrap());
     let (mut lines, secret) = (Lines::new(text.as_bytes(), LONGEST), &SECRET);
-    let batch = facts(&mut lines, &tenant, kind, secret, &mut progress, &mut bad).unwrap();
+    let batch = read_batch(&mut lines, &tenant, kind, secret, &mut progress, &mut bad).unwrap();
     assert!(batch.is_end);
-    (batch.facts, bad, progress)
+    (batch.events, bad, progress)
 }
 
 #[track_caller]

@@ -8,7 +8,7 @@ use service_kit::json::Refusal;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Parses a line: `{id?, createdAt?, claims?, authenticationProvider?}`.
-pub(super) fn fact(
+pub(super) fn event(
     line: &[u8],
     tenant: &TenantId,
     id_secret: &DataKey,

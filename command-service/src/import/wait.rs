@@ -65,25 +65,17 @@ pub(super) async fn until_visible(
 ) -> anyhow::Result<()> {
     let is_behind = reached.iter().any(|(partition, offset)| *offset < before.of(*partition));
     ensure!(!is_behind, ANOTHER_LOG);
-    let (mut least, mut progressed_at, mut checked) = (u64::MAX, Instant::now(), Instant::now());
-    let mut held = Vec::new();
+    let mut waiting =
+        Waiting { least: u64::MAX, progressed_at: Instant::now(), checked: Instant::now(), held: Vec::new() };
     loop {
         match positions(pool, kind).await {
             Ok(positions) => {
                 ensure!(positions.epoch == before.epoch, ANOTHER_LOG);
                 let left = left(&positions, reached);
-                if left < least {
-                    (least, progressed_at) = (left, Instant::now());
-                    held.clear();
+                if waiting.must_explain(left) {
+                    waiting.held = open_transactions(settings, kind, &positions, reached).await;
                 }
-                if left > 0
-                    && progressed_at.elapsed() > TRANSACTION_INTERVAL
-                    && checked.elapsed() > TRANSACTION_INTERVAL
-                {
-                    held = open_transactions(settings, kind, &positions, reached).await;
-                    checked = Instant::now();
-                }
-                on_left(left, &held);
+                on_left(left, &waiting.held);
                 if left == 0 {
                     return Ok(());
                 }
@@ -93,10 +85,37 @@ pub(super) async fn until_visible(
                 "the read model's position can't be read"
             ),
         }
-        if progressed_at.elapsed() > STALLED {
-            bail!("{}", stalled(&held));
+        if waiting.progressed_at.elapsed() > STALLED {
+            bail!("{}", stalled(&waiting.held));
         }
         tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+/// The progress of the projector while an import waits for it.
+struct Waiting {
+    /// The smallest number of records left so far.
+    least: u64,
+    progressed_at: Instant,
+    /// When open transactions were last looked for.
+    checked: Instant,
+    held: Vec<BlockingTransaction>,
+}
+
+impl Waiting {
+    /// Notes how many records are left. Returns whether it is time to look for open transactions.
+    fn must_explain(&mut self, left: u64) -> bool {
+        if left < self.least {
+            (self.least, self.progressed_at) = (left, Instant::now());
+            self.held.clear();
+        }
+        let is_due = left > 0
+            && self.progressed_at.elapsed() > TRANSACTION_INTERVAL
+            && self.checked.elapsed() > TRANSACTION_INTERVAL;
+        if is_due {
+            self.checked = Instant::now();
+        }
+        is_due
     }
 }
 

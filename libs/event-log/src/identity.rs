@@ -5,19 +5,21 @@
 //! that got more partitions keeps its id, but the next event of a user would be in another
 //! partition than the earlier ones.
 
+mod mismatch;
+mod registry;
+
+pub use mismatch::is_another;
+pub use registry::{fill_counts, folded_log, known_epoch, known_log, register, register_first};
+
 use crate::Halt;
 use anyhow::Context as _;
-use read_model::{
-    generation,
-    operate::logs::{self, LogRow},
-};
+use read_model::{generation, operate::logs};
 use service_kit::{
     database::{self, Role},
     kafka::{Described, TopicIds, Topics},
     settings::Settings,
 };
-use sqlx::{PgConnection, PgPool};
-use std::fmt;
+use sqlx::PgPool;
 
 /// The ids of the log's two topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,36 +149,6 @@ pub fn compare(topics: &Topics, present: &Present, folded: &Folded) -> LogMatch 
     }
 }
 
-impl fmt::Display for Altered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { topics, found, folded } = self;
-        write!(
-            f,
-            "the partition count of the log changed: {} has {} partitions and {} has {}, but the log was folded with {folded}. \
-             A user's partition depends on that number, so the next event of a user would be in another partition than the earlier ones. \
-             Folding has stopped, and nothing is lost. Keep both topics. Copy them with `rollcall log copy --to-prefix PREFIX`, then set \
-             ROLLCALL_TOPIC_PREFIX=PREFIX, restart everything with it, and run `rollcall projection rebuild`; docs/operate.md shows the way",
-            topics.users, found.users, topics.credentials, found.credentials
-        )
-    }
-}
-
-impl From<Altered> for Halt {
-    fn from(altered: Altered) -> Self {
-        Self(altered.to_string())
-    }
-}
-
-/// The error for another log: an operator must decide what to do with it.
-pub fn is_another() -> Halt {
-    Halt(
-        "the log is not the one that was folded: its topics were made anew, or are those of another prefix. If that was not meant, restore the \
-         topics (or ROLLCALL_TOPIC_PREFIX), then `rollcall projection resume`. To go on with this log, run `rollcall projection rebuild`: it \
-         folds what this log holds, and the present read model stays as the retired generation"
-            .to_owned(),
-    )
-}
-
 /// Rejects a log that is not the one that the live generation is folded from, or that has another
 /// number of partitions. Accepts any log if nothing is folded yet.
 ///
@@ -221,71 +193,6 @@ async fn live_log(pool: &PgPool) -> anyhow::Result<Option<Folded>> {
         Some(live) => Ok(Some(folded_log(&mut connection, live).await?)),
         None => Ok(None),
     }
-}
-
-/// The log that a generation is folded from.
-///
-/// # Errors
-/// PostgreSQL can't be asked.
-pub async fn folded_log(connection: &mut PgConnection, generation: i32) -> anyhow::Result<Folded> {
-    logs::of_generation(connection, generation).await?.try_into()
-}
-
-/// The log with these ids, if it was folded before. There may be no read model yet.
-///
-/// # Errors
-/// PostgreSQL can't be asked.
-pub async fn known_log(connection: &mut PgConnection, ids: &Ids) -> anyhow::Result<Option<Folded>> {
-    if !logs::exist(connection).await? {
-        return Ok(None);
-    }
-    logs::find(connection, &ids.users, &ids.credentials).await?.map(Folded::try_from).transpose()
-}
-
-/// The epoch of the log with these ids, if it was folded before. There may be no read model yet.
-///
-/// # Errors
-/// PostgreSQL can't be asked.
-pub async fn known_epoch(connection: &mut PgConnection, ids: &Ids) -> sqlx::Result<Option<i32>> {
-    if !logs::exist(connection).await? {
-        return Ok(None);
-    }
-    logs::epoch(connection, &ids.users, &ids.credentials).await
-}
-
-impl TryFrom<LogRow> for Folded {
-    type Error = anyhow::Error;
-
-    fn try_from(row: LogRow) -> anyhow::Result<Self> {
-        let ids = Ids { users: row.users_topic_id, credentials: row.credentials_topic_id };
-        Ok(Self { ids, partitions: row.partitions.map(u32::try_from).transpose()? })
-    }
-}
-
-/// Records the number of partitions of each log that has none recorded.
-///
-/// # Errors
-/// PostgreSQL can't be asked.
-pub async fn fill_counts(connection: &mut PgConnection) -> sqlx::Result<()> {
-    logs::fill_partitions(connection).await
-}
-
-/// Registers the present log as the first one, unless one is registered.
-///
-/// # Errors
-/// PostgreSQL can't be asked.
-pub async fn register_first(connection: &mut PgConnection, log: &Present) -> sqlx::Result<()> {
-    logs::insert_first(connection, &log.ids.users, &log.ids.credentials).await
-}
-
-/// The epoch of a log, which is registered if it is not known yet. Call it under the schema lock.
-///
-/// # Errors
-/// PostgreSQL can't be asked.
-pub async fn register(connection: &mut PgConnection, log: &Present) -> anyhow::Result<i32> {
-    let Present { ids, counts } = log;
-    let partitions = i32::try_from(counts.users)?;
-    Ok(logs::get_or_insert(connection, &ids.users, &ids.credentials, partitions).await?)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{Owner, cache::Cache};
 use service_kit::database::answered;
 use sqlx::{
     PgConnection, PgPool,
-    postgres::{PgListener, PgPoolOptions},
+    postgres::{PgListener, PgNotification, PgPoolOptions},
 };
 use std::{
     sync::Weak,
@@ -65,17 +65,9 @@ pub(super) async fn run(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Recei
 }
 
 async fn hold_lease(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
-    // Its own connections, one to listen and one to write, so that the lease is renewed however
-    // many requests wait for a connection.
-    let own = PgPoolOptions::new().max_connections(2).acquire_timeout(ANSWER);
-    let pool = &own.connect_lazy_with((*pool.connect_options()).clone());
-    let mut listener = answered(ANSWER, PgListener::connect_with(pool)).await?;
-    // A lost connection ends the lease at once. Reconnecting inside `try_recv`, which the other
-    // branches cancel, could hide the loss and the announcements missed meanwhile.
-    listener.eager_reconnect(false);
-    answered(ANSWER, listener.listen(CHANNEL)).await?;
+    let (pool, mut listener) = connect(pool).await?;
     let inserted = Instant::now();
-    let mut pending = PendingEvictions::new(answered(ANSWER, insert_lease(pool, me)).await?);
+    let mut pending = PendingEvictions::new(answered(ANSWER, insert_lease(&pool, me)).await?);
     let Some(strong) = cache.upgrade() else { return Ok(()) };
     strong.valid_until(inserted + LEASE - MARGIN);
     drop(strong);
@@ -84,30 +76,34 @@ async fn hold_lease(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Resul
         tokio::select! {
             received = listener.try_recv() => {
                 let (Some(first), Some(cache)) = (received?, cache.upgrade()) else { return Ok(()) };
-                let mut announcements = vec![first];
-                while let Some(more) = listener.next_buffered() {
-                    announcements.push(more);
-                }
-                let owners: Vec<Owner> = announcements.iter().filter_map(|announcement| owner(announcement.payload())).collect();
-                cache.evict(&owners);
-                pending.add(owners);
-                pending.acknowledge(pool, me, &cache).await?;
+                pending.evict(first, &mut listener, &cache);
+                pending.acknowledge(&pool, me, &cache).await?;
             }
             () = tokio::time::sleep(RECHECK), if !pending.0.is_empty() => {
                 let Some(cache) = cache.upgrade() else { return Ok(()) };
-                pending.acknowledge(pool, me, &cache).await?;
+                pending.acknowledge(&pool, me, &cache).await?;
             }
             _ = renew.tick() => {
                 let began = Instant::now();
-                let still_exists = answered(ANSWER, renew_lease(pool, me)).await?;
-                let Some(cache) = cache.upgrade() else { return Ok(()) };
-                if !still_exists {
-                    return Ok(());
-                }
+                let still_exists = answered(ANSWER, renew_lease(&pool, me)).await?;
+                let Some(cache) = cache.upgrade().filter(|_| still_exists) else { return Ok(()) };
                 cache.valid_until(began + LEASE - MARGIN);
             }
         }
     }
+}
+
+/// Connections of its own, one to listen and one to write, so that the lease is renewed however
+/// many requests wait for a connection.
+async fn connect(pool: &PgPool) -> sqlx::Result<(PgPool, PgListener)> {
+    let own = PgPoolOptions::new().max_connections(2).acquire_timeout(ANSWER);
+    let pool = own.connect_lazy_with((*pool.connect_options()).clone());
+    let mut listener = answered(ANSWER, PgListener::connect_with(&pool)).await?;
+    // A lost connection ends the lease at once. Reconnecting inside `try_recv`, which the other
+    // branches cancel, could hide the loss and the announcements missed meanwhile.
+    listener.eager_reconnect(false);
+    answered(ANSWER, listener.listen(CHANNEL)).await?;
+    Ok((pool, listener))
 }
 
 /// Owners whose keys are destroyed and evicted here but not confirmed yet, and since when.
@@ -123,6 +119,16 @@ impl PendingEvictions {
     fn add(&mut self, owners: Vec<Owner>) {
         let now = Instant::now();
         self.0.extend(owners.into_iter().map(|owner| (owner, now)));
+    }
+
+    /// Evicts the keys of an announcement and of those that arrived with it.
+    fn evict(&mut self, first: PgNotification, listener: &mut PgListener, cache: &Cache) {
+        let mut owners: Vec<Owner> = owner(first.payload()).into_iter().collect();
+        while let Some(more) = listener.next_buffered() {
+            owners.extend(owner(more.payload()));
+        }
+        cache.evict(&owners);
+        self.add(owners);
     }
 
     /// Removes and returns the owners whose keys are no longer used in this process, or have been

@@ -1,6 +1,6 @@
 //! The token for Vault: reloaded from its file when that changes, and renewed before it expires.
 
-use super::{Vault, unavailable};
+use super::{Vault, api::unavailable};
 use crate::KeysError;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

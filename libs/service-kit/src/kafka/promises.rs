@@ -81,53 +81,75 @@ fn check_topic(
     found: Found,
     value: impl Fn(&'static str) -> String,
 ) -> Vec<TopicFault> {
-    let fault = |(setting, wanted), why, is_refused| {
-        let found = value(setting);
+    let fault = |Broken { setting, wanted, why, is_refused }| {
+        let found = if setting == REPLICAS { found.replicas.to_string() } else { value(setting) };
         TopicFault { topic: topic.to_owned(), setting, found, wanted, why, is_refused }
     };
-    let mut faults = Vec::new();
-    let is_domain = kind == Kind::Domain;
-    if is_domain {
-        let lost = KEPT.iter().filter(|(key, wanted)| value(key) != *wanted);
-        faults.extend(lost.map(|kept| fault(*kept, "the log must be kept forever", true)));
-    } else if value("cleanup.policy").contains("compact") {
-        let why = "the START of a request and its end have the same key, and compaction keeps only the last of them";
-        faults.push(fault(("cleanup.policy", "delete"), why, false));
+    let unclean = unclean_election(kind, found, &value);
+    let broken: Vec<Broken> = match kind {
+        Kind::Domain => {
+            let lost = retention(&value).chain(unclean).chain(acknowledgement(found, &value));
+            lost.chain(single_replica(found)).chain(compression(&value)).collect()
+        }
+        Kind::Analytics => compaction(&value).into_iter().chain(unclean).collect(),
+    };
+    broken.into_iter().map(fault).collect()
+}
+
+/// A broken promise, without the topic and the value found.
+struct Broken {
+    setting: &'static str,
+    wanted: &'static str,
+    why: &'static str,
+    is_refused: bool,
+}
+
+impl Broken {
+    fn new((setting, wanted): (&'static str, &'static str), why: &'static str) -> Self {
+        Self { setting, wanted, why, is_refused: false }
     }
-    if found.replicas > 1 && value(UNCLEAN.0) == "true" {
-        let why = "a replica that lacks acknowledged events may become the leader, and they are lost";
-        faults.push(fault(UNCLEAN, why, is_domain));
+
+    fn refused_if(self, is_refused: bool) -> Self {
+        Self { is_refused, ..self }
     }
-    if !is_domain {
-        return faults;
-    }
+}
+
+fn retention(value: &impl Fn(&'static str) -> String) -> impl Iterator<Item = Broken> {
+    let lost = KEPT.iter().filter(|(key, wanted)| value(key) != *wanted);
+    lost.map(|kept| Broken::new(*kept, "the log must be kept forever").refused_if(true))
+}
+
+fn compaction(value: &impl Fn(&'static str) -> String) -> Option<Broken> {
+    let why =
+        "the START of a request and its end have the same key, and compaction keeps only the last of them";
+    value("cleanup.policy").contains("compact").then(|| Broken::new(("cleanup.policy", "delete"), why))
+}
+
+fn unclean_election(kind: Kind, found: Found, value: &impl Fn(&'static str) -> String) -> Option<Broken> {
+    let why = "a replica that lacks acknowledged events may become the leader, and they are lost";
+    let is_broken = found.replicas > 1 && value(UNCLEAN.0) == "true";
+    is_broken.then(|| Broken::new(UNCLEAN, why).refused_if(kind == Kind::Domain))
+}
+
+fn acknowledgement(found: Found, value: &impl Fn(&'static str) -> String) -> impl Iterator<Item = Broken> {
     let in_sync = value(TWO_IN_SYNC.0).parse().unwrap_or(1);
-    if found.replicas > 1 && in_sync < 2 {
-        let why = "an event is acknowledged when a single broker has it, and lost with that broker";
-        faults.push(fault(TWO_IN_SYNC, why, false));
-    }
-    if in_sync > found.replicas {
-        let why = "there are fewer replicas than that, so no write can be acknowledged";
-        faults.push(fault(("min.insync.replicas", if found.replicas > 2 { "2" } else { "1" }), why, false));
-    }
-    if found.replicas == 1 && found.brokers > 1 {
-        let why =
-            "with a single replica the log is lost with one broker's disk, though there are more brokers";
-        let (found, wanted) = ("1".to_owned(), if found.brokers > 2 { "3" } else { "2" });
-        faults.push(TopicFault {
-            topic: topic.to_owned(),
-            setting: REPLICAS,
-            found,
-            wanted,
-            why,
-            is_refused: false,
-        });
-    }
-    if value(UNPACKED.0) != UNPACKED.1 {
-        let why = "anyone who may write there can block its consumers with a record that decompresses beyond their limit";
-        faults.push(fault(UNPACKED, why, false));
-    }
-    faults
+    let why = "an event is acknowledged when a single broker has it, and lost with that broker";
+    let too_few = (found.replicas > 1 && in_sync < 2).then(|| Broken::new(TWO_IN_SYNC, why));
+    let why = "there are fewer replicas than that, so no write can be acknowledged";
+    let wanted = if found.replicas > 2 { "2" } else { "1" };
+    let too_many = (in_sync > found.replicas).then(|| Broken::new((TWO_IN_SYNC.0, wanted), why));
+    too_few.into_iter().chain(too_many)
+}
+
+fn single_replica(found: Found) -> Option<Broken> {
+    let why = "with a single replica the log is lost with one broker's disk, though there are more brokers";
+    let wanted = if found.brokers > 2 { "3" } else { "2" };
+    (found.replicas == 1 && found.brokers > 1).then(|| Broken::new((REPLICAS, wanted), why))
+}
+
+fn compression(value: &impl Fn(&'static str) -> String) -> Option<Broken> {
+    let why = "anyone who may write there can block its consumers with a record that decompresses beyond their limit";
+    (value(UNPACKED.0) != UNPACKED.1).then(|| Broken::new(UNPACKED, why))
 }
 
 #[cfg(test)]
