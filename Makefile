@@ -21,8 +21,10 @@ install: ## Install missing packages: PostgreSQL, Redis, a JRE, Maven, libraries
 run: install build ## Run the whole service on http://127.0.0.1:8080 until Ctrl-C
 	@exec target/release/rollcall run
 
+# `rollcall --version` shows the commit.
+build: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)$(shell git log -1 --format=' (%h)' 2>/dev/null)
 build: ## Build the release binaries into target/release
-	@$(CARGO) build --release --locked $(addprefix -p ,$(BINARIES))
+	@BUILD_VERSION='$(VERSION)' $(CARGO) build --release --locked $(addprefix -p ,$(BINARIES))
 
 test: ## Run all checks
 	@scripts/install.sh test
@@ -37,6 +39,7 @@ fmt-check: ## Check the formatting
 lint: ## Run Clippy and check the Markdown; warnings are errors
 	@$(CARGO) clippy $(TEST_BUILD) --all-targets -- -D warnings
 	@$(CARGO) clippy --locked --workspace -- -D warnings
+	@git ls-files '*.md' | python3 scripts/markdown.py
 
 unit: ## Run unit and property tests
 	@$(CARGO) test $(TEST_BUILD)

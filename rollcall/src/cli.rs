@@ -13,11 +13,17 @@ use std::{
 };
 use tokio::{runtime::Builder, task::LocalSet};
 
+/// The version. `make build` adds the commit.
+const VERSION: &str = match option_env!("BUILD_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Run and operate the Rollcall users service
 ///
 /// Settings are environment variables. `.env.example` lists them.
 #[derive(Parser)]
-#[command(name = "rollcall", version)]
+#[command(name = "rollcall", version = VERSION)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
