@@ -114,7 +114,7 @@ pub fn batch_committed(
     print(generation, Some(CommittedBatch { rejected: None, parked: None, ..batch }), Vec::new())
 }
 
-/// The payloads that confirm partitions, as many as it takes.
+/// The payloads that confirm partitions.
 pub fn partitions_confirmed(generation: i32, confirmed: &[ConfirmedPartition]) -> Vec<String> {
     confirmed.chunks(CONFIRMED_AT_ONCE).map(|some| print(generation, None, some.to_vec())).collect()
 }
@@ -124,13 +124,13 @@ pub fn generation_promoted(generation: i32) -> String {
     print(generation, None, Vec::new())
 }
 
-/// Reads a payload. `None` where it is none of ours.
+/// Reads a payload. `None` if it is no announcement.
 pub fn parse(payload: &str) -> Option<Announcement> {
     serde_json::from_str(payload).ok()
 }
 
 fn print(generation: i32, batch: Option<CommittedBatch>, confirmed: Vec<ConfirmedPartition>) -> String {
-    // Numbers, lists and texts always print.
+    // Serializing numbers, lists and texts can't fail.
     serde_json::to_string(&Announcement { generation, batch, confirmed }).unwrap_or_default()
 }
 

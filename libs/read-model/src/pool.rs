@@ -6,7 +6,7 @@ use service_kit::{
 };
 use sqlx::PgPool;
 
-/// Connections of a writer.
+/// The number of connections of a writer.
 const CONNECTIONS: u32 = 4;
 
 /// Opens a pool whose connections look rows up by primary key only.

@@ -1,8 +1,8 @@
-//! What the projector made of an event.
+//! The outcome of a write.
 
 use crate::RejectionReason;
 
-/// What the projector made of an event, once it has folded it.
+/// The outcome of an event, once the projector has folded it.
 ///
 /// An event that was appended is not accepted yet: the projector checks it against the user's state
 /// when it folds it, and may find that it has no effect.
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_parked_is_told_from_what_is_void() {
+    fn parked_events_are_not_rejected() {
         assert_eq!(WriteOutcome::from_rejection(Some("deleted")), WriteOutcome::Rejected);
         assert_eq!(WriteOutcome::from_rejection(Some("parked")), WriteOutcome::Parked);
         assert_eq!(WriteOutcome::from_rejection(None), WriteOutcome::Accepted);

@@ -6,7 +6,7 @@ use std::fmt::Display;
 /// The keys of one deployment.
 #[derive(Debug, Clone)]
 pub struct CacheKeys {
-    /// What every key begins with.
+    /// The prefix of every key.
     namespace: String,
 }
 
@@ -26,7 +26,7 @@ impl CacheKeys {
         format!("{}{{{partition}}}:lease", self.namespace)
     }
 
-    /// The key that says up to where the cache holds a partition.
+    /// The key with the position up to which the cache holds a partition.
     pub fn next(&self, partition: impl Display) -> String {
         format!("{}{{{partition}}}:next", self.namespace)
     }
@@ -36,12 +36,12 @@ impl CacheKeys {
         format!("{}health", self.namespace)
     }
 
-    /// The pattern that all bodies match. A topic prefix has no character with a meaning in a pattern.
+    /// The pattern that all bodies match. A topic prefix contains no characters with a meaning in patterns.
     pub fn bodies_pattern(&self) -> String {
         format!("{}{{*}}:*:*", self.namespace)
     }
 
-    /// The user and the generation of a body's key. `None`: the key is not that of a body of this deployment.
+    /// The user and the generation of a body's key. `None` if the key is not that of a body of this deployment.
     pub fn user_of(&self, key: &[u8]) -> Option<(UserKey, String)> {
         let key = std::str::from_utf8(key).ok()?.strip_prefix(&self.namespace)?.strip_prefix('{')?;
         let (partition, rest) = key.split_once("}:")?;

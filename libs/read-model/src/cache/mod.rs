@@ -2,10 +2,10 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `rollcall:<prefix>{<partition>}:<generation>:<tenant>/<user>` | `<version>\n<body>`, or a mark: `<version>\n` |
+//! | `rollcall:<prefix>{<partition>}:<generation>:<tenant>/<user>` | `<version>\n<body>`, or an invalidation: `<version>\n` |
 //! | `rollcall:<prefix>{<partition>}:lease` | `<run id of the server>/<generation>` |
 //! | `rollcall:<prefix>{<partition>}:next` | `<generation>/<nonce>.<revision>/<offset>` |
-//! | `rollcall:<prefix>health` | nothing; it is written to see whether that is possible |
+//! | `rollcall:<prefix>health` | nothing: a health check writes it |
 //!
 //! The partition is a hash tag, so that all keys of one partition lie on the same node of a Redis cluster.
 

@@ -7,12 +7,12 @@ pub fn body(version: impl std::fmt::Display, body: &str) -> String {
     format!("{version}\n{body}")
 }
 
-/// A mark: a version without a body. Readers that find one ask PostgreSQL.
+/// An invalidation: a version without a body. Readers that find one ask PostgreSQL.
 pub fn mark(version: impl std::fmt::Display) -> String {
     format!("{version}\n")
 }
 
-/// Version and body of a value. `None`: it is a mark.
+/// Version and body of a value. `None` for an invalidation.
 pub fn parse_body(value: Vec<u8>) -> Option<(i64, Bytes)> {
     let end = value.iter().position(|byte| *byte == b'\n')?;
     let version = std::str::from_utf8(&value[..end]).ok()?.parse().ok()?;
@@ -20,7 +20,7 @@ pub fn parse_body(value: Vec<u8>) -> Option<(i64, Bytes)> {
     (!body.is_empty()).then_some((version, body))
 }
 
-/// Whether the value is a mark. Whatever has another form counts as a body.
+/// Whether the value is an invalidation. A value of an unknown form counts as a body.
 pub fn is_mark(value: &[u8]) -> bool {
     value.strip_suffix(b"\n").is_some_and(|version| version.iter().all(u8::is_ascii_digit))
 }
@@ -30,7 +30,7 @@ pub fn lease(run: &str, generation: i32) -> String {
     format!("{run}/{generation}")
 }
 
-/// The generation of a lease. `None`: it was granted on another server than the one with that run id.
+/// The generation of a lease. `None` if it was granted on another server than the one with that run id.
 pub fn parse_lease(lease: &[u8], run: &str) -> Option<i32> {
     let generation = lease.strip_prefix(run.as_bytes())?.strip_prefix(b"/")?;
     std::str::from_utf8(generation).ok()?.parse().ok()

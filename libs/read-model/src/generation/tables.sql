@@ -1,4 +1,4 @@
--- The tables of a generation; {g} is its schema.
+-- The tables of a generation. {g} is its schema.
 CREATE SCHEMA {g};
 
 CREATE TABLE {g}.users (
@@ -18,8 +18,9 @@ CREATE TABLE {g}.users (
     key_id uuid,
     PRIMARY KEY (tenant_id, id)
 );
--- The planner's samples are copies of what people say of themselves, so there are none where it needs none: of what no statement asks by, and of
--- links, which are always found by their own indexes. Those of claims say how common something is; they are made anew after deletes.
+-- The planner's samples are copies of personal data. So there are none of columns that no statement searches
+-- by, nor of links, which are always found by their own indexes. Samples of claims are needed for estimates;
+-- they are renewed after deletes.
 ALTER TABLE {g}.users ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN creation_digest SET STATISTICS 0,
     ALTER COLUMN provider_id SET STATISTICS 0, ALTER COLUMN provider_url SET STATISTICS 0, ALTER COLUMN subject_id SET STATISTICS 0;
 
@@ -68,11 +69,12 @@ CREATE TABLE {g}.dead_letters (
     parked_at timestamptz NOT NULL DEFAULT now(),
     raw_headers jsonb,
     record_time timestamptz,
-    -- The version that a fact would give its user.
+    -- The version that the record would give its user.
     sequence bigint,
-    -- `reason` is a code; this is what the code leaves open.
+    -- What the code in `reason` leaves open.
     detail text,
-    -- Whether it lies in its owner's partition under the plain key: only then others wait behind it.
+    -- Whether the record is in its owner's partition, under the owner's key. Only then are others queued
+    -- behind it.
     at_home boolean NOT NULL DEFAULT true,
     UNIQUE (topic, partition, log_offset)
 );

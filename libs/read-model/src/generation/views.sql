@@ -1,4 +1,4 @@
--- What readers name; {g} is the live generation's schema, {n} its number.
+-- The views that readers use. {g} is the live generation's schema, {n} its number.
 CREATE OR REPLACE VIEW live.users AS SELECT * FROM {g}.users;
 CREATE OR REPLACE VIEW live.tombstones AS SELECT * FROM {g}.tombstones;
 CREATE OR REPLACE VIEW live.credentials AS SELECT * FROM {g}.credentials;

@@ -1,6 +1,7 @@
--- What operators tell the projectors. Outside generations: a rebuild keeps it. Run again and again, like rollcall.sql.
+-- Tables for operators and projectors that outlive a generation, so that a rebuild keeps them. Like
+-- rollcall.sql, this script is run by every migration.
 
--- While there is a row, no projector folds.
+-- While this table has a row, no projector folds.
 CREATE TABLE IF NOT EXISTS rollcall.pause (
     is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
     reason text NOT NULL,
@@ -8,13 +9,14 @@ CREATE TABLE IF NOT EXISTS rollcall.pause (
     by text NOT NULL CONSTRAINT pause_by_check CHECK (by IN ('limit', 'operator', 'log', 'read-model'))
 );
 
--- When an operator last let the projectors go on: from then on the parked are counted.
+-- When an operator last resumed the projectors. Users parked since then count towards the limit.
 CREATE TABLE IF NOT EXISTS rollcall.resumed (
     is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
     at timestamptz NOT NULL
 );
 
--- What is to be done with dead letters: asked for by the operator's program, done by the projector that owns the partition.
+-- Requests about dead letters. The operator's program writes them, and the projector that owns the
+-- partition answers them.
 CREATE TABLE IF NOT EXISTS rollcall.requests (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('retry', 'discard')),
@@ -28,7 +30,7 @@ CREATE TABLE IF NOT EXISTS rollcall.requests (
 );
 CREATE INDEX IF NOT EXISTS requests_open ON rollcall.requests (id) WHERE outcome IS NULL;
 
--- Records that have no effect, now and in every generation of their log to come.
+-- Records that are skipped permanently, in all later generations of their log too.
 CREATE TABLE IF NOT EXISTS rollcall.discarded (
     log_epoch int NOT NULL,
     topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
@@ -39,15 +41,16 @@ CREATE TABLE IF NOT EXISTS rollcall.discarded (
     PRIMARY KEY (log_epoch, topic, partition, log_offset)
 );
 
--- The deployment that this is: its key store is bound to the same id.
+-- The id of this deployment. Its key store is bound to the same id.
 CREATE TABLE IF NOT EXISTS rollcall.deployment (
     is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
     id uuid NOT NULL,
     since timestamptz NOT NULL DEFAULT now()
 );
 
--- Steps of erasures that no transaction of the read model reaches: a key in another database, a body in a cache that did not answer. Worked
--- off by the projectors; a delete is answered 204 once there is none of its user.
+-- Pending steps of erasures that the read model's transactions can't do: destroying a key in another
+-- database, and removing a body from a cache that did not answer. The projectors do them later. A delete
+-- is answered with 204 once its user has no pending step.
 CREATE TABLE IF NOT EXISTS rollcall.erasures (
     tenant_id text COLLATE "C" NOT NULL,
     user_id uuid NOT NULL,
@@ -56,14 +59,14 @@ CREATE TABLE IF NOT EXISTS rollcall.erasures (
     PRIMARY KEY (tenant_id, user_id, step)
 );
 
--- Beginnings of the log that an operator knows to be lost, and those of the log that a copy was made of.
+-- Cuts of the log that an operator has accepted, and cuts of the log that a copy was made from.
 CREATE TABLE IF NOT EXISTS rollcall.accepted_cuts (
     log_epoch int NOT NULL,
     topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
     partition int NOT NULL,
-    -- The first offset that was there.
+    -- The first offset that is left.
     first_offset bigint NOT NULL,
-    -- From where on it was not folded, if something of it was not.
+    -- The first offset that is lost without having been folded, if any is.
     lost_from bigint,
     is_copied boolean NOT NULL DEFAULT false,
     accepted_by text NOT NULL DEFAULT session_user,
@@ -71,7 +74,7 @@ CREATE TABLE IF NOT EXISTS rollcall.accepted_cuts (
     PRIMARY KEY (log_epoch, topic, partition, first_offset, is_copied)
 );
 
--- Columns that came later. Asked for first: even an ALTER without effect waits for everybody who reads.
+-- Columns of later releases. Checked first, because even an ALTER without effect waits for all readers.
 DO $$
 DECLARE g int;
 BEGIN
@@ -81,16 +84,18 @@ BEGIN
         ALTER TABLE rollcall.pause ADD CONSTRAINT pause_by_check CHECK (by IN ('limit', 'operator', 'log', 'read-model'));
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.discarded'::regclass AND attname = 'is_owner_known') THEN
-        -- Whom a discarded record names, so that no key of theirs is taken for one that nobody needs. Older rows don't say.
+        -- The user that a discarded record names, so that the user's key is not taken for an orphan. Unknown
+        -- for older rows.
         ALTER TABLE rollcall.discarded ADD COLUMN tenant_id text COLLATE "C", ADD COLUMN user_id uuid,
             ADD COLUMN is_owner_known boolean NOT NULL DEFAULT false;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'turn') THEN
-        -- How often rows of a partition were changed behind its checkpoint: a cache from before such a change is not level.
+        -- How often rows of a partition were changed behind its checkpoint. A cache that missed such a change
+        -- is behind.
         ALTER TABLE rollcall.checkpoints ADD COLUMN turn bigint NOT NULL DEFAULT 0;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'owner') THEN
-        -- Which process has taken a partition over, and when. For operators alone: the fence is the epoch.
+        -- Which process has taken the partition over, and when. Only for operators; the fence is the epoch.
         ALTER TABLE rollcall.checkpoints ADD COLUMN owner text, ADD COLUMN owned_since timestamptz;
     END IF;
     FOR g IN SELECT id FROM rollcall.generations LOOP
@@ -114,7 +119,7 @@ BEGIN
     FOR g IN SELECT id FROM rollcall.generations LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'detail');
         EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN detail text', g);
-        -- Reasons were English texts once. What is not among them was said by another build.
+        -- Reasons used to be English texts. A text that is not listed came from another build.
         EXECUTE format($map$
             UPDATE generation_%s.dead_letters d SET reason = m.code, detail = m.detail
             FROM (SELECT l.id, coalesce(t.code, 'unknown') AS code, CASE WHEN t.code IS NULL THEN l.reason ELSE t.detail END AS detail
@@ -151,7 +156,7 @@ BEGIN
     FOR g IN SELECT id FROM rollcall.generations LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'at_home');
         EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN at_home boolean NOT NULL DEFAULT true', g);
-        -- What was nobody's belongs to whom the key names, or else the headers.
+        -- A dead letter without an owner belongs to the user named by its key, or else by its headers.
         EXECUTE format($map$
             UPDATE generation_%s.dead_letters d SET at_home = false, tenant_id = split_part(n.name, '/', 1), user_id = split_part(n.name, '/', 2)::uuid
             FROM (SELECT l.id, coalesce(substring(encode(l.key, 'escape') FROM p.plain), substring(h.name FROM p.plain)) AS name
@@ -165,7 +170,7 @@ BEGIN
         IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
             EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
         END IF;
-        -- Of a deleted user none is kept.
+        -- No dead letter of a deleted user is kept.
         EXECUTE format('DELETE FROM generation_%s.dead_letters d USING live.tombstones t
             WHERE NOT d.at_home AND t.tenant_id = d.tenant_id AND t.id = d.user_id', g);
     END LOOP;

@@ -1,4 +1,5 @@
--- The role of those who only read. A role belongs to the whole server, so another database may have made it already.
+-- The role of services that only read. Roles belong to the whole server, so another database may have
+-- created it already.
 DO $$ BEGIN
     CREATE ROLE rollcall_reader NOLOGIN;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;

@@ -1,4 +1,5 @@
--- What outlives a generation. Run again and again: every statement is without effect where its work is done.
+-- Tables that outlive a generation. Every migration runs this script; a statement whose work is done has
+-- no effect.
 CREATE SCHEMA IF NOT EXISTS rollcall;
 CREATE SCHEMA IF NOT EXISTS live;
 
@@ -10,7 +11,8 @@ CREATE TABLE IF NOT EXISTS rollcall.generations (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live ON rollcall.generations (state) WHERE state = 'live';
 
--- The logs that there were. Topics that were deleted and made anew are another log, which their ids tell; its epoch is in positions.
+-- The logs of this deployment. Recreated topics are another log with other topic ids. The epoch is part of
+-- positions.
 CREATE TABLE IF NOT EXISTS rollcall.logs (
     epoch int PRIMARY KEY CHECK (epoch > 0),
     users_topic_id text NOT NULL,
@@ -18,14 +20,14 @@ CREATE TABLE IF NOT EXISTS rollcall.logs (
     since timestamptz NOT NULL DEFAULT now(),
     UNIQUE (users_topic_id, credentials_topic_id)
 );
--- Asked for first: even an ALTER without effect waits for everybody who reads.
+-- Checked first, because even an ALTER without effect waits for all readers.
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.generations'::regclass AND attname = 'log_epoch') THEN
-        -- Which of them a generation is folded from.
+        -- The log that a generation is folded from.
         ALTER TABLE rollcall.generations ADD COLUMN log_epoch int NOT NULL DEFAULT 1;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.logs'::regclass AND attname = 'partitions') THEN
-        -- How many partitions each of its topics has. It never changes: a user's partition follows from it.
+        -- How many partitions each topic has. It never changes, because a user's partition depends on it.
         ALTER TABLE rollcall.logs ADD COLUMN partitions int CHECK (partitions > 0);
     END IF;
 END $$;
@@ -41,7 +43,7 @@ CREATE TABLE IF NOT EXISTS rollcall.checkpoints (
     PRIMARY KEY (generation, topic, partition)
 ) WITH (fillfactor = 50);
 
--- The fence: a statement that moved fewer checkpoints than it wanted to must have no effect at all.
+-- The fence: a statement that moves fewer checkpoints than it should must have no effect at all.
 CREATE OR REPLACE FUNCTION rollcall.fence(moved bigint, wanted bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
     IF moved <> wanted THEN

@@ -1,4 +1,4 @@
-//! Where the live generation stands.
+//! The checkpoints of the live generation.
 
 use events_schema::Partition;
 use sqlx::{PgConnection, PgPool};

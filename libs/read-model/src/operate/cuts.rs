@@ -1,4 +1,4 @@
-//! Recorded cuts of the log: where a partition was found not to begin at offset 0.
+//! Recorded cuts of the log: partitions that do not begin at offset 0.
 
 use events_schema::{Partition, Topic};
 use sqlx::PgConnection;
@@ -62,7 +62,7 @@ pub async fn record_accepted(
     .map(drop)
 }
 
-/// Records, of a copied log, a cut of the log that it is a copy of.
+/// Records for a copied log a cut of the log that it was copied from.
 ///
 /// # Errors
 /// PostgreSQL can't be asked.

@@ -12,7 +12,7 @@ pub struct LogRow {
     pub users_topic_id: String,
     /// Kafka's id of the topic of credentials.
     pub credentials_topic_id: String,
-    /// How many partitions each topic had; `None`: that is unknown.
+    /// How many partitions each topic had. `None` if that is unknown.
     pub partitions: Option<i32>,
 }
 
@@ -203,7 +203,7 @@ pub struct MovedRecord {
     pub to: (i32, i64),
 }
 
-/// Records, of a copied log, that a record is discarded there too.
+/// Records that a discarded record is discarded in a copy of the log too.
 ///
 /// # Errors
 /// PostgreSQL can't be asked.

@@ -1,4 +1,4 @@
-//! What a generation could not fold.
+//! Counts what a generation could not fold.
 
 use crate::generation::statement;
 use sqlx::PgConnection;
