@@ -45,6 +45,7 @@ mod tenants;
 mod topic_settings;
 mod transactions;
 mod twice;
+mod upgrade;
 mod watch;
 
 use libtest_mimic::Trial;
@@ -251,6 +252,8 @@ suite! {
             a_cut_past_what_is_folded_is_accepted_with_its_number;
         topic_settings:
             a_setting_that_changes_is_named_and_a_start_refused;
+        upgrade:
+            a_database_of_an_earlier_release_keeps_every_row;
         transactions:
             control_records_are_no_lag,
             an_open_transaction_is_shown;

@@ -1,11 +1,17 @@
 //! The key store's statements.
 
 use super::{Origin, Owner, wrapper::Wrapped};
+use service_kit::database::migrations::Migrations;
 use sqlx::{PgConnection, PgExecutor, PgPool, raw_sql};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-const SCHEMA: &str = include_str!("keys.sql");
+/// The key store's tables. Add a step for each change; never change a released one.
+const MIGRATIONS: Migrations = Migrations {
+    schema: "rollcall_keys",
+    steps: &[("baseline", include_str!("../migrations/0001_baseline.sql"))],
+};
+const ROLE: &str = include_str!("role.sql");
 /// The advisory lock under which the schema is created.
 const SCHEMA_LOCK: i64 = 0x726f_6c6c_6b65_7973;
 
@@ -47,7 +53,8 @@ fn columns(owners: &[Owner]) -> (Vec<&str>, Vec<Uuid>) {
 /// Creates what is missing of the schema.
 pub(super) async fn create_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(&mut *connection).await?;
-    raw_sql(SCHEMA).execute(connection).await.map(drop)
+    MIGRATIONS.apply(connection).await?;
+    raw_sql(ROLE).execute(connection).await.map(drop)
 }
 
 /// Whether there is a key store in this database.
@@ -211,7 +218,7 @@ pub(super) async fn put_secret(
     .map(drop)
 }
 
-/// Destroys keys; see `keys.sql`.
+/// Destroys keys; see the function in `migrations/0001_baseline.sql`.
 pub(super) async fn destroy(executor: impl PgExecutor<'_>, owners: &[Owner]) -> sqlx::Result<i64> {
     let (tenants, ids) = columns(owners);
     sqlx::query_scalar("SELECT rollcall_keys.destroy($1, $2)")
@@ -233,4 +240,14 @@ pub(super) async fn is_destroyed(pool: &PgPool, owner: &Owner, lease: f64) -> sq
     .bind(lease)
     .fetch_one(pool)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    #[test]
+    fn released_migrations_never_change() {
+        MIGRATIONS.assert_unchanged(&["16c9e71502a40f50"]);
+    }
 }

@@ -9,6 +9,7 @@ use sqlx::{
 use std::{io, str::FromStr as _, time::Duration};
 use writable::Writable;
 
+pub mod migrations;
 pub mod pooler;
 mod writable;
 

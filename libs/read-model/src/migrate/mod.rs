@@ -11,10 +11,15 @@ pub use report::{Migrated, Objects};
 pub use rights::check as check_rights;
 
 use crate::locks::lock_schema;
+use service_kit::database::migrations::Migrations;
 use sqlx::{PgConnection, PgPool, raw_sql};
 
-const ROLLCALL: &str = include_str!("rollcall.sql");
-const CONTROL: &str = include_str!("control.sql");
+/// The tables that outlive a generation. Add a step for each change; never change a released one.
+/// A step also alters the tables of existing generations where their template changes.
+const MIGRATIONS: Migrations = Migrations {
+    schema: "rollcall",
+    steps: &[("baseline", include_str!("../../migrations/0001_baseline.sql"))],
+};
 const READER: &str = include_str!("reader.sql");
 
 /// Creates or upgrades the tables that outlive a generation. Call it under the schema lock.
@@ -22,8 +27,7 @@ const READER: &str = include_str!("reader.sql");
 /// # Errors
 /// A statement failed.
 pub async fn create_shared(connection: &mut PgConnection) -> sqlx::Result<()> {
-    raw_sql(ROLLCALL).execute(&mut *connection).await?;
-    raw_sql(CONTROL).execute(connection).await.map(drop)
+    MIGRATIONS.apply(connection).await
 }
 
 /// Creates the role of readers. Where the database's role may not, readers still have read-only
@@ -40,5 +44,15 @@ pub async fn create_reader(pool: &PgPool) {
             error = service_kit::errors::describe_error(&error),
             "the role rollcall_reader was not made; readers keep the rights of their own user"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    #[test]
+    fn released_migrations_never_change() {
+        MIGRATIONS.assert_unchanged(&["f35b18fd8e033a65"]);
     }
 }

@@ -1,5 +1,59 @@
--- Tables for operators and projectors that outlive a generation, so that a rebuild keeps them. Like
--- rollcall.sql, this script is run by every migration.
+-- The tables that outlive a generation of the read model.
+--
+-- Databases of earlier releases have no record of migrations. So this first one also upgrades them:
+-- a statement whose work is done has no effect.
+CREATE SCHEMA IF NOT EXISTS rollcall;
+CREATE SCHEMA IF NOT EXISTS live;
+
+CREATE TABLE IF NOT EXISTS rollcall.generations (
+    id int PRIMARY KEY,
+    state text NOT NULL CHECK (state IN ('building', 'live', 'retired')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    promoted_at timestamptz
+);
+CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live ON rollcall.generations (state) WHERE state = 'live';
+
+-- The logs that were folded. Topics that were deleted and created again are another log: their ids
+-- differ. Positions carry the log's epoch.
+CREATE TABLE IF NOT EXISTS rollcall.logs (
+    epoch int PRIMARY KEY CHECK (epoch > 0),
+    users_topic_id text NOT NULL,
+    credentials_topic_id text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (users_topic_id, credentials_topic_id)
+);
+-- The check comes first: even an ALTER without effect waits for all readers.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.generations'::regclass AND attname = 'log_epoch') THEN
+        -- The log that a generation is folded from.
+        ALTER TABLE rollcall.generations ADD COLUMN log_epoch int NOT NULL DEFAULT 1;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.logs'::regclass AND attname = 'partitions') THEN
+        -- Partitions of each topic. The count never changes: it decides a user's partition.
+        ALTER TABLE rollcall.logs ADD COLUMN partitions int CHECK (partitions > 0);
+    END IF;
+END $$;
+
+CREATE TABLE IF NOT EXISTS rollcall.checkpoints (
+    generation int NOT NULL REFERENCES rollcall.generations,
+    topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
+    partition int NOT NULL,
+    next_offset bigint NOT NULL DEFAULT 0,
+    epoch bigint NOT NULL DEFAULT 0,
+    record_time timestamptz,
+    folded_at timestamptz,
+    PRIMARY KEY (generation, topic, partition)
+) WITH (fillfactor = 50);
+
+-- The fence: a statement that moved fewer checkpoints than it meant to must have no effect at all.
+CREATE OR REPLACE FUNCTION rollcall.fence(moved bigint, wanted bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    IF moved <> wanted THEN
+        RAISE EXCEPTION 'fenced off' USING ERRCODE = 'RC001';
+    END IF;
+    RETURN moved;
+END $$;
+
 
 -- While this table has a row, no projector folds.
 CREATE TABLE IF NOT EXISTS rollcall.pause (
@@ -9,14 +63,14 @@ CREATE TABLE IF NOT EXISTS rollcall.pause (
     by text NOT NULL CONSTRAINT pause_by_check CHECK (by IN ('limit', 'operator', 'log', 'read-model'))
 );
 
--- When an operator last resumed the projectors. Users parked since then count towards the limit.
+-- When an operator last resumed the projectors. The parking limit counts from then on.
 CREATE TABLE IF NOT EXISTS rollcall.resumed (
     is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
     at timestamptz NOT NULL
 );
 
--- Requests about dead letters. The operator's program writes them, and the projector that owns the
--- partition answers them.
+-- Requests about dead letters. The operator's program adds them; the projector that owns the
+-- partition carries them out.
 CREATE TABLE IF NOT EXISTS rollcall.requests (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('retry', 'discard')),
@@ -30,7 +84,7 @@ CREATE TABLE IF NOT EXISTS rollcall.requests (
 );
 CREATE INDEX IF NOT EXISTS requests_open ON rollcall.requests (id) WHERE outcome IS NULL;
 
--- Records that are skipped permanently, in all later generations of their log too.
+-- Records that have no effect, in this generation and in all later ones of their log.
 CREATE TABLE IF NOT EXISTS rollcall.discarded (
     log_epoch int NOT NULL,
     topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
@@ -48,9 +102,9 @@ CREATE TABLE IF NOT EXISTS rollcall.deployment (
     since timestamptz NOT NULL DEFAULT now()
 );
 
--- Pending steps of erasures that the read model's transactions can't do: destroying a key in another
--- database, and removing a body from a cache that did not answer. The projectors do them later. A delete
--- is answered with 204 once its user has no pending step.
+-- Steps of erasures that the read model's transaction can't take: a key in another database, a body
+-- in a cache that did not answer. The projectors work them off. A delete is answered 204 once its user
+-- has none left.
 CREATE TABLE IF NOT EXISTS rollcall.erasures (
     tenant_id text COLLATE "C" NOT NULL,
     user_id uuid NOT NULL,
@@ -59,14 +113,14 @@ CREATE TABLE IF NOT EXISTS rollcall.erasures (
     PRIMARY KEY (tenant_id, user_id, step)
 );
 
--- Cuts of the log that an operator has accepted, and cuts of the log that a copy was made from.
+-- Missing beginnings of the log that an operator has accepted, and those of a log that was copied.
 CREATE TABLE IF NOT EXISTS rollcall.accepted_cuts (
     log_epoch int NOT NULL,
     topic text NOT NULL CHECK (topic IN ('users', 'credentials')),
     partition int NOT NULL,
-    -- The first offset that is left.
+    -- The first offset that the log still had.
     first_offset bigint NOT NULL,
-    -- The first offset that is lost without having been folded, if any is.
+    -- The first offset that was lost before it was folded, if any.
     lost_from bigint,
     is_copied boolean NOT NULL DEFAULT false,
     accepted_by text NOT NULL DEFAULT session_user,
@@ -74,7 +128,8 @@ CREATE TABLE IF NOT EXISTS rollcall.accepted_cuts (
     PRIMARY KEY (log_epoch, topic, partition, first_offset, is_copied)
 );
 
--- Columns of later releases. Checked first, because even an ALTER without effect waits for all readers.
+-- Columns that came with later releases. The check comes first: even an ALTER without effect waits
+-- for all readers.
 DO $$
 DECLARE g int;
 BEGIN
@@ -84,18 +139,18 @@ BEGIN
         ALTER TABLE rollcall.pause ADD CONSTRAINT pause_by_check CHECK (by IN ('limit', 'operator', 'log', 'read-model'));
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.discarded'::regclass AND attname = 'is_owner_known') THEN
-        -- The user that a discarded record names, so that the user's key is not taken for an orphan. Unknown
-        -- for older rows.
+        -- The owner whom a discarded record names, so that the owner's key is not taken for an orphan.
+        -- Older rows don't say.
         ALTER TABLE rollcall.discarded ADD COLUMN tenant_id text COLLATE "C", ADD COLUMN user_id uuid,
             ADD COLUMN is_owner_known boolean NOT NULL DEFAULT false;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'turn') THEN
-        -- How often rows of a partition were changed behind its checkpoint. A cache that missed such a change
-        -- is behind.
+        -- The revision: how often rows of the partition changed without a move of its checkpoint. A
+        -- cache from before such a change is not level.
         ALTER TABLE rollcall.checkpoints ADD COLUMN turn bigint NOT NULL DEFAULT 0;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'rollcall.checkpoints'::regclass AND attname = 'owner') THEN
-        -- Which process has taken the partition over, and when. Only for operators; the fence is the epoch.
+        -- The process that owns the partition, and since when. For operators only: the epoch is the fence.
         ALTER TABLE rollcall.checkpoints ADD COLUMN owner text, ADD COLUMN owned_since timestamptz;
     END IF;
     FOR g IN SELECT id FROM rollcall.generations LOOP
@@ -119,7 +174,7 @@ BEGIN
     FOR g IN SELECT id FROM rollcall.generations LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'detail');
         EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN detail text', g);
-        -- Reasons used to be English texts. A text that is not listed came from another build.
+        -- Reasons used to be English texts. An unknown text comes from another build.
         EXECUTE format($map$
             UPDATE generation_%s.dead_letters d SET reason = m.code, detail = m.detail
             FROM (SELECT l.id, coalesce(t.code, 'unknown') AS code, CASE WHEN t.code IS NULL THEN l.reason ELSE t.detail END AS detail
@@ -156,7 +211,7 @@ BEGIN
     FOR g IN SELECT id FROM rollcall.generations LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('generation_%s.dead_letters', g)) AND attname = 'at_home');
         EXECUTE format('ALTER TABLE generation_%s.dead_letters ADD COLUMN at_home boolean NOT NULL DEFAULT true', g);
-        -- A dead letter without an owner belongs to the user named by its key, or else by its headers.
+        -- A record without an owner belongs to the user whom its key names, or else its headers.
         EXECUTE format($map$
             UPDATE generation_%s.dead_letters d SET at_home = false, tenant_id = split_part(n.name, '/', 1), user_id = split_part(n.name, '/', 2)::uuid
             FROM (SELECT l.id, coalesce(substring(encode(l.key, 'escape') FROM p.plain), substring(h.name FROM p.plain)) AS name
@@ -170,7 +225,7 @@ BEGIN
         IF g = (SELECT id FROM rollcall.generations WHERE state = 'live') THEN
             EXECUTE format('CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM generation_%s.dead_letters', g);
         END IF;
-        -- No dead letter of a deleted user is kept.
+        -- A deleted user keeps none.
         EXECUTE format('DELETE FROM generation_%s.dead_letters d USING live.tombstones t
             WHERE NOT d.at_home AND t.tenant_id = d.tenant_id AND t.id = d.user_id', g);
     END LOOP;
