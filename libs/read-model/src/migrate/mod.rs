@@ -18,7 +18,10 @@ use sqlx::{PgConnection, PgPool, raw_sql};
 /// A step also alters the tables of existing generations where their template changes.
 const MIGRATIONS: Migrations = Migrations {
     schema: "rollcall",
-    steps: &[("baseline", include_str!("../../migrations/0001_baseline.sql"))],
+    steps: &[
+        ("baseline", include_str!("../../migrations/0001_baseline.sql")),
+        ("partial page indexes", include_str!("../../migrations/0002_partial_page_indexes.sql")),
+    ],
 };
 const READER: &str = include_str!("reader.sql");
 
