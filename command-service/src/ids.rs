@@ -1,4 +1,4 @@
-//! Derived ids. They are derived with a secret, because an id stays readable for ever and must not
+//! Derived ids. They are derived with a secret, because an id stays readable forever and must not
 //! reveal its input to somebody who guesses it.
 
 use domain::codec::{DataKey, canonical_text};

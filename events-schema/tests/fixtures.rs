@@ -1,4 +1,4 @@
-//! Records as they have been written at some time, and what they must be read as for ever. Fixtures
+//! Records as they were once written, and how they must be decoded forever. Fixtures
 //! are only ever added.
 //!
 //! `fixtures/<type>/<case>.json`: `key`, `headers`, `value` and `expected`: what the record is read
@@ -57,7 +57,7 @@ fn shown<T>(record: Result<Option<T>, Reason>, show: fn(T) -> Value) -> Value {
     }
 }
 
-/// The code alone: words may change.
+/// Only the code: the text may change.
 fn failed(reason: &Reason) -> Value {
     json!({ "error": reason.code.as_str() })
 }

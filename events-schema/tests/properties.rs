@@ -1,4 +1,4 @@
-//! For any event: what is written is read back as it was. For anything else: an answer, and no
+//! Any event that is written is read back unchanged. Anything else gives a result, and no
 //! panic.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]

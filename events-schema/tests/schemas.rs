@@ -1,6 +1,6 @@
-//! The committed schemas are those of the types, and a type only ever grows.
+//! The committed schemas match the types, and a type only ever gains members.
 //!
-//! `UPDATE_SCHEMAS=1 cargo test -p events-schema --test schemas` writes them anew; a change that
+//! `UPDATE_SCHEMAS=1 cargo test -p events-schema --test schemas` rewrites them; a change that
 //! would break a reader of old events is refused then too: it needs a new version of the type, and
 //! an upcaster.
 
@@ -30,7 +30,7 @@ fn read(name: &str) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 
-/// The committed document is `wanted`, or is made so where that is asked for.
+/// Expects that the committed document is `wanted`, or rewrites it if requested.
 #[track_caller]
 fn is_committed(name: &str, wanted: &Value) {
     if std::env::var_os("UPDATE_SCHEMAS").is_some() {

@@ -232,7 +232,7 @@ impl Log {
     }
 
     fn check_blocking(&self) -> Result<(), String> {
-        // Of this topic alone, because a cluster may have thousands. Our clients never create
+        // Only for this topic, because a cluster may have thousands. Our clients never create
         // topics.
         let asked = self.producer().client().fetch_metadata(Some(&self.topic), CHECK_TIMEOUT);
         let metadata = asked.map_err(|_| "no broker answers")?;

@@ -1,9 +1,9 @@
-//! The AsyncAPI document: written by hand but for the schemas, which are put in here so that it can
-//! be read by itself.
+//! The AsyncAPI document. It is written by hand, except for the schemas, which are inserted here so
+//! that the document is complete.
 
 use serde_json::{Map, Value, json};
 
-/// The document with the present schemas under `components`.
+/// The document with the current schemas under `components`.
 pub(crate) fn with_schemas(mut document: Value, schemas: Vec<(String, Value)>) -> Value {
     let mut all = headers();
     for (name, mut schema) in schemas {
@@ -19,47 +19,47 @@ pub(crate) fn with_schemas(mut document: Value, schemas: Vec<(String, Value)>) -
     document
 }
 
-/// The key and the headers, in the words of CloudEvents.
+/// Schemas of the key and the headers.
 fn headers() -> Map<String, Value> {
     let text = |description: &str| json!({"type": "string", "description": description});
     let of = |format: &str, description: &str| json!({"type": "string", "format": format, "description": description});
     let common = json!({
         "ce_specversion": {"const": "1.0"},
         "ce_id": of("uuid", "Unique among all events."),
-        "ce_source": text("The system that made the event; `rollcall` for those of Rollcall."),
+        "ce_source": text("The system that wrote the event; `rollcall` for Rollcall's own."),
         "ce_type": text("The type with its version."),
-        "ce_time": of("date-time", "When the event was made."),
+        "ce_time": of("date-time", "When the event was created."),
         "ce_subject": of("uuid", "The user's id, as in the key."),
         "ce_dataschema": of("uri", "`urn:rollcall:schema:<type>`"),
         "ce_tenantid": text("The tenant, as in the key: 1 to 64 characters of `A-Z a-z 0-9 . _ -`."),
         "content-type": {"const": "application/json"},
-        "traceparent": text("W3C Trace Context of the request; an import has none."),
+        "traceparent": text("W3C Trace Context of the request. An import has none."),
     });
     let with = |more: Value| {
         let members = [&common, &more].into_iter().filter_map(Value::as_object).flatten();
         Value::Object(members.map(|(name, schema)| (name.clone(), schema.clone())).collect())
     };
-    let request = text("The HTTP request that asked for it; an import has none.");
-    let client = text("The OAuth client that asked for it.");
+    let request = text("The HTTP request that caused it. An import has none.");
+    let client = text("The OAuth client that made the request.");
     let sequence = json!({"type": "string", "pattern": "^[1-9][0-9]*$",
-        "description": "The user's version once the event is accepted; 1 for a created one."});
+        "description": "The user's version once the event is accepted. 1 for a creation."});
     let key_id = of(
         "uuid",
-        "The user's own data key, under which the personal part is sealed; there whenever there is such a part. Once the user is deleted the \
-         key is destroyed, and nobody can open the part any more.",
+        "The id of the user's data key, under which the personal data is sealed. Present if there is personal data. When the user is \
+         deleted the key is destroyed, and nobody can open the data any more.",
     );
     let user = with(
         json!({"ce_sequence": sequence, "ce_keyid": key_id, "ce_requestid": request, "ce_clientid": client}),
     );
-    let mut analytic = with(json!({"ce_requestid": text("The request; the record's key.")}));
-    // A request is about no user before its path has been read.
+    let mut analytic = with(json!({"ce_requestid": text("The request's id, and the record's key.")}));
+    // A request's user is unknown until its path has been read.
     analytic.as_object_mut().and_then(|members| members.remove("ce_subject"));
     let always = ["ce_specversion", "ce_id", "ce_source", "ce_type"];
     let ours = |more: &[&'static str]| {
         [&always[..], &["ce_time", "ce_dataschema", "content-type", "ce_tenantid"], more].concat()
     };
     let schemas = json!({
-        "UserKey": text("`<tenantId>/<userId>`, the uuid in its plain lower-case form."),
+        "UserKey": text("`<tenantId>/<userId>`, the UUID in lower case with hyphens."),
         "UserHeaders": {"type": "object", "properties": user, "required": ours(&["ce_subject", "ce_sequence"])},
         // Issuing systems are held to CloudEvents' own rules; of the rest, only what is given is
         // looked at.

@@ -1,5 +1,5 @@
-//! Whether everything that an older schema allowed can still be read, and everything that it told
-//! is still told.
+//! Checks that everything that an older schema allowed can still be read, and that everything that
+//! it described is still described.
 
 use serde_json::{Map, Value};
 
@@ -60,7 +60,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// A schema without a type of its own allows what its alternatives do, or anything.
+    /// A schema without a type allows what its alternatives allow, or anything.
     fn untyped(&mut self, place: &str, before: &Value, now: &[&str]) {
         let alternatives = alternatives(before);
         let takes = |schema: &&Value| {

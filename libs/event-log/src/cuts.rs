@@ -61,7 +61,7 @@ pub fn cuts_in_words(cuts: &[Cut]) -> String {
 /// The cuts of the present log.
 ///
 /// # Errors
-/// Kafka or PostgreSQL can't be asked.
+/// Kafka or PostgreSQL can't be queried.
 pub async fn cuts(settings: &Settings) -> anyhow::Result<Vec<Cut>> {
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     let found = async {
@@ -76,7 +76,7 @@ pub async fn cuts(settings: &Settings) -> anyhow::Result<Vec<Cut>> {
 /// The cuts of the present log, read over an open connection.
 ///
 /// # Errors
-/// Kafka or PostgreSQL can't be asked.
+/// Kafka or PostgreSQL can't be queried.
 pub async fn cuts_of_log(settings: &Settings, connection: &mut PgConnection) -> anyhow::Result<Vec<Cut>> {
     let log = LogIdentity::new(settings)?.present().await?;
     let ends = all_ends(settings).await?;

@@ -95,7 +95,7 @@ impl LogIdentity {
     /// The present log.
     ///
     /// # Errors
-    /// Kafka can't be asked, or a topic is missing.
+    /// Kafka can't be queried, or a topic is missing.
     pub async fn present(&self) -> anyhow::Result<Present> {
         self.present_if_any().await?.map_err(|missing| anyhow::anyhow!("topic {missing} does not exist"))
     }
@@ -122,7 +122,7 @@ impl LogIdentity {
     /// a topic never gets fewer partitions.
     ///
     /// # Errors
-    /// Kafka or PostgreSQL can't be asked, or a topic is missing.
+    /// Kafka or PostgreSQL can't be queried, or a topic is missing.
     pub async fn compare(&mut self, pool: &PgPool, generation: i32) -> anyhow::Result<LogMatch> {
         let present = self.present().await?;
         if self.folded.as_ref().is_none_or(|(of, _)| *of != generation) {
@@ -153,7 +153,7 @@ pub fn compare(topics: &Topics, present: &Present, folded: &Folded) -> LogMatch 
 /// number of partitions. Accepts any log if nothing is folded yet.
 ///
 /// # Errors
-/// [`Halt`], if it is another log; or Kafka or PostgreSQL can't be asked.
+/// [`Halt`], if it is another log; or Kafka or PostgreSQL can't be queried.
 pub async fn check_log(settings: &Settings) -> anyhow::Result<()> {
     match compare_with_live(settings).await? {
         LogMatch::Same => Ok(()),
@@ -165,7 +165,7 @@ pub async fn check_log(settings: &Settings) -> anyhow::Result<()> {
 /// Rejects a log whose number of partitions changed. Accepts any number if nothing is folded yet.
 ///
 /// # Errors
-/// [`Halt`], if the number changed; or Kafka or PostgreSQL can't be asked.
+/// [`Halt`], if the number changed; or Kafka or PostgreSQL can't be queried.
 pub async fn check_partitions(settings: &Settings) -> anyhow::Result<()> {
     match compare_with_live(settings).await? {
         LogMatch::Same | LogMatch::Another => Ok(()),

@@ -1,8 +1,8 @@
 //! Checks that the log in Kafka is the one that the live generation is folded from.
 //!
-//! If topics were deleted and created anew, an event that is appended to them is lost to its
+//! If topics were deleted and recreated, an event that is appended to them is lost to its
 //! writer: nobody folds it until an operator has decided which log counts, and then it may take
-//! effect unexpectedly. Whoever appends therefore checks first.
+//! effect unexpectedly. So every writer checks first.
 
 use read_model::read::generation::{FoldedLog, folded_log};
 use service_kit::{

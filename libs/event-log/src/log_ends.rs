@@ -20,8 +20,8 @@ pub const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Ends {
     /// The first offset.
     pub low: i64,
-    /// The last stable offset: the first one that can't be read yet. At and behind it lies nothing,
-    /// or an open transaction.
+    /// The last stable offset: the first one that can't be read yet. From there on there is
+    /// nothing, or an open transaction.
     pub high: i64,
 }
 
@@ -41,7 +41,7 @@ pub fn name_of(topics: &Topics, topic: Topic) -> &str {
 /// How many partitions each topic has.
 ///
 /// # Errors
-/// Kafka can't be asked, or the two topics differ.
+/// Kafka can't be queried, or the two topics differ.
 pub async fn partitions(settings: &Settings) -> anyhow::Result<u32> {
     let topics = Topics::new(&settings.topic_prefix);
     let (users, credentials) = (topics.users.clone(), topics.credentials.clone());
@@ -63,7 +63,7 @@ pub async fn partitions(settings: &Settings) -> anyhow::Result<u32> {
 /// The ends of some partitions.
 ///
 /// # Errors
-/// Kafka can't be asked.
+/// Kafka can't be queried.
 pub async fn ends(
     settings: &Settings,
     partitions: Vec<Partition>,
@@ -81,7 +81,7 @@ pub async fn ends(
 /// The ends of every partition of both topics, which may differ in their number of partitions.
 ///
 /// # Errors
-/// Kafka can't be asked, or a topic is missing.
+/// Kafka can't be queried, or a topic is missing.
 pub async fn all_ends(settings: &Settings) -> anyhow::Result<BTreeMap<Partition, Ends>> {
     let topics = Topics::new(&settings.topic_prefix);
     let mut all = BTreeMap::new();
@@ -95,7 +95,7 @@ pub async fn all_ends(settings: &Settings) -> anyhow::Result<BTreeMap<Partition,
 /// The ends of every partition of a topic.
 ///
 /// # Errors
-/// Kafka can't be asked, or the topic is missing.
+/// Kafka can't be queried, or the topic is missing.
 pub async fn topic_ends(settings: &Settings, name: &str) -> anyhow::Result<BTreeMap<i32, Ends>> {
     let name = name.to_owned();
     ask(settings, move |consumer| {

@@ -39,7 +39,7 @@ pub enum Step {
     Reached(Partition, i64),
 }
 
-/// Reads these ranges, each topic in a thread of its own. The channel ends when all of them are
+/// Reads these ranges, each topic in its own thread. The channel ends when all of them are
 /// read, or at the end of the log.
 ///
 /// # Errors

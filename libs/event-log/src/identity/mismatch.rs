@@ -27,9 +27,9 @@ impl From<Altered> for Halt {
 /// The error for another log: an operator must decide what to do with it.
 pub fn is_another() -> Halt {
     Halt(
-        "the log is not the one that was folded: its topics were made anew, or are those of another prefix. If that was not meant, restore the \
-         topics (or ROLLCALL_TOPIC_PREFIX), then `rollcall projection resume`. To go on with this log, run `rollcall projection rebuild`: it \
-         folds what this log holds, and the present read model stays as the retired generation"
+        "the log is not the one that was folded: its topics were recreated, or belong to another prefix. If that was not intended, restore the \
+         topics (or ROLLCALL_TOPIC_PREFIX), then run `rollcall projection resume`. To continue with this log, run `rollcall projection rebuild`: \
+         it folds what this log contains, and keeps the current read model as the retired generation"
             .to_owned(),
     )
 }

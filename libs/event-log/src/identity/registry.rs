@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 /// The log that a generation is folded from.
 ///
 /// # Errors
-/// PostgreSQL can't be asked.
+/// PostgreSQL can't be queried.
 pub async fn folded_log(connection: &mut PgConnection, generation: i32) -> anyhow::Result<Folded> {
     logs::of_generation(connection, generation).await?.try_into()
 }
@@ -15,7 +15,7 @@ pub async fn folded_log(connection: &mut PgConnection, generation: i32) -> anyho
 /// The log with these ids, if it was folded before. There may be no read model yet.
 ///
 /// # Errors
-/// PostgreSQL can't be asked.
+/// PostgreSQL can't be queried.
 pub async fn known_log(connection: &mut PgConnection, ids: &Ids) -> anyhow::Result<Option<Folded>> {
     if !logs::exist(connection).await? {
         return Ok(None);
@@ -26,7 +26,7 @@ pub async fn known_log(connection: &mut PgConnection, ids: &Ids) -> anyhow::Resu
 /// The epoch of the log with these ids, if it was folded before. There may be no read model yet.
 ///
 /// # Errors
-/// PostgreSQL can't be asked.
+/// PostgreSQL can't be queried.
 pub async fn known_epoch(connection: &mut PgConnection, ids: &Ids) -> sqlx::Result<Option<i32>> {
     if !logs::exist(connection).await? {
         return Ok(None);
@@ -46,7 +46,7 @@ impl TryFrom<LogRow> for Folded {
 /// Records the number of partitions of each log that has none recorded.
 ///
 /// # Errors
-/// PostgreSQL can't be asked.
+/// PostgreSQL can't be queried.
 pub async fn fill_counts(connection: &mut PgConnection) -> sqlx::Result<()> {
     logs::fill_partitions(connection).await
 }
@@ -54,7 +54,7 @@ pub async fn fill_counts(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// Registers the present log as the first one, unless one is registered.
 ///
 /// # Errors
-/// PostgreSQL can't be asked.
+/// PostgreSQL can't be queried.
 pub async fn register_first(connection: &mut PgConnection, log: &Present) -> sqlx::Result<()> {
     logs::insert_first(connection, &log.ids.users, &log.ids.credentials).await
 }
@@ -62,7 +62,7 @@ pub async fn register_first(connection: &mut PgConnection, log: &Present) -> sql
 /// The epoch of a log, which is registered if it is not known yet. Call it under the schema lock.
 ///
 /// # Errors
-/// PostgreSQL can't be asked.
+/// PostgreSQL can't be queried.
 pub async fn register(connection: &mut PgConnection, log: &Present) -> anyhow::Result<i32> {
     let Present { ids, counts } = log;
     let partitions = i32::try_from(counts.users)?;

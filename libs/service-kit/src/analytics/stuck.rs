@@ -44,7 +44,8 @@ impl Stuck {
 mod tests {
     use super::*;
 
-    /// Looks once a second; gives the second at which it is stuck, if it is within ten minutes.
+    /// Checks once a second. Returns the second at which the client counts as stuck, within ten
+    /// minutes.
     fn stuck_at(is_still: impl Fn(u64) -> bool, answers: impl Fn(u64) -> bool) -> Option<u64> {
         let (began, mut stuck) = (Instant::now(), Stuck::default());
         let mut still_since = began;
