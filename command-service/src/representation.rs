@@ -1,6 +1,6 @@
 //! The representation of a user: the body of every response that contains one.
 
-use events_schema::personal::{Personal, show};
+use events_schema::personal::{Personal, user_json};
 use uuid::Uuid;
 
 /// The maximum size of a representation. So the body of a GET always fits a PUT.
@@ -12,7 +12,7 @@ pub(crate) struct TooLong;
 
 /// The JSON of a user, without spaces.
 pub(crate) fn of(id: Uuid, personal: &Personal) -> Result<String, TooLong> {
-    let text = show(id, personal);
+    let text = user_json(id, personal);
     if text.len() > MAX_BYTES { Err(TooLong) } else { Ok(text) }
 }
 

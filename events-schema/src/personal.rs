@@ -120,7 +120,7 @@ struct Representation<'a> {
 
 /// The user as the API represents it: JSON without spaces. The response to a write and every read
 /// return this same text.
-pub fn show(id: Uuid, personal: &Personal) -> String {
+pub fn user_json(id: Uuid, personal: &Personal) -> String {
     // Maps with string keys and finite numbers: serializing these types can't fail.
     serde_json::to_string(&Representation { id, personal }).unwrap_or_default()
 }

@@ -48,7 +48,7 @@ impl LogWatch {
         let mut found: Vec<_> = faults.iter().map(ToString::to_string).collect();
         if !cuts.is_empty() {
             found
-                .push(format!("{}. `rollcall projection accept-cut` shows more", cuts::cuts_in_words(&cuts)));
+                .push(format!("{}. `rollcall projection accept-cut` shows more", cuts::describe_cuts(&cuts)));
         }
         self.tell(found);
     }

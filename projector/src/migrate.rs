@@ -42,7 +42,7 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     migrated?;
     let cuts: Vec<_> = cuts::cuts(settings).await?.into_iter().filter(|cut| !cut.accepted).collect();
     if !cuts.is_empty() {
-        tracing::warn!("{}. `rollcall projection accept-cut` shows more", cuts::cuts_in_words(&cuts));
+        tracing::warn!("{}. `rollcall projection accept-cut` shows more", cuts::describe_cuts(&cuts));
     }
     Ok(Migrated { topics, tables: Objects::list(settings).await?.created_since(&before) })
 }

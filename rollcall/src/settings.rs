@@ -40,8 +40,8 @@ pub(crate) fn not_running_here(missing: &str) -> Option<String> {
 
 /// The name of the setting with the key store's address.
 pub(crate) fn key_store_setting() -> &'static str {
-    let is_apart = Settings::from_env(ADDR).is_ok_and(|settings| settings.keys_database_url.is_some());
-    if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" }
+    let is_separate = Settings::from_env(ADDR).is_ok_and(|settings| settings.keys_database_url.is_some());
+    if is_separate { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" }
 }
 
 fn complete(settings: &mut Settings) -> anyhow::Result<()> {

@@ -28,7 +28,7 @@ use records::records;
 use service_kit::{
     database::{self, Role},
     json::is_utf16,
-    kafka::{Topics, patience, producer_config},
+    kafka::{Topics, producer_config, record_timeout},
     settings::Settings,
 };
 use sqlx::PgPool;
@@ -215,7 +215,7 @@ fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {
     if !settings.kafka.contains_key(LINGER.0) {
         config.set(LINGER.0, LINGER.1);
     }
-    Log::new(config, kind.topic(settings), patience(settings, DELIVERY_TIMEOUT))
+    Log::new(config, kind.topic(settings), record_timeout(settings, DELIVERY_TIMEOUT))
 }
 
 #[cfg(test)]

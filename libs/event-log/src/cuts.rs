@@ -53,7 +53,7 @@ impl fmt::Display for Cut {
 
 /// Describes cuts, and what they mean, in one line.
 #[must_use]
-pub fn cuts_in_words(cuts: &[Cut]) -> String {
+pub fn describe_cuts(cuts: &[Cut]) -> String {
     let cuts: Vec<_> = cuts.iter().map(ToString::to_string).collect();
     format!("the log was cut: {}. What lay before can't be read any more", cuts.join("; "))
 }

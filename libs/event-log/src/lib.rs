@@ -11,6 +11,6 @@ pub mod record;
 pub mod record_owner;
 pub mod replay;
 
-pub use cuts::{Cut, cuts, cuts_in_words};
+pub use cuts::{Cut, cuts, describe_cuts};
 pub use halt::{Halt, halted};
 pub use identity::{check_log, check_partitions};

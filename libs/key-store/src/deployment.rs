@@ -16,8 +16,8 @@ pub struct Binding {
 }
 
 /// The error for a key store that belongs to another deployment, worded for the operator.
-pub fn wrong_deployment(is_apart: bool, belongs_to: Uuid, ours: Option<Uuid>) -> String {
-    let setting = if is_apart { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" };
+pub fn wrong_deployment(is_separate: bool, belongs_to: Uuid, ours: Option<Uuid>) -> String {
+    let setting = if is_separate { "ROLLCALL_KEYS_DATABASE_URL" } else { "DATABASE_URL" };
     let ours = ours.map_or("a deployment that has no id yet".to_owned(), |ours| format!("deployment {ours}"));
     format!(
         "{setting}: the key store belongs to deployment {belongs_to}, and this is {ours}. Nothing was changed. Point the setting at this \
@@ -133,7 +133,7 @@ impl Keys {
     pub async fn check_binding(&self, ours: Option<Uuid>) -> Result<(), KeysError> {
         match self.binding().await? {
             Some(Binding { deployment, .. }) if Some(deployment) != ours => {
-                Err(KeysError::NeedsOperator(wrong_deployment(self.is_apart(), deployment, ours)))
+                Err(KeysError::NeedsOperator(wrong_deployment(self.is_separate(), deployment, ours)))
             }
             Some(_) | None => Ok(()),
         }

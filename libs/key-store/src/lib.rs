@@ -72,7 +72,7 @@ struct Inner {
     cache: Arc<Cache>,
     /// Set once the master key is known to be right.
     id_secret: OnceCell<Arc<DataKey>>,
-    is_apart: bool,
+    is_separate: bool,
     stop: watch::Sender<bool>,
 }
 
@@ -98,8 +98,8 @@ impl Keys {
         };
         wrapper.check_local()?;
         let (cache, id_secret, stop) = (Arc::default(), OnceCell::new(), watch::Sender::new(false));
-        let is_apart = apart.is_some();
-        Ok(Self(Arc::new(Inner { is_apart, url, pool, checks, writes, wrapper, cache, id_secret, stop })))
+        let is_separate = apart.is_some();
+        Ok(Self(Arc::new(Inner { is_separate, url, pool, checks, writes, wrapper, cache, id_secret, stop })))
     }
 
     /// Opens the key store for a service, with a small cache and `connections` connections. If the
@@ -127,8 +127,8 @@ impl Keys {
 
     /// Whether the key store is in another database than the read model, so that no transaction can
     /// cover both.
-    pub fn is_apart(&self) -> bool {
-        self.0.is_apart
+    pub fn is_separate(&self) -> bool {
+        self.0.is_separate
     }
 
     /// Clears the cache and removes its lease, so that nobody waits for this process.

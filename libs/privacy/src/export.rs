@@ -14,7 +14,7 @@ use crate::{
 use ::read_model::operate::{checkpoints::users_next_offsets, user_traces};
 use domain::codec::owner;
 use event_log::{
-    cuts::{Cut, cuts_in_words},
+    cuts::{Cut, describe_cuts},
     record_owner::named_users,
 };
 use events_schema::{Topic, UserKey, millis};
@@ -42,7 +42,7 @@ pub async fn export(
     export.key = key.map(|key| KeyId { id: key.id() });
     if !export.is_known() {
         let cuts = &export.cuts;
-        anyhow::ensure!(cuts.is_empty(), "nothing is known of the user {user}, but {}", cuts_in_words(cuts));
+        anyhow::ensure!(cuts.is_empty(), "nothing is known of the user {user}, but {}", describe_cuts(cuts));
         return Ok(None);
     }
     export.incomplete = export.unread();
@@ -119,7 +119,7 @@ impl Export {
             None => Some(format!("key missing: {events} could not be opened")),
             Some(KeyId { id }) => Some(format!("{events} could not be opened with the key {id}")),
         };
-        let cut = (!self.cuts.is_empty()).then(|| cuts_in_words(&self.cuts));
+        let cut = (!self.cuts.is_empty()).then(|| describe_cuts(&self.cuts));
         let reasons: Vec<_> = sealed.into_iter().chain(cut).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }

@@ -62,7 +62,7 @@ impl<'s> Source<'s> {
         format!(
             "{}: a generation that is built from the rest lacks users that the live one has. Nothing was changed. To build it all the same, \
              say --from-cut; it goes live only if it has not set more aside than the live one",
-            cuts::cuts_in_words(cuts)
+            cuts::describe_cuts(cuts)
         )
     }
 

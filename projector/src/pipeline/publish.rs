@@ -21,6 +21,6 @@ impl Pipeline {
             self.vacuum.mark_due();
         }
         // Keys in another database are not part of the commit.
-        if has_erased && self.store.keys.is_apart() { self.finish_erasures().await } else { Ok(()) }
+        if has_erased && self.store.keys.is_separate() { self.finish_erasures().await } else { Ok(()) }
     }
 }

@@ -31,7 +31,7 @@ fn ensure_whole(log: &LogScan, from_cut: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         from_cut || log.cuts.is_empty(),
         "{}, so nothing is proved about it. If its copies are dealt with, repeat the command with --from-cut",
-        event_log::cuts_in_words(&log.cuts)
+        event_log::describe_cuts(&log.cuts)
     );
     Ok(())
 }

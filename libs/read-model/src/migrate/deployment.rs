@@ -98,14 +98,14 @@ pub async fn prove(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
         (Some(model), Some(store)) if store.deployment == model => Ok(()),
         // The read model is new, or older than ids, and has the same log.
         (None, Some(_)) if sides.is_log_known() => Ok(()),
-        (model, Some(store)) => anyhow::bail!(wrong_deployment(keys.is_apart(), store.deployment, model)),
+        (model, Some(store)) => anyhow::bail!(wrong_deployment(keys.is_separate(), store.deployment, model)),
         (_, None) => prove_unbound(&mut connection, keys).await,
     }
 }
 
 /// For a key store without a binding. In the read model's own database it is nobody else's.
 async fn prove_unbound(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<()> {
-    let stored = if keys.is_apart() { keys.stored().await? } else { 0 };
+    let stored = if keys.is_separate() { keys.stored().await? } else { 0 };
     if stored == 0 || has_a_key_of_ours(connection, keys).await? {
         return Ok(());
     }
@@ -156,7 +156,7 @@ pub async fn bind(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
         let sides = Sides::look(&mut connection, keys).await?;
         anyhow::ensure!(
             sides.model == Some(bound) || (sides.model.is_none() && sides.is_log_known()),
-            wrong_deployment(keys.is_apart(), bound, sides.model)
+            wrong_deployment(keys.is_separate(), bound, sides.model)
         );
     }
     enter(&mut connection, bound).await?;

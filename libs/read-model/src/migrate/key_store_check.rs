@@ -38,7 +38,7 @@ pub async fn check_not_emptied(pool: &PgPool, keys: &Keys) -> anyhow::Result<()>
     if !is_anyone_sealed || !keys.is_new().await? {
         return Ok(());
     }
-    let place = if keys.is_apart() { "there" } else { "in the read model's database (it is not set)" };
+    let place = if keys.is_separate() { "there" } else { "in the read model's database (it is not set)" };
     Err(Emptied { place }.into())
 }
 

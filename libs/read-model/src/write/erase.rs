@@ -61,7 +61,7 @@ impl Store {
             blank(connection, other, effects.erased()).await?;
         }
         failpoint::hit("erase.blanked");
-        if self.keys.is_apart() {
+        if self.keys.is_separate() {
             defer(connection, "key", gone).await?;
         } else {
             let owners: Vec<Owner> = gone.into_iter().map(owner).collect();

@@ -65,12 +65,12 @@ pub fn producer_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
 /// else below the visibility timeout (within 1 s to 4 s).
 pub fn delivery_timeout(settings: &Settings) -> Duration {
     let below = (settings.visibility_timeout * 4 / 5).clamp(Duration::from_secs(1), Duration::from_secs(4));
-    patience(settings, below)
+    record_timeout(settings, below)
 }
 
 /// How long a record may be in flight before it is given up: the operator's `message.timeout.ms`,
 /// else `ours`.
-pub fn patience(settings: &Settings, ours: Duration) -> Duration {
+pub fn record_timeout(settings: &Settings, ours: Duration) -> Duration {
     let given = settings.kafka.get(NO_TIMEOUT.0).and_then(|ms| ms.parse().ok());
     // 0 means "never" to librdkafka, but no caller can wait forever.
     given.filter(|ms| *ms > 0).map_or(ours, Duration::from_millis)

@@ -12,7 +12,7 @@ mod promises;
 mod topic_id;
 
 pub use admin::CreatedTopic;
-pub use client::{client_config, delivery_timeout, patience, producer_config};
+pub use client::{client_config, delivery_timeout, producer_config, record_timeout};
 pub use contact::Contact;
 pub use delivery::{log, log_error, may_be_there, retire};
 pub use ensure::ensure_topics;

@@ -4,7 +4,7 @@ use domain::evolve::{
     credential,
     user::{Change, Creation, State, User, Written},
 };
-use events_schema::{UserKey, credential::Status, personal::show};
+use events_schema::{UserKey, credential::Status, personal::user_json};
 use read_model::write::{At, CredentialKey, CredentialRow, Effects, TombstoneRow, UserRow};
 
 /// Adds the row of a user, if the batch has changed the user.
@@ -24,7 +24,7 @@ pub(super) fn push_user(effects: &mut Effects, key: UserKey, user: User, at: At)
 /// The row of a user with the response body, which is printed here once and not by every read.
 fn user_row(key: UserKey, version: u64, created: Option<Creation>, written: Written, at: At) -> UserRow {
     let Written { personal, key_id } = written;
-    let body = show(key.user, &personal);
+    let body = user_json(key.user, &personal);
     // A map with string keys and finite numbers can always be printed.
     let claims = serde_json::to_string(&personal.claims).unwrap_or_default();
     let link = personal.authentication_provider;

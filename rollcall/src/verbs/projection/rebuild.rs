@@ -86,7 +86,7 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         );
     }
     if !report.cuts.is_empty() {
-        print(event_log::cuts_in_words(&report.cuts))?;
+        print(event_log::describe_cuts(&report.cuts))?;
     }
     if report.set_aside.records > 0 {
         print(format_args!("set aside: {}", in_numbers(&report.set_aside)))?;

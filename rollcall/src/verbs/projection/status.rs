@@ -74,7 +74,7 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     }
     let cuts = status.cuts.as_deref().unwrap_or_default();
     if !cuts.is_empty() {
-        print(format_args!("{}\n", event_log::cuts_in_words(cuts)))?;
+        print(format_args!("{}\n", event_log::describe_cuts(cuts)))?;
     }
     print(table(&status))?;
     for line in open_transactions(&status).chain(status.set_aside.summary()) {
