@@ -115,7 +115,7 @@ mod tests {
 
     const FAULTY: u32 = 1_000;
 
-    /// Doubles numbers, each time that `may` lets it; remembers what it was asked.
+    /// Doubles numbers, once for each permit of `may`. Records its queries.
     fn doubling(may: &Arc<Semaphore>, asked: &Arc<Mutex<Vec<Vec<u32>>>>) -> Batcher<u32, u32> {
         let (may, asked) = (may.clone(), asked.clone());
         Batcher::new(Duration::MAX, move |numbers: Vec<u32>| {

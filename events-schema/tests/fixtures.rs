@@ -1,5 +1,5 @@
-//! Records as they were once written, and how they must be decoded forever. Fixtures
-//! are only ever added.
+//! Records as they were once written, and how they must be decoded forever. Fixtures are only ever
+//! added.
 //!
 //! `fixtures/<type>/<case>.json`: `key`, `headers`, `value` and `expected`: what the record is read
 //! as, or `{"error": …}`, or `"skipped"` for a type that this build need not know.
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
 
-/// The record's own time, for facts without `ce_time`.
+/// The record's own timestamp, for events without `ce_time`.
 const RECORD_TIME: &str = "2026-01-01T00:00:00.000Z";
 
 #[derive(Deserialize)]

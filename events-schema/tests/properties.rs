@@ -1,5 +1,4 @@
-//! Any event that is written is read back unchanged. Anything else gives a result, and no
-//! panic.
+//! Any event that is written is read back unchanged. Anything else gives a result and no panic.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -68,7 +67,7 @@ fn uuid() -> impl Strategy<Value = Uuid> {
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
-    // The years 0 to 9999, as RFC 3339 has them.
+    // The years 0 to 9999, the range of RFC 3339.
     (-62_167_219_200_000_i64..253_402_300_800_000).prop_map(|at| Timestamp::from_unix_millis(at).unwrap())
 }
 
@@ -148,7 +147,7 @@ fn bytes(headers: &Headers) -> Vec<(&str, &[u8])> {
     headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect()
 }
 
-/// Headers with the names that are looked for, and any values.
+/// Headers with known names and any values.
 fn any_headers() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     let names = vec![
         "ce_type",
@@ -173,7 +172,7 @@ fn any_headers() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     prop::collection::vec((prop::sample::select(names).prop_map(str::to_owned), value), 0..8)
 }
 
-/// JSON of about the right shape, so that the checks behind the first are reached too.
+/// JSON of roughly the right shape, so that later checks are reached, too.
 fn any_data() -> impl Strategy<Value = Value> {
     let near = vec![
         "id",

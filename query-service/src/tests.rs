@@ -80,7 +80,7 @@ impl Bench {
 }
 
 impl Answer {
-    /// START's data and FAIL's, without its words.
+    /// The data of START, and of FAIL without its error.
     #[track_caller]
     fn failed(&self, operation: &str) -> (Value, Value) {
         let types: Vec<_> = self.events.iter().map(|event| event.event_type.as_str()).collect();

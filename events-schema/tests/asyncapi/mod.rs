@@ -61,15 +61,14 @@ fn headers() -> Map<String, Value> {
     let schemas = json!({
         "UserKey": text("`<tenantId>/<userId>`, the UUID in lower case with hyphens."),
         "UserHeaders": {"type": "object", "properties": user, "required": ours(&["ce_subject", "ce_sequence"])},
-        // Issuing systems are held to CloudEvents' own rules; of the rest, only what is given is
-        // looked at.
+        // CloudEvents' own rules apply to issuing systems. Other headers are checked only if given.
         "CredentialHeaders": {"type": "object", "properties": with(json!({})), "required": always},
         "AnalyticHeaders": {"type": "object", "properties": analytic, "required": ours(&["ce_requestid"])},
     });
     schemas.as_object().cloned().unwrap_or_default()
 }
 
-/// What a schema shares by itself is shared by all in the document.
+/// Moves references from a schema's own definitions to those of the document.
 fn repoint(value: &mut Value) {
     match value {
         Value::Object(members) => {

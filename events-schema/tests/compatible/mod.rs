@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-/// What a reader of older events, or one who relies on the older schema, would lose. Empty: the
-/// change is compatible.
+/// What a consumer of older events, or of the older schema, would lose. Empty if the change is
+/// compatible.
 pub(crate) fn breaks(before: &Value, now: &Value) -> Vec<String> {
     let mut comparison = Comparison { before, now, found: Vec::new(), open: Vec::new() };
     comparison.schema("", before, now);
@@ -15,7 +15,7 @@ struct Comparison<'a> {
     before: &'a Value,
     now: &'a Value,
     found: Vec<String>,
-    /// References that are being compared, so that a type that holds itself comes to an end.
+    /// References that are being compared, so that recursion ends at a type that contains itself.
     open: Vec<(String, String)>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Each alternative of before must still be one.
+    /// Each earlier alternative must still be one.
     fn alternatives(&mut self, place: &str, before: &'a Value, now: &'a Value) {
         let wide = alternatives(now);
         if wide.is_empty() || values(now).is_some() {
@@ -167,7 +167,7 @@ fn alternatives(schema: &Value) -> Vec<&Value> {
     ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(*key)?.as_array()).flatten().collect()
 }
 
-/// The closed list of values, in any of its spellings. `None`: there is none.
+/// The closed list of values, in either notation. `None` if there is none.
 fn values(schema: &Value) -> Option<Vec<&Value>> {
     if let Some(list) = schema.get("enum").and_then(Value::as_array) {
         return Some(list.iter().collect());

@@ -1,7 +1,7 @@
 //! Which deployment a key store belongs to. Two deployments sharing one by mistake would destroy
 //! each other's keys. So the store is bound to the first, and any other is refused.
 
-use super::{ANSWER, Keys, KeysError, store};
+use super::{ANSWER, Keys, KeysError, schema, store};
 use service_kit::database::{self, Role, answered};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -85,7 +85,7 @@ impl Keys {
         let pool = self.owners_pool()?;
         let written = async {
             let mut transaction = pool.begin().await?;
-            store::create_schema(&mut transaction).await?;
+            schema::create(&mut transaction).await?;
             let insert = format!("INSERT INTO rollcall_keys.deployment (id) VALUES ($1) {conflict}");
             sqlx::query(sqlx::AssertSqlSafe(insert)).bind(deployment).execute(&mut *transaction).await?;
             sqlx::query(

@@ -17,6 +17,7 @@ mod old_key_store;
 mod origin;
 mod pages;
 mod rotate;
+mod schema;
 mod store;
 mod vault;
 mod wrapper;

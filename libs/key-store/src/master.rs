@@ -1,7 +1,7 @@
 //! Checks the master key, and creates the first one.
 
 use super::{
-    ANSWER, DataKey, FIRST_LOOK, ID_SECRET, Keys, KeysError, random, retry_once, secret_aad, store,
+    ANSWER, DataKey, FIRST_LOOK, ID_SECRET, Keys, KeysError, random, retry_once, schema, secret_aad, store,
     wrapper::{PlainKey, WrappedKey},
 };
 use service_kit::database::{self, Role, answered};
@@ -27,7 +27,7 @@ impl Keys {
     /// # Errors
     /// It can't be reached.
     pub async fn is_new(&self) -> Result<bool, KeysError> {
-        if !answered(ANSWER, store::is_there(&self.0.pool)).await? {
+        if !answered(ANSWER, schema::is_there(&self.0.pool)).await? {
             return Ok(true);
         }
         // The last thing that a migration creates.
@@ -50,7 +50,7 @@ impl Keys {
 
     async fn create_missing(&self, pool: &PgPool) -> Result<(), KeysError> {
         let mut transaction = pool.begin().await?;
-        store::create_schema(&mut transaction).await?;
+        schema::create(&mut transaction).await?;
         if store::masters(&mut *transaction).await?.is_empty() {
             self.0.wrapper.create_first().await?;
             store::register_master(&mut *transaction, &self.0.wrapper.current().await?).await?;

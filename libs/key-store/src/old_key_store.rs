@@ -4,7 +4,7 @@
 use super::{
     ANSWER, KeysError, Owner,
     pages::{PAGE, StoredKey, stored_keys},
-    store,
+    schema, store,
 };
 use service_kit::{
     database::{self, Role, answered},
@@ -29,7 +29,7 @@ impl OldKeyStore {
             return Ok(None);
         };
         let pool = database::pool(model, Role::Projector, 1)?;
-        if !answered(ANSWER, store::is_there(&pool)).await? {
+        if !answered(ANSWER, schema::is_there(&pool)).await? {
             return Ok(None);
         }
         let (there, here) = (place(keys).await?, place(model).await?);

@@ -1,19 +1,9 @@
 //! The key store's statements.
 
 use super::{Origin, Owner, wrapper::Wrapped};
-use service_kit::database::migrations::Migrations;
-use sqlx::{PgConnection, PgExecutor, PgPool, raw_sql};
+use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
-
-/// The key store's tables. Add a step for each change; never change a released one.
-const MIGRATIONS: Migrations = Migrations {
-    schema: "rollcall_keys",
-    steps: &[("baseline", include_str!("../migrations/0001_baseline.sql"))],
-};
-const ROLE: &str = include_str!("role.sql");
-/// The advisory lock under which the schema is created.
-const SCHEMA_LOCK: i64 = 0x726f_6c6c_6b65_7973;
 
 /// A stored key.
 #[derive(Debug, Clone)]
@@ -48,18 +38,6 @@ fn from_row((tenant, owner, id, bytes, master, asked_at): Row) -> Option<Stored>
 
 fn columns(owners: &[Owner]) -> (Vec<&str>, Vec<Uuid>) {
     owners.iter().map(|owner| (owner.tenant.as_str(), owner.id)).unzip()
-}
-
-/// Creates what is missing of the schema.
-pub(super) async fn create_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(&mut *connection).await?;
-    MIGRATIONS.apply(connection).await?;
-    raw_sql(ROLE).execute(connection).await.map(drop)
-}
-
-/// Whether there is a key store in this database.
-pub(super) async fn is_there(pool: &PgPool) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT to_regclass('rollcall_keys.secrets') IS NOT NULL").fetch_one(pool).await
 }
 
 /// The existing keys of these owners.
@@ -240,14 +218,4 @@ pub(super) async fn is_destroyed(pool: &PgPool, owner: &Owner, lease: f64) -> sq
     .bind(lease)
     .fetch_one(pool)
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::MIGRATIONS;
-
-    #[test]
-    fn released_migrations_never_change() {
-        MIGRATIONS.assert_unchanged(&["16c9e71502a40f50"]);
-    }
 }

@@ -56,8 +56,7 @@ fn no_message_is_sealed_and_no_fingerprint_made_under_the_key_itself() {
     assert_ne!(print, key.digest(b"text"));
 }
 
-/// Computed by another library (Python's `cryptography`): what is in the log must be readable for
-/// ever.
+/// Computed with another library (Python's `cryptography`): the log must remain readable forever.
 #[test]
 fn both_forms_are_what_they_always_were() {
     let bytes: Vec<u8> = (0..32).collect();
