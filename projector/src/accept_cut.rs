@@ -1,5 +1,5 @@
-//! Accepts a cut for an operator: records that were deleted before they were folded are left out, and
-//! folding continues behind them.
+//! Accepts a cut for an operator: records that were deleted before they were folded are left out,
+//! and folding continues behind them.
 
 use anyhow::Context as _;
 use event_log::{
@@ -67,8 +67,8 @@ pub struct AcceptedCut {
     pub accepted: bool,
 }
 
-/// Reports what the log has lost. Accepts it if `lose` is the number of lost offsets: the live generation
-/// then continues behind them.
+/// Reports what the log has lost. Accepts it if `lose` is the number of lost offsets: the live
+/// generation then continues behind them.
 ///
 /// # Errors
 /// It is another log, the number is wrong, or Kafka or PostgreSQL fails. Nothing has changed then.
@@ -157,8 +157,8 @@ async fn record_cuts(
     Ok(())
 }
 
-/// Moves the checkpoints behind the lost offsets. Fences off the owners of the partitions, which then take
-/// them over again.
+/// Moves the checkpoints behind the lost offsets. Fences off the owners of the partitions, which
+/// then take them over again.
 async fn move_checkpoints(connection: &mut PgConnection, live: i32, lost: &Lost) -> anyhow::Result<()> {
     let partitions: Vec<Partition> = lost.keys().copied().collect();
     fence::increment_epochs(connection, live, &partitions, None).await?;

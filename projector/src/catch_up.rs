@@ -1,4 +1,4 @@
-//! What the log holds beyond the read model when partitions are taken over, and what readers are told of it.
+//! What has to be folded when partitions are taken over, and what is announced to readers about it.
 
 use event_log::log_ends::Ends;
 use events_schema::{Partition, Topic};
@@ -11,12 +11,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What was there to be folded at the last takeover; nothing before the first one. Cheap to clone.
+/// What had to be folded at the last takeover. `None` before the first one. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct CatchUp(Arc<Mutex<Option<BTreeMap<Partition, Ends>>>>);
 
 impl CatchUp {
-    /// Partitions were taken over, with logs that end there, to be folded from these offsets on.
+    /// Records a takeover: the ends of the partitions, and the offsets to fold from.
     pub(crate) fn begin(&self, ends: &BTreeMap<Partition, Ends>, offsets: &BTreeMap<Partition, i64>) {
         let tail = |(partition, from): (&Partition, &i64)| {
             let high = ends.get(partition).map_or(*from, |ends| ends.high);
@@ -25,7 +25,8 @@ impl CatchUp {
         *self.tails() = Some(offsets.iter().filter(|(partition, _)| is_gated(partition)).map(tail).collect());
     }
 
-    /// Why the projector is not ready, if it is not; `folded` says up to where those partitions are folded that are still ours.
+    /// What is missing until those records are folded. `folded` has the next offset of each
+    /// partition that is still owned.
     pub(crate) fn missing(&self, folded: &BTreeMap<Partition, i64>) -> Option<String> {
         let Some(tails) = &*self.tails() else { return Some("joining the group of projectors".to_owned()) };
         let tail = |(partition, ends): (&Partition, &Ends)| {
@@ -40,12 +41,13 @@ impl CatchUp {
     }
 }
 
-/// Whether reads wait for what the log holds of the partition.
+/// Whether reads wait until the partition is folded.
 fn is_gated((topic, _): &Partition) -> bool {
     *topic == Topic::Users
 }
 
-/// The announcements of where partitions stand and where their logs end. A partition whose end is not known is left out.
+/// The announcements of the offsets and ends of partitions. A partition whose end is unknown is
+/// left out.
 pub(crate) fn announcements(
     generation: i32,
     owned: &BTreeMap<Partition, i64>,
@@ -67,14 +69,14 @@ mod tests {
     const USERS: Partition = (Topic::Users, 3);
 
     #[test]
-    fn a_projector_is_ready_once_it_has_folded_what_it_found() {
+    fn a_projector_is_ready_once_it_has_caught_up() {
         let catch_up = CatchUp::default();
         assert!(catch_up.missing(&BTreeMap::new()).is_some(), "nothing is assigned yet");
         catch_up.begin(&BTreeMap::from([(USERS, Ends { low: 0, high: 9 })]), &BTreeMap::from([(USERS, 4)]));
-        let reason = catch_up.missing(&BTreeMap::from([(USERS, 7)]));
-        assert_eq!(reason.as_deref(), Some("catching up with the log: 3 of 5 records are folded"));
+        let missing = catch_up.missing(&BTreeMap::from([(USERS, 7)]));
+        assert_eq!(missing.as_deref(), Some("catching up with the log: 3 of 5 records are folded"));
         assert_eq!(catch_up.missing(&BTreeMap::from([(USERS, 9)])), None);
-        assert_eq!(catch_up.missing(&BTreeMap::new()), None, "another instance has it now");
+        assert_eq!(catch_up.missing(&BTreeMap::new()), None, "another instance owns it now");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Finishes erasures: destroys keys in another database, and invalidates bodies in a cache that did not
-//! answer. A commit leaves these steps behind because it can't do them itself.
+//! Finishes erasures: destroys keys in another database, and invalidates bodies in a cache that did
+//! not answer. A commit leaves these steps behind because it can't do them itself.
 
 use crate::migrate::deployment;
 use events_schema::UserKey;
@@ -12,8 +12,8 @@ use service_kit::{errors, failpoint};
 use sqlx::PgPool;
 use std::collections::BTreeSet;
 
-/// Does the pending steps that can be done now, and returns how many are left. A failure of one kind of
-/// step does not keep the other kind waiting.
+/// Does the pending steps that can be done now, and returns how many are left. A failure of one
+/// kind of step does not keep the other kind waiting.
 pub(crate) async fn finish(
     store: &Store,
     cache: &mut Cache,

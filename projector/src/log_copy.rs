@@ -1,25 +1,29 @@
-//! A copy of the log in topics of another prefix, with another number of partitions where that is wanted: the way back from topics that got more
-//! partitions. Records stay as they are, those of one key keep their order, and the topics that are copied are only read.
+//! Copies the log to topics with another prefix, and with another number of partitions if
+//! requested. This repairs topics that got more partitions.
 //!
-//! What is personal in a copy can be read as before: it is bound to tenant, user and sequence, not to a topic.
+//! Records stay as they are, and those of one key keep their order. The topics that are copied are
+//! only read. Personal data in a copy can be decrypted as before: it is bound to tenant, user and
+//! sequence, not to a topic.
 
-mod follow;
+mod carry_over;
 mod homes;
-mod item;
-mod order;
+mod merge;
+mod record;
+mod report;
 mod source;
 mod survey;
 mod topic;
 mod writer;
 
+use self::carry_over::CarriedOver;
 use anyhow::Context as _;
 use event_log::{
     identity::{Counts, LogIdentity},
     log_ends::name_of,
 };
 use events_schema::Topic;
-use follow::Followed;
 use homes::Homes;
+pub use report::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport};
 use service_kit::{
     kafka::{Topics, create_like},
     settings::Settings,
@@ -28,80 +32,12 @@ use sqlx::PgPool;
 use std::collections::BTreeMap;
 use topic::Job;
 
-/// What an operator wants of a copy.
-#[derive(Debug, Clone)]
-pub struct CopyOptions {
-    /// What the names of the new topics begin with.
-    pub to_prefix: String,
-    /// How many partitions they get; `None`: as many as the log was folded with.
-    pub partitions: Option<u32>,
-    /// How many partitions the log was made with; `None`: what the read model knows, or else the fewer of the two topics.
-    pub made_with: Option<u32>,
-    /// Whether a log may be copied that does not begin at offset 0.
-    pub from_cut: bool,
-}
-
-/// What a copy is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum CopyPhase {
-    /// Looking for users whose records lie in two partitions.
-    Surveying,
-    /// Copying.
-    Copying,
-    /// Reading the copy.
-    Verifying,
-}
-
-/// How far a copy has come.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CopyProgress {
-    /// The topic that is copied.
-    pub topic: String,
-    /// What is done.
-    pub phase: CopyPhase,
-    /// Records so far.
-    pub records: u64,
-    /// About how many there are.
-    pub total: u64,
-}
-
-/// What was copied.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CopyReport {
-    /// How many partitions the log was made with.
-    pub made_with: u32,
-    /// Both topics.
-    pub topics: Vec<CopiedTopic>,
-}
-
-/// A topic that was copied.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CopiedTopic {
-    /// Its name.
-    pub from: String,
-    /// The copy's name.
-    pub to: String,
-    /// Its partitions.
-    pub from_partitions: u32,
-    /// The copy's partitions.
-    pub to_partitions: u32,
-    /// Records that were read, and are in the copy.
-    pub records: u64,
-    /// Users whose records lay in two partitions and were put in one order.
-    pub joined_users: u64,
-    /// Records whose key is none, or lay where it does not belong: they still do.
-    pub strays: u64,
-}
-
-/// Copies both topics of the log, and compares.
+/// Copies both topics of the log, and compares the copies with them.
 ///
 /// # Errors
-/// Kafka or Postgres fails, the new topics hold records already, the log is cut or has an open transaction, it grew meanwhile, or the copy does
-/// not hold the same records. The log that is copied is untouched in any case.
+/// Kafka or PostgreSQL fails, the new topics have records already, the log is cut or has an open
+/// transaction, it grew meanwhile, or the copy has not the same records. The log itself is never
+/// changed.
 pub async fn copy_log(
     settings: &Settings,
     options: &CopyOptions,
@@ -126,13 +62,13 @@ pub async fn copy_log(
     for job in &jobs {
         create_like(settings, &job.from, &job.to, partitions).await?;
     }
-    let (mut topics, mut followed) = (Vec::new(), BTreeMap::new());
+    let (mut topics, mut carried_over) = (Vec::new(), BTreeMap::new());
     for job in &jobs {
-        let mut known = Followed::load(settings, &pool, job.topic).await?;
-        topics.push(job.run(&mut |moved| known.arrived(moved), &mut progress).await?);
-        followed.insert(job.topic, known);
+        let mut of_topic = CarriedOver::load(settings, &pool, job.topic).await?;
+        topics.push(job.run(&mut |moved| of_topic.record_moved(moved), &mut progress).await?);
+        carried_over.insert(job.topic, of_topic);
     }
-    follow::say(settings, &copy, &pool, &followed).await?;
+    carry_over::store(settings, &copy, &pool, &carried_over).await?;
     pool.close().await;
     Ok(CopyReport { made_with, topics })
 }
@@ -141,7 +77,7 @@ fn jobs<'j>(
     settings: &'j Settings,
     copy: &Settings,
     present: Counts,
-    folded: u32,
+    made_with: u32,
     partitions: u32,
 ) -> Vec<Job<'j>> {
     let (from, to) = (Topics::new(&settings.topic_prefix), Topics::new(&copy.topic_prefix));
@@ -150,14 +86,15 @@ fn jobs<'j>(
             Topic::Users => present.users,
             Topic::Credentials => present.credentials,
         };
-        let homes = Homes { folded, present, copy: partitions };
+        let homes = Homes { made_with, present, copy: partitions };
         let (from, to) = (name_of(&from, topic).to_owned(), name_of(&to, topic).to_owned());
         Job { settings, topic, from, to, homes }
     };
     Topic::ALL.into_iter().map(job).collect()
 }
 
-/// How many partitions the log was made with. They only ever get more, so where nobody knows it is the fewer.
+/// The number of partitions that the log was created with. A topic never gets fewer partitions, so
+/// if the number is unknown, the smaller one is right.
 async fn made_with(
     settings: &Settings,
     options: &CopyOptions,
@@ -179,7 +116,7 @@ async fn made_with(
     Ok(made_with)
 }
 
-/// Whether a topic can be copied, before anything is made.
+/// Checks that a topic can be copied, before anything is created.
 async fn check(job: &Job<'_>, options: &CopyOptions) -> anyhow::Result<()> {
     let ranges = source::ranges(job.settings, &job.from).await?;
     let cut = ranges.iter().find(|(_, range)| range.start > 0);

@@ -1,5 +1,6 @@
-//! Looks at the log again and again: whether it still begins where it began, and whether its topics keep what they promise. What is found is in
-//! the health report, the log and a gauge; nothing stops for it.
+//! Checks the log periodically: whether partitions have lost their beginning, and whether the
+//! settings of the topics are safe. Problems are shown in the health report, the log and gauges.
+//! They stop nothing.
 
 use crate::metrics;
 use event_log::cuts;
@@ -10,61 +11,62 @@ use std::{
     time::Duration,
 };
 
-/// Between two looks.
-const EVERY: Duration = Duration::from_secs(20);
+/// The pause between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(20);
 
-/// What was found at the last look, in words.
+/// The problems that the last check found.
 #[derive(Clone, Default)]
 pub(crate) struct LogWatch(Arc<Mutex<Vec<String>>>);
 
 impl LogWatch {
-    /// Shows it in the health report. The service goes on with it, so it is ready all the same.
-    pub(crate) fn mount(&self, health: &Health) {
+    /// Adds the check to the health report. The service works with these problems, so it stays
+    /// ready.
+    pub(crate) fn register(&self, health: &Health) {
         let watch = self.clone();
         health.add_optional("log", move || {
-            let found = watch.found().clone();
-            async move { if found.is_empty() { Ok(()) } else { Err(found.join(". ")) } }.boxed()
+            let problems = watch.problems().clone();
+            async move { if problems.is_empty() { Ok(()) } else { Err(problems.join(". ")) } }.boxed()
         });
     }
 
-    /// Looks until it is dropped.
+    /// Checks until the future is dropped.
     pub(crate) async fn run(self, settings: Settings) {
-        let mut every = tokio::time::interval(EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut interval = tokio::time::interval(CHECK_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            every.tick().await;
-            self.look(&settings).await;
+            interval.tick().await;
+            self.check(&settings).await;
         }
     }
 
-    async fn look(&self, settings: &Settings) {
-        // Where the stores can't be asked, that is told elsewhere, and what was found last stands.
+    async fn check(&self, settings: &Settings) {
+        // If Kafka or PostgreSQL can't be asked, others report that, and the last result stays.
         let (Ok(cuts), Ok(faults)) = (cuts::cuts(settings).await, kafka::topic_faults(settings).await) else {
             return;
         };
         let cuts: Vec<_> = cuts.into_iter().filter(|cut| !cut.accepted).collect();
         metrics::LOG_CUTS.set(i64::try_from(cuts.len()).unwrap_or(i64::MAX));
         metrics::TOPIC_FAULTS.set(i64::try_from(faults.len()).unwrap_or(i64::MAX));
-        let mut found: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let mut problems: Vec<_> = faults.iter().map(ToString::to_string).collect();
         if !cuts.is_empty() {
-            found
+            problems
                 .push(format!("{}. `rollcall projection accept-cut` shows more", cuts::describe_cuts(&cuts)));
         }
-        self.tell(found);
+        self.report(problems);
     }
 
-    fn tell(&self, found: Vec<String>) {
-        let mut before = self.found();
-        for new in found.iter().filter(|new| !before.contains(new)) {
-            tracing::warn!(reason = new, "the log may lose events, or has lost some");
+    fn report(&self, problems: Vec<String>) {
+        let mut before = self.problems();
+        for new in problems.iter().filter(|new| !before.contains(new)) {
+            tracing::warn!(reason = new, "the log may lose events, or has lost some already");
         }
-        if found.is_empty() && !before.is_empty() {
-            tracing::info!("nothing is wrong with the log's topics any more");
+        if problems.is_empty() && !before.is_empty() {
+            tracing::info!("the problems of the log's topics are solved");
         }
-        *before = found;
+        *before = problems;
     }
 
-    fn found(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    fn problems(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

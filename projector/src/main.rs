@@ -1,4 +1,4 @@
-//! The projector as a process of its own; its listener answers health and metrics.
+//! The projector as a process of its own. Its listener serves health and metrics.
 
 use service_kit::{
     command_line, environment, errors::ExitError, failpoint, health::Health, server, settings::Settings,

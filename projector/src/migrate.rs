@@ -1,4 +1,4 @@
-//! Creating topics and read model where they are missing.
+//! Creates topics and tables that are missing.
 
 pub use read_model::migrate::{Bound, Migrated, bind_anew, bound, check_key_store};
 pub(crate) use read_model::migrate::{create_shared, deployment, try_out};
@@ -25,12 +25,13 @@ use sqlx::PgPool;
 /// several processes at once.
 ///
 /// # Errors
-/// Kafka or PostgreSQL is unreachable, the role lacks a right, a topic has unsafe settings or another
-/// number of partitions than were folded, or the key store is another deployment's, or empty while
-/// users are sealed.
+/// Kafka or PostgreSQL is unreachable, the role lacks a right, a topic has unsafe settings or
+/// another number of partitions than were folded, or the key store is another deployment's, or
+/// empty while users are sealed.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     migrate::check_rights(settings).await?;
-    // Before the topics are checked: this error names what was folded and how to repair it.
+    // Comes before the check of the topics, because its error says what was folded and how to
+    // repair it.
     identity::check_partitions(settings).await?;
     let before = Objects::list(settings).await?;
     let topics = kafka::ensure_topics(settings).await?;
@@ -60,7 +61,8 @@ async fn create_read_model(pool: &PgPool, partitions: u32, log: &Present) -> any
     lock_schema(&mut transaction).await?;
     migrate::create_shared(&mut transaction).await?;
     identity::register_first(&mut transaction, log).await?;
-    // Before checkpoints are added: their number may be all that tells the number of partitions.
+    // Comes before checkpoints are added, because their number may be the only record of the number
+    // of partitions.
     identity::fill_counts(&mut transaction).await?;
     match generation::live(&mut transaction).await? {
         Some(live) => generation::renew_views(&mut transaction, live).await?,

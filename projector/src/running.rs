@@ -1,4 +1,5 @@
-//! Start and stop. The fold has a thread and a runtime of its own, so that no request delays it.
+//! Starting and stopping. The pipeline has a thread and a runtime of its own, so that no request
+//! delays it.
 
 use crate::{
     analytics, dead_letter_counts,
@@ -20,23 +21,23 @@ use service_kit::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// One for the batch's keys, one for what goes on beside it.
+/// One connection for the keys of a batch, one for background tasks.
 const KEY_CONNECTIONS: u32 = 2;
 
-/// The projector at work. Dropped, it ends by itself.
+/// The running projector. It ends if this value is dropped.
 pub struct Running {
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
     analytics: analytics::Running,
 }
 
-/// Starts the fold and the analytic pipeline. Nothing needs to be up yet: it tries until Kafka and Postgres are there, and does
-/// without Redis.
+/// Starts the pipeline and the analytics. Kafka and PostgreSQL don't have to be reachable yet: the
+/// projector retries until they are. It works without Redis.
 ///
 /// # Errors
-/// A setting is missing or bad.
+/// A setting is missing or invalid.
 pub fn start<'a>(settings: &'a Settings, health: &'a Health) -> BoxFuture<'a, anyhow::Result<Running>> {
-    // Boxed, so that all of the projector is compiled in this crate and not again in each program.
+    // Boxed, so that the projector is compiled once in this crate and not again in each program.
     try_start(settings, health).boxed()
 }
 
@@ -57,11 +58,11 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     migrate::try_out(settings, &keys).await?;
     keys.watch(health);
     let watch = LogWatch::default();
-    watch.mount(health);
+    watch.register(health);
     let settings = settings.clone();
     let analytics = analytics::start(&settings)?;
-    let ended = on_own_thread(async move |over| {
-        // Both spawn, so they are made inside the runtime that they are used in.
+    let ended = on_own_thread(async move |done| {
+        // Both spawn tasks, so they are created inside the runtime that runs them.
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
         tokio::spawn(dead_letter_counts::watch(counting, counted));
@@ -70,7 +71,7 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         let link = Link::start(client);
         supervise(Parts { settings, pool, keys: keys.clone(), link, consumer, state, stop }).await;
         keys.stop().await;
-        let _ = over.send(());
+        let _ = done.send(());
         anyhow::Ok(())
     })?;
     Ok(Running { stop: sender, ended, analytics })
@@ -79,10 +80,10 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
 fn on_own_thread(
     work: impl AsyncFnOnce(oneshot::Sender<()>) -> anyhow::Result<()> + Send + 'static,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
-    let (over, ended) = oneshot::channel();
+    let (done, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("projector-fold".into()).spawn(move || {
-        if let Err(error) = runtime.block_on(work(over)) {
+        if let Err(error) = runtime.block_on(work(done)) {
             tracing::error!(
                 error = service_kit::errors::describe_error(error.as_ref()),
                 "the projector could not start"
@@ -93,7 +94,7 @@ fn on_own_thread(
 }
 
 impl Running {
-    /// Ends the work between two batches and leaves the group.
+    /// Stops between two batches and leaves the group.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ = self.ended.await;

@@ -1,4 +1,4 @@
-//! How far the projector has come, for operators.
+//! The status of each partition, for operators.
 
 use event_log::log_ends;
 use events_schema::{Partition, Topic};
@@ -23,33 +23,36 @@ pub struct PartitionStatus {
     pub partition: i32,
     /// The live generation.
     pub generation: i32,
-    /// The first offset that is not folded yet.
+    /// The first offset that is not folded.
     pub next_offset: i64,
-    /// The end of what can be read, which an open transaction holds back; `None`: Kafka could not be asked.
+    /// The end of what can be read. An open transaction holds it back. `None`: Kafka could not be
+    /// asked.
     pub log_end: Option<i64>,
-    /// Offsets between the two.
+    /// The number of offsets between the two.
     pub lag: Option<i64>,
-    /// What holds that end back: the first transaction that some producer has open there.
+    /// The first open transaction of a producer, which holds the end back.
     pub open_transaction: Option<OpenTransaction>,
     /// The owner's epoch.
     pub epoch: i64,
-    /// The projector that took the partition over last, `<host>/<process id>`; `None`: nobody has, since it was given up. One that was killed
-    /// stands here until another takes over.
+    /// The projector that owns the partition, `<host>/<process id>`. `None`: the last owner gave it
+    /// up. A killed projector stays the owner until another one takes over.
     pub owner: Option<String>,
-    /// When it did.
+    /// Since when it owns the partition.
     #[serde(with = "time::serde::rfc3339::option")]
     pub owned_since: Option<OffsetDateTime>,
     /// Kafka's time of the last folded record.
     #[serde(with = "time::serde::rfc3339::option")]
     pub record_time: Option<OffsetDateTime>,
-    /// Up to where this generation's cache is written; `None`: nothing is, or Redis could not be asked.
+    /// The next offset of this generation's cache. `None`: there is no cache, or Redis could not be
+    /// asked.
     pub redis_next: Option<i64>,
 }
 
-/// Where every partition of the live generation stands.
+/// The status of every partition of the live generation. If Kafka or Redis is unreachable, its part
+/// is missing.
 ///
 /// # Errors
-/// Postgres can't be asked. Kafka and Redis may be down: what they know is missing then.
+/// PostgreSQL can't be asked.
 pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>> {
     let pool = read_model::pool(settings)?;
     let rows = checkpoints::live(&pool).await?;

@@ -1,5 +1,6 @@
-//! A log is folded twice: once while every user's key is there, as it was when they lived, and once after the keys of those who are deleted were
-//! destroyed, as every rebuild does. However it is cut into batches, the read model is the same, and nobody is left waiting for a key.
+//! A log is folded twice: once with the data keys of all users, and once after the keys of deleted
+//! users were destroyed, as in every rebuild. However the log is cut into batches, the read model is
+//! the same, and nobody is left waiting for a key.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -23,16 +24,17 @@ use uuid::Uuid;
 /// Users of one partition.
 const USERS: u128 = 3;
 
-/// What a writer of a user appends: its kind, how far its sequence is behind, and something to tell it by.
+/// An event of a writer: the user, its kind, how far its sequence is behind, and a number to
+/// recognize it by.
 type Written = (u128, u8, u64, u8);
 
-/// Rows as the read model has them.
+/// The rows of the read model.
 #[derive(Debug, Default, PartialEq)]
 struct Tables {
     users: BTreeMap<UserKey, (u64, String)>,
     tombstones: BTreeMap<UserKey, u64>,
     rejections: BTreeMap<i64, &'static str>,
-    /// By offset: whose, which version, and why.
+    /// By offset: the user, the sequence and the reason.
     letters: BTreeMap<i64, (UserKey, Option<u64>, ReasonCode)>,
 }
 
@@ -63,7 +65,7 @@ impl Tables {
         for row in effects.tombstones {
             self.users.remove(&row.key);
             self.letters.retain(|_, (key, ..)| *key != row.key);
-            assert_eq!(self.tombstones.insert(row.key, row.version), None, "nobody is deleted twice");
+            assert_eq!(self.tombstones.insert(row.key, row.version), None, "no user is deleted twice");
         }
         for row in effects.dead_letters {
             self.letters.insert(row.offset, (row.key.expect("an owner"), row.sequence, row.reason.code));
@@ -79,7 +81,7 @@ fn time() -> Timestamp {
     "2026-01-02T03:04:05.678Z".parse().unwrap()
 }
 
-/// Appends as writers do who see versions that may be old by then.
+/// Appends events as writers do that may have seen an old version.
 fn log(written: &[Written], keys: &BTreeMap<UserKey, DataKey>) -> Vec<Record> {
     let mut seen: BTreeMap<u128, u64> = BTreeMap::new();
     let mut records = Vec::new();
@@ -157,8 +159,9 @@ proptest! {
         let lived = fold(&log, &cuts, &ring(&BTreeSet::new()));
         let gone: BTreeSet<_> = lived.tombstones.keys().cloned().collect();
         let mut replayed = fold(&log, &other_cuts, &ring(&gone));
-        prop_assert!(replayed.letters.is_empty(), "somebody waits: {:?}", replayed.letters);
-        // An event that lost while its user waited for a key is without effect for another reason; that it is, is the same.
+        prop_assert!(replayed.letters.is_empty(), "a user waits: {:?}", replayed.letters);
+        // An event that was superseded while its user waited for a key has another reason. In both
+        // cases it has no effect.
         for (offset, reason) in &mut replayed.rejections {
             if *reason == "parked" {
                 *reason = lived.rejections.get(offset).copied().unwrap_or("parked");
@@ -168,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn who_is_not_deleted_waits_and_is_never_shown_empty(
+    fn a_user_who_is_not_deleted_waits_and_is_never_shown_empty(
         written in prop::collection::vec((0..1_u128, 1..4_u8, 0..3_u64, any::<u8>()), 1..20),
         cuts in prop::collection::vec(1..7_usize, 1..6),
     ) {

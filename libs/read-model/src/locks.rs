@@ -16,7 +16,8 @@ pub async fn lock_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(connection).await.map(drop)
 }
 
-/// Takes the lock for rebuilds for as long as the connection lives. `false` if a rebuild is running.
+/// Takes the lock for rebuilds for as long as the connection lives. `false` if a rebuild is
+/// running.
 ///
 /// # Errors
 /// The query failed.

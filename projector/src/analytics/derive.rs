@@ -1,4 +1,4 @@
-//! From an accepted domain event to the SUCCESS of the request that asked for it. Pure.
+//! The SUCCESS of the request that led to an accepted domain event. Pure.
 
 use domain::{codec::open, evolve::user::Fact};
 use events_schema::{
@@ -11,13 +11,13 @@ use key_store::KeyRing;
 use serde_json::{Map, Value, json};
 use uuid::{Uuid, uuid};
 
-/// Fixed for ever: a domain event has one SUCCESS with one id, whoever derives it and how often.
+/// Never changes, so that the SUCCESS of a domain event always has the same id.
 const NAMESPACE: Uuid = uuid!("5b1f3c9e-0c43-4b5c-9a54-7d0f6f2f1d6a");
 
-/// The SUCCESS of a change; none where no request asked for it, as in an import.
+/// The SUCCESS of a change. `None` if no request asked for the change, as in an import.
 ///
-/// `timestamp` is the domain event's own time, when the change was made: the time of deriving would put a change that was made
-/// during an outage hours off. It is never before that of the START. `keys` are needed for the full level alone.
+/// `timestamp` is the time of the domain event. The time of deriving could be hours later, after an
+/// outage. It is never before the time of the START. `keys` are needed only for the full level.
 pub(super) fn success(record: UserRecord, level: Level, keys: &KeyRing) -> Option<AnalyticEvent> {
     let request_id = record.request_id.clone()?;
     let operation = match &record.event {
@@ -49,7 +49,7 @@ fn data(record: UserRecord, level: Level, keys: &KeyRing) -> Option<Map<String, 
     if record.event.event_type() == EventType::UserDeleted {
         data.insert("deleted".to_owned(), true.into());
     } else if level == Level::Full
-        // Of a user that was deleted meanwhile no more is said than that it was.
+        // The data of a user who was deleted meanwhile can't be opened and is left out.
         && let Ok(Fact::Created(_, written) | Fact::Updated(written)) = open(record, keys)
     {
         data.insert("user".to_owned(), body(user, written.personal));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_is_that_of_the_request() {
+    fn the_envelope_is_from_the_request() {
         let event = success(updated(), Level::NonSensitive, &KeyRing::new()).unwrap();
         let wanted = json!({
             "id": Uuid::new_v5(&NAMESPACE, Uuid::from_u128(7).as_bytes()), "type": "USER_UPDATE_SUCCESS", "category": "user",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn each_level_says_what_it_may() {
+    fn each_level_contains_what_it_may() {
         let id = json!({"id": USER});
         let gone = json!({"id": USER, "deleted": true});
         let link = json!({"subjectId": "s"});
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_gives_none() {
+    fn an_import_has_none() {
         assert_eq!(success(UserRecord { request_id: None, ..created() }, Level::Full, &KeyRing::new()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What the consumer group tells this member.
+//! The callbacks of the Kafka client: statistics and rebalances.
 
 use rdkafka::{
     ClientContext, Statistics, TopicPartitionList,
@@ -7,7 +7,7 @@ use rdkafka::{
 use service_kit::kafka::Contact;
 use std::sync::{Mutex, PoisonError};
 
-/// Hears of assignments and of the log's end.
+/// A member of the consumer group.
 #[derive(Default)]
 pub(super) struct Member {
     state: Mutex<State>,
@@ -16,24 +16,24 @@ pub(super) struct Member {
 
 #[derive(Default)]
 struct State {
-    /// The partitions since the last rebalance, until they are taken notice of.
-    news: Option<Vec<i32>>,
-    /// Records that are in the log and have not been read.
+    /// The partitions of the last rebalance, until they are taken.
+    assignment: Option<Vec<i32>>,
+    /// Records in the log that are not read yet.
     unread: i64,
 }
 
 impl Member {
-    /// The partitions that are this member's now, if that changed since last asked.
-    pub(super) fn news(&self) -> Option<Vec<i32>> {
-        self.with(|state| state.news.take())
+    /// The assigned partitions, if there was a rebalance since the last call.
+    pub(super) fn take_assignment(&self) -> Option<Vec<i32>> {
+        self.with(|state| state.assignment.take())
     }
 
-    /// Records that are in the log and have not been read, as of a few seconds ago.
+    /// Records in the log that were not read yet a few seconds ago.
     pub(super) fn unread(&self) -> i64 {
         self.with(|state| state.unread)
     }
 
-    /// Whether no broker was there for long.
+    /// Whether no broker has been reachable for long.
     pub(super) fn is_lost(&self) -> bool {
         self.contact.is_lost()
     }
@@ -48,7 +48,7 @@ impl ClientContext for Member {
         self.contact
             .seen(statistics.brokers.values().any(|broker| broker.state == "UP" && broker.nodeid >= 0));
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        // -1: not known yet, or not ours.
+        // The lag is -1 if it is not known yet, or the partition is not ours.
         let unread = partitions.map(|partition| partition.consumer_lag_stored.max(0)).sum();
         self.with(|state| state.unread = unread);
     }
@@ -60,7 +60,7 @@ impl ConsumerContext for Member {
             Rebalance::Assign(list) => partitions(list),
             Rebalance::Revoke(_) | Rebalance::Error(_) => Vec::new(),
         };
-        self.with(|state| state.news = Some(partitions));
+        self.with(|state| state.assignment = Some(partitions));
     }
 }
 

@@ -1,25 +1,27 @@
-//! The SUCCESS of every accepted change, derived from the log itself: `users.events` in, `users.analytics` out.
+//! The SUCCESS of every accepted change, derived from the log: it reads `users.events` and writes
+//! `users.analytics`.
 //!
-//! Offsets and events are committed in one Kafka transaction, so that a change has its SUCCESS exactly once for those who read
-//! committed records, whatever dies in between. A broker that stops may end a transaction in part or not at all and call it ended (see
-//! `starts`), so each session ends what was left open and looks what is written before it derives. Whether an event was accepted is what the live generation says of its position; a
-//! replay into another generation derives nothing, since this consumer group has an offset of its own.
+//! Offsets and events are committed in one Kafka transaction, so that readers of committed records
+//! see each SUCCESS exactly once, whatever crashes. A broker that stops may end a transaction only
+//! in part and consider it ended (see `start_plan`). Therefore each session first ends what was
+//! left open, and finds out which events are written. The live generation tells whether an event
+//! was accepted. A rebuild derives nothing, because this consumer group has its own offsets.
 
+mod configs;
+mod decode;
 mod derive;
 mod group;
 mod metrics;
-mod note;
+mod offset_note;
 mod outcomes;
 mod pending;
+mod rebalance;
 mod session;
-mod starts;
+mod start_plan;
 mod transaction;
-mod written;
+mod written_ids;
 
-use self::{
-    outcomes::Outcomes,
-    session::{Configs, Session},
-};
+use self::{configs::Configs, outcomes::Outcomes, session::Session};
 use anyhow::Context as _;
 use key_store::Keys;
 use read_model::projection_position::ProjectionPosition;
@@ -34,14 +36,14 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
-/// How long the log is left alone after a session failed.
-const RETRY: Duration = Duration::from_secs(1);
-/// How long `stop` waits; a transaction that is cut off by the end of the process is aborted by the broker.
-const STOP: Duration = Duration::from_secs(10);
-/// One hears announcements, one asks for positions, one for outcomes.
+/// The pause after a failed session.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long `stop` waits. The broker aborts a transaction that the end of the process interrupts.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// One connection listens for announcements, one asks for positions, one for outcomes.
 const CONNECTIONS: u32 = 3;
 
-/// The pipeline at work. Dropped, it ends by itself.
+/// The running pipeline. It ends if this value is dropped.
 pub struct Running {
     stop: Sender<()>,
     ended: oneshot::Receiver<()>,
@@ -51,21 +53,21 @@ impl Running {
     /// Ends the pipeline between two transactions and leaves its group.
     pub async fn stop(self) {
         drop(self.stop);
-        if tokio::time::timeout(STOP, self.ended).await.is_err() {
+        if tokio::time::timeout(STOP_TIMEOUT, self.ended).await.is_err() {
             tracing::warn!("the analytics pipeline did not end in time");
         }
     }
 }
 
-/// Starts the pipeline on a thread of its own: librdkafka's transaction calls block. Nothing needs to be up yet.
-/// Must be called inside a Tokio runtime.
+/// Starts the pipeline on a thread of its own, because librdkafka's transaction calls block.
+/// Neither Kafka nor PostgreSQL has to be reachable yet. Must be called inside a Tokio runtime.
 ///
 /// # Errors
-/// A setting is missing or bad.
+/// A setting is missing or invalid.
 pub fn start(settings: &Settings) -> anyhow::Result<Running> {
     let pool = database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?;
     let configs = Configs::new(settings)?;
-    metrics::show();
+    metrics::register();
     let keys = Keys::open(settings)?;
     let outcomes = Outcomes::new(pool.clone(), ProjectionPosition::start(pool), keys, Handle::current());
     let (stop, stopped) = channel();
@@ -82,8 +84,9 @@ pub fn start(settings: &Settings) -> anyhow::Result<Running> {
     Ok(Running { stop, ended })
 }
 
-/// Sessions, one after the other. Whatever fails ends a session, and the next one starts from the committed offsets: one way back
-/// from abortable, fatal and unknown outcomes alike, and nothing in memory outlives it.
+/// Runs one session after another. Any failure ends a session, and the next one starts from the
+/// committed offsets: abortable, fatal and unknown outcomes are handled in the same way, and
+/// nothing in memory survives.
 fn run(configs: &Configs, outcomes: &Outcomes, stopped: &Receiver<()>) {
     while is_running(stopped, Duration::ZERO) {
         let session = Session::open(configs, outcomes);
@@ -91,14 +94,14 @@ fn run(configs: &Configs, outcomes: &Outcomes, stopped: &Receiver<()>) {
             Ok(()) => return,
             Err(error) => tracing::warn!(
                 error = service_kit::errors::describe_error(error.as_ref()),
-                "analytics start over from the committed offsets"
+                "analytics failed, starting again from the committed offsets"
             ),
         }
-        is_running(stopped, RETRY);
+        is_running(stopped, RETRY_PAUSE);
     }
 }
 
-/// Nothing is ever sent: the sender's end is the word to stop.
+/// Whether no stop is requested, after waiting that long. Dropping the sender requests it.
 fn is_running(stopped: &Receiver<()>, wait: Duration) -> bool {
     !matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Disconnected))
 }

@@ -39,8 +39,8 @@ impl Outcomes {
         self.runtime.block_on(self.keys.get_many(&[owner(key)]))
     }
 
-    /// The offsets without effect in each range. A partition is left out if its range is not folded in
-    /// time.
+    /// The offsets without effect in each range. A partition is left out if its range is not folded
+    /// in time.
     pub(super) fn rejected(&self, ranges: &[OffsetRange]) -> sqlx::Result<BTreeMap<i32, HashSet<i64>>> {
         if ranges.is_empty() {
             return Ok(BTreeMap::new());

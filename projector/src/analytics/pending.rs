@@ -1,18 +1,20 @@
-//! What has been read and not been committed yet, partition by partition.
+//! Records that are read but not committed, by partition.
 
 use events_schema::analytics::AnalyticEvent;
 use read_model::write::rejected::OffsetRange;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-/// From here on a partition is not read further: at level 3 events hold claims and may be large.
-const ENOUGH_BYTES: usize = 1 << 20;
-const ENOUGH_RECORDS: usize = 1_000;
+/// The size from which on a partition is paused. At level 3, events contain claims and may be
+/// large.
+const MAX_BYTES: usize = 1 << 20;
+/// The number of records from which on a partition is paused.
+const MAX_RECORDS: usize = 1_000;
 
-/// A record's place, and its SUCCESS if it would have one.
+/// A record, and its SUCCESS if it has one when it is accepted.
 pub(super) struct Candidate {
     pub(super) offset: i64,
     pub(super) success: Option<AnalyticEvent>,
-    /// Roughly what it takes in memory.
+    /// The rough size in memory.
     pub(super) bytes: usize,
 }
 
@@ -20,7 +22,7 @@ pub(super) struct Candidate {
 struct Queue {
     candidates: VecDeque<Candidate>,
     bytes: usize,
-    /// So many from the front are ripe.
+    /// The number of ripe candidates, from the front.
     ripe: usize,
 }
 
@@ -28,11 +30,12 @@ struct Queue {
 #[derive(Default)]
 pub(super) struct Pending(BTreeMap<i32, Queue>);
 
-/// A part of a partition that can be committed: everything before `next`.
-pub(super) struct Settled {
+/// A part of a partition that can be committed.
+pub(super) struct Committable {
     pub(super) partition: i32,
-    /// Where it begins.
+    /// The first offset.
     pub(super) from: i64,
+    /// The first offset behind it.
     pub(super) next: i64,
 }
 
@@ -51,45 +54,47 @@ impl Pending {
         self.0.values().map(|queue| queue.candidates.len()).sum()
     }
 
-    /// The partitions that must not be read further for now.
+    /// The partitions that must be paused.
     pub(super) fn full(&self) -> HashSet<i32> {
-        let is_full = |queue: &Queue| queue.bytes >= ENOUGH_BYTES || queue.candidates.len() >= ENOUGH_RECORDS;
+        let is_full = |queue: &Queue| queue.bytes >= MAX_BYTES || queue.candidates.len() >= MAX_RECORDS;
         self.0.iter().filter(|(_, queue)| is_full(queue)).map(|(partition, _)| *partition).collect()
     }
 
-    /// What is here by now may be derived from the next round on.
+    /// Makes all candidates ripe: they may be derived in this round.
     pub(super) fn ripen(&mut self) {
         self.0.values_mut().for_each(|queue| queue.ripe = queue.candidates.len());
     }
 
-    /// What is ripe, as far as an outcome must be asked: from the first to the last record that would have a SUCCESS.
+    /// The ranges of ripe records whose outcome must be asked: from the first to the last record
+    /// with a SUCCESS.
     pub(super) fn ranges(&self) -> Vec<OffsetRange> {
         self.0.iter().filter_map(|(partition, queue)| queue.range(*partition)).collect()
     }
 
-    /// The ripe records that may be settled: all of a partition whose outcomes are known (`rejected` by partition), or that needs none.
-    /// They stay here until [`Pending::forget`].
-    pub(super) fn settled(
+    /// The ripe records that can be committed, with their events: all of a partition if the
+    /// outcomes are known (`rejected` has the partition) or no outcome is needed. They stay until
+    /// [`Pending::remove`].
+    pub(super) fn committable(
         &self,
         rejected: &BTreeMap<i32, HashSet<i64>>,
-    ) -> (Vec<Settled>, Vec<&AnalyticEvent>) {
-        let (mut settled, mut successes) = (Vec::new(), Vec::new());
+    ) -> (Vec<Committable>, Vec<&AnalyticEvent>) {
+        let (mut parts, mut successes) = (Vec::new(), Vec::new());
         let none = HashSet::new();
         for (partition, queue) in &self.0 {
             let needed = queue.range(*partition).is_some();
             let Some(rejected) = rejected.get(partition).or((!needed).then_some(&none)) else { continue };
             let ripe = || queue.candidates.iter().take(queue.ripe);
             let (Some(first), Some(last)) = (ripe().next(), ripe().next_back()) else { continue };
-            settled.push(Settled { partition: *partition, from: first.offset, next: last.offset + 1 });
+            parts.push(Committable { partition: *partition, from: first.offset, next: last.offset + 1 });
             let accepted = ripe().filter(|candidate| !rejected.contains(&candidate.offset));
             successes.extend(accepted.filter_map(|candidate| candidate.success.as_ref()));
         }
-        (settled, successes)
+        (parts, successes)
     }
 
-    /// Drops what has been committed.
-    pub(super) fn forget(&mut self, settled: &[Settled]) {
-        for Settled { partition, next, .. } in settled {
+    /// Removes what was committed.
+    pub(super) fn remove(&mut self, parts: &[Committable]) {
+        for Committable { partition, next, .. } in parts {
             let Some(queue) = self.0.get_mut(partition) else { continue };
             while queue.candidates.front().is_some_and(|candidate| candidate.offset < *next) {
                 queue.bytes -= queue.candidates.pop_front().map_or(0, |candidate| candidate.bytes);
@@ -131,39 +136,39 @@ mod tests {
         pending
     }
 
-    fn settle(pending: &mut Pending, rejected: &[(i32, &[i64])]) -> (Vec<(i32, i64)>, Vec<String>) {
+    fn commit(pending: &mut Pending, rejected: &[(i32, &[i64])]) -> (Vec<(i32, i64)>, Vec<String>) {
         let rejected = rejected.iter().map(|(p, offsets)| (*p, offsets.iter().copied().collect())).collect();
-        let (settled, successes) = pending.settled(&rejected);
+        let (parts, successes) = pending.committable(&rejected);
         let successes = successes.iter().map(|event| event.request_id.clone()).collect();
-        pending.forget(&settled);
-        (settled.iter().map(|settled| (settled.partition, settled.next)).collect(), successes)
+        pending.remove(&parts);
+        (parts.iter().map(|part| (part.partition, part.next)).collect(), successes)
     }
 
     #[test]
-    fn only_what_is_ripe_is_settled() {
+    fn only_ripe_records_are_committed() {
         let mut pending = pending(3, &[(5, true), (6, true)]);
-        assert_eq!(settle(&mut pending, &[(3, &[])]), (vec![], vec![]));
+        assert_eq!(commit(&mut pending, &[(3, &[])]), (vec![], vec![]));
         pending.ripen();
         pending.push(3, candidate(7, true));
         assert_eq!(pending.ranges(), [OffsetRange { partition: 3, first: 5, last: 6 }]);
-        assert_eq!(settle(&mut pending, &[(3, &[5])]), (vec![(3, 7)], vec!["6".to_owned()]));
+        assert_eq!(commit(&mut pending, &[(3, &[5])]), (vec![(3, 7)], vec!["6".to_owned()]));
         assert_eq!((pending.len(), pending.ranges()), (1, vec![]));
     }
 
     #[test]
-    fn what_needs_no_outcome_waits_for_none() {
+    fn records_without_success_wait_for_no_outcome() {
         let mut pending = pending(0, &[(1, false), (2, false)]);
         pending.push(1, candidate(9, true));
         pending.ripen();
         assert_eq!(pending.ranges(), [OffsetRange { partition: 1, first: 9, last: 9 }]);
-        assert_eq!(settle(&mut pending, &[]), (vec![(0, 3)], vec![]));
-        assert_eq!(settle(&mut pending, &[(1, &[])]), (vec![(1, 10)], vec!["9".to_owned()]));
+        assert_eq!(commit(&mut pending, &[]), (vec![(0, 3)], vec![]));
+        assert_eq!(commit(&mut pending, &[(1, &[])]), (vec![(1, 10)], vec!["9".to_owned()]));
         assert!(pending.is_empty());
     }
 
     #[test]
-    fn a_partition_that_waits_is_full_some_day() {
-        let all: Vec<_> = (0..ENOUGH_RECORDS as i64).map(|offset| (offset, true)).collect();
+    fn a_partition_that_waits_becomes_full() {
+        let all: Vec<_> = (0..MAX_RECORDS as i64).map(|offset| (offset, true)).collect();
         assert_eq!(pending(2, &all).full(), HashSet::from([2]));
         assert_eq!(pending(2, &all[1..]).full(), HashSet::new());
     }

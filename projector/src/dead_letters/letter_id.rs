@@ -4,8 +4,8 @@ use events_schema::{Place, TenantId, Topic};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
-/// A dead letter's id, `<topic>:<partition>:<offset>`: its place in the log, which is the same in every
-/// generation.
+/// A dead letter's id, `<topic>:<partition>:<offset>`: its place in the log, which is the same in
+/// every generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LetterId {
     pub(crate) topic: Topic,

@@ -1,5 +1,5 @@
-//! Dead letters: records that can't be folded. They wait for an operator, and later records of the same
-//! user wait behind them.
+//! Dead letters: records that can't be folded. They wait for an operator, and later records of the
+//! same user wait behind them.
 
 mod letter_id;
 mod list;

@@ -1,6 +1,7 @@
 //! Discarding a record that can't be folded but is not stored as a dead letter: records of deleted
-//! users are not stored, and of `users.credentials` only the newest are. Such a record has no effect,
-//! so the live read model does not change; the operator only confirms that the case is closed.
+//! users are not stored, and of `users.credentials` only the newest are. Such a record has no
+//! effect, so the live read model does not change; the operator only confirms that the case is
+//! closed.
 
 use super::LetterId;
 use anyhow::Context as _;

@@ -1,4 +1,5 @@
-//! Dead letters by the queue that they are in. A request about one of them is about its whole queue.
+//! Dead letters by the queue that they are in. A request about one of them is about its whole
+//! queue.
 
 use super::{LetterId, UserFilter};
 use events_schema::{ReasonCode, Topic};
@@ -32,8 +33,8 @@ impl Queued {
         Ok(rows.into_iter().filter_map(Self::from_row).collect())
     }
 
-    /// One letter of each queue of a user: the queue in the user's own partition, and each record that
-    /// lies elsewhere.
+    /// One letter of each queue of a user: the queue in the user's own partition, and each record
+    /// that lies elsewhere.
     pub(super) async fn of_user(pool: &PgPool, filter: &UserFilter) -> anyhow::Result<Vec<Self>> {
         let rows = dead_letters::of_user(pool, filter.tenant.as_ref(), filter.user).await?;
         let tenants: BTreeSet<_> = rows.iter().map(|row| &row.tenant).collect();

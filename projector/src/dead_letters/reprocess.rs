@@ -28,8 +28,8 @@ pub(crate) struct PartitionPosition {
     pub(crate) partition_count: u32,
 }
 
-/// The queue as a batch, in which the discarded record has no effect. If PostgreSQL refused the other
-/// records, they remain dead letters.
+/// The queue as a batch, in which the discarded record has no effect. If PostgreSQL refused the
+/// other records, they remain dead letters.
 pub(crate) fn batch(
     queue: Vec<StoredRecord>,
     partition_count: u32,
@@ -87,8 +87,8 @@ pub(crate) struct Reprocessor<'p> {
 }
 
 impl Reprocessor<'_> {
-    /// Answers a request in the steps of the pipeline: load, fold, commit, publish. `Ok(false)`: the
-    /// partition has another owner, or the request was withdrawn.
+    /// Answers a request in the steps of the pipeline: load, fold, commit, publish. `Ok(false)`:
+    /// the partition has another owner, or the request was withdrawn.
     pub(crate) async fn reprocess(
         self,
         request: &Request,

@@ -23,8 +23,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Retries or discards dead letters with the queues that they are in, and waits for the outcome.
 ///
 /// # Errors
-/// There is no such dead letter (then nothing was done), the projectors are paused, none of them answered
-/// a request in time (then it is withdrawn), or PostgreSQL can't be asked.
+/// There is no such dead letter (then nothing was done), the projectors are paused, none of them
+/// answered a request in time (then it is withdrawn), or PostgreSQL can't be asked.
 pub async fn resolve_dead_letters(
     settings: &Settings,
     kind: Kind,
@@ -73,8 +73,8 @@ async fn request_all(
     Ok(done)
 }
 
-/// The total of all outcomes. If several letters are in one queue, the last answer says what remains
-/// there. A letter that was resolved together with another one does not count.
+/// The total of all outcomes. If several letters are in one queue, the last answer says what
+/// remains there. A letter that was resolved together with another one does not count.
 fn total(done: &[(Queued, Outcome)]) -> Outcome {
     let done: Vec<_> = done.iter().filter(|(_, outcome)| outcome.settled + outcome.left > 0).collect();
     let is_last =

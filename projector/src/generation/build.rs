@@ -1,5 +1,5 @@
-//! Building a generation: it follows the live one until it has nearly caught up, gets its indexes, catches
-//! up again, and is promoted.
+//! Building a generation: it follows the live one until it has nearly caught up, gets its indexes,
+//! catches up again, and is promoted.
 
 use super::{
     builder::{Builder, Offsets, offsets},
@@ -89,7 +89,7 @@ async fn index(pool: &PgPool, generation: i32) -> anyhow::Result<()> {
 }
 
 fn show(progress: &mut impl FnMut(RebuildProgress), builder: &Builder<'_>, phase: Phase) {
-    let total = u64::try_from(builder.at.values().sum::<i64>()).unwrap_or_default();
+    let total = u64::try_from(builder.next_offsets.values().sum::<i64>()).unwrap_or_default();
     progress(RebuildProgress { generation: builder.generation(), phase, records: builder.records, total });
 }
 

@@ -1,5 +1,5 @@
-//! A generation while it is built. It follows the live one and never overtakes it, so that both can be
-//! stopped at the same offsets.
+//! A generation while it is built. It follows the live one and never overtakes it, so that both can
+//! be stopped at the same offsets.
 
 use crate::{
     dead_letters::reprocess::{self, PartitionPosition},
@@ -24,18 +24,19 @@ pub(super) type Offsets = BTreeMap<Partition, i64>;
 /// Folds the log into a new generation.
 pub(super) struct Builder<'s> {
     settings: &'s Settings,
-    partitions: u32,
+    /// The number of partitions of each topic.
+    partition_count: u32,
     store: Store,
     epochs: Epochs,
     discarded: Discarded,
     /// Up to where records are folded one by one, because PostgreSQL rejected a batch of them.
     one_by_one: Offsets,
     /// The offsets of the new generation.
-    pub(super) at: Offsets,
+    pub(super) next_offsets: Offsets,
     /// Folded records.
     pub(super) records: u64,
-    /// Parked users. Those whose data key is missing do not count: a replay meets the events of erased
-    /// users before their deletions.
+    /// Parked users. Those whose data key is missing do not count: a replay meets the events of
+    /// erased users before their deletions.
     parked: usize,
     /// The most users that may be parked.
     max_parked: usize,
@@ -52,28 +53,23 @@ impl<'s> Builder<'s> {
         pool: PgPool,
         generation: i32,
         partitions: &[Partition],
-        keys: Keys,
     ) -> anyhow::Result<Self> {
         let mut epochs = Epochs::default();
         let taken = epochs.take_over(&pool, generation, partitions, false).await?;
-        let at = offsets(&taken.checkpoints);
-        let count = u32::try_from(partitions.len() / Topic::ALL.len())?;
-        let store = Store::new(pool, generation, Mode::Building, keys);
-        let discarded = Discarded::load(&store.pool, generation, &at).await?;
-        let (one_by_one, records, parked) = (Offsets::new(), 0, 0);
-        let partitions = count;
-        let max_parked = usize::MAX;
+        let next_offsets = offsets(&taken.checkpoints);
+        let store = Store::new(pool, generation, Mode::Building, Keys::open(settings)?);
+        let discarded = Discarded::load(&store.pool, generation, &next_offsets).await?;
         Ok(Self {
             settings,
-            partitions,
+            partition_count: u32::try_from(partitions.len() / Topic::ALL.len())?,
             store,
             epochs,
             discarded,
-            one_by_one,
-            at,
-            records,
-            parked,
-            max_parked,
+            one_by_one: Offsets::new(),
+            next_offsets,
+            records: 0,
+            parked: 0,
+            max_parked: usize::MAX,
         })
     }
 
@@ -92,7 +88,7 @@ impl<'s> Builder<'s> {
     }
 
     fn next(&self, partition: Partition) -> i64 {
-        self.at.get(&partition).copied().unwrap_or_default()
+        self.next_offsets.get(&partition).copied().unwrap_or_default()
     }
 
     /// Folds exactly up to `to`.
@@ -116,7 +112,7 @@ impl<'s> Builder<'s> {
                 .map(|(partition, end)| (*partition, self.next(*partition)..*end))
                 .filter(|(_, range)| !range.is_empty())
                 .collect();
-            let mut steps = replay(self.settings, self.partitions, ranges)?;
+            let mut steps = replay(self.settings, self.partition_count, ranges)?;
             let mut is_refused = false;
             while let Some(first) = steps.recv().await {
                 let batch = self.drain(first?, &mut steps)?;
@@ -135,15 +131,16 @@ impl<'s> Builder<'s> {
 
     /// Removes the effect of records that were discarded after they were folded here.
     pub(super) async fn apply_discarded(&mut self) -> anyhow::Result<()> {
-        let from_the_beginning = self.at.keys().map(|partition| (*partition, 0)).collect();
+        let from_the_beginning = self.next_offsets.keys().map(|partition| (*partition, 0)).collect();
         let all = Discarded::load(&self.store.pool, self.generation(), &from_the_beginning).await?;
         for place in all.0.difference(&self.discarded.0) {
             let ((_, partition), _) = *place;
             let queue = self.store.load_queue(*place).await?;
-            let batch = reprocess::batch(queue, self.partitions, Some(*place), false);
+            let batch = reprocess::batch(queue, self.partition_count, Some(*place), false);
             let states = pipeline::load(&self.store, &batch).await?;
             let next_offset = self.next((Topic::Users, partition));
-            let position = PartitionPosition { partition, next_offset, partition_count: self.partitions };
+            let position =
+                PartitionPosition { partition, next_offset, partition_count: self.partition_count };
             let reprocessed = reprocess::fold(batch, states, position);
             let is_committed = self
                 .store
@@ -177,8 +174,8 @@ impl<'s> Builder<'s> {
         self.one_by_one.iter().any(|(partition, to)| self.next(*partition) < *to)
     }
 
-    /// Folds a batch. `Ok(false)`: PostgreSQL rejects its data, so its records have to be read again and
-    /// folded one by one.
+    /// Folds a batch. `Ok(false)`: PostgreSQL rejects its data, so its records have to be read
+    /// again and folded one by one.
     async fn fold(&mut self, batch: Batch) -> anyhow::Result<bool> {
         let records = u64::try_from(batch.len())?;
         let spare = self.is_one_by_one().then(|| batch.clone());
@@ -197,7 +194,7 @@ impl<'s> Builder<'s> {
             }
             Err(error) => return Err(commit_error(&error)),
         }
-        self.at.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
+        self.next_offsets.extend(effects.spans.iter().map(|(partition, span)| (*partition, span.next)));
         self.records += records;
         self.parked += newly_parked;
         if self.parked > self.max_parked { Err(TooManyParked.into()) } else { Ok(true) }

@@ -49,8 +49,8 @@ pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>>
     Ok(rows.into_iter().map(generation).collect())
 }
 
-/// Drops a generation with its tables, if nothing needs it: a retired one, or one that a rebuild left
-/// behind. The last one of a former log is only dropped with `last_of_its_log`.
+/// Drops a generation with its tables, if nothing needs it: a retired one, or one that a rebuild
+/// left behind. The last one of a former log is only dropped with `last_of_its_log`.
 ///
 /// # Errors
 /// There is no such generation, it is live, a rebuild is running, or PostgreSQL can't be asked.

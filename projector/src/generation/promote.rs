@@ -29,9 +29,9 @@ pub(super) struct Promotion {
 /// Makes the built generation the live one, unless it has set aside more than the live one. With
 /// `accepts_set_aside` it is promoted all the same.
 ///
-/// The live projector waits at its fence meanwhile. Then it finds its epochs gone, and takes the new
-/// generation over. Readers see the old generation up to the commit and the new one after it. If both
-/// are folded from one log, they are folded up to the same offsets.
+/// The live projector waits at its fence meanwhile. Then it finds its epochs gone, and takes the
+/// new generation over. Readers see the old generation up to the commit and the new one after it.
+/// If both are folded from one log, they are folded up to the same offsets.
 pub(super) async fn promote(
     pool: &PgPool,
     builder: &mut Builder<'_>,
@@ -51,11 +51,7 @@ pub(super) async fn promote(
     } else {
         align(&mut transaction, builder, source, old).await?;
     }
-    // Both generations stand still here, so a difference is not due to records that one has yet to fold.
-    let set_aside = SetAside::of(&mut transaction, builder.generation()).await?;
-    let old_set_aside = SetAside::of(&mut transaction, old).await?;
-    let is_promoted = accepts_set_aside || !set_aside.is_more_than(&old_set_aside);
-    let promotion = Promotion { old, set_aside, old_set_aside, is_promoted };
+    let promotion = compare(&mut transaction, builder.generation(), old, accepts_set_aside).await?;
     if !promotion.is_promoted {
         transaction.rollback().await?;
         return Ok(promotion);
@@ -67,6 +63,20 @@ pub(super) async fn promote(
     set_live(&mut transaction, builder.generation()).await?;
     transaction.commit().await?;
     Ok(promotion)
+}
+
+/// Compares what the generations have set aside. Both stand still here, so a difference is not due
+/// to records that one of them has yet to fold.
+async fn compare(
+    connection: &mut PgConnection,
+    new: i32,
+    old: i32,
+    accepts_set_aside: bool,
+) -> anyhow::Result<Promotion> {
+    let set_aside = SetAside::of(connection, new).await?;
+    let old_set_aside = SetAside::of(connection, old).await?;
+    let is_promoted = accepts_set_aside || !set_aside.is_more_than(&old_set_aside);
+    Ok(Promotion { old, set_aside, old_set_aside, is_promoted })
 }
 
 /// Brings the new generation exactly to the offsets of the live one, and holds both there.
@@ -85,9 +95,9 @@ async fn align(
     Ok(())
 }
 
-/// Two generations of one log agree on every user. Two generations of different logs don't, so no reader
-/// may trust a cache of the old one any more. The projector of the old log is fenced off. It grants no
-/// further leases, because its next takeover finds another log.
+/// Two generations of one log agree on every user. Two generations of different logs don't, so no
+/// reader may trust a cache of the old one any more. The projector of the old log is fenced off. It
+/// grants no further leases, because its next takeover finds another log.
 async fn await_lease_expiry(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     let old = live(&mut transaction).await?.context("there is no live generation")?;
@@ -97,8 +107,8 @@ async fn await_lease_expiry(pool: &PgPool, source: &Source<'_>) -> anyhow::Resul
     Ok(())
 }
 
-/// Removes what concerns only the old log: the pause because of the new one, and open requests about dead
-/// letters.
+/// Removes what concerns only the old log: the pause because of the new one, and open requests
+/// about dead letters.
 async fn close_old_log(connection: &mut PgConnection) -> sqlx::Result<()> {
     pause::delete(connection, PausedBy::Log).await?;
     requests::withdraw_all(connection).await

@@ -1,5 +1,5 @@
-//! A rebuild: a new generation is folded from the beginning of the log and then promoted. Reads continue
-//! throughout.
+//! A rebuild: a new generation is folded from the beginning of the log and then promoted. Reads
+//! continue throughout.
 
 use super::{
     SetAside,
@@ -25,11 +25,11 @@ use service_kit::{errors, settings::Settings};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use std::time::Instant;
 
-/// Folds the log into a new generation until it has caught up with the live one. Then makes it the live
-/// one, unless it has set aside more.
+/// Folds the log into a new generation until it has caught up with the live one. Then makes it the
+/// live one, unless it has set aside more.
 ///
-/// A log that replaced the one that was folded is folded up to its end. What was folded before stays
-/// behind.
+/// A log that replaced the one that was folded is folded up to its end. What was folded before
+/// stays behind.
 ///
 /// # Errors
 /// Another rebuild is running, the log has lost its beginning or got more partitions, or Kafka or
@@ -45,9 +45,8 @@ pub async fn rebuild(
     let source = Source::open(settings, &pool, options.from_cut).await?;
     check_end(&pool, &source).await?;
     let generation = create_generation(&pool, &source).await?;
-    let keys = Keys::open(settings)?;
-    let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions, keys).await?;
     let before = live_set_aside(&pool).await?;
+    let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions).await?;
     if !options.accept_set_aside {
         builder.limit_parked(usize::try_from(before.users + parking_limit::LIMIT)?);
     }
@@ -55,9 +54,7 @@ pub async fn rebuild(
         Err(error) if error.is::<TooManyParked>() => (given_up(&pool, generation, before).await?, true),
         built => (built?, false),
     };
-    if promotion.is_promoted {
-        clean_up(settings, &pool, &source, (promotion.old, generation)).await;
-    }
+    clean_up(settings, &pool, &source, &promotion, generation).await;
     lock.close().await?;
     Ok(RebuildReport {
         generation,
@@ -83,8 +80,8 @@ async fn lock_rebuilds(pool: &PgPool) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
-/// Checks that the log reaches what the live generation has folded. What is missing there could never be
-/// folded again.
+/// Checks that the log reaches what the live generation has folded. What is missing there could
+/// never be folded again.
 async fn check_end(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     if source.is_another {
         return Ok(());
@@ -133,13 +130,22 @@ async fn given_up(pool: &PgPool, generation: i32, before: SetAside) -> anyhow::R
     Ok(Promotion { old, set_aside, old_set_aside: before, is_promoted: false })
 }
 
-/// Removes what the promotion made superfluous. Failures are only logged, since the new generation is
-/// live.
-async fn clean_up(settings: &Settings, pool: &PgPool, source: &Source<'_>, (old, new): (i32, i32)) {
-    if let Err(error) = drop_superseded(pool, old).await {
+/// After a promotion, removes what it made superfluous. Failures are only logged, because the new
+/// generation is live.
+async fn clean_up(
+    settings: &Settings,
+    pool: &PgPool,
+    source: &Source<'_>,
+    promotion: &Promotion,
+    generation: i32,
+) {
+    if !promotion.is_promoted {
+        return;
+    }
+    if let Err(error) = drop_superseded(pool, promotion.old).await {
         tracing::warn!(error = errors::describe_error(error.as_ref()), "dropping older generations failed");
     }
-    if let Err(error) = retired_bodies::unlink(settings, new).await {
+    if let Err(error) = retired_bodies::unlink(settings, generation).await {
         tracing::warn!(
             error = errors::describe_error(error.as_ref()),
             "bodies of the retired generation are left in Redis"
@@ -159,8 +165,8 @@ async fn bind_key_store(settings: &Settings, pool: &PgPool) -> anyhow::Result<()
     deployment::bind(pool, &Keys::open(settings)?).await
 }
 
-/// Of the retired generations of a log, only the last is kept. One of another log may be all that is left
-/// of that log, so it is kept too.
+/// Of the retired generations of a log, only the last is kept. One of another log may be all that
+/// is left of that log, so it is kept too.
 async fn drop_superseded(pool: &PgPool, retired: i32) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     lock_schema(&mut transaction).await?;

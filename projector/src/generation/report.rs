@@ -46,7 +46,8 @@ pub struct RebuildReport {
     pub generation: i32,
     /// Whether it is live now.
     pub promoted: bool,
-    /// The generation that was live before and is retired now. `None` if the new one was not promoted.
+    /// The generation that was live before and is retired now. `None` if the new one was not
+    /// promoted.
     pub retired: Option<i32>,
     /// Folded records.
     pub records: u64,
@@ -56,8 +57,8 @@ pub struct RebuildReport {
     pub set_aside_before: SetAside,
     /// Whether the rebuild ended before the log did, because it had to park too many users.
     pub gave_up: bool,
-    /// Users of the new generation who are parked because their data key is missing, although no event
-    /// says that they were deleted.
+    /// Users of the new generation who are parked because their data key is missing, although no
+    /// event says that they were deleted.
     pub keyless: i64,
     /// The partitions that do not begin at offset 0.
     pub cuts: Vec<Cut>,

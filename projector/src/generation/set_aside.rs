@@ -1,5 +1,6 @@
-//! What a generation has set aside: the records that it could not fold, by reason. A generation that has
-//! set aside more than the live one shows less of the log, so only an operator can promote it.
+//! What a generation has set aside: the records that it could not fold, by reason. A generation
+//! that has set aside more than the live one shows less of the log, so only an operator can promote
+//! it.
 
 use read_model::operate::set_aside;
 use sqlx::PgConnection;

@@ -1,5 +1,5 @@
-//! The log that a generation is built from: the log of the live generation, or another one that replaced
-//! it.
+//! The log that a generation is built from: the log of the live generation, or another one that
+//! replaced it.
 
 use super::{builder::Offsets, live};
 use anyhow::Context as _;
@@ -33,8 +33,8 @@ impl<'s> Source<'s> {
     /// Finds out about the log, and checks that it can be folded.
     ///
     /// # Errors
-    /// A partition does not begin at 0, unless `from_cut` is set; the log got more partitions; or Kafka or
-    /// PostgreSQL can't be asked.
+    /// A partition does not begin at 0, unless `from_cut` is set; the log got more partitions; or
+    /// Kafka or PostgreSQL can't be asked.
     pub(super) async fn open(settings: &'s Settings, pool: &PgPool, from_cut: bool) -> anyhow::Result<Self> {
         let identity = LogIdentity::new(settings)?;
         let log = identity.present().await?;

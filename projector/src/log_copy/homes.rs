@@ -1,46 +1,48 @@
-//! Where a record of a log belongs whose topics got more partitions: a key had a home among those that there were, and has another one now.
+//! Where records belong in topics that got more partitions. A key had a home partition among the
+//! original partitions, and may have another one among the present ones.
 
 use events_schema::UserKey;
 
-/// The partition counts of a topic: when the log was made, as it is, and of the copy.
+/// The partition counts of a topic: the original one, the present one, and that of the copy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Homes {
-    /// What the log was folded with.
-    pub(super) folded: u32,
-    /// What the topic has.
+    /// The number of partitions that the log was created with.
+    pub(super) made_with: u32,
+    /// The present number.
     pub(super) present: u32,
-    /// What the copy has.
+    /// The number of the copy.
     pub(super) copy: u32,
 }
 
 /// A record's place among its key's homes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Home {
-    /// Where the key belonged when the log was made; for most keys, where it belongs now as well.
+    /// The key's partition when the log was created. For most keys, it is also the present one.
     First,
-    /// Where it belongs since there are more partitions.
+    /// The key's partition since there are more partitions.
     Second,
-    /// Neither: no reader ever took it for a fact, or its key is none.
+    /// Neither, so the record was never folded. Or the record has no valid key.
     Nowhere,
 }
 
 impl Homes {
-    /// Whether a key's records may lie in two partitions.
-    pub(super) fn are_two(&self, key: &UserKey) -> bool {
-        key.partition(self.folded) != key.partition(self.present)
+    /// Whether the records of a key may lie in two partitions.
+    pub(super) fn has_two(&self, key: &UserKey) -> bool {
+        key.partition(self.made_with) != key.partition(self.present)
     }
 
-    /// Where a record lies.
+    /// In which home of its key a record lies.
     pub(super) fn home(&self, key: Option<&UserKey>, partition: i32) -> Home {
         let is_at = |count| key.is_some_and(|key| i64::from(key.partition(count)) == i64::from(partition));
-        match (is_at(self.folded), is_at(self.present)) {
+        match (is_at(self.made_with), is_at(self.present)) {
             (true, _) => Home::First,
             (false, true) => Home::Second,
             (false, false) => Home::Nowhere,
         }
     }
 
-    /// Where its copy goes: home; what was at home nowhere does not gain an effect by being copied.
+    /// The partition of a record's copy: the home of its key. A record that lies in no home must
+    /// not take effect in the copy, so it gets another partition.
     pub(super) fn destination(&self, key: Option<&UserKey>, partition: i32) -> anyhow::Result<i32> {
         let copy = i32::try_from(self.copy)?;
         let same = partition % copy;
@@ -61,7 +63,7 @@ impl Homes {
 mod tests {
     use super::*;
 
-    const HOMES: Homes = Homes { folded: 4, present: 6, copy: 5 };
+    const HOMES: Homes = Homes { made_with: 4, present: 6, copy: 5 };
 
     fn keys() -> impl Iterator<Item = UserKey> {
         (0..200_u128).map(|n| format!("t/{}", uuid::Uuid::from_u128(n)).parse().unwrap())
@@ -83,7 +85,7 @@ mod tests {
     fn a_key_that_did_not_move_has_one_home() {
         for key in keys() {
             let second = (0..6).filter(|p| HOMES.home(Some(&key), *p) == Home::Second).count();
-            assert_eq!(second, usize::from(HOMES.are_two(&key)), "{key}");
+            assert_eq!(second, usize::from(HOMES.has_two(&key)), "{key}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The topic that is copied, between two offset vectors that don't change while it is read several times.
+//! Reading the topic that is copied, in ranges that stay the same for each pass.
 
 use anyhow::Context as _;
 use event_log::{
@@ -13,21 +13,22 @@ use service_kit::{kafka, settings::Settings};
 use std::{collections::BTreeMap, ops::Range};
 use tokio::sync::mpsc::Receiver;
 
-/// What there is of each partition.
+/// The offsets of each partition.
 pub(super) type Ranges = BTreeMap<i32, Range<i64>>;
 
-/// Everything that is in a topic.
+/// The offsets of all records of a topic.
 ///
 /// # Errors
-/// Kafka can't be asked, there is no such topic, or a transaction is open in it: what it appended can't be read yet.
+/// Kafka can't be asked, there is no such topic, or it has an open transaction, whose records can't
+/// be read yet.
 pub(super) async fn ranges(settings: &Settings, topic: &str) -> anyhow::Result<Ranges> {
     ranges_if_any(settings, topic).await?.with_context(|| format!("there is no topic {topic}"))
 }
 
-/// The same; `None`: there is no such topic.
+/// The same. `None`: there is no such topic.
 ///
 /// # Errors
-/// Kafka can't be asked, or a transaction is open in the topic.
+/// Kafka can't be asked, or the topic has an open transaction.
 pub(super) async fn ranges_if_any(settings: &Settings, topic: &str) -> anyhow::Result<Option<Ranges>> {
     let Some(committed) = ask(settings, topic, "read_committed").await? else { return Ok(None) };
     let Some(all) = ask(settings, topic, "read_uncommitted").await? else { return Ok(None) };
@@ -47,7 +48,7 @@ async fn ask(settings: &Settings, topic: &str, isolation: &str) -> anyhow::Resul
     let topic = topic.to_owned();
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create()?;
-        // Of all topics: asking for one by name would make a broker create it.
+        // Asks for all topics: if one is requested by name, a broker may create it.
         let metadata = consumer.fetch_metadata(None, BROKER_TIMEOUT)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
@@ -65,12 +66,12 @@ async fn ask(settings: &Settings, topic: &str, isolation: &str) -> anyhow::Resul
     .await?
 }
 
-/// About how many records they are.
+/// The number of offsets, which is about the number of records.
 pub(super) fn total(ranges: &Ranges) -> u64 {
     ranges.values().map(|range| u64::try_from(range.end - range.start).unwrap_or_default()).sum()
 }
 
-/// Reads what is committed in the ranges, each partition in its order.
+/// Reads the committed records of the ranges, each partition in its order.
 pub(super) fn read<T: Send + 'static>(
     settings: &Settings,
     topic: &str,

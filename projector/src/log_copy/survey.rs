@@ -1,5 +1,5 @@
-//! The keys whose records lie in two partitions. They are gathered and put in order, as many at once as fit into memory; all others are copied
-//! as they are read.
+//! Finds the keys whose records lie in two partitions. Their records are gathered and merged, as
+//! many keys at once as fit into memory. All other records are copied as they are read.
 
 use super::homes::{Home, Homes};
 use events_schema::UserKey;
@@ -8,10 +8,11 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-/// Bytes of records that are gathered at once.
-const GATHERED: usize = 256 << 20;
+/// The most bytes of records that are gathered at once.
+const MAX_GATHERED: usize = 256 << 20;
 
-/// Keys by a hash: two keys that share one are gathered together, and told apart then.
+/// What was seen of each key, by the key's hash. Two keys with one hash are gathered together and
+/// then told apart.
 #[derive(Default)]
 pub(super) struct Survey(HashMap<u64, Seen>);
 
@@ -25,7 +26,7 @@ struct Seen {
 /// Groups of keys that are gathered at once.
 pub(super) struct Split {
     groups: Vec<HashSet<u64>>,
-    /// How many keys that are.
+    /// The number of keys.
     pub(super) keys: u64,
 }
 
@@ -36,9 +37,9 @@ fn hash(key: &UserKey) -> u64 {
 }
 
 impl Survey {
-    /// Takes notice of a record.
-    pub(super) fn see(&mut self, homes: &Homes, key: &UserKey, partition: i32, bytes: usize) {
-        if !homes.are_two(key) {
+    /// Adds a record.
+    pub(super) fn add(&mut self, homes: &Homes, key: &UserKey, partition: i32, bytes: usize) {
+        if !homes.has_two(key) {
             return;
         }
         let seen = match homes.home(Some(key), partition) {
@@ -51,11 +52,11 @@ impl Survey {
         (all.first, all.second) = (all.first || seen.first, all.second || seen.second);
     }
 
-    /// The keys that were seen at both homes.
+    /// The keys with records in both homes, in groups.
     pub(super) fn split(self) -> Split {
-        let (mut groups, mut bytes, mut keys) = (Vec::<HashSet<u64>>::new(), GATHERED, 0);
+        let (mut groups, mut bytes, mut keys) = (Vec::<HashSet<u64>>::new(), MAX_GATHERED, 0);
         for (key, seen) in self.0.into_iter().filter(|(_, seen)| seen.first && seen.second) {
-            if bytes + seen.bytes > GATHERED {
+            if bytes + seen.bytes > MAX_GATHERED {
                 bytes = 0;
                 groups.push(HashSet::new());
             }
@@ -70,9 +71,9 @@ impl Survey {
 }
 
 impl Split {
-    /// In which group a record is gathered, if in any.
+    /// The group in which a record is gathered, if any.
     pub(super) fn group(&self, homes: &Homes, key: Option<&UserKey>, partition: i32) -> Option<usize> {
-        let key = key.filter(|key| homes.are_two(key))?;
+        let key = key.filter(|key| homes.has_two(key))?;
         if homes.home(Some(key), partition) == Home::Nowhere {
             return None;
         }
@@ -80,7 +81,7 @@ impl Split {
         self.groups.iter().position(|group| group.contains(&hash))
     }
 
-    /// How often the log is read: once in any case.
+    /// How often the log is read: at least once.
     pub(super) fn passes(&self) -> usize {
         self.groups.len().max(1)
     }

@@ -1,16 +1,16 @@
-//! One topic, copied and compared.
+//! Copying one topic, and comparing the copy with it.
 
 use super::{
     CopiedTopic, CopyPhase, CopyProgress,
     homes::{Home, Homes},
-    item::{Item, Print, key, print},
-    order::merge,
+    merge::merge,
+    record::{Fingerprint, SourceRecord, fingerprint, key},
     source::{Ranges, ranges, read, total},
     survey::{Split, Survey},
     writer::{Moved, Writer},
 };
 use events_schema::{Topic, UserKey};
-use rdkafka::Message as _;
+use rdkafka::{Message as _, message::BorrowedMessage};
 use service_kit::settings::Settings;
 use std::collections::BTreeMap;
 
@@ -23,14 +23,14 @@ pub(super) struct Job<'j> {
     pub(super) homes: Homes,
 }
 
-/// The records of a key, home by home.
-type Gathered = BTreeMap<UserKey, [Vec<Item>; 2]>;
+/// The records of each key, by home.
+type Gathered = BTreeMap<UserKey, [Vec<SourceRecord>; 2]>;
 
 impl Job<'_> {
-    /// Copies every committed record and reads the copy again.
+    /// Copies all committed records, and then compares the copy.
     ///
     /// # Errors
-    /// Kafka fails, the topic grew meanwhile, or the copy does not hold the same records.
+    /// Kafka fails, the topic grew meanwhile, or the copy has not the same records.
     pub(super) async fn run(
         &self,
         arrived: &mut impl FnMut(Moved),
@@ -40,13 +40,13 @@ impl Job<'_> {
         let split = self.survey(&ranges, progress).await?;
         let copied = self.copy(&ranges, &split, arrived, progress).await?;
         self.check_source(&ranges).await?;
-        self.check_copy(copied.print, progress).await?;
+        self.check_copy(copied.fingerprint, progress).await?;
         Ok(CopiedTopic {
             from: self.from.clone(),
             to: self.to.clone(),
             from_partitions: self.homes.present,
             to_partitions: self.homes.copy,
-            records: copied.print.records,
+            records: copied.fingerprint.records,
             joined_users: split.keys,
             strays: copied.strays,
         })
@@ -56,22 +56,23 @@ impl Job<'_> {
         progress(CopyProgress { topic: self.from.clone(), phase, records, total });
     }
 
-    /// Looks for keys whose records lie in two partitions; there are none where the number of partitions has not changed.
+    /// Finds keys whose records lie in two partitions. There are none if the number of partitions
+    /// has not changed.
     async fn survey(
         &self,
         ranges: &Ranges,
         progress: &mut impl FnMut(CopyProgress),
     ) -> anyhow::Result<Split> {
         let mut survey = Survey::default();
-        if self.homes.folded != self.homes.present {
-            let look = |message: &rdkafka::message::BorrowedMessage<'_>| {
+        if self.homes.made_with != self.homes.present {
+            let look = |message: &BorrowedMessage<'_>| {
                 (key(message), message.partition(), message.payload_len() + message.key_len())
             };
             let (mut records, mut done) = (read(self.settings, &self.from, ranges, look)?, 0);
             while let Some(record) = records.recv().await {
                 let (key, partition, bytes) = record?;
                 if let Some(key) = key {
-                    survey.see(&self.homes, &key, partition, bytes);
+                    survey.add(&self.homes, &key, partition, bytes);
                 }
                 done += 1;
                 self.show(progress, CopyPhase::Surveying, done, total(ranges));
@@ -80,6 +81,8 @@ impl Job<'_> {
         Ok(survey.split())
     }
 
+    /// Copies the records in one or several passes. Each pass gathers and merges the keys of one
+    /// group. The first pass also copies the records of all other keys.
     async fn copy(
         &self,
         ranges: &Ranges,
@@ -90,56 +93,67 @@ impl Job<'_> {
         let mut writer = Writer::new(self.settings, &self.to)?;
         let (mut copied, mut written) = (Copied::default(), 0);
         for pass in 0..split.passes() {
-            let mut gathered = Gathered::new();
-            let topic = self.topic;
-            let mut records =
-                read(self.settings, &self.from, ranges, move |message| Item::read(topic, message))?;
-            while let Some(item) = records.recv().await {
-                let item = item?;
+            let (mut gathered, topic) = (Gathered::new(), self.topic);
+            let take = move |message: &BorrowedMessage<'_>| SourceRecord::read(topic, message);
+            let mut records = read(self.settings, &self.from, ranges, take)?;
+            while let Some(record) = records.recv().await {
+                let record = record?;
                 if pass == 0 {
-                    copied.take(&self.homes, &item);
+                    copied.count(&self.homes, &record);
                 }
-                match split.group(&self.homes, item.key.as_ref(), item.partition) {
-                    Some(group) if group == pass => self.gather(&mut gathered, item),
+                match split.group(&self.homes, record.key.as_ref(), record.partition) {
+                    Some(group) if group == pass => self.gather(&mut gathered, record),
                     None if pass == 0 => {
-                        self.write(&mut writer, item, arrived).await?;
+                        self.write(&mut writer, record, arrived).await?;
                         written += 1;
                     }
                     Some(_) | None => {}
                 }
                 self.show(progress, CopyPhase::Copying, written, total(ranges));
             }
-            for [first, second] in gathered.into_values() {
-                for item in merge(first, second, |item| item.rank) {
-                    self.write(&mut writer, item, arrived).await?;
-                    written += 1;
-                }
-            }
+            written += self.write_gathered(&mut writer, gathered, arrived).await?;
         }
         writer.finish(&mut *arrived).await?;
         Ok(copied)
     }
 
-    fn gather(&self, gathered: &mut Gathered, item: Item) {
-        let Some(key) = item.key.clone() else { return };
+    fn gather(&self, gathered: &mut Gathered, record: SourceRecord) {
+        let Some(key) = record.key.clone() else { return };
         let [first, second] = gathered.entry(key).or_default();
-        match self.homes.home(item.key.as_ref(), item.partition) {
-            Home::First => first.push(item),
-            Home::Second | Home::Nowhere => second.push(item),
+        match self.homes.home(record.key.as_ref(), record.partition) {
+            Home::First => first.push(record),
+            Home::Second | Home::Nowhere => second.push(record),
         }
+    }
+
+    /// Merges and writes gathered records. Returns how many they are.
+    async fn write_gathered(
+        &self,
+        writer: &mut Writer,
+        gathered: Gathered,
+        arrived: &mut impl FnMut(Moved),
+    ) -> anyhow::Result<u64> {
+        let mut written = 0;
+        for [first, second] in gathered.into_values() {
+            for record in merge(first, second, |record| record.rank) {
+                self.write(writer, record, arrived).await?;
+                written += 1;
+            }
+        }
+        Ok(written)
     }
 
     async fn write(
         &self,
         writer: &mut Writer,
-        item: Item,
+        record: SourceRecord,
         arrived: &mut impl FnMut(Moved),
     ) -> anyhow::Result<()> {
-        let to = self.homes.destination(item.key.as_ref(), item.partition)?;
-        writer.write(item, to, arrived).await
+        let to = self.homes.destination(record.key.as_ref(), record.partition)?;
+        writer.write(record, to, arrived).await
     }
 
-    /// What was appended behind the end that was read is not in the copy.
+    /// Checks that nothing was appended behind the end that was read.
     async fn check_source(&self, read: &Ranges) -> anyhow::Result<()> {
         let now = ranges(self.settings, &self.from).await?;
         anyhow::ensure!(
@@ -151,11 +165,16 @@ impl Job<'_> {
         Ok(())
     }
 
-    async fn check_copy(&self, wanted: Print, progress: &mut impl FnMut(CopyProgress)) -> anyhow::Result<()> {
+    async fn check_copy(
+        &self,
+        wanted: Fingerprint,
+        progress: &mut impl FnMut(CopyProgress),
+    ) -> anyhow::Result<()> {
         let ranges = ranges(self.settings, &self.to).await?;
-        let (mut records, mut found) = (read(self.settings, &self.to, &ranges, print)?, Print::default());
-        while let Some(print) = records.recv().await {
-            found.add(print?);
+        let (mut records, mut found) =
+            (read(self.settings, &self.to, &ranges, fingerprint)?, Fingerprint::default());
+        while let Some(fingerprint) = records.recv().await {
+            found.add(fingerprint?);
             self.show(progress, CopyPhase::Verifying, found.records, wanted.records);
         }
         anyhow::ensure!(
@@ -173,13 +192,13 @@ impl Job<'_> {
 /// What was copied.
 #[derive(Default)]
 struct Copied {
-    print: Print,
+    fingerprint: Fingerprint,
     strays: u64,
 }
 
 impl Copied {
-    fn take(&mut self, homes: &Homes, item: &Item) {
-        self.print.add(item.print);
-        self.strays += u64::from(homes.home(item.key.as_ref(), item.partition) == Home::Nowhere);
+    fn count(&mut self, homes: &Homes, record: &SourceRecord) {
+        self.fingerprint.add(record.fingerprint);
+        self.strays += u64::from(homes.home(record.key.as_ref(), record.partition) == Home::Nowhere);
     }
 }

@@ -156,8 +156,8 @@ impl Pipeline {
         }
     }
 
-    /// Detects another log even if no records arrive. If Kafka does not answer soon, the check is left
-    /// to the next batch, which waits for the answer.
+    /// Detects another log even if no records arrive. If Kafka does not answer soon, the check is
+    /// left to the next batch, which waits for the answer.
     pub(crate) async fn check_idle_log(&mut self) -> Result<(), Interrupt> {
         if self.owned.is_empty() || !self.consumer.is_connected.load(Ordering::Relaxed) {
             return Ok(());

@@ -23,7 +23,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Adds a record. `from` is where the span of its partition begins, if this is its first record.
+    /// Adds a record. `from` is where the span of its partition begins, if this is its first
+    /// record.
     pub fn push(&mut self, record: Record, from: i64) {
         self.bytes += record.raw.size();
         let span = self.spans.entry(record.partition).or_insert(Span { from, next: from, time: None });
@@ -39,8 +40,8 @@ impl Batch {
         span.next = span.next.max(next);
     }
 
-    /// The batch with its only record marked as one that can't be folded. `None` if the batch has no
-    /// record, or several, or if the record is marked already.
+    /// The batch with its only record marked as one that can't be folded. `None` if the batch has
+    /// no record, or several, or if the record is marked already.
     pub(crate) fn poisoned(mut self, reason: ReasonCode) -> Option<Self> {
         let record =
             self.records.pop().filter(|record| self.records.is_empty() && !record.is_poisoned(reason))?;
@@ -92,8 +93,8 @@ impl Batch {
         self.records.iter().filter_map(|record| Some((record.fact.owner()?, id(record)?))).collect()
     }
 
-    /// The highest version that each user can have after the batch, by partition. It is known before
-    /// any state is loaded. If the event has no effect, only a cached body is lost.
+    /// The highest version that each user can have after the batch, by partition. It is known
+    /// before any state is loaded. If the event has no effect, only a cached body is lost.
     pub(crate) fn highest_versions(&self) -> BTreeMap<i32, BTreeMap<&UserKey, u64>> {
         let mut versions: BTreeMap<i32, BTreeMap<&UserKey, u64>> = BTreeMap::new();
         for record in &self.records {

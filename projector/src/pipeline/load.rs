@@ -22,14 +22,14 @@ pub struct States {
     pub parked: BTreeMap<UserKey, ParkedQueue>,
     /// The data keys that exist.
     pub keys: KeyRing,
-    /// The credentials of the batch that the read model knows, each with the offset of the last record
-    /// about it.
+    /// The credentials of the batch that the read model knows, each with the offset of the last
+    /// record about it.
     pub credentials: HashMap<CredentialKey, (credential::State, i64)>,
 }
 
 impl Pipeline {
-    /// Loads the states of a batch. At the same time, invalidates the cached bodies of its users and
-    /// checks that the records are of the log that was folded so far.
+    /// Loads the states of a batch. At the same time, invalidates the cached bodies of its users
+    /// and checks that the records are of the log that was folded so far.
     ///
     /// Returns Redis' time if Redis has confirmed the invalidations.
     pub(super) async fn load(&mut self, batch: &Batch) -> Result<(States, Option<ServerTime>), Interrupt> {

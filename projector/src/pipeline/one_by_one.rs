@@ -34,8 +34,8 @@ impl Pipeline {
             .await
     }
 
-    /// A batch would exceed the limit on newly parked users. One by one, records are folded until the
-    /// limit is reached, so that every resume makes progress.
+    /// A batch would exceed the limit on newly parked users. One by one, records are folded until
+    /// the limit is reached, so that every resume makes progress.
     pub(super) fn park_one_by_one(&mut self, effects: &Effects) -> Result<(), Interrupt> {
         if self.is_one_by_one() {
             return Err(Interrupt::TooManyParked);

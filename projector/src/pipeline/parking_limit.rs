@@ -1,5 +1,5 @@
-//! The limit on newly parked users. A faulty release or a wrong key store must not turn the log into
-//! dead letters.
+//! The limit on newly parked users. A faulty release or a wrong key store must not turn the log
+//! into dead letters.
 
 use read_model::{operate::dead_letter_counts::newly_parked, write::Effects};
 use sqlx::PgPool;
@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 /// The most users that may be parked in ten minutes. A rebuild may park as many more than the live
 /// generation has.
 pub(crate) const LIMIT: i64 = 100;
-/// The ten minutes. An older event whose key is missing does not count: a replay meets the events of
-/// erased users long before their deletions.
+/// The ten minutes. An older event whose key is missing does not count: a replay meets the events
+/// of erased users long before their deletions.
 const SPAN: Duration = Duration::from_secs(600);
 
 /// Whether the limit allows a batch to park the users that it would park.

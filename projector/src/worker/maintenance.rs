@@ -1,4 +1,5 @@
-//! What is done between batches: renewing leases, finishing erasures, and writing a cache that is behind.
+//! What is done between batches: renewing leases, finishing erasures, and writing a cache that is
+//! behind.
 
 use super::Worker;
 use crate::{metrics, pipeline::DATABASE_TIMEOUT, stop::Interrupt};
@@ -10,8 +11,8 @@ use std::time::Duration;
 const CACHE_RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 impl Worker {
-    /// Checks that this process still owns its partitions, and renews their leases if it does. The same
-    /// statement finds out whether the projectors are paused, and which other work is waiting.
+    /// Checks that this process still owns its partitions, and renews their leases if it does. The
+    /// same statement finds out whether the projectors are paused, and which other work is waiting.
     pub(super) async fn renew_leases(&mut self) -> Result<(), Interrupt> {
         let pipeline = &mut self.pipeline;
         pipeline.show_lag();

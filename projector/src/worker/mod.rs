@@ -1,5 +1,5 @@
-//! The projector's loop: batches and assignments in the order of the consumer's events, and maintenance
-//! between them.
+//! The projector's loop: batches and assignments in the order of the consumer's events, and
+//! maintenance between them.
 
 mod maintenance;
 mod requests;

@@ -18,8 +18,8 @@ impl Worker {
         let open = pipeline.stop.run_until_stopped(answered(DATABASE_TIMEOUT, open)).await?;
         for request in open.unwrap_or_default() {
             if !self.answer(&request).await? {
-                // It may have been committed all the same. The checkpoints tell, and with them the revision
-                // that the cache must have.
+                // It may have been committed all the same. The checkpoints tell, and with them the
+                // revision that the cache must have.
                 self.pipeline.revoke_partitions();
                 self.pipeline.consumer.reassign();
                 break;

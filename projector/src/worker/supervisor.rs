@@ -48,8 +48,8 @@ pub(crate) struct Parts {
     pub(crate) stop: StopSignal,
 }
 
-/// Works until a stop is requested. If an operator is needed, pauses the projectors and waits until they
-/// are resumed.
+/// Works until a stop is requested. If an operator is needed, pauses the projectors and waits until
+/// they are resumed.
 pub(crate) async fn supervise(parts: Parts) {
     loop {
         let interrupt = match work(parts.clone()).await {
@@ -80,7 +80,8 @@ pub(crate) async fn supervise(parts: Parts) {
     }
 }
 
-/// Pauses all projectors, so that neither a restart nor another instance continues without an operator.
+/// Pauses all projectors, so that neither a restart nor another instance continues without an
+/// operator.
 async fn pause_all(parts: &Parts, by: PausedBy, reason: &str) -> Result<(), Interrupt> {
     tracing::error!(reason, "the projector has stopped");
     parts.state.send_replace(ProjectorState::Stopped(reason.to_owned()));

@@ -68,8 +68,8 @@ SELECT count(*) FROM ( \
         AND min(parked_at) > greatest(now() - interval '10 minutes', (SELECT at FROM rollcall.resumed), \
         (SELECT promoted_at FROM rollcall.generations WHERE state = 'live'))) parked";
 
-/// Counts the users who were parked in the last ten minutes, or since the last resume or promotion. The
-/// count is in the database, so it survives restarts and covers all instances.
+/// Counts the users who were parked in the last ten minutes, or since the last resume or promotion.
+/// The count is in the database, so it survives restarts and covers all instances.
 ///
 /// # Errors
 /// The query failed.

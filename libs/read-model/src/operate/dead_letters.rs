@@ -151,8 +151,8 @@ pub async fn with_reason(pool: &PgPool, reason: ReasonCode) -> sqlx::Result<Vec<
     Ok(rows.into_iter().map(QueuedRow::from).collect())
 }
 
-/// The dead letters of a user, in the order of the log. Without a tenant, those of all tenants' users
-/// with that id.
+/// The dead letters of a user, in the order of the log. Without a tenant, those of all tenants'
+/// users with that id.
 ///
 /// # Errors
 /// The query failed.

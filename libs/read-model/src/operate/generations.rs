@@ -55,8 +55,8 @@ pub async fn state(connection: &mut PgConnection, generation: i32) -> sqlx::Resu
         .await
 }
 
-/// Whether a generation is the last one of a log that the live generation is not folded from. It may
-/// then be all that is left of that log.
+/// Whether a generation is the last one of a log that the live generation is not folded from. It
+/// may then be all that is left of that log.
 ///
 /// # Errors
 /// The query failed.

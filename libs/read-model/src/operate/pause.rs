@@ -60,9 +60,9 @@ pub async fn find(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Pause>> 
 
 /// Pauses the projectors, unless they are paused. Returns whether they were not.
 ///
-/// Once it returns, nothing more is folded: the row and the new epochs are in one transaction, behind
-/// the locks of the live checkpoints, which every commit and every takeover needs. A commit in progress
-/// is waited for, and a later one fails at the fence.
+/// Once it returns, nothing more is folded: the row and the new epochs are in one transaction,
+/// behind the locks of the live checkpoints, which every commit and every takeover needs. A commit
+/// in progress is waited for, and a later one fails at the fence.
 ///
 /// # Errors
 /// A statement failed.

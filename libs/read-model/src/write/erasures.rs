@@ -1,5 +1,5 @@
-//! Pending steps of erasures: what a commit could not do itself, because a key is in another database or
-//! the cache did not answer.
+//! Pending steps of erasures: what a commit could not do itself, because a key is in another
+//! database or the cache did not answer.
 
 use events_schema::UserKey;
 use sqlx::PgPool;
@@ -40,8 +40,8 @@ pub struct CachedUser {
     pub since: OffsetDateTime,
 }
 
-/// The users whose data keys are still to be destroyed, those that have waited longest first. At most
-/// [`MAX_STEPS`].
+/// The users whose data keys are still to be destroyed, those that have waited longest first. At
+/// most [`MAX_STEPS`].
 ///
 /// # Errors
 /// The query failed, or a stored tenant is invalid.
@@ -55,8 +55,8 @@ pub async fn keys(pool: &PgPool) -> anyhow::Result<Vec<UserKey>> {
     rows.into_iter().map(|(tenant, user)| Ok(UserKey { tenant: tenant.parse()?, user })).collect()
 }
 
-/// The users whose cached bodies are still to be invalidated, those that have waited longest first. At
-/// most [`MAX_STEPS`], behind `after`.
+/// The users whose cached bodies are still to be invalidated, those that have waited longest first.
+/// At most [`MAX_STEPS`], behind `after`.
 ///
 /// # Errors
 /// The query failed, or a stored tenant is invalid.

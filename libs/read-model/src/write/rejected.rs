@@ -21,7 +21,8 @@ const REJECTED: &str = "SELECT span.partition, \
     FROM UNNEST($1::int[], $2::bigint[], $3::bigint[]) AS span (partition, first, last) \
     JOIN live.checkpoints c ON c.topic = 'users' AND c.partition = span.partition AND c.next_offset > span.last";
 
-/// The offsets without effect in each range. A partition is left out until its whole range is folded.
+/// The offsets without effect in each range. A partition is left out until its whole range is
+/// folded.
 ///
 /// # Errors
 /// The query failed.

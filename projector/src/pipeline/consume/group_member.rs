@@ -23,8 +23,8 @@ use std::{
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
-/// How long a connected broker may be silent, although it is asked all the time. A frozen broker keeps
-/// its connections.
+/// How long a connected broker may be silent, although it is asked all the time. A frozen broker
+/// keeps its connections.
 const MAX_SILENCE: Duration = Duration::from_secs(4);
 /// The pause between two requests for the ends of a partition.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);

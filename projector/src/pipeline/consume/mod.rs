@@ -1,7 +1,8 @@
 //! Step 1, consume: what is queued becomes a batch. The consumer has a thread of its own, which
 //! decodes records and sends them down one bounded channel, so that back-pressure is natural.
 //!
-//! The offsets to read from come from PostgreSQL. Those that Kafka keeps are only for its own tools.
+//! The offsets to read from come from PostgreSQL. Those that Kafka keeps are only for its own
+//! tools.
 
 mod consumer;
 mod group_member;
@@ -23,8 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum ConsumerEvent {
     /// A record.
     Record(Box<Record>),
-    /// A partition is read up to an offset, and its last records are no records for readers: control
-    /// records, or those of aborted transactions.
+    /// A partition is read up to an offset, and its last records are no records for readers:
+    /// control records, or those of aborted transactions.
     Reached {
         /// The partition.
         partition: Partition,
@@ -46,8 +47,8 @@ pub(crate) enum ConsumerEvent {
 pub(crate) type EventQueue = mpsc::Receiver<ConsumerEvent>;
 
 impl Pipeline {
-    /// Collects what is queued, until the batch is full or an event is about an assignment. That event
-    /// is returned.
+    /// Collects what is queued, until the batch is full or an event is about an assignment. That
+    /// event is returned.
     pub(super) fn consume(
         &self,
         first: ConsumerEvent,

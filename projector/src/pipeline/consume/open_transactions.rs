@@ -20,8 +20,8 @@ struct Open {
 }
 
 impl OpenTransactions {
-    /// Takes the ends of a partition from one answer of the broker: the last stable offset and the high
-    /// watermark.
+    /// Takes the ends of a partition from one answer of the broker: the last stable offset and the
+    /// high watermark.
     pub(crate) fn update(&mut self, partition: Partition, stable: i64, high: i64, now: OffsetDateTime) {
         let waiting = high - stable;
         if stable < 0 || waiting <= 0 {

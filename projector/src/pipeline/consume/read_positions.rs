@@ -1,5 +1,5 @@
-//! Up to where the records of each partition were sent to the pipeline. Behind the last record may lie
-//! control records and aborted transactions: no consumer gets them, but they have offsets.
+//! Up to where the records of each partition were sent to the pipeline. Behind the last record may
+//! lie control records and aborted transactions: no consumer gets them, but they have offsets.
 
 use events_schema::Partition;
 use std::collections::BTreeMap;
@@ -26,8 +26,8 @@ impl ReadPositions {
         }
     }
 
-    /// Moves a partition to the client's position at its end. Returns whether the position is behind
-    /// what was sent.
+    /// Moves a partition to the client's position at its end. Returns whether the position is
+    /// behind what was sent.
     pub(super) fn advance(&mut self, partition: Partition, position: i64) -> bool {
         let Some(next) = self.0.get_mut(&partition).filter(|next| position > **next) else { return false };
         *next = position;

@@ -45,8 +45,8 @@ impl ConsumerState {
         locked(&self.open_transactions)
     }
 
-    /// Leaves the group and joins it again: another instance has taken partitions over, so the group
-    /// knows who owns them.
+    /// Leaves the group and joins it again: another instance has taken partitions over, so the
+    /// group knows who owns them.
     pub(crate) fn rejoin(&self) {
         self.rejoin.store(true, Ordering::Relaxed);
     }

@@ -52,9 +52,9 @@ impl ConsumerThread {
         self.consumer.subscribe(&[&self.topics.users, &self.topics.credentials])
     }
 
-    /// Leaves the group with this client and joins it with a new one, which also finds brokers that the
-    /// old one may not find again. The old client gives up its partitions before the new one asks for
-    /// any. Otherwise their revocation would arrive after their assignment.
+    /// Leaves the group with this client and joins it with a new one, which also finds brokers that
+    /// the old one may not find again. The old client gives up its partitions before the new one
+    /// asks for any. Otherwise their revocation would arrive after their assignment.
     fn replace_client(&mut self) {
         let member = GroupMember::clone(self.consumer.context());
         match self.config.create_with_context(member) {
@@ -93,12 +93,13 @@ impl ConsumerThread {
         }
     }
 
-    /// Handles the end of a partition, of which the client reports the number but not the topic. The
-    /// position is behind control records and aborted transactions, which the client does not return.
+    /// Handles the end of a partition, of which the client reports the number but not the topic.
+    /// The position is behind control records and aborted transactions, which the client does not
+    /// return.
     ///
-    /// The position is never one of an earlier assignment: the client starts reading a new assignment
-    /// after it has stopped the partitions of the old one, which resets their positions, and after it
-    /// has dropped their queued records.
+    /// The position is never one of an earlier assignment: the client starts reading a new
+    /// assignment after it has stopped the partitions of the old one, which resets their positions,
+    /// and after it has dropped their queued records.
     fn send_end(&self, partition: i32) {
         let member = self.consumer.context();
         member.set_connected(true);
@@ -118,8 +119,9 @@ impl ConsumerThread {
         let state = self.consumer.context().state.clone();
         if state.rejoin.swap(false, Ordering::Relaxed) {
             state.reassign.store(false, Ordering::Relaxed);
-            // Not by unsubscribing and subscribing: librdkafka (2.12.1) defers a subscription while a rebalance
-            // is open, and aborts the process where the client is closed before the rebalance is over.
+            // Not by unsubscribing and subscribing: librdkafka (2.12.1) defers a subscription while
+            // a rebalance is open, and aborts the process where the client is closed before the
+            // rebalance is over.
             self.replace_client();
         } else if state.reassign.swap(false, Ordering::Relaxed)
             && let Err(error) = self.reassign()

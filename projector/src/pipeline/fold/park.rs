@@ -6,8 +6,9 @@ use events_schema::{EventType, Reason, ReasonCode, Topic, UserKey, UserRecord};
 use read_model::{RejectionReason, write::DeadLetterRow};
 
 impl Fold {
-    /// Whether an event has to wait behind others of its user. The deletion of a user whose events wait
-    /// only for a missing data key does not: it explains why the key is missing, and ends the wait.
+    /// Whether an event has to wait behind others of its user. The deletion of a user whose events
+    /// wait only for a missing data key does not: it explains why the key is missing, and ends the
+    /// wait.
     pub(super) fn has_to_wait(&mut self, fact: &UserRecord) -> bool {
         let Some(queue) = self.parked.get(&fact.key) else { return false };
         let is_deletion = fact.event.event_type() == EventType::UserDeleted;
@@ -21,15 +22,16 @@ impl Fold {
         false
     }
 
-    /// Sets a record aside. Anyone may write records of credentials, so those never park their user.
+    /// Sets a record aside. Anyone may write records of credentials, so those never park their
+    /// user.
     pub(super) fn park(&mut self, key: Option<UserKey>, reason: Reason, dead_letter: DeadLetterRow) {
         // Nothing is kept of a deleted user, not even poison.
         let is_kept = !key.as_ref().is_some_and(|key| self.is_deleted(key));
         if !is_kept && dead_letter.is_at_home {
             return self.reject(&dead_letter, RejectionReason::Deleted);
         }
-        // A record outside of its user's partition may be read before or after the user's deletion. Its
-        // rejection is the same in both cases.
+        // A record outside of its user's partition may be read before or after the user's deletion.
+        // Its rejection is the same in both cases.
         self.reject(&dead_letter, RejectionReason::Parked);
         if !is_kept {
             return;
@@ -41,8 +43,8 @@ impl Fold {
         self.effects.dead_letters.push(DeadLetterRow { key, reason, ..dead_letter });
     }
 
-    /// Adds a record to its user's queue, and counts newly parked users. A record without a user counts
-    /// as one.
+    /// Adds a record to its user's queue, and counts newly parked users. A record without a user
+    /// counts as one.
     fn queue_or_count(&mut self, key: Option<&UserKey>, reason: ReasonCode, dead_letter: &DeadLetterRow) {
         let is_new = key.is_none_or(|key| self.push_queued(key, reason, dead_letter));
         match key {

@@ -2,8 +2,8 @@
 
 use read_model::write::At;
 
-/// The queue of a parked user. If it waits only for a missing data key, it tracks which events would have
-/// had their effect, so that the user's deletion is recognized when it comes.
+/// The queue of a parked user. If it waits only for a missing data key, it tracks which events
+/// would have had their effect, so that the user's deletion is recognized when it comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedQueue {
     /// The version that the user would have if the key were there. `None` if the queue waits for
@@ -28,8 +28,8 @@ impl ParkedQueue {
         Self { version: Some(version).filter(|_| is_for_key), accepted: Vec::new() }
     }
 
-    /// Adds a record. One without a sequence is no event whose key is missing, so the queue waits for
-    /// something else.
+    /// Adds a record. One without a sequence is no event whose key is missing, so the queue waits
+    /// for something else.
     pub fn push(&mut self, at: At, sequence: Option<u64>) {
         self.version = match (self.version, sequence) {
             (Some(version), Some(sequence)) if sequence == version + 1 => {

@@ -56,7 +56,8 @@ pub(super) fn credential(key: CredentialKey, state: &credential::State, at: At) 
     CredentialRow { key, created_at: state.created_at, status, body: state.body(), at }
 }
 
-/// Sorts the rows. All writers use one order, so that they never wait for each other's rows in a circle.
+/// Sorts the rows. All writers use one order, so that they never wait for each other's rows in a
+/// circle.
 pub(super) fn sort(effects: &mut Effects) {
     effects.users.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     effects.tombstones.sort_unstable_by(|a, b| a.key.cmp(&b.key));

@@ -1,5 +1,5 @@
-//! What is known of records by their places, said anew of their places in the copy: which were discarded, and which have had their analytic
-//! event.
+//! What is stored about records by their places in the log: which are discarded, and which have had
+//! their analytic event. It is stored again for their places in the copy.
 
 use super::writer::Moved;
 use crate::migrate;
@@ -28,59 +28,60 @@ use service_kit::{
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where records of a topic are now, as far as it matters.
+/// What is carried over for a topic.
 #[derive(Default)]
-pub(super) struct Followed {
+pub(super) struct CarriedOver {
     discarded: BTreeSet<(i32, i64)>,
-    /// Up to where the analytic events of each partition are made; only of `users.events`.
-    told: BTreeMap<i32, i64>,
-    /// The new places of what was discarded, after the old ones.
+    /// Up to where analytic events are derived, for each partition of `users.events`.
+    derived: BTreeMap<i32, i64>,
+    /// The old and new places of discarded records.
     moved: Vec<((i32, i64), (i32, i64))>,
-    /// In each partition of the copy the first record whose analytic event is still to be made.
-    untold: BTreeMap<i32, i64>,
+    /// The first record of each partition of the copy whose analytic event is not derived yet.
+    underived: BTreeMap<i32, i64>,
     /// The end of each partition of the copy.
     ends: BTreeMap<i32, i64>,
 }
 
-impl Followed {
-    /// What is known of a topic's records.
+impl CarriedOver {
+    /// Loads what is stored about a topic's records.
     pub(super) async fn load(settings: &Settings, pool: &PgPool, topic: Topic) -> anyhow::Result<Self> {
-        let told = match topic {
-            Topic::Users => told(settings).await?,
+        let derived = match topic {
+            Topic::Users => derived_offsets(settings).await?,
             Topic::Credentials => BTreeMap::new(),
         };
-        Ok(Self { discarded: discarded(settings, pool, topic).await?, told, ..Self::default() })
+        Ok(Self { discarded: discarded(settings, pool, topic).await?, derived, ..Self::default() })
     }
 
-    /// A record arrived in the copy.
-    pub(super) fn arrived(&mut self, Moved { from, to }: Moved) {
+    /// Records the new place of a record.
+    pub(super) fn record_moved(&mut self, Moved { from, to }: Moved) {
         if self.discarded.contains(&from) {
             self.moved.push((from, to));
         }
-        if self.told.get(&from.0).is_none_or(|next| from.1 >= *next) {
-            let first = self.untold.entry(to.0).or_insert(to.1);
+        if self.derived.get(&from.0).is_none_or(|next| from.1 >= *next) {
+            let first = self.underived.entry(to.0).or_insert(to.1);
             *first = to.1.min(*first);
         }
         let end = self.ends.entry(to.0).or_default();
         *end = (to.1 + 1).max(*end);
     }
 
-    /// Where the analytic events of the copy go on.
-    fn next(&self) -> impl Iterator<Item = (i32, i64)> {
-        let next = |(partition, end): (&i32, &i64)| (*partition, *self.untold.get(partition).unwrap_or(end));
+    /// The offsets of the copy from which analytic events are still to be derived.
+    fn analytics_offsets(&self) -> impl Iterator<Item = (i32, i64)> {
+        let next =
+            |(partition, end): (&i32, &i64)| (*partition, *self.underived.get(partition).unwrap_or(end));
         self.ends.iter().map(next)
     }
 }
 
-/// Who makes analytic events of a log.
-fn group(settings: &Settings) -> String {
+/// The consumer group that derives analytic events.
+fn analytics_group(settings: &Settings) -> String {
     format!("{}rollcall-analytics", settings.topic_prefix)
 }
 
-/// Up to where the analytic events of a log are made.
-async fn told(settings: &Settings) -> anyhow::Result<BTreeMap<i32, i64>> {
+/// Up to where analytic events of the log are derived.
+async fn derived_offsets(settings: &Settings) -> anyhow::Result<BTreeMap<i32, i64>> {
     let mut config = kafka::client_config(settings)?;
-    config.set("group.id", group(settings));
+    config.set("group.id", analytics_group(settings));
     let topic = Topics::new(&settings.topic_prefix).users;
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create()?;
@@ -105,47 +106,47 @@ async fn discarded(settings: &Settings, pool: &PgPool, topic: Topic) -> anyhow::
     Ok(logs::discarded(pool, epoch, topic).await?)
 }
 
-/// Under which number the read model knows the log of these settings, if it does.
+/// The epoch of the log with these settings, if the read model knows it.
 async fn epoch(settings: &Settings, pool: &PgPool) -> anyhow::Result<Option<i32>> {
     let log = LogIdentity::new(settings)?.present().await?;
     let mut connection = pool.acquire().await?;
     Ok(identity::known_epoch(&mut connection, &log.ids).await?)
 }
 
-/// Says of the copy what was known of the log.
+/// Stores for the copy what is known about the log.
 ///
 /// # Errors
-/// Kafka or Postgres fails.
-pub(super) async fn say(
+/// Kafka or PostgreSQL fails.
+pub(super) async fn store(
     from: &Settings,
     to: &Settings,
     pool: &PgPool,
-    followed: &BTreeMap<Topic, Followed>,
+    carried_over: &BTreeMap<Topic, CarriedOver>,
 ) -> anyhow::Result<()> {
-    say_discarded(from, to, pool, followed).await?;
-    match followed.get(&Topic::Users) {
-        Some(users) => say_told(to, users).await,
+    store_discarded(from, to, pool, carried_over).await?;
+    match carried_over.get(&Topic::Users) {
+        Some(users) => store_analytics_offsets(to, users).await,
         None => Ok(()),
     }
 }
 
-/// What was discarded, and what the log had lost before it was copied.
-async fn say_discarded(
+/// Stores the discarded records, and the cuts of the log.
+async fn store_discarded(
     from: &Settings,
     to: &Settings,
     pool: &PgPool,
-    followed: &BTreeMap<Topic, Followed>,
+    carried_over: &BTreeMap<Topic, CarriedOver>,
 ) -> anyhow::Result<()> {
     let Some(old) = epoch(from, pool).await? else { return Ok(()) };
     let copy = LogIdentity::new(to)?.present().await?;
     let mut transaction = pool.begin().await?;
     lock_schema(&mut transaction).await?;
-    // A migration refuses a log with more partitions, so what this build needs may not be there yet.
+    // A migration rejects a log that got more partitions, so tables of this release may be missing.
     migrate::create_shared(&mut transaction).await?;
     identity::fill_counts(&mut transaction).await?;
     let new = identity::register(&mut transaction, &copy).await?;
-    let moved = followed.iter().flat_map(|(topic, followed)| {
-        followed.moved.iter().map(|(from, to)| MovedRecord { topic: *topic, from: *from, to: *to })
+    let moved = carried_over.iter().flat_map(|(topic, of_topic)| {
+        of_topic.moved.iter().map(|(from, to)| MovedRecord { topic: *topic, from: *from, to: *to })
     });
     for record in moved {
         logs::copy_discarded(&mut transaction, (old, new), record).await?;
@@ -156,13 +157,13 @@ async fn say_discarded(
     Ok(transaction.commit().await?)
 }
 
-/// So that no analytic event is made a second time of what was told before.
-async fn say_told(to: &Settings, users: &Followed) -> anyhow::Result<()> {
+/// Commits the offsets of analytics, so that no event is derived a second time.
+async fn store_analytics_offsets(to: &Settings, users: &CarriedOver) -> anyhow::Result<()> {
     let mut config = kafka::client_config(to)?;
-    config.set("group.id", group(to)).set("enable.auto.commit", "false");
+    config.set("group.id", analytics_group(to)).set("enable.auto.commit", "false");
     let topics = Topics::new(&to.topic_prefix);
     let mut list = TopicPartitionList::new();
-    for (partition, next) in users.next() {
+    for (partition, next) in users.analytics_offsets() {
         list.add_partition_offset(name_of(&topics, Topic::Users), partition, Offset::Offset(next))?;
     }
     if list.count() == 0 {
@@ -170,7 +171,7 @@ async fn say_told(to: &Settings, users: &Followed) -> anyhow::Result<()> {
     }
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create()?;
-        consumer.commit(&list, CommitMode::Sync).context("the position of analytic events can't be set")
+        consumer.commit(&list, CommitMode::Sync).context("the offsets of analytics can't be committed")
     })
     .await?
 }
@@ -180,18 +181,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn analytic_events_go_on_at_the_first_that_is_still_to_be_made() {
-        let mut followed =
-            Followed { discarded: [(0, 7)].into(), told: [(0, 8), (1, 3)].into(), ..Followed::default() };
+    fn analytics_continue_at_the_first_underived_record() {
+        let mut carried_over = CarriedOver {
+            discarded: [(0, 7)].into(),
+            derived: [(0, 8), (1, 3)].into(),
+            ..CarriedOver::default()
+        };
         let moves =
             [((0, 7), (0, 0)), ((1, 2), (0, 1)), ((1, 3), (0, 2)), ((1, 4), (0, 3)), ((0, 6), (1, 0))];
         for (from, to) in moves {
-            followed.arrived(Moved { from, to });
+            carried_over.record_moved(Moved { from, to });
         }
-        assert_eq!(followed.next().collect::<Vec<_>>(), [(0, 2), (1, 1)]);
-        assert_eq!(followed.moved, [((0, 7), (0, 0))]);
-        // Of a partition that the group has never read, nothing was told.
-        followed.arrived(Moved { from: (5, 0), to: (1, 1) });
-        assert_eq!(followed.next().collect::<Vec<_>>(), [(0, 2), (1, 1)]);
+        assert_eq!(carried_over.analytics_offsets().collect::<Vec<_>>(), [(0, 2), (1, 1)]);
+        assert_eq!(carried_over.moved, [((0, 7), (0, 0))]);
+        // Nothing is derived of a partition that the group has never read.
+        carried_over.record_moved(Moved { from: (5, 0), to: (1, 1) });
+        assert_eq!(carried_over.analytics_offsets().collect::<Vec<_>>(), [(0, 2), (1, 1)]);
     }
 }

@@ -1,57 +1,69 @@
-//! Where a session begins to read, and since when what it derives may be in the topic already. Pure.
+//! From where a session reads, and since when its events may be in the topic already. Pure.
 //!
-//! A broker may end a transaction without saying so in all partitions that it wrote to: then its offsets are committed and its events are not, or
-//! the other way round. It can only be the last transaction of an id, since the next one begins after it. So the records of each id's last
-//! transaction are read again, and what is in the topic since then is not written again.
+//! A broker may end a transaction without ending it in all partitions: then its offsets are
+//! committed and its events are not, or the other way round. That can happen only to the last
+//! transaction of a transactional id, because the next one begins after it. Therefore the records
+//! of each id's last transaction are read again, and events that are in the topic since then are
+//! not written again.
 
-use super::note::Note;
+use super::offset_note::OffsetNote;
 use std::collections::BTreeMap;
 
-/// What the group knows of a partition.
+/// What the group has committed for a partition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Committed {
     pub(super) partition: i32,
-    /// The committed offset, if there is one, and what was noted beside it.
-    pub(super) next: Option<(i64, Option<Note>)>,
-    /// The end of its records.
+    /// The committed offset, if there is one, and the note beside it.
+    pub(super) next: Option<(i64, Option<OffsetNote>)>,
+    /// The end of the partition.
     pub(super) end: i64,
 }
 
-/// Where a session begins.
+/// How a session starts.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Starts {
-    /// From where the partitions are read; `None`: from their beginning.
-    pub(super) places: Vec<(i32, Option<i64>)>,
-    /// Since when events may be in the topic that are derived again, in milliseconds since 1970; `None`: there are none.
+pub(super) struct StartPlan {
+    /// The offset to read each partition from. `None`: from its beginning.
+    pub(super) offsets: Vec<(i32, Option<i64>)>,
+    /// Since when events that are derived again may be in the topic, in milliseconds since 1970.
+    /// `None`: there are none.
     pub(super) since: Option<i64>,
 }
 
-/// `unnoted` is the time to look from where the group has an offset and no note beside it.
-pub(super) fn starts(all: &[Committed], unnoted: i64) -> Starts {
+/// Records from which others may have derived events before this assignment.
+#[derive(Default)]
+pub(super) struct PossibleDuplicates {
+    /// The first offset of each partition behind those records.
+    pub(super) until: BTreeMap<i32, i64>,
+    /// Since when their events may have been written, in milliseconds since 1970.
+    pub(super) since: i64,
+}
+
+/// Plans a start. `unnoted` is the time to assume for an offset without a note.
+pub(super) fn start_plan(all: &[Committed], unnoted: i64) -> StartPlan {
     let mut last: BTreeMap<i32, i64> = BTreeMap::new();
     for note in all.iter().filter_map(Committed::note) {
         let at = last.entry(note.by).or_insert(note.at);
         *at = note.at.max(*at);
     }
-    let is_last = |note: &Note| last.get(&note.by) == Some(&note.at);
+    let is_last = |note: &OffsetNote| last.get(&note.by) == Some(&note.at);
     let from = |committed: &Committed| {
         let (next, note) = committed.next?;
         Some(note.filter(is_last).map_or(next, |note| note.from.min(next)))
     };
     let since = |committed: &Committed| match committed.next {
-        // Of an empty partition nothing was ever derived.
+        // Nothing was derived from an empty partition.
         None => (committed.end > 0).then_some(0),
         Some((_, None)) => Some(unnoted),
         Some((_, Some(note))) => (note.is_open || is_last(&note)).then_some(note.since),
     };
-    Starts {
-        places: all.iter().map(|committed| (committed.partition, from(committed))).collect(),
+    StartPlan {
+        offsets: all.iter().map(|committed| (committed.partition, from(committed))).collect(),
         since: all.iter().filter_map(since).min(),
     }
 }
 
 impl Committed {
-    fn note(&self) -> Option<Note> {
+    fn note(&self) -> Option<OffsetNote> {
         self.next?.1
     }
 }
@@ -61,13 +73,14 @@ mod tests {
     use super::*;
 
     fn noted(partition: i32, next: i64, from: i64, at: i64, by: i32) -> Committed {
-        let note = Note { from, at, since: at, is_open: false, by };
+        let note = OffsetNote { from, at, since: at, is_open: false, by };
         Committed { partition, next: Some((next, Some(note))), end: 100 }
     }
 
     fn open(committed: Committed, since: i64) -> Committed {
-        let next =
-            committed.next.map(|(next, note)| (next, note.map(|note| Note { since, is_open: true, ..note })));
+        let next = committed
+            .next
+            .map(|(next, note)| (next, note.map(|note| OffsetNote { since, is_open: true, ..note })));
         Committed { next, ..committed }
     }
 
@@ -76,8 +89,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn expect(all: &[Committed], places: &[(i32, Option<i64>)], since: Option<i64>) {
-        assert_eq!(starts(all, 450), Starts { places: places.to_vec(), since });
+    fn expect(all: &[Committed], offsets: &[(i32, Option<i64>)], since: Option<i64>) {
+        assert_eq!(start_plan(all, 450), StartPlan { offsets: offsets.to_vec(), since });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which events are in the topic already.
+//! Which derived events are in the topic already.
 
 use anyhow::Context as _;
 use event_log::replay::EndIsNoError;
@@ -14,28 +14,28 @@ use std::{
 };
 use uuid::Uuid;
 
-/// For one answer of the broker.
-const ANSWER: Duration = Duration::from_secs(10);
-/// For all that is read: the group must not lose its member over it.
-const BOUND: Duration = Duration::from_secs(120);
+/// How long a broker may take to answer.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time for reading. A longer one could cost the membership in the group.
+const MAX_TIME: Duration = Duration::from_secs(120);
 
-/// The ids of the derived events that are committed in the topic, as far as they came since then, in milliseconds since 1970.
-pub(super) fn ids(config: &ClientConfig, topic: &str, since: i64) -> anyhow::Result<HashSet<Uuid>> {
+/// The ids of the derived events that were committed to the topic since a time in milliseconds
+/// since 1970.
+pub(super) fn written_ids(config: &ClientConfig, topic: &str, since: i64) -> anyhow::Result<HashSet<Uuid>> {
     let consumer: BaseConsumer<EndIsNoError> =
         config.clone().set("enable.partition.eof", "true").create_with_context(EndIsNoError)?;
-    let places =
-        places(&consumer, topic, since).context("it can't be asked where to look for what is written")?;
-    let mut open: HashSet<i32> = places.elements().iter().map(|place| place.partition()).collect();
-    consumer.assign(&places)?;
-    let (mut ids, began) = (HashSet::new(), Instant::now());
+    let offsets = offsets(&consumer, topic, since).context("the offsets of written events can't be asked")?;
+    let mut open: HashSet<i32> = offsets.elements().iter().map(|element| element.partition()).collect();
+    consumer.assign(&offsets)?;
+    let (mut ids, started) = (HashSet::new(), Instant::now());
     while !open.is_empty() {
-        if began.elapsed() > BOUND {
+        if started.elapsed() > MAX_TIME {
             tracing::warn!(
-                "the topic of analytic events is long: some events may come a second time, under one id"
+                "the topic of analytic events is too long to read: some events may be written twice, with the same id"
             );
             break;
         }
-        match consumer.poll(ANSWER).context("what is written can't be read")? {
+        match consumer.poll(BROKER_TIMEOUT).context("written events can't be read")? {
             Ok(message) => ids.extend(id(&message)),
             Err(KafkaError::PartitionEOF(partition)) => drop(open.remove(&partition)),
             Err(error) => return Err(error.into()),
@@ -44,22 +44,23 @@ pub(super) fn ids(config: &ClientConfig, topic: &str, since: i64) -> anyhow::Res
     Ok(ids)
 }
 
-fn places(
+fn offsets(
     consumer: &BaseConsumer<EndIsNoError>,
     topic: &str,
     since: i64,
 ) -> anyhow::Result<TopicPartitionList> {
-    let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
+    let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     let mut list = TopicPartitionList::new();
     for partition in partitions {
-        // The time stands in the place of an offset, in the question and nowhere else.
+        // The request takes times in the place of offsets.
         list.add_partition_offset(topic, partition.id(), Offset::Offset(since))?;
     }
-    Ok(consumer.offsets_for_times(list, ANSWER)?)
+    Ok(consumer.offsets_for_times(list, BROKER_TIMEOUT)?)
 }
 
-/// Ids of ours follow from the domain event's: other events have ids of another version.
+/// The id of a derived event. It is made from the domain event's id. Other events have ids of
+/// another UUID version.
 fn id(message: &BorrowedMessage<'_>) -> Option<Uuid> {
     let header = message.headers()?.iter().find(|header| header.key == "ce_id")?;
     let id = Uuid::parse_str(std::str::from_utf8(header.value?).ok()?).ok()?;

@@ -1,7 +1,8 @@
-//! The order of a key's records that lie in two partitions.
+//! Merging the records of a key that lie in two partitions.
 
-/// Puts the records of both homes of a key into one order, in which each home's records keep theirs. Where the ranks are equal the first home's
-/// come first: those were folded. A record without a rank stays behind the one that it lay behind.
+/// Merges the records of both homes of a key by rank. The records of each home keep their order. If
+/// ranks are equal, those of the first home come first, because they were folded. A record without
+/// a rank stays behind its predecessor.
 pub(super) fn merge<T>(first: Vec<T>, second: Vec<T>, rank: impl Fn(&T) -> Option<i64>) -> Vec<T> {
     let mut merged = Vec::with_capacity(first.len() + second.len());
     let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
@@ -31,12 +32,12 @@ mod tests {
     }
 
     #[test]
-    fn the_second_home_goes_on_where_the_first_ended() {
+    fn the_second_home_continues_where_the_first_ended() {
         assert_eq!(merged(&["a1", "a2"], &["b3", "b4"]), "a1 a2 b3 b4");
     }
 
     #[test]
-    fn a_producer_that_was_late_to_notice_is_put_between() {
+    fn a_late_producer_is_put_between() {
         assert_eq!(merged(&["a1", "a3"], &["b2", "b4"]), "a1 b2 a3 b4");
     }
 
@@ -46,13 +47,13 @@ mod tests {
     }
 
     #[test]
-    fn losers_keep_their_place_in_their_home() {
+    fn superseded_events_keep_their_place() {
         assert_eq!(merged(&["a1", "a2", "a2", "a3"], &["b3"]), "a1 a2 a2 a3 b3");
         assert_eq!(merged(&["a1"], &["b3", "b2"]), "a1 b3 b2");
     }
 
     #[test]
-    fn what_says_no_rank_stays_where_it_was() {
+    fn a_record_without_rank_stays_where_it_was() {
         assert_eq!(merged(&["a1", "a?", "a5"], &["b2", "b?"]), "a1 a? b2 b? a5");
     }
 }

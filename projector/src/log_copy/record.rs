@@ -1,4 +1,4 @@
-//! A record on its way into a copy: as it came, with what its order follows from.
+//! A record that is copied, with what decides its order.
 
 use event_log::raw::{self, Raw};
 use events_schema::{Topic, UserKey};
@@ -8,34 +8,34 @@ use rdkafka::{
 };
 use sha2::{Digest as _, Sha256};
 
-/// A record.
-pub(super) struct Item {
-    /// Whose it is, where the key is sound.
+/// A record that is copied.
+pub(super) struct SourceRecord {
+    /// The key, if it is valid.
     pub(super) key: Option<UserKey>,
-    /// Where it lies.
+    /// The partition.
     pub(super) partition: i32,
-    /// Where it lies there.
+    /// The offset.
     pub(super) offset: i64,
-    /// What decides between its key's two homes.
+    /// The rank among the records of both homes of the key.
     pub(super) rank: Option<i64>,
-    /// Of everything that a copy keeps.
-    pub(super) print: Print,
-    /// About how large it is.
+    /// The fingerprint of everything that a copy must keep.
+    pub(super) fingerprint: Fingerprint,
+    /// The rough size.
     pub(super) bytes: usize,
     /// The record itself.
     pub(super) message: OwnedMessage,
 }
 
-/// How many records were seen, and a sum over them that does not depend on their order.
+/// The number of records, and a sum over them that does not depend on their order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Print {
-    /// So many.
+pub(super) struct Fingerprint {
+    /// The number of records.
     pub(super) records: u64,
     sum: u128,
 }
 
-impl Print {
-    /// Takes others in.
+impl Fingerprint {
+    /// Adds other records.
     pub(super) fn add(&mut self, other: Self) {
         self.records += other.records;
         self.sum = self.sum.wrapping_add(other.sum);
@@ -59,18 +59,19 @@ impl Print {
     }
 }
 
-/// The key of a record, where it is sound.
+/// The key of a record, if it is valid.
 pub(super) fn key(message: &BorrowedMessage<'_>) -> Option<UserKey> {
     std::str::from_utf8(message.key()?).ok()?.parse().ok()
 }
 
-/// What a copy must keep of a record.
-pub(super) fn print(message: &BorrowedMessage<'_>) -> Print {
-    Print::of(&raw::from_message(message), message.timestamp().to_millis())
+/// The fingerprint of a record.
+pub(super) fn fingerprint(message: &BorrowedMessage<'_>) -> Fingerprint {
+    Fingerprint::of(&raw::from_message(message), message.timestamp().to_millis())
 }
 
-impl Item {
-    /// Reads a record. Of a user's events the sequence decides; facts about credentials have none, so it is Kafka's time of the record.
+impl SourceRecord {
+    /// Reads a record. The rank of a user's event is its sequence. Records of credentials have
+    /// none, so their rank is Kafka's time of the record.
     pub(super) fn read(topic: Topic, message: &BorrowedMessage<'_>) -> Self {
         let (raw, time) = (raw::from_message(message), message.timestamp().to_millis());
         let rank = match topic {
@@ -82,7 +83,7 @@ impl Item {
             partition: message.partition(),
             offset: message.offset(),
             rank,
-            print: Print::of(&raw, time),
+            fingerprint: Fingerprint::of(&raw, time),
             bytes: raw.size(),
             message: message.detach(),
         }
