@@ -1,4 +1,4 @@
-//! A client that costs next to nothing: one kept connection, one request at a time.
+//! A minimal HTTP client: one persistent connection, one request at a time.
 
 use anyhow::Context as _;
 use tokio::{
@@ -15,14 +15,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects as somebody who has the token.
+    /// Connects with a token.
     pub(crate) async fn connect(authority: &str, token: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, authority: authority.to_owned(), token: token.to_owned(), buffer: Vec::new() })
     }
 
-    /// Sends a request and reads the whole answer; gives its status and its body.
+    /// Sends a request and reads the whole answer. Returns its status and body.
     pub(crate) async fn call(
         &mut self,
         method: &str,
@@ -57,7 +57,7 @@ impl Client {
     }
 }
 
-/// Where the head ends and how long the body is, once the head is there.
+/// The end of the head and the length of the body, once the head is complete.
 fn head(buffer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
     const END: &[u8] = b"\r\n\r\n";
     let Some(end) = buffer.windows(END.len()).position(|window| window == END) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What a process and all that it started used of the processors, by program.
+//! CPU time of a process and its descendants, by program.
 
 use std::{collections::BTreeMap, fs};
 
@@ -15,7 +15,7 @@ struct Process {
 }
 
 impl Cpu {
-    /// Since each of the processes was started. Those that have ended are left out.
+    /// CPU time since the start of each process. Ended processes are left out.
     pub(crate) fn of_tree(root: u32) -> Self {
         let all: Vec<Process> = fs::read_dir("/proc")
             .into_iter()
@@ -35,7 +35,7 @@ impl Cpu {
         cpu
     }
 
-    /// What came on top of an earlier sum.
+    /// The difference to an earlier sum.
     pub(crate) fn since(mut self, earlier: &Self) -> Self {
         for (program, micros) in &mut self.0 {
             *micros -= earlier.0.get(program).copied().unwrap_or_default();
@@ -43,21 +43,23 @@ impl Cpu {
         self
     }
 
-    /// The share of each of so many.
+    /// The sum divided by `count`.
     pub(crate) fn each(mut self, count: usize) -> Self {
         self.0.values_mut().for_each(|micros| *micros /= count.max(1) as f64);
         self
     }
 }
 
-/// Reads `/proc/<pid>/stat`: the program's name is in brackets and may hold anything, what follows is split by blanks.
+/// Parses `/proc/<pid>/stat`. The program's name is in brackets and may contain any character; the
+/// fields after it are separated by spaces.
 fn process(entry: &fs::DirEntry) -> Option<Process> {
     let pid = entry.file_name().to_str()?.parse().ok()?;
     let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
     let (head, tail) = stat.rsplit_once(')')?;
     let (_, program) = head.split_once('(')?;
     let fields: Vec<&str> = tail.split_whitespace().collect();
-    // The state is field 3 of the manual; so the parent is its field 4, user and system time its fields 14 and 15.
+    // Counted as in the manual: the state is field 3, the parent field 4, user and system time
+    // fields 14 and 15.
     let ticks: f64 = [11, 12].into_iter().filter_map(|n| fields.get(n)?.parse::<f64>().ok()).sum();
     Some(Process {
         pid,
@@ -67,5 +69,5 @@ fn process(entry: &fs::DirEntry) -> Option<Process> {
     })
 }
 
-/// In a tick of the kernel's clock, which Linux counts to programs as a hundred in a second.
+/// Microseconds in a clock tick. Linux reports 100 ticks per second to programs.
 const MICROS: f64 = 10_000.0;

@@ -1,4 +1,4 @@
-//! The rows: who calls what, how many at once, and for how long.
+//! The rows of the benchmark: what is called, by how many clients, and for how long.
 
 use crate::{client::Client, cpu::Cpu, stack::Stack};
 use futures_util::future::try_join_all;
@@ -18,7 +18,7 @@ pub(crate) enum Row {
 impl Row {
     pub(crate) const ALL: [Self; 3] = [Self::Get, Self::Put, Self::PutMany];
 
-    /// As it stands in the table.
+    /// The name in the table.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "R1 GET by id, 64 connections",
@@ -35,7 +35,7 @@ impl Row {
     }
 }
 
-/// What one measurement gave.
+/// The result of one measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Figures {
     /// Answers per second.
@@ -44,11 +44,11 @@ pub(crate) struct Figures {
     pub(crate) p50: f64,
     /// Milliseconds.
     pub(crate) p99: f64,
-    /// What an answer cost each program, in microseconds of a processor.
+    /// CPU time of each program per answer, in microseconds.
     pub(crate) cpu: Cpu,
 }
 
-/// Measures for so long.
+/// Runs a row for some time.
 pub(crate) async fn measure(row: Row, stack: &Stack, length: Duration) -> anyhow::Result<Figures> {
     let mut clients = Vec::new();
     for _ in 0..row.connections() {
@@ -65,7 +65,8 @@ pub(crate) async fn measure(row: Row, stack: &Stack, length: Duration) -> anyhow
     Ok(Figures { rate, p50: at(0.5), p99: at(0.99), cpu })
 }
 
-/// One connection's calls, each on the next of its own users; how long each took, in milliseconds.
+/// The calls of one connection, each on the next of its own users. Returns the duration of each
+/// call in milliseconds.
 async fn call(
     row: Row,
     stack: &Stack,

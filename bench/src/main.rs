@@ -1,6 +1,6 @@
-//! `make bench`: figures of this machine in one run, as ratios between builds of the service that stand side by side.
+//! `make bench`: compares builds of the service on this machine in one run.
 //!
-//! So far the rows for GET by id and for PUT until visible, between this tree and another revision of it. The twins come later.
+//! It measures GET by id, and PUT until the effect is visible.
 
 mod client;
 mod cpu;
@@ -14,25 +14,26 @@ use load::{Figures, Row};
 use stack::Stack;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// Measures builds of the service against each other, in turns
+/// Compare builds of the service in alternating rounds
 #[derive(Parser)]
 struct Args {
-    /// A build: its name, its directory of programs, and settings of its own. The first is what the others are held against
+    /// A build: its name, its directory of programs, and its settings. The first one is the
+    /// baseline
     #[arg(long = "build", value_name = "NAME=DIR[,SETTING=VALUE…]", value_parser = build, required = true)]
     builds: Vec<Build>,
     /// Users in each stack
     #[arg(long, default_value_t = 20_000)]
     users: u32,
-    /// Only these rows, by what their names begin with
+    /// Only the rows whose names start with this
     #[arg(long = "row", value_name = "R1|R4|R5")]
     rows: Vec<String>,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 8)]
     seconds: u64,
-    /// Measurements of each row and build, taken in turns
+    /// Measurements of each row and build
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Where the figures are kept
+    /// Directory of the results
     #[arg(long)]
     results: Option<PathBuf>,
 }
@@ -43,7 +44,7 @@ impl Args {
     }
 }
 
-/// What is measured.
+/// The subjects of the benchmark.
 #[derive(Clone)]
 pub(crate) struct Build {
     pub(crate) name: String,
@@ -58,7 +59,7 @@ fn build(text: &str) -> Result<Build, &'static str> {
     Ok(Build { name, dir: dir.into(), settings: parts.collect::<Result<_, _>>()? })
 }
 
-/// Every measurement, by row and by build.
+/// All measurements, by row and build.
 pub(crate) type All = BTreeMap<Row, BTreeMap<String, Vec<Figures>>>;
 
 fn main() -> anyhow::Result<()> {
@@ -78,17 +79,18 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One stack at a time would be measured in other weather than the next, so all are up and take turns.
+/// All stacks run at the same time and take turns, so that changes of the machine affect all of
+/// them.
 async fn measure(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
     let mut all = All::new();
     let length = Duration::from_secs(args.seconds);
     for round in 0..=args.rounds {
         for row in Row::ALL.into_iter().filter(|row| args.is_wanted(*row)) {
             for n in 0..stacks.len() {
-                // Whoever is first in one round is last in the next.
+                // The order changes from round to round.
                 let stack = &stacks[if round % 2 == 0 { n } else { stacks.len() - 1 - n }];
                 let figures = load::measure(row, stack, length).await?;
-                // The first round only warms up.
+                // The first round is a warm-up.
                 if round > 0 {
                     all.entry(row).or_default().entry(stack.name.clone()).or_default().push(figures);
                 }

@@ -1,4 +1,4 @@
-//! A build of the service, running on servers of its own, with users in it.
+//! A build of the service on its own servers, with users.
 
 use crate::{Build, client::Client};
 use anyhow::{Context as _, ensure};
@@ -32,7 +32,7 @@ pub(crate) struct Stack {
     child: Child,
 }
 
-/// A user of eight claims; `changed` is one that a writer has changed.
+/// A user with eight claims. `changed` is the claim that writers change.
 pub(crate) fn user(n: u64, changed: Option<usize>) -> String {
     json!({ "claims": {
         "externalUserId": format!("u-{n}"), "name": format!("Ada Lovelace {n}"), "email": format!("ada{n}@example.com"),
@@ -81,7 +81,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Of the process whose descendants are all of it.
+    /// CPU time of the stack: its main process and all descendants.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -96,7 +96,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Stops it.
+    /// Stops the stack.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
         let status = self.child.wait()?;
@@ -107,7 +107,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // After `stop` there is nothing to kill.
+        // Does nothing after `stop`.
         let _ = self.child.kill();
     }
 }

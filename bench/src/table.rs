@@ -1,4 +1,4 @@
-//! The figures for people, and for those who come later.
+//! Prints the results and stores them.
 
 use crate::{All, load::Figures};
 use serde_json::{Map, Value, json};
@@ -9,21 +9,22 @@ use std::{
 };
 use time::OffsetDateTime;
 
-/// The middle of several figures.
+/// The median.
 fn median(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
     let mut all: Vec<f64> = figures.iter().map(of).collect();
     all.sort_unstable_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or_default()
 }
 
-/// Of each round the one rate by the other's, then the middle: what the machine did meanwhile it did to both.
+/// The median of the ratios of each round. Within a round, changes of the machine affect both
+/// builds.
 fn ratio(figures: &[Figures], first: &[Figures]) -> f64 {
     let mut ratios: Vec<f64> = figures.iter().zip(first).map(|(one, other)| one.rate / other.rate).collect();
     ratios.sort_unstable_by(f64::total_cmp);
     ratios.get(ratios.len() / 2).copied().unwrap_or_default()
 }
 
-/// The middle of what an answer cost each program.
+/// The median CPU time of each program per answer.
 fn cpu(figures: &[Figures]) -> String {
     let programs = figures.first().map(|first| first.cpu.0.keys()).into_iter().flatten();
     let cost = |program: &String| {
@@ -57,7 +58,7 @@ pub(crate) fn print(all: &All, first: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps them as JSON under today's date, beside what is there of the same day.
+/// Stores the results as JSON under today's date, appended to earlier ones of the same day.
 pub(crate) fn keep(all: &All, first: &str, users: u32, dir: &Path) -> anyhow::Result<()> {
     let file = dir.join(format!("{}.json", OffsetDateTime::now_utc().date()));
     let mut kept: Map<String, Value> =

@@ -1,4 +1,4 @@
-//! The six operations and create, as one tenant sees them.
+//! A client of the API for one tenant.
 
 use crate::Answer;
 use futures_util::future::BoxFuture;
@@ -6,15 +6,15 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Where the operations are.
+/// The paths of the operations.
 pub const PREFIX: &str = "/core/v1/users";
 
 /// A client with a token.
 #[derive(Clone)]
 pub struct Api {
-    /// The tenant it speaks for.
+    /// The tenant.
     pub tenant: String,
-    /// Its token; none: it sends no `Authorization`.
+    /// The token. `None`: no `Authorization` is sent.
     pub token: Option<String>,
     reads: String,
     writes: String,
@@ -23,12 +23,12 @@ pub struct Api {
 }
 
 impl Api {
-    /// A client of a tenant; reads and writes may be served by different processes.
+    /// A client of a tenant. Reads and writes may go to different processes.
     ///
     /// # Panics
-    /// The HTTP client can't be made.
+    /// The HTTP client can't be created.
     pub fn new(reads: &str, writes: &str, tenant: &str, token: &str) -> Self {
-        // A hung request must fail its test, not the whole run.
+        // A hanging request must fail its test, not the whole run.
         let http =
             Client::builder().timeout(Duration::from_secs(60)).no_proxy().build().expect("an HTTP client");
         Self {
@@ -47,19 +47,19 @@ impl Api {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
-    /// The same client with none.
+    /// The same client without a token.
     #[must_use]
     pub fn anonymous(&self) -> Self {
         Self { token: None, ..self.clone() }
     }
 
-    /// The same client of other instances.
+    /// The same client for other instances.
     #[must_use]
     pub fn at(&self, reads: &str, writes: &str) -> Self {
         Self { reads: reads.to_owned(), writes: writes.to_owned(), ..self.clone() }
     }
 
-    /// The same client on the paths without `core`.
+    /// The same client for the paths without `core`.
     #[must_use]
     pub fn short_paths(&self) -> Self {
         Self { prefix: "/v1/users", ..self.clone() }
@@ -100,22 +100,22 @@ impl Api {
         self.read(Method::GET, &format!("/{user}/credentials?{query}"))
     }
 
-    /// A read by its method and what follows the prefix.
+    /// A read, by its method and the path after the prefix.
     pub fn read(&self, method: Method, rest: &str) -> Call {
         self.call(method, format!("{}{}{rest}", self.reads, self.prefix))
     }
 
-    /// A write by its method and what follows the prefix.
+    /// A write, by its method and the path after the prefix.
     pub fn write(&self, method: Method, rest: &str) -> Call {
         self.call(method, format!("{}{}{rest}", self.writes, self.prefix))
     }
 
-    /// Any path of the service that serves reads.
+    /// Any path of the query service.
     pub fn path(&self, method: Method, path: &str) -> Call {
         self.call(method, format!("{}{path}", self.reads))
     }
 
-    /// `host:port` that writes go to.
+    /// The `host:port` of the command service.
     pub fn authority(&self) -> &str {
         self.writes.trim_start_matches("http://")
     }
@@ -128,12 +128,12 @@ impl Api {
         })
     }
 
-    /// A new user's id.
+    /// Creates a user and returns its id.
     pub async fn user(&self, claims: Value) -> String {
         self.create(json!({ "claims": claims })).await.expect(201).id()
     }
 
-    /// Every entry of a paged read: `page` asks for one page by its cursor.
+    /// All entries of a paged read. `page` requests the page of a cursor.
     pub async fn pages(page: impl AsyncFn(Option<String>) -> Answer) -> Vec<Value> {
         let (mut entries, mut cursor) = (Vec::new(), None);
         loop {
@@ -146,7 +146,7 @@ impl Api {
         }
     }
 
-    /// Every user of the tenant, `limit` at a time.
+    /// All users of the tenant, `limit` per page.
     pub async fn all(&self, limit: u32) -> Vec<Value> {
         let query = |cursor: Option<String>| {
             let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
@@ -156,27 +156,27 @@ impl Api {
     }
 }
 
-/// A request that is about to be sent; awaited, it gives the answer.
+/// A request. Awaiting it sends it and returns the answer.
 #[must_use]
 pub struct Call(RequestBuilder);
 
 impl Call {
-    /// With a header.
+    /// Sets a header.
     pub fn header(self, name: &str, value: &str) -> Self {
         Self(self.0.header(name, value))
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string())
     }
 
-    /// With any body.
+    /// Sets any body.
     pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self(self.0.header("content-type", content_type).body(body.into()))
     }
 
-    /// The answer, if one came.
+    /// The answer, if there is one.
     ///
     /// # Errors
     /// The connection failed.
@@ -196,7 +196,7 @@ impl IntoFuture for Call {
     }
 }
 
-/// What holds for every answer whatsoever.
+/// Checks what holds for every answer.
 fn check(answer: Answer) -> Answer {
     assert_ne!(answer.status, 500, "no request may give 500: {}", answer.text());
     assert!(!answer.header("x-request-id").is_empty());

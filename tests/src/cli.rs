@@ -1,4 +1,4 @@
-//! The operator's program, as a person runs it.
+//! Runs the programs, as an operator does.
 
 use crate::{Process, Service, programs::program};
 use serde_json::Value;
@@ -9,10 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Names of settings that a developer's shell may carry and the tests must not.
+/// Prefixes of variables that a developer's shell may have, but tests must not.
 const FOREIGN: [&str; 4] = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS", "FAILPOINTS"];
 
-/// A program of ours with nothing but the given settings.
+/// A program with only the given settings.
 pub(crate) fn command(name: &str, settings: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(program(name));
     for (name, _) in std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
@@ -30,19 +30,19 @@ pub struct Cli {
     settings: BTreeMap<String, String>,
 }
 
-/// What a run of it gave.
+/// The output of a run.
 #[derive(Debug)]
 pub struct Output {
-    /// The exit code; a death by signal has none.
+    /// The exit code. `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// Results.
+    /// stdout.
     pub stdout: String,
-    /// Everything else.
+    /// stderr.
     pub stderr: String,
 }
 
 impl Cli {
-    /// Beside the stack in `home`, with nothing else exported.
+    /// For the stack in `home`, with no other settings.
     pub fn beside(home: &Path) -> Self {
         Self::with([("ROLLCALL_HOME".to_owned(), home.display().to_string())].into())
     }
@@ -52,14 +52,14 @@ impl Cli {
         Self { settings }
     }
 
-    /// The same with one setting more.
+    /// The same with one more setting.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// One of its settings.
+    /// One of the settings.
     ///
     /// # Panics
     /// It is not set.
@@ -72,14 +72,14 @@ impl Cli {
         self.run_with(args, "")
     }
 
-    /// Starts a verb and does not wait for it; what it prints is added to `log`.
+    /// Starts a verb without waiting for it. Its output is appended to `log`.
     pub fn start(&self, args: &[&str], log: &Path) -> Process {
         let mut command = command("rollcall", &self.settings);
         command.args(args);
         Process::start(&command, log)
     }
 
-    /// Runs a verb to its end while nobody reads what it prints.
+    /// Runs a verb to its end with a closed stdout.
     ///
     /// # Panics
     /// It can't be run.
@@ -102,7 +102,7 @@ impl Cli {
     }
 }
 
-/// Runs a service to its end, with arguments and without a setting.
+/// Runs a service to its end, with arguments and without settings.
 ///
 /// # Panics
 /// It can't be run.
@@ -115,7 +115,7 @@ fn run(mut command: Command, args: &[&str], stdin: &str) -> Output {
     let mut child = command.spawn().expect("the program runs");
     let mut pipe = child.stdin.take().expect("stdin is a pipe");
     let text = stdin.to_owned();
-    // From a thread of its own: a verb may print before it has read everything, or read nothing at all.
+    // On its own thread, because a verb may print before it has read everything, or read nothing.
     let feeding = std::thread::spawn(move || {
         let _ = pipe.write_all(text.as_bytes());
     });
@@ -126,20 +126,20 @@ fn run(mut command: Command, args: &[&str], stdin: &str) -> Output {
 }
 
 impl Output {
-    /// The same, having ended with `code`.
+    /// Asserts the exit code.
     ///
     /// # Panics
-    /// It ended otherwise.
+    /// The exit code is another one.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         self
     }
 
-    /// Its one JSON result.
+    /// The JSON result.
     ///
     /// # Panics
-    /// There is none.
+    /// There is no item.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))

@@ -1,4 +1,5 @@
-//! The three services started apart, one or more instances of each, on a topic prefix and a database of their own: something to break.
+//! A deployment for tests to break: the three services as separate processes, one or more instances
+//! of each, with their own topic prefix and database.
 
 use crate::{
     Api, Cli, Keyring, Process, Record, Stack, cli::command, free_port, read_topic, scratch,
@@ -13,7 +14,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// One of the three.
+/// A service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
     /// command-service
@@ -37,15 +38,15 @@ impl Service {
     }
 }
 
-/// The services with what they share. What names no instance means the first one, number 0.
+/// The deployment. Functions without an instance act on the first one, number 0.
 pub struct Deployment {
-    /// The name that its topics begin with.
+    /// The prefix of its topics.
     pub prefix: String,
     /// Its database.
     pub database: PgPool,
-    /// The one with its key store; the same unless a setting says otherwise.
+    /// The database of the key store: the same one, unless a setting names another.
     pub keys: PgPool,
-    /// The operator's program beside it.
+    /// `rollcall` for this deployment.
     pub cli: Cli,
     stack: &'static Stack,
     settings: BTreeMap<String, String>,
@@ -53,25 +54,26 @@ pub struct Deployment {
     instances: BTreeMap<(Service, usize), Instance>,
 }
 
-/// One process of a service, with an address that it keeps.
+/// An instance of a service. It keeps its address across restarts.
 struct Instance {
     port: u16,
-    /// While it is meant to run.
+    /// The process, if it should run.
     process: Option<Process>,
 }
 
 impl Deployment {
-    /// Starts the three on the stack's servers; `redis_url` is a Redis (or a database of one) that nobody else uses.
+    /// Starts the services on the stack's servers. `redis_url` is a Redis, or a database of one,
+    /// that nobody else uses.
     pub async fn start(stack: &'static Stack, redis_url: &str) -> Self {
         Self::start_with(stack, redis_url, &[]).await
     }
 
-    /// The same with further settings.
+    /// The same with more settings.
     pub async fn start_with(stack: &'static Stack, redis_url: &str, settings: &[(&str, &str)]) -> Self {
         Self::start_many(stack, redis_url, 1, settings).await
     }
 
-    /// The same with so many instances of each.
+    /// The same with several instances of each service.
     pub async fn start_many(
         stack: &'static Stack,
         redis_url: &str,
@@ -97,7 +99,7 @@ impl Deployment {
         deployment
     }
 
-    /// Everything but schema, topics and processes.
+    /// The deployment without schema, topics and processes.
     pub async fn prepare(stack: &'static Stack, redis_url: &str) -> Self {
         let name = format!("d{}", &Uuid::new_v4().simple().to_string()[..12]);
         let (database_url, database) = new_database(stack, &name).await;
@@ -125,16 +127,16 @@ impl Deployment {
         }
     }
 
-    /// Starts a service and waits for nothing.
+    /// Starts a service without waiting for it.
     pub fn launch(&mut self, service: Service) {
         self.launch_instance(service, 0, &[]);
     }
 
-    /// Starts an instance, a new one or one that was there, with settings of its own; waits for nothing.
+    /// Starts a new or a former instance with its own settings, without waiting for it.
     pub fn launch_instance(&mut self, service: Service, n: usize, extra: &[(&str, &str)]) {
         let log = self.log_path(service, n);
         let instance = self.instances.entry((service, n)).or_insert_with(Instance::new);
-        // One that still runs would keep the port.
+        // A running one would keep the port.
         instance.process = None;
         let mut settings = self.settings.clone();
         settings.insert("ROLLCALL_ADDR".to_owned(), format!("127.0.0.1:{}", instance.port));
@@ -142,15 +144,15 @@ impl Deployment {
         instance.process = Some(Process::start(&command(service.program(), &settings), &log));
     }
 
-    /// Waits until a service says that it is ready.
+    /// Waits until a service is ready.
     pub async fn ready(&mut self, service: Service) {
         self.ready_instance(service, 0).await;
     }
 
-    /// Waits until an instance says that it is ready.
+    /// Waits until an instance is ready.
     ///
     /// # Panics
-    /// It ends before.
+    /// It ends before that.
     pub async fn ready_instance(&mut self, service: Service, n: usize) {
         let url = format!("{}/health/ready", self.instance_url(service, n));
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
@@ -163,17 +165,17 @@ impl Deployment {
         .await;
     }
 
-    /// Kills a service outright.
+    /// Kills a service with SIGKILL.
     pub fn kill(&mut self, service: Service) {
         self.kill_instance(service, 0);
     }
 
-    /// Kills an instance outright, if it runs.
+    /// Kills an instance with SIGKILL, if it runs.
     pub fn kill_instance(&mut self, service: Service, n: usize) {
         self.instance(service, n).process = None;
     }
 
-    /// Asks a service to stop; it must exit with 0.
+    /// Stops a service, which must exit with 0.
     ///
     /// # Panics
     /// It does not, or was not running.
@@ -181,7 +183,7 @@ impl Deployment {
         self.stop_instance(service, 0);
     }
 
-    /// Asks an instance to stop; it must exit with 0.
+    /// Stops an instance, which must exit with 0.
     ///
     /// # Panics
     /// It does not, or was not running.
@@ -194,28 +196,28 @@ impl Deployment {
         );
     }
 
-    /// Kills a service and starts it again.
+    /// Kills and restarts a service.
     pub async fn crash(&mut self, service: Service) {
         self.crash_instance(service, 0).await;
     }
 
-    /// Kills an instance and starts it again, without the settings of its own that it may have had.
+    /// Kills and restarts an instance, without its own settings.
     pub async fn crash_instance(&mut self, service: Service, n: usize) {
         self.launch_instance(service, n, &[]);
         self.ready_instance(service, n).await;
     }
 
-    /// Freezes an instance: it holds its connections and does nothing.
+    /// Freezes an instance: it keeps its connections and does nothing.
     pub fn freeze(&self, service: Service, n: usize) {
         self.process(service, n).signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self, service: Service, n: usize) {
         self.process(service, n).signal(Signal::SIGCONT);
     }
 
-    /// How an instance that was started has ended, if it has by itself.
+    /// The exit status of a started instance, if it has ended by itself.
     pub fn has_ended(&mut self, service: Service, n: usize) -> Option<ExitStatus> {
         self.instance(service, n).process.as_mut().expect("it was started").ended()
     }
@@ -225,23 +227,23 @@ impl Deployment {
         &self.dir
     }
 
-    /// Where a service listens.
+    /// The address of a service.
     pub fn url(&self, service: Service) -> String {
         self.instance_url(service, 0)
     }
 
-    /// Where an instance listens.
+    /// The address of an instance.
     pub fn instance_url(&self, service: Service, n: usize) -> String {
         format!("http://127.0.0.1:{}", self.instances[&(service, n)].port)
     }
 
-    /// Where the instances of a service listen, those that are down too.
+    /// The addresses of all instances of a service, running or not.
     pub fn urls(&self, service: Service) -> Vec<String> {
         let numbers = self.instances.keys().filter(|(of, _)| *of == service);
         numbers.map(|(_, n)| self.instance_url(service, *n)).collect()
     }
 
-    /// What an instance prints, over all its starts.
+    /// The log file of an instance, over all its starts.
     pub fn log_path(&self, service: Service, n: usize) -> PathBuf {
         self.dir.join(format!("{}-{n}.log", service.program()))
     }
@@ -251,7 +253,7 @@ impl Deployment {
         self.tenant_via(&self.url(Service::Command), &self.url(Service::Query))
     }
 
-    /// A client of a new tenant that speaks to these instances, or to whatever stands before them.
+    /// A client of a new tenant for these instances, or for a proxy before them.
     pub fn tenant_via(&self, command_url: &str, query_url: &str) -> Api {
         let tenant = new_tenant();
         Api::new(query_url, command_url, &tenant, &self.stack.token(&tenant))
@@ -265,23 +267,23 @@ impl Deployment {
         self.instances[&(service, n)].process.as_ref().expect("it runs")
     }
 
-    /// Where its Kafka is.
+    /// The address of its Kafka.
     pub fn brokers(&self) -> &str {
         self.stack.var("KAFKA_BROKERS")
     }
 
-    /// Everything in `users.events`, as somebody reads it who has the keys, those of deleted users too.
+    /// All of `users.events`, decrypted with all keys, including those of deleted users.
     pub async fn log(&self) -> Vec<Record> {
         let records = self.topic("users.events").await;
         Keyring::read(&self.dir, &self.keys).await.opened(records)
     }
 
-    /// What its Kafka prints, where the stack has started it.
+    /// The log of its Kafka, if the stack started it.
     pub fn kafka_log(&self) -> PathBuf {
         self.stack.home.join("logs/kafka.log")
     }
 
-    /// Everything in one of its topics.
+    /// All records of one of its topics.
     pub async fn topic(&self, name: &str) -> Vec<Record> {
         read_topic(self.brokers(), &format!("{}{name}", self.prefix)).await
     }
@@ -297,7 +299,7 @@ fn owned<'a>(settings: &'a [(&str, &str)]) -> impl Iterator<Item = (String, Stri
     settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
 }
 
-/// A new database on the stack's server: its URL, and connections to it.
+/// Creates a database on the stack's server. Returns its URL and a pool.
 ///
 /// # Panics
 /// The server refuses.

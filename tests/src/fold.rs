@@ -1,60 +1,62 @@
-//! The state that follows from the log, by the one rule of the documentation and without a line of the projector's.
+//! A fold of the log that implements the documentation and shares no code with the projector.
 //!
-//! A fact is accepted if its sequence is the user's version + 1; one that comes late has no effect; deleted is for ever.
+//! An event is accepted if its sequence is the user's version + 1. A later one with the same
+//! sequence has no effect. A deletion is final.
 
 use crate::Record;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is known of a user.
+/// The state of a user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
-    /// How many facts were accepted.
+    /// How many events were accepted.
     pub version: u64,
-    /// When it was created, as the log prints it.
+    /// The creation time, as in the log.
     pub created_at: String,
-    /// Claims and link, or nothing once it is deleted.
+    /// Claims and link. `None` if the user is deleted.
     pub personal: Option<Value>,
 }
 
-/// A fact that had its effect.
+/// An event that took effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
     /// Partition and offset.
     pub at: (i32, i64),
-    /// Whose fact it is.
+    /// The user's key.
     pub key: String,
-    /// The version that it gave.
+    /// The user's new version.
     pub version: u64,
-    /// The request that asked for it, if one did.
+    /// The request id, if there is one.
     pub request: Option<String>,
-    /// Claims and link as it leaves them, or nothing where it deletes.
+    /// The new claims and link. `None` for a deletion.
     pub personal: Option<Value>,
 }
 
-/// What becomes of a fact.
+/// The outcome of an event.
 enum Fate {
     Accepted(User),
-    /// It came late.
+    /// Another event had this sequence first.
     Rejected,
-    /// It can't follow on what was there.
+    /// It does not fit the user's state.
     Misfit,
 }
 
-/// Everything that follows from the log.
+/// The state that follows from the log.
 #[derive(Debug, Default)]
 pub struct Model {
-    /// Users by key, the deleted ones too.
+    /// Users by key, including deleted ones.
     pub users: BTreeMap<String, User>,
-    /// The facts that had their effect, in the order in which they were given.
+    /// The accepted events, in the order of the input.
     pub accepted: Vec<Accepted>,
-    /// Partition and offset of the facts without effect.
+    /// Partition and offset of events without effect.
     pub rejected: BTreeSet<(i32, i64)>,
-    /// Partition and offset of those that no sound writer appends: a gap, or a fact that does not fit its user.
+    /// Partition and offset of events that no correct writer appends: a gap, or an event that does
+    /// not fit its user.
     pub misfits: BTreeSet<(i32, i64)>,
 }
 
-/// Folds the records of `users.events`, given in the order of each partition.
+/// Folds the records of `users.events`. Each partition must be in order.
 ///
 /// # Panics
 /// A record breaks a promise of the log.
@@ -85,10 +87,10 @@ fn fate(before: Option<&User>, record: &Record) -> Fate {
 }
 
 impl Model {
-    /// What follows from a log that may have been written by anybody.
+    /// The same for a log with records of other writers.
     ///
     /// # Panics
-    /// A record is not even an event.
+    /// A record is no event.
     pub fn of(records: &[Record]) -> Self {
         let mut model = Self::default();
         for record in records {
@@ -117,7 +119,7 @@ impl Model {
 }
 
 impl Model {
-    /// The living users of a tenant in the order of pages, as the API prints them.
+    /// The living users of a tenant as the API returns them, in the order of pages.
     pub fn page(&self, tenant: &str) -> Vec<Value> {
         let of_tenant = |key: &str| key.strip_prefix(tenant)?.strip_prefix('/').map(str::to_owned);
         let alive = self

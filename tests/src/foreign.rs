@@ -1,4 +1,4 @@
-//! Records as anybody may write them: sound, or not.
+//! Records of other writers, valid or not.
 
 use crate::Deployment;
 use rdkafka::{
@@ -9,19 +9,19 @@ use rdkafka::{
 };
 use std::collections::BTreeMap;
 
-/// A record that nobody of ours has made.
+/// A record of another writer.
 #[derive(Debug, Clone, Default)]
 pub struct Foreign {
     key: Option<String>,
     headers: BTreeMap<String, String>,
-    /// Headers behind these, whatever names they have.
+    /// More headers, with any names.
     more: Vec<(String, String)>,
     value: Option<Vec<u8>>,
     partition: Option<i32>,
 }
 
 impl Foreign {
-    /// An event about the user `key` (`<tenant>/<id>`) as a sound writer makes it, but for its data.
+    /// A valid event about the user `key` (`<tenant>/<id>`), except for its data.
     pub fn event(key: &str, ce_type: &str, value: impl Into<Vec<u8>>) -> Self {
         let (tenant, user) = key.split_once('/').expect("a key is <tenant>/<id>");
         let event = Self { key: Some(key.to_owned()), value: Some(value.into()), ..Self::default() };
@@ -40,54 +40,55 @@ impl Foreign {
         .fold(event, |event, (name, value)| event.header(name, value))
     }
 
-    /// A deletion that gives the user the version `sequence`: it holds nothing personal, so anybody can make a sound one.
+    /// A deletion with the version `sequence`. It has no personal data, so any writer can make a
+    /// valid one.
     pub fn deletion(key: &str, sequence: u64) -> Self {
         Self::event(key, "user.deleted.v1", "{}").header("ce_sequence", &sequence.to_string())
     }
 
-    /// With a header, or another value of it.
+    /// Sets a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Without a header.
+    /// Removes a header.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.headers.remove(name);
         self
     }
 
-    /// With one more header, even if there is one of that name.
+    /// Adds a header, even if one with that name exists.
     #[must_use]
     pub fn one_more(mut self, name: &str, value: &str) -> Self {
         self.more.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With a header whose name is not UTF-8, as a client in another language may write it.
+    /// Adds a header whose name is not UTF-8, as clients in other languages may do.
     #[must_use]
     #[allow(unsafe_code, reason = "rdkafka's own headers have texts for names")]
     pub fn with_unreadable_name(self) -> Self {
-        // SAFETY: the text is looked at as bytes alone, to make a C string of it.
+        // SAFETY: the text is only read as bytes, to make a C string of it.
         let name = unsafe { String::from_utf8_unchecked(b"x-\xff\xfe".to_vec()) };
         Self { more: vec![(name, "v".to_owned())], ..self }
     }
 
-    /// With no value at all.
+    /// Removes the value.
     #[must_use]
     pub fn without_value(self) -> Self {
         Self { value: None, ..self }
     }
 
-    /// With that key, or none, whatever the headers say.
+    /// Sets or removes the key, whatever the headers say.
     #[must_use]
     pub fn keyed(self, key: Option<&str>) -> Self {
         Self { key: key.map(str::to_owned), ..self }
     }
 
-    /// Into a partition of the writer's own choice.
+    /// Sets the partition.
     #[must_use]
     pub fn into_partition(self, partition: i32) -> Self {
         Self { partition: Some(partition), ..self }
@@ -119,15 +120,16 @@ impl Foreign {
 }
 
 impl Deployment {
-    /// Appends records, in their order, to a topic of the deployment; gives partition and offset of each.
+    /// Appends records in their order to a topic of the deployment. Returns the partition and
+    /// offset of each.
     ///
     /// # Panics
-    /// The broker refuses one.
+    /// The broker refuses a record.
     pub async fn append(&self, topic: &str, records: &[Foreign]) -> Vec<(i32, i64)> {
         self.append_with(&self.producer(&[]), topic, records).await
     }
 
-    /// The same with a producer of one's own.
+    /// The same with another producer.
     pub(crate) async fn append_with(
         &self,
         producer: &FutureProducer,
@@ -135,7 +137,7 @@ impl Deployment {
         records: &[Foreign],
     ) -> Vec<(i32, i64)> {
         let topic = format!("{}{topic}", self.prefix);
-        // All are queued before the first is waited for, so that they come in few batches.
+        // All are queued before the first is awaited, so that they form few batches.
         let sent: Vec<_> = records
             .iter()
             .map(|record| {
@@ -153,10 +155,11 @@ impl Deployment {
         places
     }
 
-    /// Tries to append a record that only packed is as small as a record may be; the broker's answer.
+    /// Tries to append a record that is only small enough when compressed. Returns the broker's
+    /// answer.
     ///
     /// # Panics
-    /// The client refuses it by itself.
+    /// The client refuses it.
     pub async fn append_packed(&self, topic: &str, record: &Foreign) -> Result<(), RDKafkaErrorCode> {
         let topic = format!("{}{topic}", self.prefix);
         let producer = self.producer(&[("compression.type", "zstd"), ("message.max.bytes", "200000000")]);

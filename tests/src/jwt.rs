@@ -1,4 +1,4 @@
-//! Tokens that `rollcall token` would not make, signed with the local key all the same.
+//! Signs tokens that `rollcall token` would not issue, with the local key.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -13,7 +13,7 @@ pub type Claims = Map<String, Value>;
 pub struct Signer {
     key: EncodingKey,
     kid: Option<String>,
-    /// The public half, as a client could take it from `jwks.json`.
+    /// The public key in `jwks.json`.
     pub public: String,
 }
 
@@ -34,7 +34,7 @@ impl Signer {
         }
     }
 
-    /// The claims of a good token.
+    /// The claims of a valid token.
     pub fn claims(&self, tenant: &str) -> Claims {
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let claims = json!({
@@ -53,20 +53,20 @@ impl Signer {
         encode(&header, claims, &self.key).expect("a signed token")
     }
 
-    /// A good token changed by `change`.
+    /// A valid token, changed by `change`.
     pub fn with(&self, tenant: &str, change: impl FnOnce(&mut Claims)) -> String {
         let mut claims = self.claims(tenant);
         change(&mut claims);
         self.sign(&claims)
     }
 
-    /// A token that claims the algorithm `none`.
+    /// A token with the algorithm `none`.
     pub fn unsigned(&self, claims: &Claims) -> String {
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         format!("{}.{}.", part(json!({ "alg": "none", "typ": "JWT" })), part(Value::Object(claims.clone())))
     }
 
-    /// A token signed with the public key as if it were a shared secret.
+    /// A token signed with the public key as a shared secret.
     ///
     /// # Panics
     /// It can't be signed.

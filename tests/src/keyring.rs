@@ -1,5 +1,5 @@
-//! The key store as somebody reads it who has the master key, by its documentation and without a line of the service's: so that tests can
-//! look into events.
+//! Reads the key store with the master key, as documented and without the service's code, so that
+//! tests can decrypt events.
 
 use crate::Record;
 use aws_lc_rs::{
@@ -12,7 +12,7 @@ use sqlx::{PgPool, raw_sql};
 use std::{collections::HashMap, fs, path::Path};
 use uuid::Uuid;
 
-/// A backup of the key store that goes on and on: what no operator should have.
+/// A continuous backup of the key store, which no operator should have.
 const BACKUP: &str = "\
 CREATE TABLE public.destroyed_keys (LIKE rollcall_keys.data_keys);
 CREATE FUNCTION public.keep_destroyed_key() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -26,11 +26,11 @@ CREATE TRIGGER keep_destroyed_key BEFORE DELETE ON rollcall_keys.data_keys FOR E
 #[derive(Debug, Default)]
 pub struct Keyring(HashMap<String, Vec<u8>>);
 
-/// A key as it is stored: tenant, owner, its id, the wrapped bytes, the master key's id.
+/// A stored key: tenant, owner, id, wrapped bytes, id of the master key.
 pub type WrappedKey = (String, Uuid, Uuid, Vec<u8>, String);
 
 impl Keyring {
-    /// From now on every key that is destroyed is kept all the same, for [`Self::read`].
+    /// From now on, keeps a copy of every destroyed key for [`Self::read`].
     ///
     /// # Panics
     /// The database refuses.
@@ -38,7 +38,7 @@ impl Keyring {
         raw_sql(BACKUP).execute(database).await.expect("a backup of the keys");
     }
 
-    /// All keys that there are, and those that were backed up.
+    /// All existing and backed-up keys.
     ///
     /// # Panics
     /// They can't be read.
@@ -62,7 +62,7 @@ impl Keyring {
         Self(rows.into_iter().map(key).collect())
     }
 
-    /// A copy of the key store's keys, as they are stored.
+    /// A copy of the stored keys.
     ///
     /// # Panics
     /// They can't be read.
@@ -71,7 +71,7 @@ impl Keyring {
             .await
     }
 
-    /// How many of them any key in the master key's file opens.
+    /// How many of these keys a master key in the file can unwrap.
     pub fn opens(home: &Path, keys: &[WrappedKey]) -> usize {
         let masters = masters(&home.join("master.key"));
         let opens = |(tenant, owner, id, wrapped, _): &&WrappedKey| {
@@ -82,7 +82,7 @@ impl Keyring {
         keys.iter().filter(opens).count()
     }
 
-    /// The records with their personal parts opened, where there is a key.
+    /// Decrypts the personal parts of records whose keys exist.
     #[must_use]
     pub fn opened(&self, records: Vec<Record>) -> Vec<Record> {
         records.into_iter().map(|record| self.opened_one(&record).unwrap_or(record)).collect()
@@ -114,7 +114,8 @@ fn masters(path: &Path) -> HashMap<String, Vec<u8>> {
     lines.map(master).collect()
 }
 
-/// An event is sealed under a key of its own, which HKDF-SHA-256 gives from the user's and the first half of the nonce.
+/// Each event has its own key, derived with HKDF-SHA-256 from the user's key and the first half of
+/// the nonce.
 fn open_event(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
     let (salt, nonce) = nonce.split_at_checked(NONCE_LEN)?;
     if nonce.is_empty() {

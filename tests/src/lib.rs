@@ -1,5 +1,5 @@
-//! Helpers for tests on the wire, shaped like the API: a stack to run against, a client that speaks as one tenant, the log as a
-//! stranger reads it, and a fold of it that shares no code with the projector.
+//! Helpers for integration tests: a stack to test, a client for one tenant, a reader of the log,
+//! and a fold of the log that shares no code with the projector.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The log as a stranger reads it: bytes, from the beginning to the end.
+//! Reads the log as bytes, from the beginning to the end.
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -8,15 +8,15 @@ use rdkafka::{
 };
 use std::{collections::HashSet, time::Duration};
 
-/// How long the broker may take for one step.
+/// The timeout for one request to the broker.
 const STEP: Duration = Duration::from_secs(60);
 
 /// A record.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// The partition it lies in.
+    /// Its partition.
     pub partition: i32,
-    /// Its offset there.
+    /// Its offset.
     pub offset: i64,
     /// Its key.
     pub key: String,
@@ -27,7 +27,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A header, if it is there.
+    /// A header, if it exists.
     pub fn find(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
@@ -35,7 +35,7 @@ impl Record {
     /// A header.
     ///
     /// # Panics
-    /// It is not there.
+    /// It does not exist.
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
         self.find(name).unwrap_or_else(|| panic!("no {name}: {:?}", self.headers))
@@ -44,14 +44,14 @@ impl Record {
     /// The value as JSON.
     ///
     /// # Panics
-    /// It is not.
+    /// It is no JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.value).expect("a value is JSON")
     }
 }
 
-/// Everything that is committed in a topic, partition by partition.
+/// All committed records of a topic, partition by partition.
 ///
 /// # Panics
 /// It can't be read to its end.

@@ -1,18 +1,18 @@
-//! Ports for processes that must be told theirs.
+//! Picks free ports.
 
 use std::net::{Ipv4Addr, TcpListener};
 use uuid::Uuid;
 
-/// Below those that Linux gives to outgoing connections (`ip_local_port_range`): one of those may be somebody's own end of a connection by the
-/// time a process listens there, or does so again after a crash.
+/// The range is below that of outgoing connections (`ip_local_port_range`). Otherwise a connection
+/// could take the port before a process listens on it, or while the process restarts.
 const FIRST: u128 = 15_000;
 const COUNT: u128 = 17_000;
 const TRIES: u32 = 200;
 
-/// A port of loopback that nobody listens on.
+/// A free port of the loopback interface.
 ///
 /// # Panics
-/// There is none.
+/// There is no item.
 pub fn free_port() -> u16 {
     (0..TRIES).find_map(|_| chance().filter(is_free)).expect("no free port")
 }

@@ -1,4 +1,4 @@
-//! A process that the tests start: it never outlives them.
+//! Processes that never outlive the tests.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -14,17 +14,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a process may take to end once it was asked to.
+/// How long a process may take to stop.
 const STOP: Duration = Duration::from_secs(60);
 
-/// A running process; dropped, it is killed.
+/// A process. It is killed when this is dropped.
 pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts `command` with its output added to the file `log`. It dies with the tests, however they end.
+    /// Starts `command`. Its output is appended to the file `log`. The process is killed when the
+    /// tests end, however they do.
     ///
     /// # Panics
     /// It can't be started.
@@ -36,7 +37,7 @@ impl Process {
         Self { child, log: log.to_owned() }
     }
 
-    /// What it has printed so far.
+    /// Its output so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
@@ -46,7 +47,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether it has ended, and how.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
     }
@@ -57,7 +58,7 @@ impl Process {
         kill(pid, signal).expect("the process is there to be signalled");
     }
 
-    /// Asks it to stop and waits for its end.
+    /// Stops it and waits for its end.
     ///
     /// # Panics
     /// It does not stop.
@@ -84,13 +85,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only for a process that has ended already.
+        // These fail only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The same command, killed by the kernel when the thread that started it ends.
+/// The same command. The kernel kills it when the thread that started it ends.
 fn tie(command: &Command) -> Command {
     let mut tied = Command::new("setpriv");
     tied.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
@@ -108,7 +109,7 @@ fn tie(command: &Command) -> Command {
 
 type Job = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// The thread that starts every process: it lives as long as the tests, so the processes do.
+/// The thread that starts all processes. It lives as long as the tests, and so do the processes.
 static SPAWNER: LazyLock<Mutex<mpsc::Sender<Job>>> = LazyLock::new(|| {
     let (jobs, queue) = mpsc::channel::<Job>();
     thread::spawn(move || {

@@ -1,8 +1,9 @@
-//! Which processes belong to a home, by what the kernel says of them.
+//! Finds the processes that belong to a home.
 
 use std::{fs, path::Path};
 
-/// The ids of living processes that have `home` in their command line, their environment or their working directory.
+/// The ids of running processes with `home` in their command line, environment or working
+/// directory.
 pub fn processes_of(home: &Path) -> Vec<u32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -16,7 +17,7 @@ fn belongs(pid: u32, home: &Path) -> bool {
         String::from_utf8_lossy(&bytes).contains(&*home.to_string_lossy())
     };
     let works_in = || fs::read_link(of("cwd")).is_ok_and(|cwd| cwd.starts_with(home));
-    // A zombie has neither command line nor memory: it waits for its parent alone.
+    // A zombie has no command line. It only waits for its parent.
     let alive = fs::read(of("cmdline")).is_ok_and(|line| !line.is_empty());
     alive && (mentions("cmdline") || mentions("environ") || works_in())
 }

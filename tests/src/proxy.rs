@@ -1,4 +1,4 @@
-//! A TCP proxy on loopback before one server, so that one client alone loses it.
+//! A TCP proxy before a server, so that only some clients lose the server.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -13,25 +13,25 @@ use tokio::{
     time::sleep,
 };
 
-/// How long its port may be another's.
+/// How long the port may be in use by a connection.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// What it does with what comes.
+/// How the proxy treats connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Passes it on.
+    /// Forwards everything.
     Open,
-    /// Passes each chunk on after a time.
+    /// Forwards each chunk after a delay.
     Slow(Duration),
-    /// Passes nothing on and answers nothing; connections stay open, and the kernel alone accepts new ones.
+    /// Forwards nothing. Connections stay open, and only the kernel accepts new ones.
     Frozen,
-    /// Freezes the connections that there are and passes new ones on, until the next change.
+    /// Freezes existing connections and forwards new ones, until the next change.
     OldFrozen,
-    /// Listens no more and has cut all connections.
+    /// Does not listen, and has closed all connections.
     Refused,
 }
 
-/// The proxy; dropped, it is gone with its connections.
+/// The proxy. Dropping it closes all connections.
 pub struct Proxy {
     port: u16,
     server: SocketAddr,
@@ -40,10 +40,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Stands before the server that a URL names.
+    /// Starts a proxy before the server of a URL.
     ///
     /// # Panics
-    /// The URL names no address.
+    /// The URL has no address.
     pub async fn before(url: &str) -> Self {
         let server = authority(url).parse().expect("the URL names an address");
         let (way, watched) = watch::channel(Way::Open);
@@ -53,12 +53,12 @@ impl Proxy {
         Self { port, server, way, task }
     }
 
-    /// The same URL by way of the proxy.
+    /// The URL through the proxy.
     pub fn url(&self, url: &str) -> String {
         url.replace(&self.server.to_string(), &format!("127.0.0.1:{}", self.port))
     }
 
-    /// From now on it does this.
+    /// Changes the mode.
     pub fn set(&self, way: Way) {
         self.way.send_replace(way);
     }
@@ -96,7 +96,7 @@ async fn serve(listener: TcpListener, port: u16, server: SocketAddr, mut way: wa
     }
 }
 
-/// Listens again. Somebody's own end of a connection may have the port for a moment.
+/// Listens again. An outgoing connection may have the port for a moment.
 async fn bound(port: u16) -> TcpListener {
     let give_up = Instant::now() + BOUND;
     loop {
@@ -118,7 +118,7 @@ async fn accept(listener: &TcpListener, server: SocketAddr, way: &mut watch::Rec
     }
 }
 
-/// One connection, until an end of it is closed or it is cut.
+/// Forwards one connection until it is closed.
 async fn connection(client: TcpStream, server: SocketAddr, gate: Gate) {
     let Ok(server) = TcpStream::connect(server).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
@@ -142,11 +142,11 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     }
 }
 
-/// What lets the chunks of a connection pass.
+/// Decides when the chunks of a connection pass.
 #[derive(Clone)]
 struct Gate {
     way: watch::Receiver<Way>,
-    /// Made while the old ones were frozen.
+    /// Whether it was opened while older ones were frozen.
     is_new: bool,
 }
 

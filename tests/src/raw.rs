@@ -1,4 +1,4 @@
-//! Requests that no decent HTTP client would send.
+//! Sends malformed HTTP requests.
 
 use std::time::Duration;
 use tokio::{
@@ -7,10 +7,11 @@ use tokio::{
     time::timeout,
 };
 
-/// Sends bytes to `authority` and gives the status of what came back; `None`: the connection was closed without a word.
+/// Sends bytes to `authority` and returns the status of the answer. `None` if the connection was
+/// closed without one.
 ///
 /// # Panics
-/// There is no connection, or what came back is no HTTP.
+/// There is no connection, or the answer is no HTTP.
 pub async fn raw(authority: &str, request: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(authority).await.expect("a connection");
     // The server may answer and close before it has read everything.

@@ -1,4 +1,4 @@
-//! A Redis of a test's own, to be frozen, killed and put back in time.
+//! A Redis server for one test, to be frozen, killed and restored.
 
 use crate::{Process, free_port, scratch, until};
 use nix::sys::signal::Signal;
@@ -13,7 +13,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one that writes nothing to disk unless told to.
+    /// Starts a server without automatic snapshots.
     pub async fn start() -> Self {
         let mut server = Self { port: free_port(), dir: scratch("redis"), process: None };
         server.restart().await;
@@ -25,7 +25,7 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Starts it, after [`Self::kill`], with whatever snapshot was last saved.
+    /// Restarts it after [`Self::kill`], from the last saved snapshot.
     pub async fn restart(&mut self) {
         let mut command = Command::new("redis-server");
         command.args([
@@ -43,22 +43,22 @@ impl RedisServer {
         until("Redis answers", async || self.connect().await).await;
     }
 
-    /// Kills it outright.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.process = None;
     }
 
-    /// Freezes it: connections stay open and nothing is answered.
+    /// Freezes it: connections stay open, and nothing is answered.
     pub fn freeze(&self) {
         self.process.as_ref().expect("Redis runs").signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         self.process.as_ref().expect("Redis runs").signal(Signal::SIGCONT);
     }
 
-    /// Runs a command of words without spaces.
+    /// Runs a command whose words contain no spaces.
     ///
     /// # Panics
     /// It fails.
@@ -72,7 +72,7 @@ impl RedisServer {
         command.exec_async(&mut connection).await.unwrap_or_else(|error| panic!("{words}: {error}"));
     }
 
-    /// The keys of a pattern.
+    /// The keys that match a pattern.
     pub async fn keys(&self, pattern: &str) -> Vec<String> {
         let mut connection = self.connect().await.expect("a connection to Redis");
         redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.expect("an answer to KEYS")

@@ -1,4 +1,4 @@
-//! The servers that a stack has started itself, to be killed and frozen. `rollcall run` starts those again that are killed.
+//! The servers of a stack, to be killed and frozen. `rollcall run` restarts killed ones.
 
 use crate::{Stack, until};
 use nix::{
@@ -12,10 +12,10 @@ use rdkafka::{
 use sqlx::{Connection as _, PgConnection};
 use std::{fs, time::Duration};
 
-/// For one answer; a frozen server gives none.
+/// The timeout for one answer. A frozen server gives none.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// One of the three.
+/// A service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Server {
     /// The log.
@@ -30,22 +30,23 @@ impl Server {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Kafka, Self::Postgres, Self::Redis];
 
-    /// Kills all of its processes outright. One that is just being started again is left to that.
+    /// Kills all its processes with SIGKILL. Does nothing if it is just being restarted.
     pub fn kill(self, stack: &Stack) {
         self.signal(stack, Signal::SIGKILL);
     }
 
-    /// Freezes all of its processes: connections stay open, new ones are accepted by the kernel alone, and nothing is answered.
+    /// Freezes all its processes: connections stay open, only the kernel accepts new ones, and
+    /// nothing is answered.
     pub fn freeze(self, stack: &Stack) {
         self.signal(stack, Signal::SIGSTOP);
     }
 
-    /// Lets all of its processes go on.
+    /// Resumes all its processes.
     pub fn thaw(self, stack: &Stack) {
         self.signal(stack, Signal::SIGCONT);
     }
 
-    /// Its main process, unless it is just being started again.
+    /// Its main process, unless it is just being restarted.
     pub fn pid(self, stack: &Stack) -> Option<u32> {
         children(stack.pid())
             .into_iter()
@@ -53,12 +54,12 @@ impl Server {
             .map(|(pid, _)| pid)
     }
 
-    /// Waits until it answers a question.
+    /// Waits until it answers.
     pub async fn answers(self, stack: &Stack) {
         until(&format!("{self:?} answers"), async || self.has_answered(stack).await.then_some(())).await;
     }
 
-    /// Whether it answers a question now, within a generous time.
+    /// Whether it answers now, within a generous time.
     pub async fn has_answered(self, stack: &Stack) -> bool {
         let asked = async {
             match self {
@@ -70,7 +71,7 @@ impl Server {
         tokio::time::timeout(2 * ANSWER, asked).await.is_ok_and(|answer| answer.is_some())
     }
 
-    /// As the kernel names its main process.
+    /// The kernel's name of its main process.
     fn program(self) -> &'static str {
         match self {
             Self::Kafka => "java",
@@ -79,10 +80,10 @@ impl Server {
         }
     }
 
-    /// The main process first: once it is stopped it makes no others.
+    /// The main process first, because a stopped one starts no others.
     fn signal(self, stack: &Stack, signal: Signal) {
         let Some(main) = self.pid(stack) else { return };
-        // Looked up before, too: those of a dead parent are nobody's children.
+        // Looked up before, because children of a dead parent can't be found.
         let before = children(main);
         send(main, signal);
         let all = before.into_iter().chain(children(main)).map(|(pid, _)| pid);
@@ -90,7 +91,7 @@ impl Server {
     }
 }
 
-/// One that has ended meanwhile needs no signal.
+/// A process that has ended needs no signal.
 fn send(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(i32::try_from(pid).expect("a pid is an i32")), signal);
 }

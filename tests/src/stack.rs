@@ -1,4 +1,4 @@
-//! The whole service as `rollcall run` starts it, once for all tests.
+//! A stack: the whole service as `rollcall run` starts it, shared by the tests.
 
 use crate::{
     Api, Cli, Keyring, Process, Record, Signer, cli::command, free_port, processes_of, programs::profile_dir,
@@ -18,19 +18,19 @@ use std::{
 };
 use uuid::Uuid;
 
-/// The first start may have to fetch Kafka.
+/// How long a start may take. The first one may have to fetch Kafka.
 const START: Duration = Duration::from_secs(600);
 
 /// A running stack.
 pub struct Stack {
     /// Its `ROLLCALL_HOME`.
     pub home: PathBuf,
-    /// What its `env` file says.
+    /// The content of its `env` file.
     pub env: BTreeMap<String, String>,
     process: Mutex<Option<Process>>,
 }
 
-/// Started by the first test that asks; when that fails, every other fails at once.
+/// Started by the first test that needs it. If that fails, all others fail at once.
 static SHARED: LazyLock<Stack> = LazyLock::new(|| {
     let stack = Stack::start(&scratch("stack"));
     STARTED.store(true, Ordering::SeqCst);
@@ -39,28 +39,28 @@ static SHARED: LazyLock<Stack> = LazyLock::new(|| {
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Stack {
-    /// The stack that all tests share, started by the first that asks.
+    /// The shared stack. The first test that needs it starts it.
     pub fn shared() -> &'static Self {
         &SHARED
     }
 
-    /// The shared stack, if any test asked for it.
+    /// The shared stack, if it was started.
     pub fn if_started() -> Option<&'static Self> {
         STARTED.load(Ordering::SeqCst).then(|| &*SHARED)
     }
 
-    /// Starts a stack in `home` on ports that are free and waits until it says that it is ready.
+    /// Starts a stack in `home` on free ports and waits until it is ready.
     ///
     /// # Panics
-    /// It ends before, or never is.
+    /// It ends before that, or never gets ready.
     pub fn start(home: &Path) -> Self {
         Self::start_in(home, &[])
     }
 
-    /// The same in an environment with further variables.
+    /// The same with more environment variables.
     ///
     /// # Panics
-    /// It ends before, or never is.
+    /// It ends before that, or never gets ready.
     pub fn start_in(home: &Path, environment: &[(&str, &str)]) -> Self {
         let process = Self::launch_in(home, environment);
         let ready = wait_for_ready(process);
@@ -68,7 +68,7 @@ impl Stack {
         Self { home: home.to_owned(), env, process: Mutex::new(Some(ready)) }
     }
 
-    /// Starts `rollcall run` in `home` and waits for nothing.
+    /// Starts `rollcall run` in `home` without waiting for it.
     pub fn launch(home: &Path) -> Process {
         Self::launch_in(home, &[])
     }
@@ -82,22 +82,22 @@ impl Stack {
         let mut run = command("rollcall", &settings.map(|(name, value)| (name.to_owned(), value)).into());
         run.arg("run").envs(environment.iter().copied());
         fs::create_dir_all(home).expect("the home can be made");
-        // An earlier start must not be taken for this one.
+        // The output of an earlier start must not be mistaken for this one.
         fs::write(home.join("run.log"), "").expect("the home can be written to");
         Process::start(&run, &home.join("run.log"))
     }
 
-    /// The same keys and settings behind another address.
+    /// The same keys and settings with another address.
     pub fn behind(&self, url: &str) -> Self {
         let mut env = self.env.clone();
         env.insert("ROLLCALL_URL".to_owned(), url.to_owned());
         Self { home: self.home.clone(), env, process: Mutex::new(None) }
     }
 
-    /// One value of its `env` file.
+    /// A value of its `env` file.
     ///
     /// # Panics
-    /// It is not there.
+    /// It does not exist.
     pub fn var(&self, name: &str) -> &str {
         self.env.get(name).unwrap_or_else(|| panic!("{name} is not in env"))
     }
@@ -107,12 +107,12 @@ impl Stack {
         self.var("ROLLCALL_URL")
     }
 
-    /// The operator's program beside it.
+    /// `rollcall` for this deployment.
     pub fn cli(&self) -> Cli {
         Cli::beside(&self.home)
     }
 
-    /// Everything in `users.events`, as somebody reads it who has the keys.
+    /// All of `users.events`, decrypted with the existing keys.
     ///
     /// # Panics
     /// It can't be read.
@@ -124,7 +124,7 @@ impl Stack {
         keyring.opened(records)
     }
 
-    /// Has PostgreSQL write to disk what it has in memory. Where it can't, it is done when it stops.
+    /// Makes a checkpoint in PostgreSQL. If that fails, the stop does it.
     pub async fn checkpoint(&self) {
         if let Ok(database) = PgPool::connect(self.var("DATABASE_URL")).await {
             let _ = sqlx::query("CHECKPOINT").execute(&database).await;
@@ -132,18 +132,18 @@ impl Stack {
         }
     }
 
-    /// Signs tokens with its local key.
+    /// A signer with its local key.
     pub fn signer(&self) -> Signer {
         Signer::of(&self.home)
     }
 
-    /// A client of a tenant that nobody else uses.
+    /// A client of a new tenant.
     pub fn tenant(&self) -> Api {
         let tenant = new_tenant();
         Api::new(self.url(), self.url(), &tenant, &self.token(&tenant))
     }
 
-    /// A token that allows everything in a tenant.
+    /// A token with all scopes for a tenant.
     pub fn token(&self, tenant: &str) -> String {
         self.cli().run(&["token", "--tenant", tenant]).expect(0).stdout.trim().to_owned()
     }
@@ -156,7 +156,7 @@ impl Stack {
         self.process.lock().expect("the process").as_ref().expect("the stack runs").pid()
     }
 
-    /// Kills `rollcall run` outright.
+    /// Kills `rollcall run` with SIGKILL.
     ///
     /// # Panics
     /// It was stopped before.
@@ -164,7 +164,7 @@ impl Stack {
         drop(self.process.lock().expect("the process").take().expect("the stack runs"));
     }
 
-    /// Stops it; says what is wrong with the way it ended.
+    /// Stops it, and checks how it ended.
     ///
     /// # Errors
     /// It did not exit with 0, or left a process behind.
@@ -198,7 +198,7 @@ fn read_env(path: &Path) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['"', '\'']).to_owned())).collect()
 }
 
-/// A tenant id that was never used.
+/// A new tenant id.
 pub(crate) fn new_tenant() -> String {
     format!("t-{}", Uuid::new_v4().simple())
 }
@@ -211,7 +211,7 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member has a parent")
 }
 
-/// Where this run keeps its files: below the build's own directory.
+/// The directory of this run's files, below the build directory.
 static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
     let target = profile_dir().parent().expect("a profile is in a target dir").to_owned();
     target.join("tmp").join(format!("run-{}", short_id()))
@@ -223,14 +223,14 @@ fn short_id() -> String {
 
 /// Removes the files of this run.
 pub fn remove_scratch() {
-    // Nothing to remove is as good.
+    // It may not exist.
     let _ = fs::remove_dir_all(&*RUN);
 }
 
-/// A new directory of this run.
+/// Creates a directory for this run.
 ///
 /// # Panics
-/// It can't be made.
+/// It can't be created.
 pub fn scratch(name: &str) -> PathBuf {
     let dir = RUN.join(format!("{name}-{}", short_id()));
     fs::create_dir_all(&dir).expect("a scratch directory");

@@ -1,20 +1,21 @@
-//! A transaction of an issuing system: records that are in the log, and count once it is committed.
+//! A Kafka transaction of an issuing system. Its records count once it is committed.
 
 use crate::{Deployment, Foreign};
 use rdkafka::producer::{FutureProducer, Producer};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// For one call to the broker.
+/// The timeout of one call to the broker.
 const CALL: Duration = Duration::from_secs(60);
 
-/// Open until it is committed or aborted; dropped, it stays open until the broker loses patience, longer than any test lasts.
+/// A transaction, open until it is committed or aborted. If it is dropped, it stays open until the
+/// broker's timeout, longer than any test runs.
 pub struct Transaction {
     producer: FutureProducer,
 }
 
 impl Deployment {
-    /// Writes records in a transaction, which stays open; gives their places with it.
+    /// Writes records in a new transaction, which stays open. Returns it with their places.
     ///
     /// # Panics
     /// The broker refuses.
@@ -33,7 +34,7 @@ impl Deployment {
 }
 
 impl Transaction {
-    /// Its records count.
+    /// Commits it.
     ///
     /// # Panics
     /// The broker refuses.
@@ -42,7 +43,7 @@ impl Transaction {
         tokio::task::spawn_blocking(commit).await.expect("it is committed");
     }
 
-    /// Its records never count.
+    /// Aborts it.
     ///
     /// # Panics
     /// The broker refuses.

@@ -1,15 +1,15 @@
-//! Waiting for a condition, never for a time.
+//! Waits for conditions, never for a fixed time.
 
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a condition may take to come true. Generous: it only says when to give up.
+/// When to give up. Generous, because a slow machine must not fail tests.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Asks again and again until `probe` has an answer.
+/// Repeats `probe` until it returns a value.
 ///
 /// # Panics
-/// The condition has not come true within a minute.
+/// It does not within a minute.
 pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + BOUND;
     loop {

@@ -1,6 +1,7 @@
-//! A stand-in for HashiCorp Vault's transit engine, since the real server can't be had here: it speaks the part of the documented HTTP API
-//! that the service uses, with the status codes and words of the real one, and its ciphertexts are AES-256-GCM that is bound to the
-//! associated data. It keeps its keys in memory alone and knows one token.
+//! A stand-in for HashiCorp Vault's transit engine, because the real server is not available here.
+//! It implements the documented HTTP API as far as the service uses it, with the real status codes
+//! and messages. Ciphertexts are AES-256-GCM, bound to the associated data. Keys are only in
+//! memory, and there is one token.
 
 mod transit;
 
@@ -19,10 +20,10 @@ use std::{
 use transit::{Request, Transit};
 use uuid::Uuid;
 
-/// Vault takes 32 MiB.
+/// The limit of a request, as in Vault.
 const LONGEST: usize = 32 * 1024 * 1024;
 
-/// The server; dropped, it is gone.
+/// The server. Dropping it stops it.
 pub struct Vault {
     port: u16,
     transit: Shared,
@@ -32,7 +33,7 @@ pub struct Vault {
 type Shared = Arc<Mutex<Transit>>;
 
 impl Vault {
-    /// Starts one with an empty engine at `transit/`.
+    /// Starts a server with an empty engine at `transit/`.
     ///
     /// # Panics
     /// It can't listen.
@@ -56,18 +57,18 @@ impl Vault {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The token that it knows.
+    /// The valid token.
     pub fn token(&self) -> String {
         self.transit().token.clone()
     }
 
-    /// From now on it knows another token instead.
+    /// Replaces the valid token.
     pub fn replace_token(&self) -> String {
         self.transit().token = Uuid::new_v4().to_string();
         self.token()
     }
 
-    /// From now on the token says that it has so many seconds left, and can be renewed.
+    /// From now on the token reports this many seconds left, and can be renewed.
     pub fn set_ttl(&self, seconds: u64) {
         self.transit().ttl = Some(seconds);
     }
@@ -77,17 +78,17 @@ impl Vault {
         self.transit().renewals
     }
 
-    /// The first and the last version of a key that decrypt, if there is such a key.
+    /// The first and the last version of a key that can decrypt, if the key exists.
     pub fn versions(&self, key: &str) -> Option<(u64, u64)> {
         self.transit().versions(key)
     }
 
-    /// Seals it, so that it answers 503 to everything, or unseals it.
+    /// Seals the server, so that it answers 503 to everything, or unseals it.
     pub fn seal(&self, is_sealed: bool) {
         self.transit().is_sealed = is_sealed;
     }
 
-    /// Loses a key.
+    /// Deletes a key.
     pub fn lose(&self, key: &str) {
         self.transit().keys.remove(key);
     }
@@ -99,7 +100,7 @@ impl Vault {
 
 impl Drop for Vault {
     fn drop(&mut self) {
-        // It is told at once; only its end would have to be waited for.
+        // The stop is requested at once; only its end would have to be awaited.
         drop(self.server.stop(false));
     }
 }

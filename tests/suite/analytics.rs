@@ -1,4 +1,5 @@
-//! One START and one end for each request that passed authentication, and nothing of the person in them.
+//! Each authenticated request has one START and one end in the analytics topic, without personal
+//! data.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use uuid::Uuid;
 
 const TOPIC: &str = "users.analytics";
 
-/// Sends a request under a request id of its own; gives the answer and that id.
+/// Sends a request with a new request id. Returns the answer and the id.
 async fn traced(call: Call) -> (Answer, String) {
     let id = format!("r-{}", Uuid::new_v4());
     let answer = call.header("X-Request-Id", &id).await;
@@ -15,7 +16,7 @@ async fn traced(call: Call) -> (Answer, String) {
     (answer, id)
 }
 
-/// The events of a request once its end is there, START first.
+/// The events of a request, START first. Waits for the end.
 async fn events(stack: &Stack, request: &str) -> Vec<Record> {
     until(&format!("the events of {request}"), async || {
         let all = read_topic(stack.var("KAFKA_BROKERS"), TOPIC).await;
@@ -25,7 +26,7 @@ async fn events(stack: &Stack, request: &str) -> Vec<Record> {
     .await
 }
 
-/// A request and what it is expected to leave in the topic.
+/// A request and its expected events.
 struct Case {
     operation: &'static str,
     end: &'static str,
@@ -55,7 +56,7 @@ impl Case {
         self.start(data.clone()).done(data.clone())
     }
 
-    /// In START as given, in FAIL with an error beside it.
+    /// The same data in START and in FAIL, where an error is added.
     fn both_with_error(self, data: Value) -> Self {
         let mut done = data.clone();
         done["error"] = json!("any");
@@ -71,7 +72,7 @@ fn fails(operation: &'static str, status: u16, call: Call) -> Case {
     Case::new(operation, "FAIL", status, call).done(json!({ "error": "any" }))
 }
 
-/// Sends the requests and then looks at what each has left.
+/// Sends the requests, then checks the events of each.
 async fn expect(stack: &Stack, api: &Api, cases: Vec<Case>) {
     let mut sent = Vec::new();
     for Case { operation, end, status, call, start, done } in cases {
@@ -110,7 +111,7 @@ fn check_envelope(what: &str, tenant: &str, request: &str, record: &Record) {
     );
 }
 
-/// Equal to the last member; an error is held to its shape alone, since its words are free.
+/// Equal in every member. Of an error only the form is compared, since its words may change.
 #[track_caller]
 fn check_data(what: &str, event: &Value, data: &Value) {
     let mut got = event.get("data").cloned().unwrap_or_else(|| json!({}));
@@ -236,7 +237,7 @@ pub async fn every_refusal_is_a_fail(stack: &'static Stack) {
     }
 }
 
-/// Everything in the topic, once a last request of the tenant has been seen to end there.
+/// Everything in the topic, read after the end of a last request is there.
 async fn all_after(stack: &Stack, api: &Api) -> Vec<Record> {
     let (_, last) = traced(api.list("")).await;
     events(stack, &last).await;
@@ -275,7 +276,8 @@ pub async fn no_event_without_authentication_or_by_an_import(stack: &'static Sta
     answer.expect(401);
     stack.cli().run_with(&["log", "import", "-", "--tenant", &api.tenant], r#"{"claims":{"a":1}}"#).expect(0);
     let id = api.list("").await.expect(200).ids()[0].clone();
-    // A write after the import: once its SUCCESS has come from the log, that of the import would have come too.
+    // A write after the import. Once its SUCCESS is derived from the log, that of the import would
+    // be there too.
     let (_, update) = traced(api.update(&id, json!({ "claims": {} }))).await;
     events(stack, &update).await;
     let all = all_after(stack, &api).await;

@@ -1,10 +1,10 @@
-//! How much analytic events say is the operator's choice: level 1 no data at all, level 3 everything.
+//! The analytics level decides what events contain: level 1 no data at all, level 3 everything.
 
 use serde_json::json;
 use tests::{Deployment, Record, RedisServer, Stack, until};
 use uuid::Uuid;
 
-/// What one life of a user with `marker` in it leaves in the topic.
+/// The events about a user with `marker` in its data, from create to delete.
 async fn life(stack: &'static Stack, level: &str, marker: &str) -> Vec<Record> {
     let redis = RedisServer::start().await;
     let deployment =

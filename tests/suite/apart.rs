@@ -1,4 +1,5 @@
-//! The three services as processes of their own, two of each, behind nginx: one service to whoever calls it.
+//! The three services as separate processes, two of each, behind nginx. To a client they are one
+//! service.
 
 use super::{
     api_async, api_auth, api_conditions, api_errors, api_idempotency, api_input, api_search, api_users,
@@ -10,14 +11,14 @@ use tests::{Deployment, Process, RedisServer, Service, Stack, free_port, scratch
 
 const MIB: usize = 1024 * 1024;
 
-/// nginx with the committed configuration in front of all instances of a deployment.
+/// nginx with the committed configuration, before all instances of a deployment.
 async fn nginx(deployment: &Deployment) -> (Process, String) {
     let (dir, listen) = (scratch("nginx"), format!("127.0.0.1:{}", free_port()));
     let site = fs::read_to_string(workspace().join("deploy/nginx.conf.template")).unwrap();
     let site = upstream(&site, "QUERY_UPSTREAM", &deployment.urls(Service::Query));
     let site = upstream(&site, "COMMAND_UPSTREAM", &deployment.urls(Service::Command));
     let site = site.replace("${LISTEN}", &listen);
-    // One process, so that nothing can be left over.
+    // One process, so that none can be left over.
     let main = format!(
         "daemon off; master_process off; pid {0}/pid; error_log stderr; events {{}}\nhttp {{\n{site}}}\n",
         dir.display()
@@ -31,7 +32,7 @@ async fn nginx(deployment: &Deployment) -> (Process, String) {
     (process, url)
 }
 
-/// The site with the line that names an upstream once for each instance.
+/// The configuration, with one upstream line for each instance.
 fn upstream(site: &str, name: &str, urls: &[String]) -> String {
     let place = format!("${{{name}}}");
     let line = site.lines().find(|line| line.contains(&place)).unwrap();
@@ -54,7 +55,7 @@ pub async fn behind_nginx_they_are_one_service(stack: &'static Stack) {
     what_nginx_reads_and_refuses(front).await;
 }
 
-/// Every test of the API that needs no more than its address: those of its users.
+/// The tests of the API that only need its address: those about users.
 async fn users_are_kept(front: &'static Stack) {
     pass! { front,
         api_users:
@@ -109,7 +110,7 @@ async fn users_are_kept(front: &'static Stack) {
     }
 }
 
-/// And those of its refusals, where nothing is sent that nginx can't read.
+/// And those about rejected requests that nginx can parse.
 async fn bad_requests_are_refused(front: &'static Stack) {
     pass! { front,
         api_errors:
@@ -147,11 +148,11 @@ async fn what_nginx_reads_and_refuses(front: &Stack) {
         api.create(json!({})).await.expect(201);
     }
     for unreadable in ["%00", "%"] {
-        // Its headers were not read, so the id is nginx' own.
+        // nginx did not read the headers, so it made the request id.
         let refused = api.get(unreadable).await.expect(400);
         assert_eq!(refused.json()["code"], "BadRequest");
     }
-    // An encoded slash divides nothing: whichever service it is for refuses the id.
+    // An encoded slash is no separator: either service rejects the id.
     for service in [api.get("a%2Fb"), api.update("a%2Fb", json!({})), api.delete("a%2Fb?x=1")] {
         assert_eq!(service.await.expect(400).detail()["param"], "id");
     }

@@ -1,4 +1,4 @@
-//! Writes that do not wait, and reads that do.
+//! Writes with `Prefer: respond-async`, and reads with `Read-After`.
 
 use reqwest::Method;
 use serde_json::json;

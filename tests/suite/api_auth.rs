@@ -1,10 +1,10 @@
-//! Who may ask.
+//! Authentication and authorization.
 
 use serde_json::{Value, json};
 use tests::{Api, Call, Claims, Stack};
 use uuid::Uuid;
 
-/// Each operation once, with what it takes to be refused for its token alone.
+/// Each operation once, valid except for its token.
 fn operations(api: &Api) -> [(&'static str, Call); 7] {
     let id = Uuid::new_v4().to_string();
     [

@@ -1,4 +1,4 @@
-//! `ETag` and what is asked with it.
+//! `ETag` and conditional requests.
 
 use serde_json::json;
 use tests::Stack;
@@ -102,7 +102,7 @@ pub async fn if_match_guards_a_read(stack: &'static Stack) {
     api.get(&Uuid::new_v4().to_string()).header("If-Match", "*").await.expect(404);
 }
 
-/// Any of many writers that only ask for the user to be there is let through, one after the other.
+/// Concurrent writers with `If-Match: *` all succeed, one after the other.
 pub async fn updates_of_any_version_never_fail_for_one_another(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;

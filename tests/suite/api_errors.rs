@@ -1,11 +1,11 @@
-//! Every refusal by path, query and header, with its body; and the order in which they are checked.
+//! Errors of paths, queries and headers, with their bodies, and the order of the checks.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Answer, Api, Stack, raw};
 use uuid::Uuid;
 
-/// Holds an answer to a refusal of one value.
+/// Checks that an answer rejects one value.
 #[track_caller]
 fn refused(answer: Answer, param: &str, location: &str) -> Value {
     let answer = answer.expect(400);

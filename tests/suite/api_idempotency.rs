@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a create that may be sent twice.
+//! `Idempotency-Key`: a create that can be sent twice.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn create(api: &Api, key: &str, user: Value) -> Call {
 pub async fn a_repeat_gives_the_first_user(stack: &'static Stack) {
     let api = stack.tenant();
     let first = create(&api, "k-1", json!({ "claims": { "a": 1, "b": [1.0, "x"] } })).await.expect(201);
-    // Equal as JSON: other spaces, other order of keys.
+    // The same JSON with other spaces and another order of members.
     let spaced = r#"{ "claims" : { "b":[1.0,"\u0078"],"a" : 1 } }"#;
     let repeat =
         api.write(Method::POST, "").body("application/json", spaced).header("Idempotency-Key", "k-1");

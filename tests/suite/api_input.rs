@@ -1,15 +1,15 @@
-//! What a body may be: shapes, sizes and the corners of JSON.
+//! Request bodies: forms, sizes and corner cases of JSON.
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tests::{Answer, Api, Stack};
 
 const JSON: &str = "application/json";
-/// Stands where a claim's value stands; no refusal may show it.
+/// A claim's value, which no error may show.
 const SECRET: &str = "s3cr3t-marker";
 const KIB: usize = 1024;
 
-/// Sends a text as the body of create, update and search, and holds each to a refusal of the body.
+/// Sends a text as the body of create, update and search. Each must reject the body.
 async fn refused_everywhere(api: &Api, id: &str, text: impl Into<Vec<u8>>) -> Vec<Value> {
     let text = text.into();
     let mut details = Vec::new();
@@ -150,7 +150,7 @@ pub async fn refusals_name_the_place_and_never_the_value(stack: &'static Stack) 
     }
 }
 
-/// An object of that many levels.
+/// An object with that many levels.
 fn nested(levels: usize, innermost: Value) -> Value {
     (1..levels).fold(json!({ "x": innermost }), |inner, _| json!({ "x": inner }))
 }
@@ -201,7 +201,7 @@ pub async fn claims_have_limits_of_depth_number_and_name(stack: &'static Stack) 
     refused_everywhere(&api, &id, deep).await;
 }
 
-/// A body of exactly that many bytes.
+/// A body with exactly that many bytes.
 fn sized(bytes: usize) -> String {
     let empty = r#"{"claims":{"x":""}}"#.len();
     format!(r#"{{"claims":{{"x":"{}"}}}}"#, "x".repeat(bytes - empty))

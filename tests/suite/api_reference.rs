@@ -1,11 +1,11 @@
-//! The texts and shapes that the API's reference documents, word for word.
+//! The texts and forms of the API reference, word for word.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tests::{Answer, Stack};
 use uuid::Uuid;
 
-/// A validation error about one value, whole.
+/// A complete validation error about one value.
 #[track_caller]
 fn is_refused(answer: Answer, detail: Value) {
     let documented = json!({ "code": "BadRequest", "message": "Validation Error", "details": [detail] });

@@ -1,4 +1,4 @@
-//! Search: all criteria together, containment as Postgres has it.
+//! Search: criteria are combined, and containment is that of PostgreSQL.
 
 use proptest::{
     collection::{btree_map, vec},
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 use tests::{Api, Stack};
 
-/// The users by their name claim, found by `criteria`, in order.
+/// The name claims of the users that match `criteria`, in order.
 async fn found(api: &Api, criteria: Value) -> Vec<String> {
     let page = api.search(criteria).await.expect(200);
     page.data().iter().map(|user| user["claims"]["name"].as_str().unwrap().to_owned()).collect()
@@ -207,7 +207,7 @@ pub async fn changes_are_found_and_what_was_before_is_not(stack: &'static Stack)
     assert_eq!(count(json!({ "claims": { "a": 2 } })).await, 0);
 }
 
-/// Few keys and few values, so that criteria do match.
+/// Few keys and values, so that criteria are likely to match.
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -238,7 +238,7 @@ fn claims() -> impl Strategy<Value = Map<String, Value>> {
     btree_map(key(), json_value(), 0..4).prop_map(|members| members.into_iter().collect())
 }
 
-/// Part of a value: what contains it is likely to exist.
+/// A part of a value, so that a match is likely.
 fn part_of(value: &Value, runner: &mut TestRunner) -> Value {
     let mut keep = |share: f64| draw(&proptest::bool::weighted(share), runner);
     match value {
@@ -261,7 +261,8 @@ fn draw<S: Strategy>(strategy: &S, runner: &mut TestRunner) -> S::Value {
     strategy.new_tree(runner).expect("a value").current()
 }
 
-/// The ids of those users whose claims, as the API prints them, contain `criteria` in Postgres' own opinion.
+/// The ids of the users whose claims, as the API returns them, contain `criteria` according to
+/// PostgreSQL.
 async fn contained(postgres: &PgPool, users: &[Value], criteria: &Value) -> Vec<String> {
     let text = |name: &str| users.iter().map(|user| user[name].to_string()).collect::<Vec<_>>();
     sqlx::query_scalar(

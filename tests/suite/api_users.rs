@@ -1,4 +1,4 @@
-//! Create, read, replace, delete: the life of a user as the API page tells it.
+//! Create, read, update and delete a user.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -107,7 +107,8 @@ pub async fn pages_show_every_user_once_and_in_order(stack: &'static Stack) {
         assert_eq!(api.all(limit).await, whole.data(), "limit {limit}");
     }
     let mut ids = whole.ids();
-    // One writer, one after the other: never before an earlier one, except within one millisecond.
+    // Users created one after the other by one writer are in that order, except within one
+    // millisecond.
     ids.sort();
     created.sort();
     assert_eq!(ids, created);

@@ -1,4 +1,4 @@
-//! The table of ARCHITECTURE.md, "Who may use whom", held against the manifests and the sources.
+//! Checks the table of ARCHITECTURE.md, "Who may use whom", against manifests and sources.
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use std::{
@@ -21,14 +21,14 @@ fn dependencies(metadata: &Metadata, name: &str) -> BTreeSet<String> {
     all.iter().filter(|d| d.kind == DependencyKind::Normal).map(|d| d.name.clone()).collect()
 }
 
-/// The crates of this workspace among a crate's dependencies.
+/// The dependencies of a crate within this workspace.
 fn ours(metadata: &Metadata, name: &str) -> BTreeSet<String> {
     let members: BTreeSet<String> =
         metadata.packages.iter().map(|package| package.name.to_string()).collect();
     dependencies(metadata, name).intersection(&members).cloned().collect()
 }
 
-/// The Rust files below a directory with what they say outside tests and comments.
+/// The Rust files below a directory, with their text outside of tests and comments.
 fn sources(dir: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     collect(&workspace().join(dir), &mut found);
@@ -48,7 +48,7 @@ fn collect(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// A file up to its unit tests, without comments.
+/// A file without its unit tests and comments.
 fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
     let lines = text[..end].lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -72,7 +72,7 @@ fn names_used(code: &str, krate: &str) -> BTreeSet<String> {
     used
 }
 
-/// The items of a `{…}` group, the inner groups left whole.
+/// The items of a `{…}` group. Inner groups stay whole.
 fn top_level(group: &str) -> Vec<String> {
     let (mut items, mut depth) = (vec![String::new()], 0);
     for c in group.chars() {
@@ -194,7 +194,7 @@ pub async fn queries_only_read() {
     );
 }
 
-/// Every crate of ours but the tests, by its directory.
+/// The directories of all crates except the tests.
 const CRATES: [&str; 12] = [
     "bench",
     "command-service",
@@ -299,7 +299,8 @@ pub async fn no_log_line_names_a_person() {
     }
 }
 
-/// A mutant that does not apply shows nothing; it is noticed here, since nobody runs all of them after each change.
+/// Not all mutants are run after each change, so this test notices patches that do not apply any
+/// more.
 pub async fn each_mutant_still_applies() {
     let mut hunks = 0;
     for entry in fs::read_dir(workspace().join("tests/mutants")).unwrap() {
@@ -319,7 +320,7 @@ pub async fn each_mutant_still_applies() {
     assert!(hunks > 0, "no mutants");
 }
 
-/// The arguments of tracing's macros, texts left out.
+/// The arguments of tracing's macros, without texts.
 fn log_calls(code: &str) -> Vec<String> {
     let macros =
         ["trace!(", "debug!(", "info!(", "warn!(", "error!(", "info_span!(", "debug_span!(", "span!("];

@@ -1,4 +1,4 @@
-//! A short run under faults, on a stack of its own: every window is hit, and some other faults by chance.
+//! A short chaos run on its own stack: every window is hit, and some random faults.
 
 use std::time::UNIX_EPOCH;
 use tests::{
@@ -7,7 +7,7 @@ use tests::{
     scratch,
 };
 
-/// The windows, each with the restart before it, and eight more.
+/// All windows, each with the restart before it, and eight more faults.
 const FAULTS: usize = 22;
 
 pub async fn every_window_is_hit_and_nothing_is_lost() {

@@ -1,5 +1,5 @@
-//! Services are killed in the middle of their work: no acknowledged write is lost, none counts twice, and what is shown at the end
-//! is what the log says.
+//! Services are killed while they work. No acknowledged write is lost or applied twice, and the
+//! final state follows from the log.
 
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -16,17 +16,17 @@ use uuid::Uuid;
 
 const WRITES: u64 = 2_000;
 const CLIENTS: u64 = 16;
-/// A service is killed each time so many writes have been answered.
+/// A service is killed each time this many writes are answered.
 const BETWEEN_KILLS: u64 = 220;
 
-/// A write that was answered with success, or with the promise that it is in the log.
+/// A write that was answered with success, or with 202.
 struct Acknowledged {
     position: (i32, i64),
     key: String,
     status: u16,
-    /// The version that `ETag` named; a delete names none.
+    /// The version in `ETag`. `None` for a delete.
     version: Option<u64>,
-    /// The claims that were sent; none for a delete.
+    /// The claims that were sent. `None` for a delete.
     claims: Option<Value>,
 }
 
@@ -38,7 +38,7 @@ struct Run {
 }
 
 impl Run {
-    /// Writes until all clients together have had their answers. A connection that fails tells nothing and is tried again.
+    /// Writes until all clients together have enough answers. A failed connection is retried.
     async fn client(&self) {
         while self.answered.load(Ordering::Relaxed) < WRITES {
             self.write(Uuid::new_v4().as_u128()).await;
@@ -58,7 +58,7 @@ impl Run {
         };
         match call.attempt().await {
             Ok(answer) => self.answer(answer, id, claims),
-            // The service is down: without a pause the clients would take the machine from its start.
+            // The service is down. Without a pause the clients would slow down its start.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
@@ -68,7 +68,8 @@ impl Run {
         let (deleted, created) = (claims.is_none(), id.is_none());
         match answer.status {
             200 | 201 | 202 | 204 => {}
-            // A user that is gone, too many writers at once, a log or a read model that is away.
+            // The user is deleted, too many writers write at once, or the log or the read model is
+            // unreachable.
             404 | 409 | 503 => return,
             other => panic!("{other}: {}", answer.text()),
         }
@@ -86,7 +87,8 @@ impl Run {
         }
     }
 
-    /// Kills the projector and the command service in turn, each time the clients have come further.
+    /// Kills the projector and the command service in turn, each time the clients have made
+    /// progress.
     async fn chaos(&self, deployment: &mut Deployment) {
         let turns = [Service::Projector, Service::Command, Service::Projector];
         for (n, service) in (1..WRITES / BETWEEN_KILLS).zip(turns.into_iter().cycle()) {
@@ -132,7 +134,7 @@ fn check_is_in_log(write: &Acknowledged, log: &[Record], model: &Model) {
         Some(claims) => assert_eq!(&record.json()["personal"]["claims"], claims),
         None => assert_eq!(record.header("ce_type"), "user.deleted.v1"),
     }
-    // 202 promises no more than this.
+    // 202 promises no more than that.
     if write.status != 202 {
         assert!(
             !model.rejected.contains(&write.position),
@@ -144,7 +146,7 @@ fn check_is_in_log(write: &Acknowledged, log: &[Record], model: &Model) {
     }
 }
 
-/// Waits until the read model has the whole log.
+/// Waits until the whole log is folded.
 async fn caught_up(deployment: &Deployment, log: &[Record]) {
     let mut ends = BTreeMap::new();
     for record in log {

@@ -1,4 +1,4 @@
-//! Where the programs run: what the shell carries, where the home is, whose files are there, and what stands before PostgreSQL.
+//! The environment of the programs: shell variables, the home, file permissions, and poolers.
 
 use rdkafka::{
     ClientConfig,
@@ -10,7 +10,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use tests::{Cli, Process, Stack, free_port, new_database, scratch, until};
 use uuid::Uuid;
 
-/// What a developer's shell may carry, each of which would break the start.
+/// Variables of a developer's shell. Each would break the start.
 const SHELL: [(&str, &str); 10] = [
     ("PGSSLMODE", "require"),
     ("PGOPTIONS", "-c statement_timeout=1"),
@@ -24,7 +24,7 @@ const SHELL: [(&str, &str); 10] = [
     ("LC_ALL", "xx_XX.none"),
 ];
 
-/// Characters that mean something in a configuration, a class path, a list or a shell.
+/// Characters with a meaning in configurations, class paths, lists or shells.
 const ODD: &str = "o\"d'd %s \\ ,;:*${x}#=höme";
 
 pub async fn a_foreign_shell_and_an_odd_home_change_nothing() {
@@ -86,7 +86,7 @@ pub async fn a_token_is_of_a_service_that_is_there() {
 
 pub async fn an_env_file_that_cant_be_read_is_named(stack: &'static Stack) {
     let home = scratch("theirs");
-    // Whoever runs the tests, root too, can't read this one as a file.
+    // Nobody can read this one as a file, not even root.
     fs::create_dir(home.join("env")).unwrap();
     let cli = Cli::with(Default::default()).set("ROLLCALL_HOME", home.to_str().unwrap());
     for verb in VERBS {
@@ -99,7 +99,7 @@ pub async fn an_env_file_that_cant_be_read_is_named(stack: &'static Stack) {
     cli.run(&["projection", "list"]).expect(0);
 }
 
-/// The programs' settings for a database of their own, and topics.
+/// Settings with a database and topics of its own.
 fn apart(stack: &Stack, prefix: &str, database_url: &str) -> Cli {
     Cli::with(Default::default())
         .set("ROLLCALL_HOME", scratch(prefix).to_str().unwrap())
@@ -184,7 +184,8 @@ async fn pgbouncer(stack: &Stack, more: &str) -> (Process, u16) {
     );
     let file = dir.join("pgbouncer.ini");
     fs::write(&file, configuration).unwrap();
-    // It refuses to be root, and needs nothing but to read its file, which a closed way may keep from it.
+    // PgBouncer refuses to run as root. It must be able to read its file, which a closed directory
+    // may prevent.
     let mut command = Command::new("sh");
     let nobody = if nix::unistd::geteuid().is_root() { "-u nobody " } else { "" };
     command.args(["-c", &format!("exec pgbouncer {nobody}\"$0\"")]).arg(&file);

@@ -1,10 +1,12 @@
-//! What became of a write is known by its own place in the log, whatever an operator does meanwhile.
+//! The outcome of a write follows from its own position in the log, whatever an operator does
+//! meanwhile.
 
 use serde_json::json;
 use tests::{Deployment, Foreign, RedisServer, Service, Stack, until};
 
-/// An operator settles what a write waits behind, between the moment when the write hears that it is parked and its next look at the user. It
-/// had its effect, so it must neither be told that its version has passed nor be written once more.
+/// An operator resolves the dead letter before a write, after the write is told that it is parked
+/// and before it reads the user again. The write took effect, so it must neither be rejected for
+/// its version nor be written again.
 pub async fn a_parked_write_that_an_operator_lets_through_is_not_void(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "20s")];
@@ -29,7 +31,7 @@ pub async fn a_parked_write_that_an_operator_lets_through_is_not_void(stack: &'s
         })
         .await;
 
-        // From here on nobody reads the view; the projector does not need it.
+        // From now on nobody can read the view. The projector does not need it.
         let mut block = deployment.database.begin().await.unwrap();
         sqlx::query("ALTER VIEW live.users ALTER COLUMN version SET DEFAULT 0")
             .execute(&mut *block)

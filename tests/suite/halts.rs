@@ -1,11 +1,12 @@
-//! What an operator stops, or leaves half done: a pause is true when it is answered, and a rebuild that was killed is shown as what it is.
+//! Pauses and killed rebuilds: a pause is in effect when it is answered, and a killed rebuild is
+//! shown as abandoned.
 
 use super::transactions::{answer, status};
 use serde_json::{Value, json};
 use sqlx::{PgPool, Postgres, Transaction};
 use tests::{Cli, Deployment, Output, RedisServer, Service, Stack, run_service, scratch, until};
 
-/// Holds the live checkpoints, so that no batch can be committed.
+/// Locks the live checkpoints, so that no batch can be committed.
 async fn hold(database: &PgPool) -> Transaction<'static, Postgres> {
     let mut held = database.begin().await.unwrap();
     let lock = "SELECT FROM rollcall.checkpoints ORDER BY generation, topic, partition FOR UPDATE";
@@ -42,7 +43,7 @@ pub async fn a_pause_is_true_when_it_is_answered(stack: &'static Stack) {
         (ended || pause.output().contains("waiting for what is being committed")).then_some(ended)
     })
     .await;
-    // Where it was answered before, this is what it promised.
+    // If it was answered before, this is what it promised.
     let promised = if said { Some(checkpoints(database).await) } else { None };
     held.rollback().await.unwrap();
     assert!(pause.wait().success(), "{}", pause.output());
@@ -73,7 +74,7 @@ pub async fn a_pause_is_true_when_it_is_answered(stack: &'static Stack) {
 pub async fn a_killed_rebuild_is_shown_as_abandoned(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
-    // A reader that reads on holds up the switch, so the rebuild comes no further.
+    // A reader delays the promotion, so that the rebuild waits.
     let mut reader = deployment.database.begin().await.unwrap();
     sqlx::query("SELECT FROM live.users").execute(&mut *reader).await.unwrap();
     let rebuild = deployment.cli.start(&["projection", "rebuild"], &scratch("rebuild").join("rebuild.log"));
@@ -96,7 +97,7 @@ pub async fn a_killed_rebuild_is_shown_as_abandoned(stack: &'static Stack) {
     deployment.cli.run(&["projection", "rebuild"]).expect(0);
 }
 
-/// The generation that is being built, or was.
+/// The generation that is, or was, being built.
 fn building(cli: &Cli) -> Option<Value> {
     let generations = cli.run(&["projection", "list", "--json"]).expect(0).json_lines();
     generations.into_iter().find(|generation| generation["state"] == "building")
@@ -104,7 +105,7 @@ fn building(cli: &Cli) -> Option<Value> {
 
 pub async fn a_default_log_says_nothing_twice_and_nothing_of_no_use(stack: &'static Stack) {
     let redis = RedisServer::start().await;
-    // A setting of producers, which consumers have no use for.
+    // A setting of producers that consumers do not use.
     let settings = [("ROLLCALL_KAFKA__LINGER_MS", "1")];
     let deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
     let migrated = deployment.cli.run(&["migrate"]).expect(0);
@@ -122,7 +123,7 @@ pub async fn a_default_log_says_nothing_twice_and_nothing_of_no_use(stack: &'sta
     assert!(!refused.stderr.contains(" at line "), "{refused:?}");
 }
 
-/// A database's URL without its name: what stands before, and after.
+/// The parts of a database's URL before and after its name.
 fn url_parts(url: &str) -> (String, String) {
     let (address, options) = url.split_once('?').map_or((url, String::new()), |(a, o)| (a, format!("?{o}")));
     (address.rsplit_once('/').expect("it names a database").0.to_owned(), options)

@@ -1,4 +1,5 @@
-//! `/health/ready` costs the same however many ask, and says what can't be done.
+//! The cost of `/health/ready` does not depend on the number of clients, and it reports what does
+//! not work.
 
 use futures_util::future::join_all;
 use reqwest::Client;
@@ -10,9 +11,9 @@ use std::{
 };
 use tests::{Api, Deployment, RedisServer, Service, Stack, until};
 
-/// Who ask for the health all the time, each on a connection that is kept.
+/// The number of clients of the health check, each with a persistent connection.
 const CALLERS: usize = 200;
-/// What is written meanwhile.
+/// The number of writes meanwhile.
 const WRITES: usize = 20;
 
 pub async fn many_callers_cost_no_write(stack: &'static Stack) {
@@ -37,20 +38,21 @@ pub async fn many_callers_cost_no_write(stack: &'static Stack) {
         is_over.store(true, Ordering::Relaxed);
     };
     tokio::join!(written, join_all((0..CALLERS).map(|_| caller())));
-    // Where something is slow and the answer is no, it holds for a quarter of a second; never is it asked for oftener.
+    // If something is slow and the answer is no, it is reused for a quarter of a second. It is
+    // never checked more often.
     let (looked, seconds) = (looks(&http, &url).await - before, began.elapsed().as_secs() + 1);
     assert!(looked >= 1 && looked <= 4 * seconds, "{looked} looks in {seconds} s");
     assert!(answers.load(Ordering::Relaxed) >= 2 * looked, "{looked} looks for {answers:?} answers");
 }
 
-/// How often the dependencies were asked.
+/// How often the dependencies were checked.
 async fn looks(http: &Client, url: &str) -> u64 {
     let metrics = http.get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
     let line = metrics.lines().find_map(|line| line.strip_prefix("rollcall_health_looks_total "));
     line.expect("looks are counted").parse().unwrap()
 }
 
-/// What a service says of one of its parts, with the status of its answer.
+/// The health of a dependency, and the status of the answer.
 async fn part(deployment: &Deployment, service: Service, name: &str) -> Option<(u16, Value)> {
     let answer = reqwest::get(format!("{}/health/ready", deployment.url(service))).await.ok()?;
     let status = answer.status().as_u16();
@@ -58,7 +60,7 @@ async fn part(deployment: &Deployment, service: Service, name: &str) -> Option<(
     Some((status, report["dependencies"][name].clone()))
 }
 
-/// Waits until a service says so of one of its parts.
+/// Waits until a service reports this about a dependency.
 async fn says(deployment: &Deployment, service: Service, name: &str, status: u16, words: &str) {
     until(&format!("{service:?} says of {name}: {words}"), async || {
         let (now, part) = self::part(deployment, service, name).await?;
@@ -71,7 +73,7 @@ pub async fn a_read_only_database_is_not_ready_for_writes(stack: &'static Stack)
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let name = deployment.prefix.trim_end_matches('.');
-    // Sessions that are there still write, and no new one does.
+    // Existing sessions can still write, new ones can't.
     let mut session = deployment.database.acquire().await.unwrap();
     let on = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     sqlx::query(AssertSqlSafe(on)).execute(&mut *session).await.unwrap();

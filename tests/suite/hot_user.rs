@@ -1,13 +1,13 @@
-//! One user that many want to change at once: each gets its turn, and the log is not filled in vain.
+//! Many clients change one user at once. Each succeeds in turn, and no useless events fill the log.
 
 use futures_util::future::join_all;
 use serde_json::json;
 use tests::{Api, Deployment, Record, RedisServer, Service, Stack, fold};
 
-/// Writers at a time, and writes of each.
+/// The number of writers, and of writes of each.
 const WRITERS: usize = 64;
 const WRITES: usize = 3;
-/// The last of so many must not be answered 202 on a machine that is slow.
+/// The last write must not be answered 202 on a slow machine.
 const PATIENT: (&str, &str) = ("ROLLCALL_VISIBILITY_TIMEOUT", "110s");
 
 pub async fn writers_of_one_instance_take_turns(stack: &'static Stack) {
@@ -62,7 +62,8 @@ pub async fn writers_of_two_instances_all_get_through(stack: &'static Stack) {
     assert!(superseded < 4 * versions.len(), "{superseded} events without effect for {}", versions.len());
 }
 
-/// All writers at once, spread over the clients; gives the versions they made, in order. A write may not be refused.
+/// Runs all writers, spread over the clients. Returns the versions that they made, in order. No
+/// write may be rejected.
 async fn change(apis: &[Api], id: &str) -> Vec<u64> {
     let writers = (0..WRITERS).map(async |writer| {
         let mut versions = Vec::new();
@@ -80,7 +81,7 @@ async fn change(apis: &[Api], id: &str) -> Vec<u64> {
     versions
 }
 
-/// What the log has of one user.
+/// The user's events in the log.
 fn facts(records: &[Record], api: &Api, id: &str) -> Vec<Record> {
     let key = format!("{}/{id}", api.tenant);
     records.iter().filter(|record| record.key == key).cloned().collect()

@@ -1,4 +1,5 @@
-//! Tables that contradict themselves speak against no record: the projector stops and says so, and sets nothing aside.
+//! If tables are inconsistent, the record is not to blame: the projector stops and says so, and
+//! parks nobody.
 
 use serde_json::json;
 use tests::{Deployment, Foreign, RedisServer, Service, Stack, until};
@@ -10,11 +11,11 @@ pub async fn a_broken_table_sets_no_sound_event_aside(stack: &'static Stack) {
     let created = api.create(json!({ "claims": { "n": 1 } })).await.expect(201);
     let (id, (partition, offset)) = (created.id(), created.position());
 
-    // A row where the next record of the partition will have its own.
+    // A row in the place of the partition's next record.
     let broken = "INSERT INTO live.rejections (partition, log_offset, reason) VALUES ($1, $2, 'superseded')";
     let broken = sqlx::query(broken).bind(partition).bind(offset + 1);
     broken.execute(&deployment.database).await.unwrap();
-    // Sound, and superseded: the user has that version already.
+    // A valid event, superseded because the user has that version already.
     let key = format!("{}/{id}", api.tenant);
     assert_eq!(
         deployment.append("users.events", &[Foreign::deletion(&key, 1)]).await,
@@ -34,7 +35,7 @@ pub async fn a_broken_table_sets_no_sound_event_aside(stack: &'static Stack) {
     let letters = deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0).json_lines();
     assert!(letters.is_empty(), "nothing was set aside: {letters:?}");
 
-    // The advice: a new generation has tables of its own.
+    // As the message advises: a new generation has new tables.
     let cli = deployment.cli.clone();
     let rebuild = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));
     rebuild.await.unwrap().expect(0);

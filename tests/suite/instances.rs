@@ -1,4 +1,5 @@
-//! Several instances of each service: they come, go, die and freeze under load, and nothing is lost, doubled, reordered or stale.
+//! Several instances of each service start, stop, die and freeze under load. Nothing is lost,
+//! duplicated, reordered or stale.
 
 use super::watch::{Watch, Written};
 use futures_util::future::join_all;
@@ -10,12 +11,12 @@ use std::{
 };
 use tests::{Deployment, Model, Record, RedisServer, Service, Stack, fold, until};
 
-/// As the deployments of the tests have them.
+/// The partitions of test deployments.
 const PARTITIONS: i32 = 4;
-/// How many commits of frozen projectors are to be refused, and how often one is frozen at most.
+/// How many commits of frozen projectors must be fenced, and how often one is frozen at most.
 const REFUSED: u64 = 2;
 const ROUNDS: usize = 8;
-/// Longer than any write may take: the visibility timeout, and what a busy machine adds.
+/// Longer than any write may take: the visibility timeout, plus the delay of a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub async fn progress_comes_from_whichever_projector(stack: &'static Stack) {
@@ -42,7 +43,7 @@ pub async fn a_frozen_projector_comes_back_to_a_closed_fence(stack: &'static Sta
     let watches = watches(&deployment).await;
     let faults = async {
         further(&watches, "all is well").await;
-        // A commit that was on its way before the freeze is no zombie's: another round is needed then.
+        // A commit that was sent before the freeze is not fenced. Then another round is needed.
         let (mut refused, mut victims) = (0, [0, 1].into_iter().cycle().take(ROUNDS));
         while refused < REFUSED {
             let victim = victims.next().expect("frozen with a batch in hand now and then");
@@ -54,8 +55,8 @@ pub async fn a_frozen_projector_comes_back_to_a_closed_fence(stack: &'static Sta
     check(&deployment, &watches).await;
 }
 
-/// Freezes a projector with a batch in hand, waits until the other one has all partitions, and lets it go on. Gives how many of its commits
-/// were refused.
+/// Freezes a projector during a batch, waits until the other one has all partitions, and resumes
+/// it. Returns how many of its commits were fenced.
 async fn freeze_and_thaw(deployment: &Deployment, victim: usize, watches: &[Watch]) -> u64 {
     let (theirs, fenced) = (owned(deployment, victim).await, fenced(deployment, victim).await);
     let before = epochs(deployment).await;
@@ -74,14 +75,15 @@ async fn freeze_and_thaw(deployment: &Deployment, victim: usize, watches: &[Watc
     self::fenced(deployment, victim).await - fenced
 }
 
-/// Gives a lock under which both projectors wait for the states of a batch that they have read from the log.
+/// Takes a lock that makes both projectors wait for the states of a batch that they have read.
 async fn batches_in_hand(deployment: &Deployment) -> Transaction<'static, Postgres> {
     const WAITING: &str = "SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() \
         AND wait_event_type = 'Lock' AND query LIKE 'SELECT k.n, u.version%'";
     until("both projectors have a batch in hand", async || {
         let mut lock = deployment.database.begin().await.unwrap();
         sqlx::query("LOCK TABLE generation_1.users").execute(&mut *lock).await.unwrap();
-        // One that was about to commit waits there instead, with nothing in hand: it is let go and met at its next batch.
+        // A projector that was about to commit waits there instead, without a batch. It is let go
+        // and met at its next batch.
         for _ in 0..40 {
             if sqlx::query_scalar::<_, bool>(WAITING).fetch_one(&deployment.database).await.unwrap() {
                 return Some(lock);
@@ -123,7 +125,7 @@ async fn come_and_go(deployment: &mut Deployment, watches: &[Watch]) {
     settled(deployment, watches, &[0]).await;
     deployment.launch_instance(P, 2, &[]);
     settled(deployment, watches, &[0, 2]).await;
-    // The first one may go like any other.
+    // The first one may stop like any other.
     deployment.kill_instance(P, 0);
     settled(deployment, watches, &[2]).await;
     deployment.crash_instance(P, 0).await;
@@ -135,7 +137,7 @@ async fn settled(deployment: &Deployment, watches: &[Watch], projectors: &[usize
     further(watches, &format!("projectors {projectors:?} run")).await;
 }
 
-/// A watched user in each partition, written and read through every instance.
+/// A watched user in each partition, written and read through all instances.
 async fn watches(deployment: &Deployment) -> Vec<Watch> {
     let mut watches = BTreeMap::new();
     until("each partition has a user", async || {
@@ -156,7 +158,8 @@ async fn further(watches: &[Watch], state: &str) {
 
 type Partition = (String, i32);
 
-/// Waits until these projectors have all partitions between them, both topics' partition of one number in one hand.
+/// Waits until these projectors own all partitions, and both topics' partitions of a number have
+/// the same owner.
 async fn shared_by(deployment: &Deployment, projectors: &[usize]) {
     let all: BTreeSet<_> = (0..PARTITIONS).collect();
     until(&format!("projectors {projectors:?} share the partitions"), async || {
@@ -173,7 +176,7 @@ async fn shared_by(deployment: &Deployment, projectors: &[usize]) {
     .await;
 }
 
-/// The partitions that a projector shows as its own.
+/// The partitions that a projector reports as its own.
 async fn owned(deployment: &Deployment, n: usize) -> BTreeSet<Partition> {
     let metrics = metrics(deployment, n).await;
     let lines = metrics.lines().filter_map(|line| line.strip_prefix("rollcall_projector_lag_records"));
@@ -184,7 +187,7 @@ async fn owned(deployment: &Deployment, n: usize) -> BTreeSet<Partition> {
     lines.filter_map(|line| Some((label(line, "topic")?, label(line, "partition")?.parse().ok()?))).collect()
 }
 
-/// How many commits of a projector the fence has refused.
+/// How many commits of a projector were fenced.
 async fn fenced(deployment: &Deployment, n: usize) -> u64 {
     let metrics = metrics(deployment, n).await;
     let line = metrics.lines().find_map(|line| line.strip_prefix("rollcall_projector_fenced_total "));
@@ -195,7 +198,7 @@ async fn metrics(deployment: &Deployment, n: usize) -> String {
     let url = format!("{}/metrics", deployment.instance_url(Service::Projector, n));
     match reqwest::get(url).await {
         Ok(answer) => answer.text().await.unwrap_or_default(),
-        // It has only just been started.
+        // It has just been started.
         Err(_) => String::new(),
     }
 }
@@ -207,7 +210,7 @@ async fn epochs(deployment: &Deployment) -> BTreeMap<Partition, i64> {
     rows.into_iter().map(|(topic, partition, epoch)| ((topic, partition), epoch)).collect()
 }
 
-/// What was answered is in the log, and what is shown is what the log says.
+/// Checks that answered writes are in the log, and that the final state follows from it.
 async fn check(deployment: &Deployment, watches: &[Watch]) {
     let log = deployment.log().await;
     let model = fold(&log);
@@ -241,7 +244,7 @@ fn check_written(key: &str, written: &Written, log: &[Record], model: &Model) {
     }
 }
 
-/// Version and claims of every user that is shown.
+/// Version and claims of every user that reads show.
 async fn rows(deployment: &Deployment) -> BTreeMap<String, (i64, Value)> {
     let rows = sqlx::query("SELECT tenant_id || '/' || id AS key, version, claims FROM live.users");
     let rows = rows.fetch_all(&deployment.database).await.unwrap();

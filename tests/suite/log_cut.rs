@@ -1,5 +1,5 @@
-//! A log that lost its beginning: everything that reads it says so, and a cut past what was folded has a way on, once somebody has seen what is
-//! lost.
+//! The beginning of the log is lost. Everything that reads the log reports it. If unfolded records
+//! are lost, an operator can accept the loss after seeing it.
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -12,7 +12,7 @@ use tests::{Deployment, Output, RedisServer, Service, Stack, until};
 
 const CUT: &str = "the log was cut";
 
-/// Cuts `users.events` off before these offsets.
+/// Deletes the records of `users.events` before these offsets.
 async fn cut(deployment: &Deployment, before: &BTreeMap<i32, i64>) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", deployment.brokers()).create().unwrap();
@@ -31,7 +31,7 @@ async fn run(deployment: &Deployment, args: &[&str], code: i32) -> Output {
     ran.await.unwrap().expect(code)
 }
 
-/// What the projector says of the log: the reason, or nothing where it is sound.
+/// Why the projector considers the log unsound. `None` if it does not.
 async fn log_of(deployment: &Deployment) -> Option<(u16, Option<String>)> {
     let url = format!("{}/health/ready", deployment.url(Service::Projector));
     let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.ok()?;
@@ -55,7 +55,7 @@ async fn health_says_nothing(deployment: &Deployment) {
         .await;
 }
 
-/// How many records each partition of `users.events` has.
+/// The number of records of each partition of `users.events`.
 async fn ends(deployment: &Deployment) -> BTreeMap<i32, i64> {
     let mut ends = BTreeMap::new();
     for record in deployment.log().await {

@@ -1,4 +1,4 @@
-//! The log as the documentation promises it to strangers.
+//! The format of the log, as documented for consumers.
 
 use events_schema::UserKey;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ async fn users(stack: &Stack, api: &Api) -> Vec<Record> {
     all.into_iter().filter(|record| record.key.starts_with(&format!("{}/", api.tenant))).collect()
 }
 
-/// What a stranger may rely on in every record.
+/// What consumers may rely on in every record.
 #[track_caller]
 fn check_envelope(record: &Record, api: &Api) {
     let (tenant, user) = record.key.split_once('/').unwrap();
@@ -103,7 +103,8 @@ pub async fn the_client_is_named_where_the_token_names_one(stack: &'static Stack
     assert_eq!(users(stack, &api).await[0].header("ce_clientid"), "client-7");
 }
 
-/// A Python with a Kafka client and a JSON Schema validator: nothing of ours. Made here, unless `make suite` has made it.
+/// A Python environment with a Kafka client and a JSON Schema validator. Created if it does not
+/// exist.
 fn python() -> PathBuf {
     let venv = workspace().join("target/venv");
     let python = venv.join("bin/python");
@@ -153,7 +154,7 @@ pub async fn a_foreign_client_reads_the_same_users(stack: &'static Stack) {
     stack.cli().run_with(&args, &line.to_string()).expect(0);
 
     let seen = tokio::task::spawn_blocking(move || foreign_client(stack)).await.unwrap();
-    // Other tests break promises on purpose in users of their own; none of this tenant's may be broken.
+    // Other tests break promises for their own users. Those for this tenant's users must hold.
     let broken: Vec<&Value> = seen["violations"]
         .as_array()
         .unwrap()

@@ -1,5 +1,5 @@
-//! Topics that were deleted and made anew are another log: it is never taken for the one that was folded, and its positions are told apart
-//! from the old ones.
+//! Recreated topics are another log. It is never mistaken for the folded one, and its positions
+//! differ from the old ones.
 
 use rdkafka::{
     ClientConfig,
@@ -11,13 +11,13 @@ use tests::{Api, Call, Deployment, Foreign, RedisServer, Service, Stack, fold, u
 use uuid::Uuid;
 
 const TOPICS: [&str; 2] = ["users.events", "users.credentials"];
-/// What the domain topics promise.
+/// The settings of the domain topics.
 const KEPT: [(&str, &str); 3] =
     [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
 const NOT_FOLDED: &str = "the log is not the one that was folded";
 const NO_MORE: &str = "The position belongs to a log that no longer exists";
 
-/// Deletes the log and makes it anew, as empty topics of the same names and settings.
+/// Deletes the log and recreates it as empty topics with the same names and settings.
 pub async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", stack.var("KAFKA_BROKERS")).create().unwrap();
@@ -36,7 +36,7 @@ pub async fn make_log_anew(stack: &Stack, deployment: &Deployment) {
     }
 }
 
-/// Waits until the projector says of its health that the log is another one.
+/// Waits until the projector's health reports another log.
 pub async fn is_halted(deployment: &Deployment) {
     let url = format!("{}/health/ready", deployment.url(Service::Projector));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -47,32 +47,32 @@ pub async fn is_halted(deployment: &Deployment) {
     .await;
 }
 
-/// Everything that the live generation says of the log.
+/// What the live generation records about the log.
 async fn folded(deployment: &Deployment) -> Vec<Value> {
     let rows = "SELECT to_jsonb(c) FROM (SELECT generation, log_epoch, topic, partition, next_offset FROM live.checkpoints \
         ORDER BY topic, partition) c";
     sqlx::query_scalar(rows).fetch_all(&deployment.database).await.unwrap()
 }
 
-/// A new user's event, as somebody else's writer appends it: unsealed.
+/// A new user's event by another writer: unsealed.
 fn created(tenant: &str, n: u32) -> Foreign {
     let data = json!({ "createdAt": "2024-01-01T00:00:00.000Z", "personal": { "claims": { "log": "new", "n": n } } });
     let event = Foreign::event(&format!("{tenant}/{}", Uuid::new_v4()), "user.created.v1", data.to_string());
     event.header("ce_sequence", "1")
 }
 
-/// One call of each read operation.
+/// One request of each read operation.
 fn every_read(api: &Api, id: &str) -> [Call; 4] {
     [api.get(id), api.list(""), api.search(json!({ "claims": { "log": "new" } })), api.credentials(id, "")]
 }
 
-/// The answer must not be that of a write that had its effect.
+/// The answer must not report a successful write.
 async fn without_effect(write: Call) {
     let answer = write.await;
     assert!(matches!(answer.status, 202 | 503), "{}: {}", answer.status, answer.text());
 }
 
-/// Rebuilds, as the message of a halted projector says.
+/// Rebuilds, as the message of the halted projector says.
 pub async fn rebuild(deployment: &Deployment) {
     let cli = deployment.cli.clone();
     tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"]))
@@ -92,7 +92,8 @@ pub async fn a_log_made_anew_is_told_apart(stack: &'static Stack) {
     let before = folded(&deployment).await;
 
     make_log_anew(stack, &deployment).await;
-    // At once, before anybody has noticed, and into every partition: also those where nothing of the old log lies.
+    // At once, before anybody has noticed, and into every partition, including those that the old
+    // log did not use.
     let creates = (0..24).map(|n| without_effect(lost.create(json!({ "claims": { "n": n } }))));
     futures_util::future::join_all(creates).await;
     is_halted(&deployment).await;
@@ -105,7 +106,7 @@ pub async fn a_log_made_anew_is_told_apart(stack: &'static Stack) {
     begins_anew(&api, &position, &id).await;
 }
 
-/// The new log is the one that counts: from its first write on, and the old one's positions are refused.
+/// The new log counts from its first write on, and positions of the old one are rejected.
 async fn begins_anew(api: &Api, old_position: &str, old_id: &str) {
     let created = until("users can be written again", async || {
         let answer = api.create(json!({ "claims": { "log": "new" } })).await;
@@ -152,7 +153,7 @@ pub async fn a_new_log_that_is_longer_is_told_apart(stack: &'static Stack) {
     is_halted(&deployment).await;
     assert_eq!(folded(&deployment).await, before, "nothing of the new log was folded");
     assert_eq!(api.list("").await.expect(200).ids(), [id.as_str()]);
-    // Neither does a restart make it forget.
+    // A restart does not forget it either.
     deployment.stop(Service::Projector);
     deployment.launch(Service::Projector);
     is_halted(&deployment).await;

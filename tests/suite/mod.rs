@@ -1,4 +1,4 @@
-//! The tests, one idea a file. Each takes a tenant (or a deployment) of its own, so they run side by side.
+//! The tests, one idea per file. Each uses its own tenant or deployment, so they run in parallel.
 
 mod analytics;
 mod analytics_levels;
@@ -51,11 +51,12 @@ mod watch;
 use libtest_mimic::Trial;
 use tests::Stack;
 
-/// Lists the tests, by `module::name`: after `with`, those that take the shared stack; after `without`, those that
-/// take nothing; after `long`, those that want the machine for themselves (`--ignored`: `make suite` runs them after the others).
+/// Lists the tests as `module::name`. Those after `with` use the shared stack, and those after
+/// `without` need none. Those after `long` need the machine for themselves: they are `--ignored`,
+/// and `make suite` runs them after the others.
 macro_rules! suite {
     (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ } long { $($long:ident: $($slow:ident),+;)+ }) => {
-        /// Every test.
+        /// All tests.
         pub fn trials() -> Vec<Trial> {
             vec![
                 $($(trial(name!($module, $test), async || $module::$test(Stack::shared()).await),)+)+

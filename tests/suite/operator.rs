@@ -1,4 +1,4 @@
-//! The operator's program: what it prints, how it exits.
+//! The output and exit codes of `rollcall`.
 
 use serde_json::{Value, json};
 use tests::{Cli, Stack, free_port, scratch};

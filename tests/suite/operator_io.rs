@@ -1,4 +1,4 @@
-//! What the operator's program reads and prints: files in other encodings, a reader that has gone, errors.
+//! Input and output of `rollcall`: files in other encodings, a closed stdout, errors.
 
 use serde_json::json;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Topics that get more partitions would part a user's events. It is noticed, refused in words that lose nothing, and a copy of the log brings
-//! everything back.
+//! If topics get more partitions, a user's later events would be in another one. This is detected
+//! and refused with advice that loses nothing, and copying the log repairs it.
 
 use rdkafka::{
     ClientConfig,
@@ -25,7 +25,7 @@ async fn alter(deployment: &Deployment, topic: &str, partitions: usize) {
     altered.await.unwrap().into_iter().for_each(|topic| drop(topic.expect("the topic is altered")));
 }
 
-/// Waits until the projector says why it folds nothing.
+/// Waits until the projector says why it does not fold.
 async fn is_halted(deployment: &Deployment) {
     let url = format!("{}/health/ready", deployment.url(Service::Projector));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -51,7 +51,7 @@ async fn output(cli: &Cli, args: &'static [&'static str], code: i32) -> Output {
     tokio::task::spawn_blocking(move || cli.run(args)).await.unwrap().expect(code)
 }
 
-/// What is said leads nobody to lose anything.
+/// The advice does not lose data.
 fn loses_nothing(said: &str) {
     assert!(said.contains(CHANGED) && said.contains("rollcall log copy --to-prefix"), "{said}");
     for word in ["delete", "--delete", "drop", "rm "] {
@@ -59,7 +59,7 @@ fn loses_nothing(said: &str) {
     }
 }
 
-/// Users with a few events each, and credentials of some.
+/// Users with a few events each, and credentials for some.
 async fn populate(deployment: &Deployment, api: &Api) -> Vec<String> {
     let mut ids = Vec::new();
     for n in 0..USERS {
@@ -79,7 +79,7 @@ async fn topic(deployment: &Deployment, prefix: &str, name: &str) -> Vec<Record>
     read_topic(deployment.brokers(), &format!("{prefix}{name}")).await
 }
 
-/// Everything of a record but its place, key by key in the order of the events' sequence.
+/// All of each record except its place, by key and sequence.
 fn contents(records: &[Record]) -> BTreeMap<String, Vec<(u64, String)>> {
     let mut keys: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for record in records {
@@ -91,7 +91,7 @@ fn contents(records: &[Record]) -> BTreeMap<String, Vec<(u64, String)>> {
     keys
 }
 
-/// What each partition holds of a key, in its order.
+/// The records of a key in each partition, in order.
 fn sequences(records: &[Record], key: &str) -> Vec<u64> {
     let of_key = records.iter().filter(|record| record.key == key);
     of_key.map(|record| record.header("ce_sequence").parse().unwrap()).collect()
@@ -109,11 +109,11 @@ pub async fn more_partitions_are_refused_and_a_copy_brings_everything_back(stack
         .unwrap();
     assert_eq!(partitions, Some(4), "the number is kept with the log");
 
-    // While everything runs: one topic, then the other.
+    // One topic, then the other, while everything runs.
     alter(&deployment, TOPICS[0], 7).await;
     is_halted(&deployment).await;
     alter(&deployment, TOPICS[1], 6).await;
-    // A database of the commit before did not keep the number.
+    // An older database does not record the number.
     sqlx::query("ALTER TABLE rollcall.logs DROP COLUMN partitions")
         .execute(&deployment.database)
         .await
@@ -129,7 +129,8 @@ pub async fn more_partitions_are_refused_and_a_copy_brings_everything_back(stack
     loses_nothing(&deployment.cli.run_with(&import, &line).expect(1).stderr);
     assert_eq!(api.all(100).await, users, "reads go on");
 
-    // Somebody who does not know goes on writing, to the new homes: the events of a user are in two partitions now.
+    // A writer that does not know goes on writing to the new partitions, so a user's events are in
+    // two partitions now.
     let deletions: Vec<_> =
         ids.iter().take(20).map(|id| Foreign::deletion(&format!("{}/{id}", api.tenant), 3)).collect();
     let places = deployment.append(TOPICS[0], &deletions).await;
@@ -183,7 +184,7 @@ async fn is_copied(deployment: &mut Deployment, api: &Api, ids: &[String], befor
     for service in Service::ALL {
         deployment.ready(service).await;
     }
-    // The deletions of the new partitions are folded behind what lay in the old ones.
+    // The deletions in the new partitions are folded after the records in the old ones.
     let left: Vec<Value> =
         before.into_iter().filter(|user| !ids[..20].iter().any(|id| user["id"] == id.as_str())).collect();
     assert_eq!(api.all(100).await, left);
@@ -243,7 +244,7 @@ pub async fn a_rebuild_that_sets_more_aside_is_not_promoted(stack: &'static Stac
     assert!(told.contains("set aside: 3 records, 3 users parked"), "{told}");
     assert!(told.contains("3  bad-data"), "{told}");
 
-    // Too many end it early.
+    // Too many dead letters end it early.
     let lines: Vec<_> = (0..70).map(|n| json!({ "claims": { "more": n } }).to_string()).collect();
     deployment.cli.run_with(&["log", "import", "-", "--tenant", &api.tenant], &lines.join("\n")).expect(0);
     let all: Vec<String> =
@@ -252,7 +253,7 @@ pub async fn a_rebuild_that_sets_more_aside_is_not_promoted(stack: &'static Stac
     let said = run(&bad, &["projection", "rebuild"], 1).await;
     assert!(said.contains("was given up"), "{said}");
 
-    // The sound build, and then the operator who insists.
+    // First the good build, then an operator who insists.
     run(&deployment.cli, &["projection", "rebuild"], 0).await;
     let said = run(&bad, &["projection", "rebuild", "--accept-set-aside"], 0).await;
     assert!(said.contains("is live"), "{said}");

@@ -1,11 +1,12 @@
-//! The plans of the statements that look up lists of keys: they are made while a table is empty, and kept while it grows.
+//! Plans of statements that look up lists of keys. They are made while a table is empty, and kept
+//! while it grows.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool, raw_sql};
 use std::fmt::Write as _;
 use tests::{Deployment, RedisServer, Service, Stack};
 
-/// Has the server print each plan that is used in a database, into its log.
+/// Makes the server log every plan that is used in a database.
 const EXPLAIN: [&str; 4] = [
     "session_preload_libraries = 'auto_explain'",
     "auto_explain.log_min_duration = 0",
@@ -17,7 +18,7 @@ pub async fn an_import_looks_up_by_key_in_tables_that_were_never_analyzed(stack:
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
-    // As after a while with a few users: the planner has been told that there is next to nothing.
+    // As after a while with few users: according to the statistics the tables are nearly empty.
     api.user(json!({ "n": -1 })).await;
     deployment.stop(Service::Projector);
     without_statistics(&deployment.database).await;
@@ -70,7 +71,8 @@ fn is_of_keys(plan: &&str) -> bool {
     plan.contains("Query Text") && plan.contains("unnest(")
 }
 
-/// The most rows that a node of a plan has looked at in vain, in a table or an index: not in the list of keys.
+/// The most rows that a node of a plan read and discarded, in a table or an index, not in the list
+/// of keys.
 fn most_removed(plan: &str) -> u64 {
     let (mut node, mut most) = ("", 0);
     for line in plan.lines() {

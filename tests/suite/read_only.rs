@@ -1,12 +1,13 @@
-//! PostgreSQL takes no writes for a while, as during a failover: sessions that were made meanwhile don't keep the service from writing again.
+//! PostgreSQL is read-only for a while, as during a failover. Sessions opened meanwhile do not keep
+//! the service from writing afterwards.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use tests::{Deployment, RedisServer, Service, Stack, until};
 
-/// Changes what new sessions of the deployment may do, and ends those that there are.
+/// Makes new sessions of the deployment read-only or not, and terminates the existing ones.
 async fn default_transaction_read_only(stack: &Stack, deployment: &Deployment, change: &str) {
-    // In another database, so that these sessions may always write.
+    // In another database, so that this session can always write.
     let admin = PgPool::connect(stack.var("DATABASE_URL")).await.unwrap();
     let database = deployment.prefix.trim_end_matches('.');
     let alter = format!("ALTER ROLE CURRENT_USER IN DATABASE {database} {change}");
@@ -30,7 +31,7 @@ pub async fn writes_go_on_by_themselves_after_a_failover(stack: &'static Stack) 
 
     default_transaction_read_only(stack, &deployment, "SET default_transaction_read_only = on").await;
     terminate_all(stack, &deployment).await;
-    // A new user's key can't be stored; an update is in the log and can't be folded.
+    // A new user's key can't be stored. An update is appended, but can't be folded.
     until("nothing can be written", async || {
         let created = api.create(json!({})).await;
         let updated = api.update(&id, json!({ "claims": { "n": 1 } })).await;

@@ -1,4 +1,5 @@
-//! The read model is nothing but the log, folded: it can be lost as a whole, and built anew beside the live one.
+//! The read model follows from the log alone: it can be lost completely, and rebuilt beside the
+//! live generation.
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -9,7 +10,7 @@ use std::{
 use tests::{Api, Deployment, RedisServer, Service, Stack, fold, until};
 use uuid::Uuid;
 
-/// The tables of a generation with the columns that follow from the log alone.
+/// A generation's tables, with the columns that follow from the log alone.
 const TABLES: [(&str, &str); 5] = [
     ("users", "*"),
     ("tombstones", "*"),
@@ -21,7 +22,7 @@ const TABLES: [(&str, &str); 5] = [
     ),
 ];
 
-/// Every row of a schema's tables as JSON, in an order of its own.
+/// The rows of a schema's tables as JSON, in a fixed order.
 async fn rows(database: &PgPool, schema: &str) -> BTreeMap<&'static str, Vec<Value>> {
     let mut tables = BTreeMap::new();
     for (table, columns) in TABLES {
@@ -34,7 +35,7 @@ async fn rows(database: &PgPool, schema: &str) -> BTreeMap<&'static str, Vec<Val
     tables
 }
 
-/// A bit of everything: users that live, that changed, that are gone, losers of races, credentials.
+/// Some of everything: new, updated and deleted users, lost races, credentials.
 async fn populate(deployment: &Deployment, api: &Api, users: u32) {
     for n in 0..users {
         let user = json!({ "claims": { "n": n, "t": "ä" }, "authenticationProvider": { "subjectId": n.to_string() } });
@@ -58,7 +59,8 @@ async fn generation(database: &PgPool) -> i32 {
     id.fetch_one(database).await.expect("a live generation")
 }
 
-/// Rows of a generation that no later write changes: those of a tenant that has come to rest, and rejections.
+/// Rows of a generation that no later write changes: those of a tenant without writers, and
+/// rejections.
 async fn at_rest(database: &PgPool, generation: i32, tenant: &str) -> BTreeMap<&'static str, Vec<Value>> {
     let mut tables = rows(database, &format!("generation_{generation}")).await;
     for rows in tables.values_mut() {
@@ -92,7 +94,7 @@ pub async fn a_lost_read_model_comes_back_from_the_log(stack: &'static Stack) {
     assert_eq!(api.create(json!({})).await.expect(201).version(), 1, "and life goes on");
 }
 
-/// Writes and reads until told to stop; no read may fail or run backwards.
+/// Writes and reads until it is stopped. No read may fail or go backwards.
 async fn load(api: &Api, stop: &AtomicBool) {
     let mark = Uuid::new_v4().to_string();
     let id = api.user(json!({ mark.as_str(): 0 })).await;
@@ -132,7 +134,7 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
         at_rest(&deployment.database, old, &api.tenant).await,
         at_rest(&deployment.database, new, &api.tenant).await,
     );
-    // The load goes on to lose races; what was rejected before stays so.
+    // The load goes on losing races, but earlier rejections stay.
     new.get_mut("rejections").unwrap().retain(|row| old["rejections"].contains(row));
     for (table, _) in TABLES {
         assert_eq!(old[table], new[table], "{table} of the old generation, and of the new one");
@@ -145,7 +147,7 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
     api.create(json!({})).await.expect(201);
 }
 
-/// Answers to `Idempotency-Key` follow from the log alone. `first`: what a create of a living user gets.
+/// Answers to `Idempotency-Key` follow from the log alone. `first` is the answer for a living user.
 async fn keys_are_remembered(api: &Api, first: u16) {
     let create = |key, n: u32| api.create(json!({ "claims": { "n": n } })).header("Idempotency-Key", key);
     create("kept", 1).await.expect(first);

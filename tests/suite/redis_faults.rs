@@ -1,4 +1,5 @@
-//! Redis is frozen, flushed, killed and restored from the past, under reads and writes: nothing is wrong, only slower.
+//! Redis is frozen, flushed, killed and restored from an old snapshot under load. Nothing is wrong,
+//! only slower.
 
 use super::watch::Watch;
 use tests::{Deployment, RedisServer, Stack};
@@ -31,7 +32,7 @@ async fn torment(redis: &mut RedisServer, watch: &Watch) {
     watch.further("Redis is flushed").await;
     redis.kill();
     watch.further("Redis is dead").await;
-    // From the snapshot of the beginning: older versions, older leases.
+    // From the first snapshot, with older versions and leases.
     redis.restart().await;
     watch.further("Redis is back with an old snapshot").await;
     redis.kill();

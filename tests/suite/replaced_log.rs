@@ -1,5 +1,5 @@
-//! A log that took the place of the one that was folded: nothing is appended to it before an operator has acted, as soon as that is known; what
-//! was appended before is not said to be void.
+//! The folded log is replaced by another one. Once that is known, nothing is appended until an
+//! operator acts, and earlier appends are not reported as failed.
 
 use super::log_identity::{make_log_anew, rebuild};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tests::{Answer, Deployment, RedisServer, Service, Stack, until};
 
 const NOT_FOLDED: &str = "the log is not the one that was folded";
 
-/// Waits until the command service says that it knows.
+/// Waits until the command service reports it.
 async fn is_known(deployment: &Deployment) {
     let url = format!("{}/health/ready", deployment.url(Service::Command));
     until("the command service knows that it is another log", async || {
@@ -82,12 +82,12 @@ pub async fn what_was_appended_unawares_may_still_take_effect(stack: &'static St
     let api = deployment.tenant();
     api.user(json!({ "log": "old" })).await;
     deployment.stop(Service::Projector);
-    // Whoever wants to know which log is there asks for a pause, too.
+    // The check of the log also reads the pause.
     let mut block = deployment.database.begin().await.unwrap();
     sqlx::query("LOCK TABLE rollcall.pause IN ACCESS EXCLUSIVE MODE").execute(&mut *block).await.unwrap();
     make_log_anew(stack, &deployment).await;
 
-    // One of them lies where something else was folded, and so is noticed.
+    // One of them has the position of another folded event, so it is noticed.
     let creates = (0..24).map(|n| {
         let create =
             api.create(json!({ "claims": { "n": n } })).header("X-Request-Id", &format!("unaware-{n}"));
@@ -112,7 +112,7 @@ pub async fn what_was_appended_unawares_may_still_take_effect(stack: &'static St
         (shown == (0..24).map(Value::from).collect::<Vec<_>>()).then_some(())
     })
     .await;
-    // Their ends wait until their fate is known: none of them failed.
+    // Their analytic ends wait until the outcome is known. None of them failed.
     until("nothing is uncertain any more", async || {
         let metrics = reqwest::get(format!("{}/metrics", deployment.url(Service::Command))).await.ok()?;
         metrics.text().await.ok()?.contains("rollcall_uncertain_appends 0").then_some(())

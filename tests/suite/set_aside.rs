@@ -1,4 +1,4 @@
-//! What waits for an operator is counted, and each partition's owner is named.
+//! What waits for an operator is counted, and the owner of each partition is shown.
 
 use super::transactions::{answer, notes, status};
 use serde_json::Value;
@@ -55,7 +55,7 @@ pub async fn what_waits_for_an_operator_is_counted(stack: &'static Stack) {
     assert!(notes(&deployment).await["deadLetters"].is_null());
 }
 
-/// The values of all lines that begin so.
+/// The values of all metrics lines with this prefix.
 fn sum(metrics: &str, begin: &str) -> f64 {
     let lines = metrics.lines().filter(|line| line.starts_with(begin));
     lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
@@ -86,7 +86,7 @@ pub async fn each_partitions_owner_is_named(stack: &'static Stack) {
     until("it has them again", async || (owners(&deployment) == [first.clone()].into()).then_some(())).await;
 }
 
-/// As [`owners`] has it.
+/// The same as [`owners`] returns.
 const NOBODY: &str = "nobody";
 
 fn owners(deployment: &Deployment) -> BTreeSet<String> {
@@ -95,7 +95,7 @@ fn owners(deployment: &Deployment) -> BTreeSet<String> {
     status["partitions"].as_array().unwrap().iter().map(owner).collect()
 }
 
-/// What a projector calls itself, in its gauges and its health.
+/// The name of a projector in its metrics and its health.
 async fn own_name(deployment: &Deployment, n: usize) -> String {
     until("it owns partitions", async || {
         let (_, metrics) = answer(deployment, n, "/metrics").await;

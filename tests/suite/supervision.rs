@@ -1,4 +1,4 @@
-//! `rollcall run` and its children: they come back while it lives and never outlive it.
+//! The children of `rollcall run` are restarted when they die, and never outlive it.
 
 use serde_json::json;
 use std::fs;
@@ -30,7 +30,7 @@ async fn works(stack: &Stack) {
     until("it is read", async || (api.get(&id).attempt().await.ok()?.status == 200).then_some(())).await;
 }
 
-/// Kills a child by name and waits for its successor and for the service to work.
+/// Kills a child by name, and waits until it is restarted and the service works.
 async fn comes_back(stack: &Stack, name: &str) {
     let before = child(stack.pid(), name).unwrap_or_else(|| panic!("no child {name}"));
     kill(before);
@@ -51,7 +51,7 @@ pub async fn children_come_back_and_die_with_their_parent() {
     stack.kill();
     until("no child outlives a kill -9", async || processes_of(&home).is_empty().then_some(())).await;
 
-    // The data are kept: a start after the crash has every user that was acknowledged.
+    // The data is kept: a start after the crash has every acknowledged user.
     let again = start(&home).await;
     works(&again).await;
     again.stop().unwrap();

@@ -1,4 +1,4 @@
-//! One tenant never sees, finds, changes or waits its way into another's users.
+//! No tenant can see, find, change or wait for another tenant's users.
 
 use serde_json::{Value, json};
 use tests::{Api, Stack};

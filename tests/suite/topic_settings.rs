@@ -1,4 +1,5 @@
-//! Settings of topics under which acknowledged events can be lost are named while everything runs, and refused at a start.
+//! Topic settings that can lose acknowledged events are reported while the service runs, and
+//! rejected at a start.
 
 use rdkafka::{
     ClientConfig,
@@ -8,7 +9,7 @@ use rdkafka::{
 use serde_json::Value;
 use tests::{Deployment, RedisServer, Service, Stack, until};
 
-/// Sets these settings of `users.events`, and no others.
+/// Replaces the settings of `users.events`.
 async fn set(deployment: &Deployment, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", deployment.brokers()).create().unwrap();
@@ -49,7 +50,7 @@ pub async fn a_setting_that_changes_is_named_and_a_start_refused(stack: &'static
     ];
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
-    // A single broker is nothing to tell.
+    // A single broker is not reported.
     log_is(&deployment, None).await;
     let mut short = sound;
     short[1].1 = "86400000";

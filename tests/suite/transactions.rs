@@ -1,4 +1,5 @@
-//! Issuing systems may write in transactions: what these leave in the log is no lag, and one that is open is shown.
+//! Issuing systems may write in transactions. Control records are no lag, and open transactions are
+//! shown.
 
 use serde_json::{Value, json};
 use tests::{Api, Deployment, Foreign, RedisServer, Service, Stack, scratch, until};
@@ -6,7 +7,7 @@ use uuid::Uuid;
 
 const TOPIC: &str = "users.credentials";
 
-/// A user, and the facts of an issuing system about new credentials.
+/// A user, and facts of an issuing system about new credentials.
 struct Issuer<'d> {
     deployment: &'d Deployment,
     api: Api,
@@ -36,7 +37,7 @@ impl<'d> Issuer<'d> {
         .await;
     }
 
-    /// Every partition is folded to the end of the log, its control records included.
+    /// Whether every partition is folded to its end, control records included.
     async fn is_level(&self) {
         until("there is no lag", async || {
             let status = status(self.deployment);
@@ -50,12 +51,12 @@ impl<'d> Issuer<'d> {
     }
 }
 
-/// What `projection status` says.
+/// The output of `projection status`.
 pub fn status(deployment: &Deployment) -> Value {
     deployment.cli.run(&["projection", "status", "--json"]).expect(0).json()
 }
 
-/// What a projector answers.
+/// An answer of a projector.
 pub async fn answer(deployment: &Deployment, n: usize, path: &str) -> (u16, String) {
     let url = format!("{}{path}", deployment.instance_url(Service::Projector, n));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -63,7 +64,7 @@ pub async fn answer(deployment: &Deployment, n: usize, path: &str) -> (u16, Stri
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// What a ready projector wants an operator to know.
+/// The warnings of a ready projector.
 pub async fn notes(deployment: &Deployment) -> Value {
     let (status, body) = answer(deployment, 0, "/health/ready").await;
     assert_eq!(status, 200, "a note makes nothing unready: {body}");
@@ -85,14 +86,14 @@ pub async fn control_records_are_no_lag(stack: &'static Stack) {
     let (transaction, _) = deployment.begin(TOPIC, &issuer.facts(5)).await;
     transaction.abort().await;
     issuer.is_level().await;
-    // A generation that is built anew comes to the same end, where no record lies.
+    // A rebuild reaches the same end, where no record is.
     deployment.cli.run(&["projection", "rebuild"]).expect(0);
     issuer.is_level().await;
     issuer.listed(1).await;
     let api = issuer.api.clone();
     let (user, facts) = (issuer.user.clone(), issuer.facts(1));
 
-    // And whoever takes over at such an end goes on behind it.
+    // A projector that takes over at such an end continues behind it.
     deployment.crash(Service::Projector).await;
     deployment.append(TOPIC, &facts).await;
     let issuer = Issuer { deployment: &deployment, api, user };
@@ -152,7 +153,7 @@ pub async fn an_open_transaction_is_shown(stack: &'static Stack) {
     until("health has forgotten it", async || note(&deployment).await.is_none().then_some(())).await;
 }
 
-/// Another credential by the operator's program, and where that prints.
+/// Imports another credential with `rollcall`. Returns its output.
 fn import(issuer: &Issuer<'_>) -> (tests::Process, std::path::PathBuf) {
     let dir = scratch("behind-a-transaction");
     let (file, log) = (dir.join("credentials.jsonl"), dir.join("import.log"));

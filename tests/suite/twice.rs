@@ -1,4 +1,4 @@
-//! No event is in the log twice, whatever becomes of the broker while it is on its way.
+//! No event is in the log twice, whatever happens to the broker meanwhile.
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -9,13 +9,15 @@ use std::{collections::BTreeMap, time::Duration};
 use tests::{Api, Deployment, Record, Server, Service, Stack, scratch, until};
 use tokio::time::{Instant, sleep_until};
 
-/// What makes one batch of events that are given up at different times: a batch waits for 4 s to fill, and each event has 12 s.
+/// Settings for one batch of events that time out at different times: a batch waits 4 s to fill,
+/// and an event times out after 12 s.
 const SLOW: [(&str, &str); 2] =
     [("ROLLCALL_KAFKA__LINGER_MS", "4000"), ("ROLLCALL_KAFKA__MESSAGE_TIMEOUT_MS", "12000")];
-/// When the second event joins the batch of the first, and when the broker freezes: before the batch is sent.
+/// When the second event joins the batch, and when the broker freezes: before the batch is sent.
 const SECOND: Duration = Duration::from_secs(3);
 const FREEZE: Duration = Duration::from_millis(3_300);
-/// When it thaws. By then the first event was given up and the second was not; the batch with both waits in the broker's socket.
+/// When the broker resumes. By then the first event has timed out and the second has not. The batch
+/// with both is in the broker's socket.
 const THAW: Duration = Duration::from_secs(13);
 
 pub async fn a_frozen_broker_with_a_batch_in_its_hands_takes_it_once() {
@@ -52,7 +54,8 @@ pub async fn a_frozen_broker_with_a_batch_in_its_hands_takes_it_once() {
     stack.stop().unwrap();
 }
 
-/// What a broker does that ends a transaction without its markers: the events are there, and the offsets are those of before.
+/// Imitates a broker that ends a transaction without its markers: the events are there, but the
+/// committed offsets are the old ones.
 pub async fn what_is_derived_again_is_not_written_again(stack: &'static Stack) {
     let mut deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
     let api = deployment.tenant();
@@ -75,14 +78,14 @@ pub async fn what_is_derived_again_is_not_written_again(stack: &'static Stack) {
     assert_eq!(repeated(&deployment.topic("users.analytics").await), vec![]);
 }
 
-/// The group that derives analytic events, from outside.
+/// The consumer group that derives analytic events.
 struct Group {
     consumer: BaseConsumer,
     topic: String,
 }
 
 impl Group {
-    /// For an answer of the broker.
+    /// The timeout for an answer of the broker.
     const ANSWER: Duration = Duration::from_secs(60);
 
     fn of(deployment: &Deployment) -> Self {
@@ -94,7 +97,7 @@ impl Group {
         Self { consumer, topic: format!("{}users.events", deployment.prefix) }
     }
 
-    /// The offsets of the partitions that have one.
+    /// The committed offsets of partitions that have one.
     fn committed(&self) -> BTreeMap<i32, i64> {
         let found = tokio::task::block_in_place(|| {
             self.consumer.committed_offsets(self.partitions(Offset::Invalid), Self::ANSWER)
@@ -107,7 +110,7 @@ impl Group {
         offsets.collect()
     }
 
-    /// Commits the beginning of each partition.
+    /// Commits the start offset of each partition.
     fn set_back(&self) {
         let all = self.partitions(Offset::Offset(0));
         tokio::task::block_in_place(|| self.consumer.commit(&all, CommitMode::Sync)).unwrap();
@@ -122,7 +125,7 @@ impl Group {
     }
 }
 
-/// Writes until one write is acknowledged and its end is in the log.
+/// Writes until one write is acknowledged and its analytic end is in the log.
 async fn written(deployment: &Deployment, api: &Api) {
     let request = until("a write is accepted", async || {
         let answer = api.create(json!({})).attempt().await.ok()?;
@@ -138,7 +141,7 @@ async fn written(deployment: &Deployment, api: &Api) {
     .await;
 }
 
-/// Each `ce_id` that is there more than once, with the places.
+/// Each repeated `ce_id`, with its places.
 fn repeated(records: &[Record]) -> Vec<(&str, Vec<(i32, i64)>)> {
     let mut places: BTreeMap<&str, Vec<(i32, i64)>> = BTreeMap::new();
     for record in records {

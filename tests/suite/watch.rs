@@ -1,4 +1,4 @@
-//! One user under a writer and some readers: whatever a write was answered and a read has shown, no later read undoes.
+//! One user with a writer and some readers: no read shows an older state than an earlier answer.
 
 use serde_json::{Value, json};
 use std::{
@@ -10,20 +10,20 @@ use std::{
 };
 use tests::{Answer, Api, until};
 
-/// How far the writer and each reader get in one state of things before the next.
+/// How many requests the writer and each reader make in each phase.
 const STEPS: u64 = 30;
 
-/// A user with those who write and read it.
+/// A user with its writer and readers.
 pub struct Watch {
     /// The user.
     pub id: String,
-    /// The partition that it lies in.
+    /// The user's partition.
     pub partition: i32,
-    /// Whom the writer asks, in turn.
+    /// The instances that the writer uses in turn.
     writers: Vec<Api>,
-    /// Whom each reader asks.
+    /// The instance of each reader.
     readers: Vec<Api>,
-    /// The last write that the writer was told is visible.
+    /// The last write that was answered as visible.
     acknowledged: AtomicU64,
     writes: AtomicU64,
     reads: Vec<AtomicU64>,
@@ -34,9 +34,9 @@ pub struct Watch {
 /// A write that reached the log.
 #[derive(Debug, Clone)]
 pub struct Written {
-    /// The writer's own number of it.
+    /// The writer's number of the write.
     pub n: u64,
-    /// What it was answered.
+    /// The status of the answer.
     pub status: u16,
     /// Where it lies.
     pub position: (i32, i64),
@@ -49,7 +49,7 @@ pub struct Written {
 }
 
 impl Watch {
-    /// A new user, the only one of its tenant; all `Api`s are of that tenant.
+    /// Creates the only user of a tenant. All `Api`s must be of that tenant.
     pub async fn new(writers: Vec<Api>, readers: Vec<Api>) -> Self {
         let created = writers[0].create(json!({ "claims": { "n": 0 } })).await.expect(201);
         Self {
@@ -86,7 +86,7 @@ impl Watch {
         self.answers.lock().unwrap().clone()
     }
 
-    /// Waits until the writer and every reader have come further.
+    /// Waits until the writer and every reader have made progress.
     pub async fn further(&self, state: &str) {
         let counters = || [&self.writes].into_iter().chain(&self.reads).map(|n| n.load(Ordering::SeqCst));
         let aims: Vec<u64> = counters().map(|n| n + STEPS).collect();
@@ -100,7 +100,7 @@ impl Watch {
         !self.stop.load(Ordering::SeqCst)
     }
 
-    /// The one writer: it numbers its writes, so that whatever shows the user says how new it is.
+    /// The writer. It numbers its writes, so that every answer shows how recent it is.
     async fn write(&self) {
         for (n, api) in (1..).zip(self.writers.iter().cycle()) {
             if !self.goes_on() {
@@ -114,7 +114,7 @@ impl Watch {
 
     fn answered(&self, n: u64, sent: Instant, answer: &Answer) {
         assert!(matches!(answer.status, 200 | 202 | 503), "{}: {}", answer.status, answer.text());
-        // A write that was not visible in time promises nothing to a reader.
+        // A write that was not visible in time promises nothing to readers.
         if answer.status == 200 {
             assert_eq!(answer.json()["claims"]["n"], n);
             self.acknowledged.fetch_max(n, Ordering::SeqCst);
@@ -128,7 +128,7 @@ impl Watch {
         }
     }
 
-    /// Reads by id, and now and then by list: whatever one read showed, the next one must not undo.
+    /// Reads by id, and sometimes by list. No read may show an older state than the one before.
     async fn read(&self, reader: usize) {
         let (api, mut seen) = (&self.readers[reader], 0);
         while self.goes_on() {
@@ -152,7 +152,7 @@ async fn listed(api: &Api) -> Option<u64> {
     shown(&api.list("limit=1").await, |body| &body["data"][0]["claims"]["n"])
 }
 
-/// Which write an answer shows, if it shows the user at all.
+/// The number of the write that an answer shows, if it shows the user.
 fn shown(answer: &Answer, number: impl Fn(&Value) -> &Value) -> Option<u64> {
     assert!(matches!(answer.status, 200 | 503), "{}: {}", answer.status, answer.text());
     (answer.status == 200).then(|| number(&answer.json()).as_u64().expect("a number"))

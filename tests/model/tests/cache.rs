@@ -1,61 +1,64 @@
-//! The rules of the cache, checked exhaustively on a small model: two projectors that may be frozen at any step, two Redis servers that are
-//! flushed, restarted from a snapshot or swapped under everybody's feet, messages that arrive late or never.
+//! The rules of the cache, checked exhaustively on a small model: two projectors that may freeze at
+//! any step, two Redis servers that may be flushed, restarted from a snapshot or swapped, and
+//! messages that arrive late or never.
 //!
-//! One invariant says it all: **a body that a reader would trust is the version that Postgres shows**. Reads are single points in time on
-//! either store, so it gives both that a write which was answered is seen and that two reads never run backwards.
+//! There is one invariant: **a body that a reader would trust has the version that PostgreSQL
+//! shows**. A read is a single point in time on either store. So every answered write is seen, and
+//! reads never go backwards.
 //!
-//! Each rule is then taken away, one at a time, and the checker must find the stale read that it prevents: a model that can't fail
-//! proves nothing.
+//! Then each rule is removed, one at a time, and the checker must find the stale read that the rule
+//! prevents: a model that can't fail proves nothing.
 
 #![allow(missing_docs)]
 
 use stateright::{Checker, Model, Property};
 
-/// How long a lease lives, in ticks.
+/// The duration of a lease, in ticks.
 const LEASE: u8 = 1;
-/// How far the model goes.
+/// The highest version.
 const LAST_TICK: u8 = 3;
 const LAST_VERSION: u8 = 2;
 const FAULTS: u8 = 1;
-/// Every path of so many steps is walked.
+/// The length of the paths that are explored.
 const DEPTH: usize = 17;
 const ON_THE_WIRE: usize = 2;
 
-/// The rules that can be taken away.
+/// The rules. Each can be disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Without {
     Nothing,
-    /// Marks before the commit.
+    /// Bodies are invalidated before the commit.
     MarkFirst,
-    /// Nothing is committed for a whole lease after a takeover.
+    /// After a takeover, nothing is committed for the duration of a lease.
     TakeoverWait,
-    /// Where the marks can't be placed, the commit waits until the last lease has run out.
+    /// If the invalidations fail, the commit waits until the last lease has expired.
     WaitingOut,
-    /// The lease counts from a time read before the fence was proved.
+    /// A lease counts from a time that was read before the fence was checked.
     TimeBeforeProof,
-    /// A lease names the server's run.
+    /// A lease names the server's run id.
     RunInLease,
-    /// The script grants no lease to another run than the one that the time was read from.
+    /// The script grants no lease if its server has another run id than the one that the time came
+    /// from.
     RunAtGrant,
-    /// No older version wins.
+    /// An older version never replaces a newer one.
     NeverOlder,
-    /// A lease is granted only where the cache is level.
+    /// A lease is granted only if the cache is complete.
     Level,
-    /// Marks count only on the server that the living leases name.
+    /// Invalidations count only on the server that the valid leases name.
     SameServer,
-    /// A cache that was lost begins anew under a name of its own, so that no write from before fits it.
+    /// A lost cache starts again with a new nonce, so that older writes do not fit it.
     NewBeginning,
-    /// Between its marks and its commit a projector sends no write.
+    /// A projector sends no writes between its invalidations and its commit.
     NoWriteBetween,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Data {
-    /// The user's key: version, and whether there is a body or only a mark.
+    /// The user's entry: its version, and whether it is a body or an invalidation.
     entry: Option<(u8, bool)>,
-    /// Since which beginning, and up to where, this cache has been written.
+    /// The nonce of this cache, and the position up to which it is written.
     next: Option<(u8, u8)>,
-    /// Run that it names, and when it expires.
+    /// The run id that it names, and when it expires.
     lease: Option<(u8, u8)>,
 }
 
@@ -69,17 +72,17 @@ struct Server {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Projector {
     epoch: u8,
-    /// What it has folded and committed.
+    /// The version that it has committed.
     version: u8,
     connection: usize,
-    /// Time and run that the last reply carried, and whether the fence was proved since.
+    /// Time and run id of the last reply, and whether the fence was checked since.
     seen: Option<(u8, u8, bool)>,
-    /// Whether marks for the next version were sent.
+    /// Whether invalidations for the next version were sent.
     marking: bool,
-    /// Where they are known to be: run.
+    /// The run id of the server that confirmed them.
     marked: Option<u8>,
     lease_until: u8,
-    /// The run that its living leases name.
+    /// The run id that its valid leases name.
     leased_run: Option<u8>,
     commit_from: u8,
 }
@@ -139,7 +142,7 @@ impl Cache {
         let p = &mut state.projectors[i];
         (p.marking, p.marked) = (false, None);
         if p.epoch != state.epoch {
-            // The fence: it is not ours any more.
+            // The fence: this projector is not the owner any more.
             *p = Projector { connection: p.connection, ..Projector::default() };
             return;
         }
@@ -204,7 +207,7 @@ impl Cache {
         }
     }
 
-    /// What a reader that is connected to this server would believe without asking Postgres.
+    /// The version that a reader of this server would trust without asking PostgreSQL.
     fn trusted(&self, state: &State, server: &Server) -> Option<u8> {
         let (run, expires) = server.data.lease?;
         let named = run == server.run || !self.keeps(Without::RunInLease);
@@ -237,7 +240,7 @@ impl Model for Cache {
             actions.push(Action::Tick);
         }
         for (i, p) in state.projectors.iter().enumerate() {
-            // Which of the two comes first makes no difference.
+            // The order of the two makes no difference.
             if i == usize::from(state.epoch) && p.epoch == 0 {
                 actions.push(Action::TakeOver(i));
             }
@@ -257,7 +260,7 @@ impl Model for Cache {
             if p.version < LAST_VERSION && self.may_commit(state, p) {
                 actions.push(Action::Commit(i));
             }
-            // Another run's leases must have run out before one is granted to this one.
+            // Leases that name another run must expire before one with this run is granted.
             let run = state.servers[p.connection].run;
             let alone = p.leased_run.is_none_or(|leased| leased == run) || state.now >= p.lease_until;
             let between = p.marking && self.keeps(Without::NoWriteBetween);
@@ -273,7 +276,7 @@ impl Model for Cache {
             }
         }
         for i in 0..state.wire.len() {
-            // A message that is never delivered is one that was lost.
+            // A message that is never delivered is a lost one.
             actions.push(Action::Deliver(i));
         }
         for (i, server) in state.servers.iter().enumerate().take(1).filter(|_| state.faults < FAULTS) {

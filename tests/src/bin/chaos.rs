@@ -1,4 +1,4 @@
-//! `make chaos`: a run under faults, with its table at the end.
+//! `make chaos`: runs the service under faults and prints a table of checks.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a program of the tests")]
 
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         }
     };
     println!("seed {}, {} faults at least", options.seed, options.faults);
-    // It is stopped by name below, not by its end.
+    // It is stopped explicitly below, not when it is dropped.
     let stack: &'static Stack = Box::leak(Box::new(Stack::start(&scratch("chaos"))));
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let report = runtime.block_on(run(stack, options, |line| println!("{line}")));
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Without a seed, one from the time.
+/// Without a seed, one is taken from the clock.
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     let seed = UNIX_EPOCH.elapsed().unwrap_or_default().subsec_micros();
     let mut options = Options { seed: seed.into(), faults: 100 };

@@ -1,4 +1,4 @@
-//! How a fault is brought about, and undone.
+//! Injects and ends faults.
 
 use super::{
     plan::{Blow, Fault, INSTANCES, Target},
@@ -16,21 +16,21 @@ use std::{
 };
 use tokio::{task::block_in_place, time::sleep};
 
-/// How long anything may take to happen; it only says when to give up.
+/// When to give up waiting.
 pub(super) const BOUND: Duration = Duration::from_secs(120);
-/// Between two looks.
+/// The pause between two checks.
 pub(super) const LOOK: Duration = Duration::from_millis(5);
 
-/// What faults are done to.
+/// The deployment and the servers that faults hit.
 pub(super) struct Victims {
     pub(super) deployment: Deployment,
     pub(super) stack: &'static Stack,
-    /// What went wrong that no fault was meant to do.
+    /// Problems that no fault explains.
     pub(super) surprises: Vec<String>,
 }
 
 impl Victims {
-    /// Begins faults, all at once: what is to stop in good order first, since that takes a while.
+    /// Starts several faults at once. Regular stops come first, because they take a while.
     pub(super) async fn strike(&mut self, faults: &[Fault]) {
         for fault in faults {
             if let (Target::Instance(service, n), Blow::Restart | Blow::Abort(..)) =
@@ -53,7 +53,7 @@ impl Victims {
             Blow::Abort(window, passes) => {
                 self.deployment.launch_instance(service, n, &[("FAILPOINTS", &window.after(passes))]);
             }
-            // What still runs is killed by a launch in its place.
+            // Starting an instance kills the one that still runs.
             _ => self.deployment.launch_instance(service, n, &[]),
         }
     }
@@ -77,7 +77,7 @@ impl Victims {
         }
     }
 
-    /// Ends a fault when its time is over.
+    /// Ends a fault after its duration.
     pub(super) async fn relent(&mut self, fault: Fault) {
         match (fault.target, fault.blow) {
             (Target::Instance(service, n), Blow::Freeze(_)) => self.deployment.thaw(service, n),
@@ -90,7 +90,7 @@ impl Victims {
         }
     }
 
-    /// Asks an instance to stop, once it is able to hear that.
+    /// Asks an instance to stop, once it handles signals.
     async fn stop(&mut self, service: Service, n: usize) {
         let url = self.health(service, n, "live");
         insist(&mut self.surprises, &format!("{service:?} {n} live"), async || is_well(&url).await).await;
@@ -108,7 +108,8 @@ impl Victims {
         }
     }
 
-    /// In good order, which takes Kafka seconds; the fast one of Postgres, whose other way waits for its clients.
+    /// Stops a server regularly. For Kafka this takes seconds; for PostgreSQL it is the fast
+    /// shutdown, which does not wait for clients.
     async fn stop_server(&mut self, server: Server) {
         let signal = if server == Server::Postgres { Signal::SIGINT } else { Signal::SIGTERM };
         let before = server.pid(self.stack);
@@ -119,7 +120,7 @@ impl Victims {
         insist(&mut self.surprises, &format!("{server:?} stopped"), is_gone).await;
     }
 
-    /// Waits until every instance says that it is ready.
+    /// Waits until every instance is ready.
     pub(super) async fn ready(&mut self) {
         for (service, n) in instances() {
             let url = self.health(service, n, "ready");
@@ -132,7 +133,7 @@ impl Victims {
         format!("{}/health/{what}", self.deployment.instance_url(service, n))
     }
 
-    /// Looks whether an instance has ended that nobody told to; it is started again.
+    /// Reports and restarts instances that ended unexpectedly.
     pub(super) fn look_after(&mut self) {
         for (service, n) in instances() {
             if let Some(status) = self.deployment.has_ended(service, n) {
@@ -148,7 +149,7 @@ pub(super) fn instances() -> impl Iterator<Item = (Service, usize)> {
     Service::ALL.into_iter().flat_map(|service| (0..INSTANCES).map(move |n| (service, n)))
 }
 
-/// Asks again and again; nothing, if it never comes true.
+/// Waits until `is_so` returns true. `None` if the time is up.
 pub(super) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> Option<()> {
     let give_up = Instant::now() + BOUND;
     while !is_so().await {

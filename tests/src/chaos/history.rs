@@ -1,12 +1,12 @@
-//! What the clients of a run saw: each request, when it was sent, and when and what it was answered.
+//! The history of a run: each request with its answer and the times of both.
 
 use super::load::Targets;
 use std::{fmt, time::Instant};
 
-/// A place in the log, as `Log-Position` names it: partition and offset.
+/// A position in the log: partition and offset.
 pub type Position = (i32, i64);
 
-/// The six operations and create.
+/// The operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `POST /users`
@@ -26,38 +26,39 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it is served by the command service.
+    /// Whether the command service serves it.
     pub fn is_write(self) -> bool {
         matches!(self, Self::Create | Self::Update | Self::Delete)
     }
 }
 
-/// A request and what came of it.
+/// A request and its answer.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// Its `X-Request-Id`, by which an answer is matched with its event.
+    /// Its `X-Request-Id`, which is also in its event.
     pub request: String,
-    /// What it does.
+    /// The operation.
     pub kind: Kind,
-    /// The instance that it was sent to.
+    /// The instance that got it.
     pub instance: String,
-    /// The user that it names; a create learns it from the answer.
+    /// The user. A create learns it from the answer.
     pub user: Option<String>,
-    /// The number in the claims that it writes: no other body has it. Of a search, the number that the user was created with.
+    /// The unique number in the claims that it writes. For a search, the number that the user was
+    /// created with.
     pub n: Option<u64>,
-    /// The version that `If-Match` names.
+    /// The version in `If-Match`.
     pub if_match: Option<u64>,
     /// The `Idempotency-Key`.
     pub key: Option<String>,
-    /// The position that `Read-After` names.
+    /// The position in `Read-After`.
     pub read_after: Option<Position>,
-    /// The user after which a list's page begins.
+    /// The user before the first one of a list's page.
     pub after: Option<String>,
-    /// When it was sent, at the earliest.
+    /// A time before it was sent.
     pub sent: Instant,
-    /// When its answer was here, or was given up.
+    /// When the answer was complete, or waiting for it ended.
     pub answered: Instant,
-    /// The answer; none: the connection broke, or nothing came in time.
+    /// The answer. `None` if the connection broke or timed out.
     pub reply: Option<Reply>,
 }
 
@@ -66,17 +67,17 @@ pub struct Operation {
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// The version that `ETag` names.
+    /// The version in `ETag`.
     pub version: Option<u64>,
     /// `Log-Position`.
     pub position: Option<Position>,
-    /// The users in the body, each with the number in its claims.
+    /// The users in the body, with the numbers in their claims.
     pub shown: Vec<(String, u64)>,
     /// Whether the page is the last one.
     pub is_last: bool,
-    /// The words of a problem.
+    /// The message of an error.
     pub message: Option<String>,
-    /// Whether it says when to come again.
+    /// Whether it has `Retry-After`.
     pub has_retry_after: bool,
 }
 
@@ -86,12 +87,13 @@ impl Operation {
         self.reply.as_ref().map(|reply| reply.status)
     }
 
-    /// Whether it was answered like that.
+    /// Whether the answer has this status.
     pub fn was(&self, kind: Kind, status: u16) -> bool {
         self.kind == kind && self.status() == Some(status)
     }
 
-    /// The answer, if it says that the write has had its effect, its own event's. A create that is answered 200 was made before.
+    /// The answer, if it says that the write's own event took effect. A create answered with 200
+    /// was a repeated one.
     pub fn applied(&self) -> Option<&Reply> {
         let status = match self.kind {
             Kind::Create => 201,
@@ -102,7 +104,8 @@ impl Operation {
         self.reply.as_ref().filter(|reply| reply.status == status)
     }
 
-    /// Whether the client can't know what became of the write: no answer, or one that says so.
+    /// Whether the client does not know the outcome of the write: there is no answer, or it says
+    /// so.
     pub fn is_ambiguous(&self) -> bool {
         const AMBIGUOUS: &str = "may still take effect";
         match &self.reply {
@@ -123,16 +126,16 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Everything that the clients of a run saw.
+/// The history of a run.
 #[derive(Debug)]
 pub struct History {
-    /// Whom they spoke to, and as whom.
+    /// The target of the clients.
     pub targets: Targets,
-    /// In no order.
+    /// The requests, in any order.
     pub operations: Vec<Operation>,
-    /// The processes that answered at the addresses when the run began.
+    /// The processes that answered when the run started.
     pub began: Vec<Option<Identity>>,
 }
 
-/// What tells a process from the one before it at the same address: the address, and when the process was started.
+/// Identifies a process: its address and start time.
 pub type Identity = (String, String);

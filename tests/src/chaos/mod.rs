@@ -1,5 +1,5 @@
-//! A run under faults: a load, whose every answer is recorded, on a deployment whose every part dies again and again; and then the
-//! check of what was answered against what is there.
+//! A chaos run: a load with recorded answers, on a deployment whose parts die again and again. Then
+//! the answers are checked against the final state.
 
 pub mod check;
 mod faults;

@@ -1,4 +1,4 @@
-//! What a run does, decided by its seed alone.
+//! The plan of a run, which follows from its seed.
 
 use super::{
     random::Random,
@@ -7,14 +7,14 @@ use super::{
 use crate::{Server, Service};
 use std::{fmt, time::Duration};
 
-/// So many instances of each service there are.
+/// The number of instances of each service.
 pub const INSTANCES: usize = 2;
 const NUMBERS: [usize; INSTANCES] = [0, 1];
 
 const FLUSH: Fault = Fault { target: Target::Server(Server::Redis), blow: Blow::Flush };
 const DISCONNECT: Fault = Fault { target: Target::Server(Server::Postgres), blow: Blow::Disconnect };
 
-/// What is hit.
+/// The target of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// An instance of a service.
@@ -23,43 +23,43 @@ pub enum Target {
     Server(Server),
 }
 
-/// How it is hit.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blow {
-    /// kill -9, and it is started again.
+    /// SIGKILL, then a restart.
     Kill,
-    /// It is stopped in good order and started again.
+    /// A regular stop, then a restart.
     Restart,
-    /// SIGSTOP, and SIGCONT after that time.
+    /// SIGSTOP, and SIGCONT after this time.
     Freeze(Duration),
-    /// Restarted such that it dies at that window, after so many passes.
+    /// Restarted so that it dies at this window, after some passes.
     Abort(Window, u64),
-    /// Redis loses everything.
+    /// Redis loses all data.
     Flush,
-    /// Postgres ends every connection.
+    /// PostgreSQL terminates all connections.
     Disconnect,
 }
 
-/// A blow to a target.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// What is hit.
+    /// The target of a fault.
     pub target: Target,
     /// How.
     pub blow: Blow,
 }
 
-/// What is done at once.
+/// A step of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// One fault, or two to different targets.
+    /// One fault, or two on different targets.
     pub faults: Vec<Fault>,
-    /// Whether every partition must be written again before the next step, not just any.
+    /// Whether the next step waits for a write to every partition, not just to any.
     pub is_patient: bool,
 }
 
 impl Fault {
-    /// What recovery times are gathered under.
+    /// The name under which recovery times are collected.
     pub fn kind(&self) -> String {
         match (self.blow, self.target) {
             (Blow::Abort(window, _), _) => format!("abort {}", window.point),
@@ -68,19 +68,19 @@ impl Fault {
         }
     }
 
-    /// What it counts as: an abort restarts its process first.
+    /// How the fault is counted. An abort restarts its process first.
     pub fn kinds(&self) -> Vec<String> {
         let restart = Self { blow: Blow::Restart, ..*self };
         let is_abort = matches!(self.blow, Blow::Abort(..));
         is_abort.then(|| restart.kind()).into_iter().chain([self.kind()]).collect()
     }
 
-    /// Whether something has to be done at its end.
+    /// Whether the fault must be ended explicitly.
     pub fn is_ended(&self) -> bool {
         matches!(self.blow, Blow::Freeze(_) | Blow::Abort(..))
     }
 
-    /// How long it lasts.
+    /// Its duration.
     pub fn lasts(&self) -> Duration {
         if let Blow::Freeze(time) = self.blow { time } else { Duration::ZERO }
     }
@@ -113,7 +113,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// At least `faults` faults: every window once, then every kind on every part once, as far as that goes, and the others by chance.
+/// A plan with at least `faults` faults: every window once, then every kind on every target once,
+/// as far as possible, then random ones.
 pub fn plan(seed: u64, faults: usize) -> Vec<Step> {
     let mut random = Random::new(seed);
     let mut steps = windows(&mut random);
@@ -133,7 +134,8 @@ fn alone(fault: Fault) -> Step {
     Step { faults: vec![fault], is_patient: true }
 }
 
-/// Every window once, on two instances of a service at a time: then what both lost is waited for only once.
+/// Every window once, on two instances of a service at a time, so that the run waits for both
+/// recoveries at once.
 fn windows(random: &mut Random) -> Vec<Step> {
     let of_one = WINDOWS.chunk_by(|a, b| a.service == b.service);
     let pairs = of_one.flat_map(|windows| windows.chunks(INSTANCES));
@@ -144,7 +146,7 @@ fn windows(random: &mut Random) -> Vec<Step> {
     pairs.map(&mut step).collect()
 }
 
-/// Everything but aborts, once for each service and server, in any order.
+/// All kinds except aborts, once for each service and server, in random order.
 fn kinds(random: &mut Random) -> Vec<Fault> {
     let mut instance = |service| Target::Instance(service, random.one_of(&NUMBERS));
     let targets = Service::ALL.map(&mut instance).into_iter().chain(Server::ALL.map(Target::Server));
@@ -167,7 +169,7 @@ fn by_chance(random: &mut Random) -> Step {
     Step { faults, is_patient: !random.one_in(4) }
 }
 
-/// How one kind of fault is made.
+/// A random fault of one kind.
 type Made = fn(&mut Random) -> Fault;
 
 fn fault(random: &mut Random) -> Fault {
@@ -198,7 +200,8 @@ fn blow(random: &mut Random) -> Blow {
     random.weighed(&[(5, Blow::Kill), (4, freeze), (2, Blow::Restart)])
 }
 
-/// Mostly short; now and then longer than the group's session timeout, which makes a zombie of a projector.
+/// Mostly short. Sometimes longer than the group's session timeout, so that the projector becomes a
+/// zombie.
 fn freeze(random: &mut Random) -> Blow {
     let is_long = random.one_in(4);
     Blow::Freeze(if is_long { random.millis(7_000, 12_000) } else { random.millis(100, 3_000) })

@@ -1,4 +1,5 @@
-//! Whether everything works again: a write to every partition is visible, and every instance answers.
+//! Probes whether everything works again: a write to every partition is visible, and every instance
+//! answers.
 
 use super::{
     faults::{BOUND, LOOK},
@@ -13,7 +14,7 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 
-/// After that a request is given up and sent again.
+/// The timeout after which a request is repeated.
 const ANSWER: Duration = Duration::from_secs(7);
 
 /// One user of each partition.
@@ -23,7 +24,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Makes users until every partition has one.
+    /// Creates users until every partition has one.
     pub(super) async fn prepare(
         deployment: &Deployment,
         token: &str,
@@ -41,8 +42,8 @@ impl Probe {
         Self { apis, users: users.into_values().collect() }
     }
 
-    /// Waits until each partition's user was written, and read, through one of the instances, and each instance was asked. Gives up in
-    /// the end.
+    /// Waits until each partition's user was written and read through an instance, and each
+    /// instance has answered. Gives up after some time.
     pub(super) async fn works(&self) -> bool {
         let all = self.users.iter().zip(self.apis.iter().cycle()).map(|(user, api)| written(api, user));
         join_all(all).await.into_iter().all(|worked| worked)
@@ -53,7 +54,7 @@ async fn written(api: &Api, user: &str) -> bool {
     let give_up = Instant::now() + BOUND;
     while Instant::now() < give_up {
         let write = timeout(ANSWER, api.update(user, json!({ "claims": { "probe": true } })).attempt()).await;
-        // Accepted and visible: a 202 would only be in the log.
+        // Accepted and visible. With 202 the write would only be in the log.
         if matches!(write, Ok(Ok(answer)) if answer.status == 200) && read(api, user).await {
             return true;
         }

@@ -1,8 +1,8 @@
-//! Chance that a seed repeats: splitmix64.
+//! Repeatable random numbers: splitmix64.
 
 use std::time::Duration;
 
-/// A sequence of numbers that its seed decides.
+/// A sequence of numbers that follows from its seed.
 pub struct Random(u64);
 
 impl Random {
@@ -25,29 +25,29 @@ impl Random {
         self.number() % bound
     }
 
-    /// Whether something happens that does so once in `n` times.
+    /// True once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// A time between two, in milliseconds.
+    /// A duration between two, in milliseconds.
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below(to - from + 1))
     }
 
-    /// One of some things.
+    /// A random item.
     ///
     /// # Panics
-    /// There is none.
+    /// There is no item.
     pub fn one_of<T: Copy>(&mut self, things: &[T]) -> T {
         let all = u64::try_from(things.len()).expect("a length fits");
         things[usize::try_from(self.below(all)).expect("an index fits")]
     }
 
-    /// One of some things, each as likely as its weight says.
+    /// A random item, weighted.
     ///
     /// # Panics
-    /// There is none, or all weigh nothing.
+    /// There is no item, or all weights are 0.
     pub fn weighed<T: Copy>(&mut self, things: &[(u64, T)]) -> T {
         let mut rest = self.below(things.iter().map(|(weight, _)| weight).sum());
         let chosen = things.iter().find(|(weight, _)| match rest.checked_sub(*weight) {
@@ -60,7 +60,7 @@ impl Random {
         chosen.expect("the weights add up").1
     }
 
-    /// Puts things into another order.
+    /// Shuffles items.
     pub fn shuffle<T>(&mut self, things: &mut [T]) {
         for last in (1..things.len()).rev() {
             let bound = u64::try_from(last).expect("an index fits") + 1;

@@ -1,32 +1,32 @@
-//! How long it took after a fault.
+//! Recovery times after faults.
 
 use super::history::{History, Kind};
 use std::time::{Duration, Instant};
 
-/// A step that is over.
+/// A completed step.
 #[derive(Debug)]
 pub(super) struct Over {
-    /// What it was.
+    /// The name of the step.
     pub(super) kind: String,
-    /// When: a freeze at its end, a process when it was gone.
+    /// When the fault ended: a freeze at its end, a kill when the process was gone.
     pub(super) at: Instant,
-    /// How long from there until every partition was written and read again, where that was waited for.
+    /// The time until every partition was written and read again, if the run waited for that.
     pub(super) whole: Option<Duration>,
 }
 
-/// How long after a fault it took.
+/// The recovery times after a fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Recovery {
-    /// Until a write that was sent after it was answered with success.
+    /// Until a later write was answered with success.
     pub write: Option<Duration>,
-    /// Until a read that was sent after it was.
+    /// Until a later read was answered with success.
     pub read: Option<Duration>,
-    /// Until every partition was written and read again, where that was waited for.
+    /// Until every partition was written and read again, if the run waited for that.
     pub whole: Option<Duration>,
 }
 
 impl Over {
-    /// What the clients saw of the recovery.
+    /// The recovery times in the clients' history.
     pub(super) fn recovery(&self, history: &History) -> Recovery {
         let first = |of: fn(Kind) -> bool| {
             let sent_after =

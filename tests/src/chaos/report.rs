@@ -1,29 +1,29 @@
-//! What a run prints at its end.
+//! The report of a run.
 
 use super::{check::Verdict, recovery::Recovery, windows::WINDOWS};
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// Its seed.
+    /// The seed.
     pub seed: u64,
-    /// How many faults there were of each kind.
+    /// The number of faults of each kind.
     pub faults: BTreeMap<String, usize>,
-    /// How often each window was hit, in their order.
+    /// How often each window was hit, in the order of the windows.
     pub hits: Vec<usize>,
-    /// How long it took after each, by kind; where two came at once, under that.
+    /// Recovery times by kind. Two faults at once have a kind of their own.
     pub recoveries: BTreeMap<String, Vec<Recovery>>,
-    /// What went wrong that no fault was meant to do.
+    /// Problems that no fault explains.
     pub surprises: Vec<String>,
-    /// What the check found.
+    /// The result of the checks.
     pub verdict: Verdict,
-    /// Where the logs are.
+    /// The directory of the logs.
     pub logs: PathBuf,
 }
 
 impl Report {
-    /// Whether everything is as it must be, and every window was hit.
+    /// Whether all checks passed and every window was hit.
     pub fn is_clean(&self) -> bool {
         self.verdict.is_clean() && self.surprises.is_empty() && self.hits.iter().all(|hits| *hits > 0)
     }

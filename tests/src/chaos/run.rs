@@ -15,22 +15,23 @@ use crate::{Deployment, Service, Stack, stack::new_tenant};
 use std::{collections::BTreeMap, fs, time::Instant};
 use tokio::time::sleep_until;
 
-/// Of its topics; two for each instance of the projector.
+/// The number of partitions: two for each projector.
 const PARTITIONS: usize = 4;
 
-/// What is to be run.
+/// The options of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Decides the plan and what the clients do.
+    /// Determines the plan and the clients' requests.
     pub seed: u64,
-    /// So many faults at least.
+    /// The minimum number of faults.
     pub faults: usize,
 }
 
-/// Runs a load under faults on a deployment of its own on that stack, and checks what came of it. `say` hears how it goes.
+/// Runs a load under faults on a new deployment on the stack, and checks the result. Progress is
+/// passed to `say`.
 ///
 /// # Panics
-/// It can't be started, or a part that is to stop in good order does not.
+/// It can't be started, or a part does not stop regularly.
 pub async fn run(stack: &'static Stack, options: Options, say: impl Fn(&str)) -> Report {
     let partitions = PARTITIONS.to_string();
     let settings = [("ROLLCALL_PARTITIONS", partitions.as_str())];
@@ -84,7 +85,7 @@ impl Run {
         }
     }
 
-    /// Does what a step says; gives the time at which it was over.
+    /// Executes a step. Returns the time at which it was over.
     async fn strike(&mut self, step: &Step) -> Instant {
         self.victims.strike(&step.faults).await;
         for kind in step.faults.iter().flat_map(Fault::kinds) {
@@ -103,7 +104,7 @@ impl Run {
         over
     }
 
-    /// Waits until the load goes on, or until everything does; false, if that never happens.
+    /// Waits until the load, or everything, goes on. Returns false if that never happens.
     async fn goes_on(&self, is_patient: bool) -> bool {
         let (acked, reads) = (self.load.acked(), self.load.reads());
         let load = eventually(async || self.load.acked() > acked && self.load.reads() > reads);
@@ -112,7 +113,7 @@ impl Run {
         load.is_some() && all
     }
 
-    /// Lets everything come to rest, and looks at what is there.
+    /// Waits until everything is at rest, and collects the evidence.
     async fn finish(mut self, options: Options, say: &impl Fn(&str)) -> Report {
         self.victims.ready().await;
         let (acked, reads) = (self.load.acked(), self.load.reads());
@@ -133,7 +134,7 @@ impl Run {
     }
 }
 
-/// What the clients saw after each fault, by its kind.
+/// The recovery times after each fault, by kind.
 fn recoveries(over: &[Over], history: &History) -> BTreeMap<String, Vec<Recovery>> {
     let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for step in over {
@@ -142,7 +143,7 @@ fn recoveries(over: &[Over], history: &History) -> BTreeMap<String, Vec<Recovery
     all
 }
 
-/// How often each window was hit, by what the processes printed before they died.
+/// How often each window was hit, from the logs of the processes.
 fn hits(deployment: &Deployment) -> Vec<usize> {
     let log = |(service, n)| fs::read(deployment.log_path(service, n)).unwrap_or_default();
     let printed: Vec<_> = instances().map(|one| String::from_utf8_lossy(&log(one)).into_owned()).collect();

@@ -1,15 +1,15 @@
-//! The places in the code at which a fault must have hit at least once.
+//! Failpoints that a run must hit at least once.
 
 use crate::Service;
 
-/// One of them.
+/// A window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window {
-    /// The name of the point in the code.
+    /// The name of the failpoint.
     pub point: &'static str,
     /// The service that passes it.
     pub service: Service,
-    /// What is done, and what is not done yet.
+    /// What is done at that point, and what is not done yet.
     pub meaning: &'static str,
 }
 
@@ -17,7 +17,7 @@ const fn window(point: &'static str, service: Service, meaning: &'static str) ->
     Window { point, service, meaning }
 }
 
-/// All of them, in the order in which a write meets them.
+/// All windows, in the order of a write.
 pub const WINDOWS: [Window; 7] = [
     window("append.before", Service::Command, "before the append"),
     window("append.after", Service::Command, "after the append"),
@@ -29,7 +29,7 @@ pub const WINDOWS: [Window; 7] = [
 ];
 
 impl Window {
-    /// What `FAILPOINTS` says so that the point is passed so many times before it strikes.
+    /// The value of `FAILPOINTS` that triggers the failpoint after some passes.
     pub fn after(&self, passes: u64) -> String {
         match passes {
             0 => format!("{}=return", self.point),
@@ -37,7 +37,7 @@ impl Window {
         }
     }
 
-    /// How often it struck, by what a process has printed.
+    /// How often it triggered, from a process's log.
     pub fn hits(&self, output: &str) -> usize {
         let line = format!("fault point {}", self.point);
         output.lines().filter(|printed| *printed == line).count()

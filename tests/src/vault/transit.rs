@@ -1,4 +1,4 @@
-//! The transit engine without its wire: requests in, statuses and bodies out.
+//! The transit engine without HTTP: requests in, statuses and bodies out.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A request, as far as it matters.
+/// The relevant parts of a request.
 pub(super) struct Request<'r> {
     pub(super) method: &'r str,
     pub(super) path: &'r str,
@@ -20,12 +20,12 @@ pub(super) struct Request<'r> {
 /// A status and a body.
 pub(super) type Said = (u16, Value);
 
-/// The engine at `transit/`, and the token that may use it. That token may not make keys by way of `encrypt`, so that there a missing key is
-/// a missing right.
+/// The engine at `transit/`, and its token. The token may not create keys through `encrypt`, so a
+/// missing key is answered as a missing permission.
 pub(super) struct Transit {
     pub(super) token: String,
     pub(super) is_sealed: bool,
-    /// How long the token says that it lives; it never ends by itself.
+    /// The reported lifetime of the token. It never expires by itself.
     pub(super) ttl: Option<u64>,
     pub(super) renewals: u64,
     pub(super) keys: BTreeMap<String, Key>,
@@ -199,7 +199,8 @@ impl Key {
     }
 }
 
-/// Every item of a batch, in its order. Where one fails the whole has the status 400, and the others are done all the same.
+/// The results of a batch, in order. If an item fails, the status is 400, but the others are still
+/// processed.
 fn batch(body: &Value, what: &str, item: impl Fn(&Value) -> ItemResult) -> Said {
     let Some(items) = body["batch_input"].as_array().filter(|items| !items.is_empty()) else {
         return errors(400, &["missing batch input to process"]);
@@ -213,7 +214,7 @@ fn batch(body: &Value, what: &str, item: impl Fn(&Value) -> ItemResult) -> Said 
     (status, data(json!({ "batch_results": results })).1)
 }
 
-/// Base64 of an item; nothing where it is missing.
+/// A base64 member of an item. `None` if it is missing.
 fn bytes(item: &Value, name: &str) -> Result<Vec<u8>, String> {
     let text = item[name].as_str().unwrap_or_default();
     STANDARD.decode(text).map_err(|_| "illegal base64 data at input byte 0".to_owned())

@@ -1,5 +1,5 @@
-//! A backup of the key store that is put back after a deletion brings nobody back: deleted is for ever, in the live read model and in every
-//! rebuild, and the key goes again.
+//! Restoring a backup of the key store brings no deleted user back, neither in the live read model
+//! nor in a rebuild, and the key is destroyed again.
 
 use serde_json::json;
 use tests::{Deployment, RedisServer, Stack};

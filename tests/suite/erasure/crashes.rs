@@ -1,9 +1,10 @@
-//! The projector dies at every point of a delete: whatever was answered, in the end all of the erasure is done, and done once.
+//! The projector dies at every point of a delete. Whatever was answered, the erasure is completed,
+//! once.
 
 use serde_json::json;
 use tests::{Api, Deployment, RedisServer, Service, Stack, until};
 
-/// On the way of a batch that erases somebody, in their order.
+/// The failpoints of a batch that erases a user, in their order.
 const POINTS: [&str; 8] = [
     "fold.loaded",
     "fold.marked",
@@ -25,9 +26,9 @@ pub async fn a_delete_is_whole_wherever_the_projector_dies(stack: &'static Stack
         users.push((point, api.user(json!({ "point": point })).await));
     }
     for (point, id) in users {
-        // In good order, so that its partitions are free at once.
+        // Stopped regularly, so that its partitions are free at once.
         deployment.stop(Service::Projector);
-        // It gets past what makes it ready, and dies with the first batch: that of the delete.
+        // It gets ready, and dies with the first batch, which has the delete.
         deployment.launch_instance(Service::Projector, 0, &[("FAILPOINTS", &format!("{point}=return"))]);
         let answer = api.delete(&id).await;
         until(&format!("the projector dies at {point}"), async || {
@@ -44,7 +45,7 @@ pub async fn a_delete_is_whole_wherever_the_projector_dies(stack: &'static Stack
     }
 }
 
-/// Whether nothing is left: no row, no key, no step, no body, and exactly one tombstone.
+/// Whether nothing is left except one tombstone: no row, key, step or body.
 async fn is_erased(deployment: &Deployment, api: &Api, id: &str) -> bool {
     let counts = "SELECT (SELECT count(*) FROM live.users WHERE id = $1::uuid), \
         (SELECT count(*) FROM live.tombstones WHERE id = $1::uuid), \

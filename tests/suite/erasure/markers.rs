@@ -1,5 +1,5 @@
-//! Random markers are put wherever a person could be, and looked for as bytes in everything that is kept: before the delete only the read model
-//! may have them, after it nothing.
+//! Puts random markers into all personal data, and searches for their bytes in everything that is
+//! stored. Before the delete only the read model may contain them, after it nothing.
 
 use crate::suite::erasure::markers::places::{Found, Places};
 use serde_json::{Value, json};
@@ -9,11 +9,11 @@ use tests::{Api, Stack, scratch, until};
 mod bytes;
 mod places;
 
-/// What stands for a person, in every member that can say something of one.
+/// The markers, one for each kind of personal data.
 struct Person {
-    /// As a claim's value, at some depth, and of a letter that UTF-8 writes in two bytes.
+    /// A nested claim's value, with a letter that has two bytes in UTF-8.
     values: [String; 3],
-    /// As a claim's name.
+    /// A claim's name.
     name: String,
     subject: String,
     url: String,
@@ -44,7 +44,7 @@ impl Person {
     }
 }
 
-/// Everything that a client can do with a user, and much that it can't.
+/// All operations on a user, valid and invalid.
 async fn live(api: &Api, before: &Person, after: &Person) -> String {
     let id = api.create(before.user()).header("Idempotency-Key", "once").await.expect(201).id();
     api.create(before.user()).header("Idempotency-Key", "once").await.expect(200);
@@ -53,7 +53,7 @@ async fn live(api: &Api, before: &Person, after: &Person) -> String {
     api.get(&id).await.expect(200);
     api.update(&id, after.user()).await.expect(200);
     api.update(&id, before.user()).header("If-Match", "\"1\"").await.expect(412);
-    // A race that somebody loses: an event without effect is one, too.
+    // A race, so that there is an event without effect.
     let writers = (0..6).map(|_| api.update(&id, after.user()).into_future());
     futures_util::future::join_all(writers).await;
     let mut wrong = after.user();
@@ -66,7 +66,8 @@ async fn live(api: &Api, before: &Person, after: &Person) -> String {
     id
 }
 
-/// Markers in a token, a path or a query would be the client's own doing; those of bodies are what counts.
+/// Only markers in bodies count. A client that puts personal data into tokens, paths or queries is
+/// itself to blame.
 fn kinds(found: &Found) -> BTreeSet<&str> {
     found.places.iter().map(|(place, _)| place.kind()).collect()
 }
@@ -79,7 +80,7 @@ pub async fn a_marker_is_found_nowhere_after_a_delete() {
     let (before, after, neighbour) = (Person::new(), Person::new(), Person::new());
     other.create(neighbour.user()).await.expect(201);
     let id = live(&api, &before, &after).await;
-    // So that there is a generation that is not live, with all of it.
+    // Creates a retired generation with all the data.
     rebuild(stack).await;
     api.update(&id, after.user()).await.expect(200);
     let markers: Vec<String> = before.markers().into_iter().chain(after.markers()).collect();

@@ -1,9 +1,10 @@
-//! A key that is missing though nobody was deleted: said aloud, and mended by bringing it back.
+//! A key is missing although its user was not deleted. This is reported, and restoring the key
+//! repairs it.
 
 use serde_json::{Value, json};
 use tests::{Api, Call, Deployment, RedisServer, Service, Stack, until};
 
-/// Destroys a user's key without a deletion: a key store that was lost.
+/// Destroys a user's key without a deletion, as if the key store was lost.
 async fn lose_key(deployment: &Deployment, api: &Api, id: &str) {
     sqlx::query("SELECT rollcall_keys.destroy(ARRAY[$1], ARRAY[$2::uuid])")
         .bind(&api.tenant)
@@ -19,7 +20,7 @@ async fn lose_key(deployment: &Deployment, api: &Api, id: &str) {
     .await;
 }
 
-/// Brings it back, as from a backup.
+/// Restores it, as from a backup.
 async fn restore_key(deployment: &Deployment, id: &str) {
     sqlx::query(
         "INSERT INTO rollcall_keys.data_keys SELECT * FROM public.destroyed_keys WHERE owner_id = $1::uuid",
@@ -34,7 +35,7 @@ fn letters(deployment: &Deployment) -> Vec<Value> {
     deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0).json_lines()
 }
 
-/// What a service counts; nothing: it has not come to it yet.
+/// A counter of a service. `None` if it is not exported yet.
 async fn counted(deployment: &Deployment, service: Service, name: &str) -> Option<u64> {
     let url = format!("{}/metrics", deployment.url(service));
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
@@ -43,7 +44,7 @@ async fn counted(deployment: &Deployment, service: Service, name: &str) -> Optio
 
 const REFUSED: &str = "rollcall_command_missing_keys_total";
 
-/// How many log lines of a service say that keys are missing, each with these words.
+/// How many log lines of a service say that keys are missing, with these words.
 fn said(deployment: &Deployment, service: Service, words: &[&str]) -> usize {
     let log = std::fs::read_to_string(deployment.log_path(service, 0)).unwrap();
     let of_keys = |line: &&str| line.contains("ERROR") && line.contains("restore the key store");
@@ -52,7 +53,7 @@ fn said(deployment: &Deployment, service: Service, words: &[&str]) -> usize {
     lines.len()
 }
 
-/// Sweeps, once the projector's own sweep is not at work; says how many living users have no key.
+/// Sweeps when the projector's own sweep does not run. Returns how many living users have no key.
 async fn swept(deployment: &Deployment) -> Value {
     let swept = async || {
         let output = deployment.cli.run(&["keys", "sweep", "--json"]);
@@ -61,11 +62,11 @@ async fn swept(deployment: &Deployment) -> Value {
     until("nobody else sweeps", swept).await["withoutKey"].clone()
 }
 
-/// A write that needs the key is refused, counted and logged.
+/// A write that needs the key is rejected, counted and logged.
 async fn is_told_by_a_write(deployment: &Deployment, api: &Api, lost: &str, create: impl Fn(u32) -> Call) {
     assert_eq!(counted(deployment, Service::Command, REFUSED).await, Some(0));
     let update = || api.update(lost, json!({ "claims": { "n": 4 } }));
-    // The second one's body is another one, but without the key nobody can tell.
+    // The second body is different, but without the key this can't be detected.
     for call in [update(), create(2), create(4)] {
         let refused = call.await.expect(409);
         assert!(refused.json()["message"].as_str().unwrap().contains("key is missing"), "{}", refused.text());
@@ -120,7 +121,7 @@ pub async fn a_missing_key_is_loud(stack: &'static Stack) {
     is_told_by_the_projectors_sweep(&mut deployment).await;
 }
 
-/// A key that is lost between an append and its fold parks the user too, and is counted.
+/// A key that is lost between append and fold parks the user too, and is counted.
 async fn is_counted_while_it_is_folded(deployment: &Deployment, api: &Api) {
     let id = api.user(json!({ "n": 7 })).await;
     deployment.cli.run(&["projection", "pause", "--reason", "a key is lost"]).expect(0);
@@ -143,7 +144,7 @@ async fn is_counted_while_it_is_folded(deployment: &Deployment, api: &Api) {
     );
 }
 
-/// The projector looks some time after its start.
+/// The projector checks some time after its start.
 async fn is_told_by_the_projectors_sweep(deployment: &mut Deployment) {
     deployment.crash(Service::Projector).await;
     until("the projector has swept", async || {

@@ -1,4 +1,4 @@
-//! A delete erases: what nobody may find any more, whatever fails on the way and whatever is put back.
+//! A delete erases the user, whatever fails meanwhile and whatever backup is restored.
 
 mod brought_back;
 mod crashes;

@@ -1,20 +1,21 @@
-//! What PostgreSQL keeps of rows that are deleted: dead rows, dead keys, samples.
+//! What PostgreSQL keeps of deleted rows: dead rows, dead keys, planner samples.
 
 use serde_json::json;
 use sqlx::PgPool;
 use tests::{Api, Deployment, RedisServer, Stack, until};
 
-/// Users, so that a deletion is one row among many, and the last one leaves a table without rows.
+/// The number of users. A deletion is one row among many, and the last one leaves an empty table.
 const USERS: usize = 60;
 
-/// Whether the planner's samples hold a text.
+/// Whether the planner's samples contain a text.
 async fn is_sampled(database: &PgPool, text: &str) -> bool {
     let samples = "SELECT EXISTS (SELECT FROM pg_stats WHERE schemaname ~ '^(generation_|rollcall)' AND \
         concat(most_common_vals, histogram_bounds, most_common_elems) LIKE '%' || $1 || '%')";
     sqlx::query_scalar(samples).bind(text).fetch_one(database).await.unwrap()
 }
 
-/// How many tables were vacuumed, and how many have dead rows; one may be the row of a sample, which is counted late.
+/// How many tables were vacuumed, and how many have dead rows. One dead row may be that of a
+/// sample, which is counted late.
 async fn vacuumed(database: &PgPool) -> (i64, i64) {
     let tables = "SELECT count(*) FILTER (WHERE vacuum_count > 0), count(*) FILTER (WHERE n_dead_tup > 1) FROM pg_stat_user_tables \
         WHERE schemaname ~ '^generation_' AND relname IN ('users', 'credentials', 'dead_letters') \
@@ -22,13 +23,13 @@ async fn vacuumed(database: &PgPool) -> (i64, i64) {
     sqlx::query_as(tables).fetch_one(database).await.unwrap()
 }
 
-/// Of the one generation and of the key store.
+/// Tables of the generation and of the key store.
 const TABLES: i64 = 5;
 
 async fn users(api: &Api, marker: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for n in 0..USERS {
-        // One in four has the same as others, so that it is a common value to the planner.
+        // One in four has the same value, so that the planner samples it as a common one.
         let claims = json!({ "group": format!("{marker}-{}", n % 4) });
         let link = json!({ "subjectId": format!("{marker}-subject-{n}"), "url": format!("https://{marker}.example") });
         let created =
@@ -47,7 +48,7 @@ pub async fn nothing_that_is_deleted_can_be_read_again(stack: &'static Stack) {
     assert!(is_sampled(database, &format!("{marker}-1")).await, "the planner samples claims");
     assert!(!is_sampled(database, &format!("{marker}-subject")).await, "of links it needs none");
 
-    // Somebody who reads for long, and might still see what is deleted meanwhile.
+    // A long transaction that can still see rows deleted meanwhile.
     let mut reader = database.begin().await.unwrap();
     sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM live.users")
         .execute(&mut *reader)

@@ -1,4 +1,5 @@
-//! Users are deleted while another generation is built: whichever of the two comes to them first, nothing of them stays in either.
+//! Users are deleted during a rebuild. Nothing of them stays in either generation, whichever comes
+//! to them first.
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -6,7 +7,7 @@ use tests::{Deployment, RedisServer, Stack, fold};
 
 const USERS: usize = 400;
 
-/// Everything that says something of these users, in every generation.
+/// All rows about these users, in every generation.
 async fn left(database: &PgPool, gone: &[String]) -> Vec<Value> {
     let ids = "SELECT id FROM rollcall.generations ORDER BY id";
     let generations: Vec<i32> = sqlx::query_scalar(ids).fetch_all(database).await.unwrap();
@@ -46,7 +47,7 @@ pub async fn a_delete_reaches_a_generation_that_is_being_built(stack: &'static S
         if rebuild.is_finished() {
             break;
         }
-        // Two events for the builder to meet without their key.
+        // Two events that the rebuild reads without their key.
         api.update(id, json!({ "claims": { "late": true } })).await.expect(200);
         api.delete(id).await.expect(204);
         gone.push(id.clone());

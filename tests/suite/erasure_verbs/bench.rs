@@ -1,4 +1,4 @@
-//! A deployment with a tenant, and the verbs on its users.
+//! A deployment with a tenant, and the verbs about its users.
 
 use serde_json::{Value, json};
 use tests::{Api, Deployment, Output, RedisServer, Stack};
@@ -10,7 +10,7 @@ pub struct Bench {
     pub redis: RedisServer,
 }
 
-/// What no verb but the export may print.
+/// Personal data that only the export may print.
 pub fn marker() -> String {
     format!("marker{}", Uuid::new_v4().simple())
 }
@@ -22,7 +22,7 @@ impl Bench {
         Self { api: deployment.tenant(), deployment, redis }
     }
 
-    /// A user of two versions with a marker in everything personal.
+    /// A user with two versions and a marker in all personal data.
     pub async fn user(&self, marker: &str) -> String {
         let link = json!({ "subjectId": marker });
         let user = json!({ "claims": { "name": marker }, "authenticationProvider": link });
@@ -49,26 +49,26 @@ impl Bench {
         self.on(&["erasure", "prove"], user, &[])
     }
 
-    /// A proof as it is filed, with that exit code.
+    /// A proof as JSON, with that exit code.
     #[track_caller]
     pub fn proof(&self, user: &str, code: i32) -> Value {
         summary(&self.on(&["erasure", "prove"], user, &["--json"]).expect(code))
     }
 
-    /// An audit as it is filed, with that exit code.
+    /// An audit as JSON, with that exit code.
     #[track_caller]
     pub fn audit(&self, code: i32) -> Value {
         summary(&self.deployment.cli.run(&["erasure", "audit", "--json"]).expect(code))
     }
 
-    /// Runs a statement as whoever owns the database.
+    /// Runs a statement as the database's owner.
     pub async fn sql(&self, sql: &str) {
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         sqlx::raw_sql(sql).execute(&self.deployment.database).await.expect("the statement is taken");
     }
 }
 
-/// The last of the JSON lines; those before it are progress.
+/// The last JSON line. Those before it are progress.
 #[track_caller]
 pub fn summary(output: &Output) -> Value {
     let mut lines = output.json_lines();
@@ -78,14 +78,14 @@ pub fn summary(output: &Output) -> Value {
     last["summary"].clone()
 }
 
-/// What was found, by kind, with how often.
+/// The findings: kinds and counts.
 pub fn found(report: &Value) -> Vec<(String, u64)> {
     let counts = if report["counts"].is_array() { &report["counts"] } else { &report["findings"] };
     let pair = |found: &Value| (found["kind"].as_str().unwrap().to_owned(), found["count"].as_u64().unwrap());
     counts.as_array().unwrap().iter().map(pair).collect()
 }
 
-/// Whether that kind was found.
+/// Whether findings of that kind exist.
 pub fn has(report: &Value, kind: &str) -> bool {
     found(report).iter().any(|(found, _)| found == kind)
 }

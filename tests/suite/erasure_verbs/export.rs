@@ -1,4 +1,4 @@
-//! The right of access: all that is kept on a living user, on an erased one, on nobody.
+//! Exports of a living user, an erased user and an unknown one.
 
 use super::bench::{Bench, marker, summary};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ fn in_json_lines(bench: &Bench, id: &str) {
     let mut said = summary(&bench.on(&EXPORT, id, &["--json"]).expect(0));
     let mut export = exported(bench, id);
     for export in [&mut said, &mut export] {
-        // These may differ from one look to the next.
+        // These may differ from run to run.
         export
             .as_object_mut()
             .unwrap()
@@ -80,7 +80,7 @@ fn in_json_lines(bench: &Bench, id: &str) {
     assert_eq!(said, export, "the same object");
 }
 
-/// Nobody would notice that something is missing of what they are given.
+/// An incomplete export must say so: its reader can't notice that something is missing.
 async fn a_missing_key_is_loud(bench: &Bench) {
     let (marker, file) = (marker(), scratch("export").join("user.json"));
     let id = bench.user(&marker).await;

@@ -1,11 +1,13 @@
-//! A deleted user of whom something is left, wherever that may be, and a living one whose key is missing.
+//! Proofs and audits find what is left of a deleted user in any place, and missing keys of living
+//! users.
 
 use super::bench::{Bench, has, marker};
 use serde_json::json;
 use tests::{Foreign, Record, Service, Stack, until};
 use uuid::Uuid;
 
-/// Something that is left, and how it goes again. `{k}`: `<tenant>/<user>`; `{t}`: the tenant; `{u}`: the user.
+/// Something left behind, and how to remove it. `{k}` is `<tenant>/<user>`, `{t}` the tenant, `{u}`
+/// the user.
 struct Leftover {
     kind: &'static str,
     put: &'static str,
@@ -37,7 +39,7 @@ const LEFTOVERS: [Leftover; 7] = [
             VALUES ('credentials', 0, 99, '{t}', '{u}', 'x', '[]', 'r')",
         take: "DELETE FROM generation_1.dead_letters WHERE log_offset = 99",
     },
-    // One that is nobody's, since its record lies where it does not belong.
+    // One without an owner, because its record is in the wrong partition.
     Leftover {
         kind: "deadLetters",
         put: "INSERT INTO generation_1.dead_letters (topic, partition, log_offset, key, value, headers, reason) \
@@ -63,7 +65,7 @@ pub async fn whatever_is_left_is_found(stack: &'static Stack) {
     say_again(&bench, &gone).await;
     bench.api.delete(&gone).await.expect(204);
     let parked = parked_user(&bench).await;
-    // It would put some of it right by itself.
+    // The projector would repair some of this.
     bench.deployment.stop(Service::Projector);
     is_clean(&bench, &gone);
     for leftover in LEFTOVERS {
@@ -92,7 +94,8 @@ pub async fn whatever_is_left_is_found(stack: &'static Stack) {
     events_that_wait_for_a_key_are_loud(&bench, &living).await;
 }
 
-/// Two copies of a user's events without effect: one names a key that it is not sealed under, one a version that it is not bound to.
+/// Two copies of a user's events without effect: one names another key, one another version than it
+/// is sealed with.
 async fn say_again(bench: &Bench, user: &str) {
     let key = format!("{}/{user}", bench.api.tenant);
     let mut records = bench.deployment.topic("users.events").await;
@@ -129,7 +132,7 @@ fn is_found(bench: &Bench, user: &str, kind: &str) {
     assert!(listed.iter().any(|found| of_user(&found)), "{kind}: {audit}");
 }
 
-/// A user with a record that can't be read: it may say anything.
+/// A user with an unreadable record, which may contain anything.
 async fn parked_user(bench: &Bench) -> String {
     let id = bench.user(&marker()).await;
     let key = format!("{}/{id}", bench.api.tenant);
@@ -143,7 +146,7 @@ async fn parked_user(bench: &Bench) -> String {
     id
 }
 
-/// As a delete leaves it in a generation that is not the live one.
+/// A row as a delete leaves it in a generation that is not live.
 async fn a_blanked_row_is_nothing(bench: &Bench, user: &str) {
     let put = "INSERT INTO generation_1.users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, \
         log_offset) VALUES ('{t}', '{u}', 1, now(), '{}', '', '', 0, 0); \
@@ -166,7 +169,7 @@ async fn a_blanked_row_is_nothing(bench: &Bench, user: &str) {
 async fn a_cached_body_is_found(bench: &Bench, user: &str) {
     let mut redis = redis::Client::open(bench.redis.url()).unwrap().get_connection().unwrap();
     let prefix = &bench.deployment.prefix;
-    // Of a generation that is long gone, and of any partition.
+    // Bodies of a dropped generation, in any partition.
     let key = format!("rollcall:{prefix}{{2}}:41:{}/{user}", bench.api.tenant);
     let mut set = |value: &str| redis::cmd("SET").arg(&key).arg(value).exec(&mut redis).unwrap();
     set("2\n{\"id\":1}");
@@ -185,7 +188,7 @@ async fn a_missing_key_is_loud(bench: &Bench, user: &str) {
     bench.audit(0);
 }
 
-/// Of a process that was told to drop it, and says that it lives without having done so.
+/// A running process has not confirmed that it dropped the key.
 async fn a_key_in_memory_is_found(bench: &Bench, user: &str) {
     let put = "INSERT INTO rollcall_keys.caches VALUES ('{u}', now() + interval '1 hour'); \
         INSERT INTO rollcall_keys.dropping VALUES ('{t}', '{u}', '{u}')";
@@ -195,7 +198,7 @@ async fn a_key_in_memory_is_found(bench: &Bench, user: &str) {
     is_clean(bench, user);
 }
 
-/// The contract of issuing systems is about facts.
+/// The contract of issuing systems only covers facts.
 async fn what_is_no_credential_fact_is_found(bench: &Bench, user: &str) {
     let key = format!("{}/{user}", bench.api.tenant);
     let garbage = Foreign::event(&key, "credential.issued.v1", "not json");
@@ -219,7 +222,7 @@ async fn events_that_wait_for_a_key_are_loud(bench: &Bench, user: &str) {
     assert_eq!(bench.proof(user, 1)["verdict"], "parked");
 }
 
-/// As events were before there were keys: no erasure reaches those.
+/// An event of the time before keys. No erasure reaches it.
 async fn an_event_that_was_never_sealed_is_found(bench: &Bench) {
     let (id, marker) = (Uuid::new_v4().to_string(), marker());
     let key = format!("{}/{id}", bench.api.tenant);

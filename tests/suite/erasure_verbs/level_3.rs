@@ -1,4 +1,5 @@
-//! At level 3 analytic events say everything, so a delete leaves something behind for as long as their topic keeps them.
+//! At level 3 analytic events contain personal data, so a delete leaves something behind until
+//! their topic's retention ends.
 
 use super::bench::{Bench, has, marker};
 use serde_json::json;
@@ -10,7 +11,7 @@ pub async fn what_level_3_says_is_left(stack: &'static Stack) {
     let user = json!({ "claims": { "name": marker } });
     let create = || bench.api.create(user.clone()).header("Idempotency-Key", "k");
     let id = create().await.expect(201).id();
-    // Answered without an event in the log: only the analytic events themselves say whose request it was.
+    // A request without an event in the log. Only the analytic events name its user.
     create().await.expect(200);
     bench.api.update(&id, user.clone()).await.expect(200);
     bench.api.delete(&id).await.expect(204);
@@ -18,7 +19,7 @@ pub async fn what_level_3_says_is_left(stack: &'static Stack) {
     until("everything that says more is found", async || {
         let proof = bench.proof(&id, 1);
         assert_eq!(proof["verdict"], "left");
-        // More of them may come between the two looks.
+        // More events may arrive between the two checks.
         (proof["analytics"]["sayingMore"] == showing(&bench, &marker).await.len()).then_some(())
     })
     .await;
@@ -28,7 +29,7 @@ pub async fn what_level_3_says_is_left(stack: &'static Stack) {
     assert!(!format!("{said:?}").contains(&marker), "{said:?}");
 }
 
-/// The types of the analytic events that show the marker.
+/// The types of the analytic events with the marker.
 async fn showing(bench: &Bench, marker: &str) -> Vec<String> {
     let events = bench.deployment.topic("users.analytics").await;
     let showing = events.iter().filter(|event| event.json().to_string().contains(marker));

@@ -1,4 +1,4 @@
-//! What an operator asks about erasures and about one user: proved, audited and exported on real servers.
+//! Proofs, audits and exports on real servers.
 
 mod bench;
 mod export;

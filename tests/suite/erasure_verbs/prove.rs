@@ -1,4 +1,4 @@
-//! One user before there was any, while they live, and after.
+//! Proofs of one user: before the create, alive, and deleted.
 
 use super::bench::{Bench, found, has, marker};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn erased(bench: &Bench, id: &str, (partition, offset): (i32, i64)) {
     assert_eq!(proof["events"], events);
     let credentials = json!({ "records": 1, "facts": 1, "unclear": 0, "discarded": 0, "empty": 0 });
     assert_eq!((&proof["credentials"], &proof["discarded"]), (&credentials, &json!([])));
-    // What ids are derived under is a key too, and nobody else has one.
+    // The secret that ids are derived from is a key too, and there is no other.
     assert_eq!(proof["keys"], json!({ "keys": 1, "tries": 2, "isThere": false }));
     assert_eq!(proof["pendingSteps"], json!([]));
     assert_eq!(proof["generations"][0]["isTombstoneThere"], true);
@@ -69,7 +69,7 @@ fn erased(bench: &Bench, id: &str, (partition, offset): (i32, i64)) {
     assert!(proof["startedAt"].as_str() <= proof["endedAt"].as_str());
 }
 
-/// It says from where to where it was read, and how much there was.
+/// The proof names the ranges that were read, and their sizes.
 fn whole_log(proof: &Value, (partition, offset): (i32, i64)) {
     let partitions = proof["log"]["partitions"].as_array().unwrap();
     assert_eq!(partitions.len(), 8, "four of each topic");
@@ -85,7 +85,7 @@ fn whole_log(proof: &Value, (partition, offset): (i32, i64)) {
     assert_eq!(proof["log"]["digest"].as_str().unwrap().len(), 64);
 }
 
-/// The generation before is looked at as well.
+/// The retired generation is searched too.
 async fn after_a_rebuild(bench: &Bench, id: &str) {
     let cli = bench.deployment.cli.clone();
     let run = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));

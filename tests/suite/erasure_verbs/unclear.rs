@@ -1,5 +1,5 @@
-//! Anyone may write records of any kind to `users.credentials` that name a deleted user. They make a proof fail until an operator has dealt
-//! with them, and not for ever.
+//! Anyone may write records to `users.credentials` that name a deleted user. They make a proof fail
+//! until an operator has dealt with them.
 
 use super::bench::{Bench, found, marker};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub async fn what_cannot_be_read_is_dealt_with_by_an_operator(stack: &'static St
     let places = append(&bench, &unreadable(&key)).await;
     is_told(&bench, &id, &places);
     is_dealt_with(&bench, &id, &places);
-    // In the log only what can't be folded may be discarded.
+    // Only records that can't be folded can be discarded.
     let sound =
         append(&bench, &[Foreign::event(&format!("{}/{other}", bench.api.tenant), TYPE, sound())]).await;
     let refused = bench.deployment.cli.run(&["dead-letters", "discard", &sound[0]]).expect(1);
@@ -44,7 +44,7 @@ fn sound() -> String {
     json!({ "id": Uuid::new_v4(), "type": "T", "profile": "compact" }).to_string()
 }
 
-/// Records that name the user, and that nobody can fold.
+/// Records that name the user and can't be folded.
 fn unreadable(key: &str) -> Vec<Foreign> {
     let (tenant, id) = key.split_once('/').unwrap();
     let loud = format!("{tenant}/{}", id.to_uppercase());
@@ -56,13 +56,14 @@ fn unreadable(key: &str) -> Vec<Foreign> {
         Foreign::event(key, "credential.issued.v2", sound()),
         issued(&sound()).header("content-type", "application/cloudevents+json"),
         issued(&sound()).keyed(Some(&loud)),
-        // One of the two does not belong to the key.
+        // One of the two names another user than the key.
         elsewhere(0).header("ce_subject", "nobody"),
         elsewhere(1).header("ce_subject", "nobody"),
     ]
 }
 
-/// Appends records to `users.credentials` and waits until they are folded; gives their places by name.
+/// Appends records to `users.credentials` and waits until they are folded. Returns their places by
+/// name.
 async fn append(bench: &Bench, records: &[Foreign]) -> Vec<String> {
     let places = bench.deployment.append("users.credentials", records).await;
     for (partition, offset) in &places {
@@ -77,7 +78,7 @@ async fn append(bench: &Bench, records: &[Foreign]) -> Vec<String> {
     places.iter().map(|(partition, offset)| format!("credentials:{partition}:{offset}")).collect()
 }
 
-/// Each is told with its place in its own topic, the sums add up, and there is a way out.
+/// Each is reported with its place, the sums add up, and a remedy is named.
 fn is_told(bench: &Bench, id: &str, places: &[String]) {
     let proof = bench.proof(id, 1);
     assert_eq!(proof["verdict"], "left");
@@ -105,7 +106,7 @@ fn is_told(bench: &Bench, id: &str, places: &[String]) {
     assert!(said.contains("rollcall dead-letters discard"), "{said}");
 }
 
-/// Discarded, it is counted as such, and the user is erased.
+/// After they are discarded, they are counted as such, and the user is erased.
 fn is_dealt_with(bench: &Bench, id: &str, places: &[String]) {
     let names: Vec<&str> = places.iter().map(String::as_str).collect();
     let discarded =

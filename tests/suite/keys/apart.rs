@@ -1,4 +1,4 @@
-//! The key store is in another database, so no transaction reaches both.
+//! The key store is in another database, so that no transaction covers both.
 
 use super::{goes_on, has_key, live, pending, refused, shows_pending};
 use serde_json::json;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 struct Apart {
     deployment: Deployment,
     api: Api,
-    /// The key store, past the proxy.
+    /// The key store without the proxy.
     keys: PgPool,
     proxy: Proxy,
     redis: RedisServer,
@@ -33,7 +33,7 @@ impl Apart {
         has_key(&self.keys, &self.api.tenant, user).await
     }
 
-    /// Cuts the key store off in some way, and waits until no process uses what it keeps in memory any more.
+    /// Cuts the key store off, and waits until no process uses cached keys any more.
     async fn cut(&self, way: Way) {
         self.proxy.set(way);
         until("nobody's memory of keys is good any more", async || {
@@ -43,7 +43,7 @@ impl Apart {
         .await;
     }
 
-    /// Waits until the erasure of a user is done to its end.
+    /// Waits until the erasure of a user is complete.
     async fn erased(&self, user: &str) {
         until("the key is destroyed and nothing is left to do", async || {
             (!self.has_key(user).await && pending(&self.deployment).await == 0).then_some(())
@@ -79,7 +79,7 @@ pub async fn a_redis_that_is_away_keeps_no_key_alive(stack: &'static Stack) {
     let mut apart = Apart::start(stack).await;
     let goes = live(&apart.api).await;
     apart.redis.kill();
-    // Older than the deletion, and more than are done in one go.
+    // Steps that are older than the deletion, and more than are done at once.
     let waiting = "INSERT INTO rollcall.erasures (tenant_id, user_id, step, since) \
         SELECT 't', gen_random_uuid(), 'cache', now() - interval '1 day' FROM generate_series(1, 1500)";
     sqlx::query(waiting).execute(&apart.deployment.database).await.unwrap();

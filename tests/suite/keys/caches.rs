@@ -1,11 +1,12 @@
-//! Keys in the memory of processes: who is answered that a user is deleted may rely on nobody holding the key.
+//! Keys in the memory of processes: when a delete is answered with success, no process holds the
+//! key.
 
 use serde_json::json;
 use sqlx::PgPool;
 use tests::{Api, Deployment, RedisServer, Service, Stack, until};
 use uuid::Uuid;
 
-/// Two command services. No freeze and no busy machine is longer than they wait.
+/// Two command services that wait longer than any freeze or busy machine takes.
 struct Two {
     deployment: Deployment,
     first: Api,
@@ -25,7 +26,7 @@ impl Two {
         Self { deployment, first, second, _redis: redis }
     }
 
-    /// A user whose key is in the memory of both.
+    /// A user whose key both have in memory.
     async fn user(&self) -> String {
         let id = self.first.user(json!({ "n": 1 })).await;
         self.second.update(&id, json!({ "claims": { "n": 2 } })).await.expect(200);
@@ -37,7 +38,7 @@ impl Two {
     }
 }
 
-/// Processes that may still hold a user's key, of those that renew their entry and of all.
+/// Processes that may still hold a user's key: those that renew their entry, and all.
 async fn holders(keys: &PgPool, user: &str) -> (i64, i64) {
     sqlx::query_as(
         "SELECT count(*) FILTER (WHERE c.renewed_at > clock_timestamp() - interval '3 s'), count(*) \
@@ -75,7 +76,8 @@ pub async fn a_frozen_cache_is_waited_out(stack: &'static Stack) {
     two.user().await;
 }
 
-/// A process strikes itself off while a key that it may hold is destroyed. The delete has seen its entry, and may not stumble over it.
+/// A process removes its entry while a key that it may hold is destroyed. The delete has seen the
+/// entry, and must not fail.
 pub async fn a_process_that_leaves_stops_no_delete(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;

@@ -1,4 +1,4 @@
-//! An empty key store beside users who are sealed under keys of another: nothing is made in its place.
+//! An empty key store, while users are sealed under keys of another one: no new keys are made.
 
 use super::{live, refuses_to_start};
 use serde_json::json;
@@ -30,7 +30,7 @@ pub async fn an_empty_key_store_takes_no_others_place(stack: &'static Stack) {
     is_never_ready(&mut deployment, &url).await;
     assert!(!has_key_store(&empty).await, "nothing was made");
 
-    // The setting forgotten, as it seems from here: the store that was in this database is not.
+    // As if the setting was forgotten: this database has no key store.
     let sql = "ALTER SCHEMA rollcall_keys RENAME TO elsewhere";
     sqlx::query(sql).execute(&deployment.database).await.unwrap();
     let said = deployment.cli.run(&["migrate"]).expect(1).stderr;
@@ -45,13 +45,13 @@ pub async fn an_empty_key_store_takes_no_others_place(stack: &'static Stack) {
     })
     .await;
 
-    // With nobody sealed there is nothing to lose.
+    // Without sealed users there is nothing to lose.
     api.delete(&id).await.expect(204);
     deployment.cli.clone().set(SETTING, &url).run(&["migrate"]).expect(0);
     assert!(has_key_store(&empty).await);
 }
 
-/// A command service makes no key store: it waits for one.
+/// A command service creates no key store. It waits for one.
 async fn is_never_ready(deployment: &mut Deployment, url: &str) {
     deployment.launch_instance(Service::Command, 9, &[(SETTING, url)]);
     let health = format!("{}/health/ready", deployment.instance_url(Service::Command, 9));

@@ -1,4 +1,4 @@
-//! The master key's file is lost, another one, cut off or open to others.
+//! The master key's file is lost, wrong, truncated or readable by others.
 
 use super::{all_refuse, goes_on, live};
 use serde_json::json;
@@ -9,15 +9,15 @@ use std::{
 };
 use tests::{Deployment, RedisServer, Service, Stack, until};
 
-/// A well-formed key of nobody's.
+/// A well-formed key that wraps nothing.
 const OTHER: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// Content and mode; nothing: there is no file.
+/// Content and mode. `None` if there is no file.
 fn state(path: &Path) -> Option<(String, u32)> {
     Some((fs::read_to_string(path).ok()?, fs::metadata(path).ok()?.mode() & 0o777))
 }
 
-/// A file that is lost under a service that runs is told before the next start needs it.
+/// A running service reports the loss of the file before the next start needs it.
 async fn its_loss_is_seen_at_once(deployment: &mut Deployment, path: &Path) {
     let aside = path.with_extension("aside");
     fs::rename(path, &aside).unwrap();
@@ -34,7 +34,7 @@ async fn its_loss_is_seen_at_once(deployment: &mut Deployment, path: &Path) {
     }
 }
 
-/// As a container makes one in the place of a file that it is to be given and that is not there.
+/// Containers create a directory in the place of a missing file.
 fn a_directory_is_said_to_be_one(deployment: &Deployment) {
     let cli = deployment.cli.clone().set("ROLLCALL_MASTER_KEY_FILE", deployment.home().to_str().unwrap());
     let said = cli.run(&["keys", "status"]).expect(1).stderr;
@@ -74,7 +74,7 @@ pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) 
     }
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     a_directory_is_said_to_be_one(&deployment);
-    // The projector first: a command service is ready once it has heard of one.
+    // The projector first, because a command service is ready once a projector runs.
     for service in [Service::Projector, Service::Command] {
         deployment.crash(service).await;
     }

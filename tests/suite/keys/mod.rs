@@ -1,4 +1,5 @@
-//! The keys of users and the master key that wraps them: kept in Vault, kept in another database, rotated, lost, orphaned, cached.
+//! The keys of users and the master key: in Vault, in another database, rotated, lost, orphaned,
+//! cached.
 
 mod apart;
 mod caches;
@@ -39,7 +40,7 @@ use sqlx::PgPool;
 use tests::{Answer, Api, Deployment, Service, until};
 use uuid::Uuid;
 
-/// A user is made, read, changed, found and deleted. Gives another one, which stays.
+/// Creates, reads, updates, finds and deletes a user. Returns another one, which stays.
 async fn live(api: &Api) -> String {
     let mark = Uuid::new_v4().to_string();
     let user = json!({ "claims": { "n": 1 }, "authenticationProvider": { "subjectId": "s" } });
@@ -56,7 +57,8 @@ async fn live(api: &Api) -> String {
     stays
 }
 
-/// Waits until writes are answered when they are visible: a service that was killed may be waited for by the log's group for a while.
+/// Waits until writes are visible when they are answered. After a kill, Kafka's group may wait for
+/// the dead member for a while.
 async fn goes_on(api: &Api) {
     until("writes go on", async || (api.create(json!({})).await.status == 201).then_some(())).await;
 }
@@ -72,7 +74,7 @@ fn masters(deployment: &Deployment) -> Vec<String> {
     status(deployment)["masters"].as_array().unwrap().iter().map(id).collect()
 }
 
-/// Rotates the master key; gives the new one's id.
+/// Rotates the master key and returns the new one's id.
 fn rotate(deployment: &Deployment) -> String {
     let lines = deployment.cli.run(&["keys", "rotate-master", "--json"]).expect(0).json_lines();
     let (summary, progress) = lines.split_last().unwrap();
@@ -93,13 +95,13 @@ async fn has_key(keys: &PgPool, tenant: &str, user: &str) -> bool {
     row.bind(tenant).bind(user.parse::<Uuid>().unwrap()).fetch_one(keys).await.unwrap()
 }
 
-/// Steps of erasures that are not done.
+/// Pending steps of erasures.
 async fn pending(deployment: &Deployment) -> i64 {
     let steps = sqlx::query_scalar("SELECT count(*) FROM rollcall.erasures");
     steps.fetch_one(&deployment.database).await.unwrap()
 }
 
-/// Waits until the projector shows that number of them.
+/// Waits until the projector reports that number of pending steps.
 async fn shows_pending(deployment: &Deployment, steps: u64) {
     let shown = async || {
         let metrics = reqwest::get(format!("{}/metrics", deployment.url(Service::Projector))).await.ok()?;
@@ -112,19 +114,19 @@ async fn shows_pending(deployment: &Deployment, steps: u64) {
     .await;
 }
 
-/// Users from a file, many at once.
+/// Imports users.
 fn import(deployment: &Deployment, api: &Api, users: u32) {
     let lines: String = (0..users).map(|n| format!("{{\"claims\":{{\"imported\":{n}}}}}\n")).collect();
     deployment.cli.run_with(&["log", "import", "-", "--tenant", &api.tenant], &lines).expect(0);
 }
 
-/// 503 that says when to come back.
+/// A 503 with `Retry-After`.
 #[track_caller]
 fn refused(answer: Answer) {
     assert_eq!(answer.expect(503).header("retry-after"), "1");
 }
 
-/// Starts a service that must refuse to, and say why.
+/// Starts a service that must fail to start and say why.
 async fn refuses_to_start(
     deployment: &mut Deployment,
     service: Service,
@@ -144,7 +146,7 @@ async fn refuses_to_start(
     deployment.kill_instance(service, 9);
 }
 
-/// Every service that has to do with keys refuses to start, and so does the operator's program.
+/// All services that use keys fail to start, and so does `rollcall`.
 async fn all_refuse(deployment: &mut Deployment, settings: &[(&str, &str)], words: &[&str]) {
     let cli = settings.iter().fold(deployment.cli.clone(), |cli, (name, value)| cli.set(name, value));
     for verb in [&["migrate"][..], &["keys", "status"], &["keys", "rotate-master"]] {

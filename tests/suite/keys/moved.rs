@@ -1,4 +1,5 @@
-//! A key store moves to a database of its own as docs/privacy.md says, and what is left behind is found until it is dropped.
+//! Moves a key store to another database as docs/privacy.md says. The old key store is reported
+//! until it is dropped.
 
 use super::{goes_on, has_key};
 use serde_json::{Value, json};
@@ -25,13 +26,14 @@ fn copy(from: &str, to: &str) {
     assert!(dump.wait().unwrap().success() && restored.success(), "the key store is copied");
 }
 
-/// Moves the key store, but leaves the old schema where it was. Gives the URLs of the old database and of the new one.
+/// Moves the key store, but leaves the old schema. Returns the URLs of the old and the new
+/// database.
 async fn move_away(stack: &Stack, deployment: &mut Deployment) -> (String, String) {
     let name = format!("m{}", &Uuid::new_v4().simple().to_string()[..12]);
     let (new, _) = new_database(stack, &name).await;
     let options = deployment.database.connect_options();
     let old = new.replace(&name, options.get_database().unwrap());
-    // The backup that tests have is in another schema.
+    // The tests' backup is in another schema.
     let sql = "DROP TRIGGER keep_destroyed_key ON rollcall_keys.data_keys";
     sqlx::query(sql).execute(&deployment.database).await.unwrap();
     for service in [Service::Command, Service::Projector] {
@@ -40,7 +42,7 @@ async fn move_away(stack: &Stack, deployment: &mut Deployment) -> (String, Strin
     copy(&old, &new);
     deployment.cli = deployment.cli.clone().set(SETTING, &new);
     deployment.cli.run(&["migrate"]).expect(0);
-    // The projector first: a command service is ready once it has heard of one.
+    // The projector first, because a command service is ready once a projector runs.
     for service in [Service::Projector, Service::Command] {
         deployment.launch_instance(service, 0, &[(SETTING, &new)]);
         deployment.ready(service).await;
@@ -52,7 +54,7 @@ fn prove(cli: &Cli, api: &Api, user: &str) -> Output {
     cli.run(&["erasure", "prove", "--tenant", &api.tenant, "--user", user])
 }
 
-/// `formerKeys` of `rollcall keys status`, which warns where there are any.
+/// `formerKeys` of `rollcall keys status`, which warns if there are any.
 fn former_keys(cli: &Cli) -> Value {
     let said = cli.run(&["keys", "status", "--json"]).expect(0);
     let former = said.json()["formerKeys"].clone();
@@ -71,7 +73,7 @@ pub async fn a_key_store_that_is_left_behind_is_found(stack: &'static Stack) {
     goes_on(&api).await;
     api.update(&stays, json!({ "claims": { "n": 3 } })).await.expect(200);
     assert_eq!(former_keys(&cli), 2);
-    // By another URL it is the same key store.
+    // Another URL of the same key store.
     assert_eq!(former_keys(&cli.clone().set(SETTING, &old)), Value::Null);
     let said = prove(&cli, &api, &stays).expect(1).stdout;
     assert!(said.contains(&format!("2 ({FORMER}, the key store)")), "{said}");

@@ -1,4 +1,4 @@
-//! Keys that nobody needs are swept, and no other.
+//! A sweep destroys keys that nobody needs, and no others.
 
 use super::has_key;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tests::{Api, Deployment, RedisServer, Service, Stack, until};
 use uuid::Uuid;
 
-/// Puts a key down for a user that there has never been, made for the present log.
+/// Stores a key of a user who never existed, made for the present log.
 async fn insert(keys: &PgPool, tenant: &str, asked: &str) -> String {
     let user = Uuid::new_v4();
     let insert = "INSERT INTO rollcall_keys.data_keys (tenant_id, owner_id, id, wrapped, master_id, asked_at, deployment_id, log_id) \
@@ -16,13 +16,14 @@ async fn insert(keys: &PgPool, tenant: &str, asked: &str) -> String {
     user.to_string()
 }
 
-/// Makes every key that there is look as if it had been asked for a while ago: not so long that the projector's own sweep takes it.
+/// Makes every key look as if it was requested a while ago, but too recently for the projector's
+/// own sweep.
 async fn age(keys: &PgPool) {
     let age = "UPDATE rollcall_keys.data_keys SET asked_at = now() - interval '3 hours'";
     sqlx::query(age).execute(keys).await.unwrap();
 }
 
-/// Puts a key back from the backup that tests have.
+/// Restores a key from the tests' backup.
 async fn restore(keys: &PgPool, user: &str) {
     let restore =
         "INSERT INTO rollcall_keys.data_keys SELECT * FROM public.destroyed_keys WHERE owner_id = $1";
@@ -33,7 +34,7 @@ fn create(api: &Api, key: &str) -> tests::Call {
     api.create(json!({ "claims": { "of": key } })).header("Idempotency-Key", key)
 }
 
-/// Has the command service die after it has made a user's key and before the event.
+/// Makes the command service die after it stored a user's key and before it appends the event.
 async fn die_in_create(deployment: &mut Deployment, api: &Api, key: &str) {
     deployment.launch_instance(Service::Command, 0, &[("FAILPOINTS", "append.before=return")]);
     deployment.ready(Service::Command).await;
@@ -42,7 +43,7 @@ async fn die_in_create(deployment: &mut Deployment, api: &Api, key: &str) {
     until("it dies", async || deployment.has_ended(Service::Command, 0)).await;
 }
 
-/// Sweeps, once the projector's own sweep is not at work.
+/// Sweeps when the projector's own sweep does not run.
 async fn sweep(deployment: &Deployment) -> Value {
     let args = ["keys", "sweep", "--older-than", "2h", "--json"];
     let swept = async || {
@@ -87,7 +88,7 @@ pub async fn keys_that_nobody_needs_are_swept(stack: &'static Stack) {
         api.update(id, json!({ "claims": { "n": 3 } })).await.expect(200);
     }
 
-    // A key store that was restored from an old backup, say. The projector's own sweep may be first.
+    // As if the key store was restored from an old backup. The projector's own sweep may be first.
     restore(&keys, &deleted).await;
     let swept = sweep(&deployment).await;
     assert!(swept["outlived"] == 1 || swept["keys"] == 4, "{swept}");

@@ -1,5 +1,5 @@
-//! No key goes because a read model does not know its owner: the log was made anew, the key store is shared, or it is older than keys say
-//! what they were made for.
+//! No key is destroyed only because the read model does not know its owner: the log may have been
+//! recreated, the key store may be shared, or the key may be older than origins.
 
 use super::{goes_on, refused, refuses_to_start};
 use crate::suite::log_identity::{is_halted, make_log_anew, rebuild};
@@ -19,7 +19,7 @@ async fn users(api: &Api) -> Vec<String> {
     ids
 }
 
-/// Makes every key look as if it had been asked for yesterday.
+/// Makes every key look as if it was requested yesterday.
 async fn age(keys: &PgPool) {
     let age = "UPDATE rollcall_keys.data_keys SET asked_at = now() - interval '25 hours'";
     sqlx::query(age).execute(keys).await.unwrap();
@@ -31,7 +31,7 @@ async fn count(keys: &PgPool) -> usize {
     usize::try_from(count).unwrap()
 }
 
-/// Sweeps; the projector's own sweep may be at work.
+/// Sweeps. The projector's own sweep may run.
 async fn sweep(cli: &Cli) -> Value {
     let swept = async || {
         let output = cli.run(&["keys", "sweep", "--json"]);
@@ -41,7 +41,7 @@ async fn sweep(cli: &Cli) -> Value {
     tests::until("nobody else sweeps", swept).await
 }
 
-/// Nothing is destroyed, and so many keys are undecided for one reason.
+/// Nothing is destroyed, and this many keys are undecided for one reason.
 #[track_caller]
 fn all_undecided(swept: &Value, reason: &str, keys: usize) {
     assert_eq!((&swept["outlived"], &swept["orphans"]), (&json!(0), &json!(0)), "{swept}");
@@ -74,7 +74,7 @@ pub async fn a_log_made_anew_costs_no_key(stack: &'static Stack) {
     let audit = cli.run(&["erasure", "audit"]).expect(0).stdout;
     assert!(audit.contains("nothing of deleted users") && audit.contains("undecided 6 keys"), "{audit}");
 
-    // What may be the last copy of the former users' rows goes by no rebuild.
+    // No rebuild drops what may be the last copy of the former users' rows.
     rebuild(&deployment).await;
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM generation_1.users")
         .fetch_one(&deployment.database)
@@ -95,7 +95,7 @@ pub async fn a_log_made_anew_costs_no_key(stack: &'static Stack) {
     api.update(&stays, json!({ "claims": { "log": "newer" } })).await.expect(200);
 }
 
-/// The command that destroys says so where it destroys nothing, and so does the one that only looks.
+/// The destroying command and the listing one both say that recent keys stay.
 async fn recent_keys_stay(cli: &Cli) {
     let looked = cli.run(&["keys", "sweep", "--undecided"]).expect(1);
     assert!(looked.stderr.contains("6 of them stay even with --yes"), "{looked:?}");
@@ -131,7 +131,7 @@ pub async fn a_former_log_that_comes_back_is_read_again(stack: &'static Stack) {
     for service in Service::ALL {
         deployment.stop(service);
     }
-    // Topics of another name are another log, as those are that were made anew.
+    // Topics with other names are another log, like recreated ones.
     let elsewhere = deployment.cli.clone().set("ROLLCALL_TOPIC_PREFIX", &format!("n{}", deployment.prefix));
     elsewhere.run(&["migrate"]).expect(0);
     for _ in 0..2 {
@@ -156,12 +156,12 @@ pub async fn a_former_log_that_comes_back_is_read_again(stack: &'static Stack) {
     }
 }
 
-/// Two deployments, and the key store of the first, which the second is pointed at.
+/// Two deployments. The second one is configured with the key store of the first.
 struct Shared {
     first: Deployment,
     second: Deployment,
     url: String,
-    /// The file with the first one's master key.
+    /// The file of the first one's master key.
     master: String,
     keys: PgPool,
     api: Api,
@@ -200,7 +200,7 @@ pub async fn a_key_store_belongs_to_one_deployment(stack: &'static Stack) {
         second.cli.run(verb).expect(1);
     }
 
-    // A person insists. Even so nothing of the first deployment's is taken for an orphan.
+    // An operator insists. Even then no key of the first deployment is taken for an orphan.
     let said = second.cli.run(&["keys", "bind"]).expect(1);
     assert!(said.stdout.contains(&deployment_id(&first.database).await.to_string()), "{said:?}");
     second.cli.run(&["keys", "bind", "--yes"]).expect(0);
@@ -232,7 +232,7 @@ async fn a_read_model_made_anew_proves_itself_by_its_log(stack: &Stack, first: &
     assert_eq!(deployment_id(&database).await, deployment_id(&first.database).await);
 }
 
-/// The schema as it was before keys said what they were made for.
+/// The schema of the time before keys had an origin.
 const OLDER: &str = "\
 DROP TRIGGER keep_destroyed_key ON rollcall_keys.data_keys; \
 ALTER TABLE rollcall_keys.data_keys DROP COLUMN deployment_id, DROP COLUMN log_id; \
@@ -273,6 +273,6 @@ pub async fn keys_that_say_nothing_are_undecided(stack: &'static Stack) {
         api.update(id, json!({ "claims": {} })).await.expect(200);
         api.delete(id).await.expect(204);
     }
-    // Nobody's, and the one of the user by whom it was seen that writes go on.
+    // The key without an owner, and that of the user who proved that writes go on.
     assert_eq!(count(&keys).await, 2);
 }

@@ -1,4 +1,4 @@
-//! The master key is rotated.
+//! Rotating the master key.
 
 use super::{import, live, masters, refused, rotate};
 use futures_util::future::join_all;
@@ -14,18 +14,18 @@ use std::{
 };
 use tests::{Api, Deployment, Keyring, RedisServer, Service, Stack, until};
 
-/// Users that are there before: more than are wrapped anew at once.
+/// The number of existing users: more than are rewrapped at once.
 const USERS: u32 = 1_200;
 const WRITERS: u64 = 6;
-/// The lock of a rotation.
+/// The advisory lock of a rotation.
 const LOCK: i64 = 0x726f_6c6c_726f_7461;
 
-/// Writers who suffer no failure.
+/// The number of writers. None may see a failure.
 struct Load {
     api: Api,
     stop: AtomicBool,
     writes: AtomicU64,
-    /// What each user's claims were last set to.
+    /// The last claims of each user.
     users: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -47,7 +47,7 @@ impl Load {
         .await;
     }
 
-    /// Every user can be read as it was last written.
+    /// Every user is as it was last written.
     async fn check(&self) {
         let users: BTreeMap<String, u64> = self
             .api
@@ -83,7 +83,7 @@ fn lines(deployment: &Deployment) -> Vec<String> {
     lines.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
 }
 
-/// Everything is wrapped under this one master key.
+/// Everything is wrapped under this master key.
 async fn is_only(deployment: &Deployment, master: &str) {
     assert_eq!((masters(deployment), lines(deployment)), (vec![master.to_owned()], vec![master.to_owned()]));
     let others = "SELECT (SELECT count(*) FROM rollcall_keys.data_keys WHERE master_id <> $1) \
@@ -126,7 +126,7 @@ pub async fn writers_go_on_while_the_master_key_is_rotated(stack: &'static Stack
     load.check().await;
 }
 
-/// Whatever point it dies at: everybody goes on, and another rotation is as good as the first.
+/// The rotation dies at each of its points. The services go on, and another rotation completes it.
 pub async fn a_rotation_that_is_cut_off_is_made_good(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
@@ -168,7 +168,7 @@ async fn hold(keys: &PgPool) -> sqlx::pool::PoolConnection<sqlx::Postgres> {
     connection
 }
 
-/// A service whose file was not rotated with the others' wraps nothing under a master key that is destroyed.
+/// A service whose file was not rotated with the others wraps nothing under a destroyed master key.
 pub async fn a_master_key_from_before_a_rotation_wraps_nothing(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;

@@ -1,10 +1,10 @@
-//! The master key is in Vault: a stand-in that speaks its protocol.
+//! The master key is in Vault, for which a stand-in is used.
 
 use super::{all_refuse, goes_on, import, live, masters, refused, rotate, status};
 use serde_json::json;
 use tests::{Deployment, Proxy, RedisServer, Service, Stack, Vault, Way, until};
 
-/// More than go to Vault in one request, or are wrapped anew at once.
+/// More keys than fit into one request to Vault, or are rewrapped at once.
 const MANY: u32 = 600;
 
 /// A deployment whose master key is in Vault, behind a proxy.
@@ -38,7 +38,7 @@ pub async fn a_master_key_in_vault_does_what_one_in_a_file_does(stack: &'static 
     assert_eq!(masters(&deployment), ["vault:transit/rollcall:v2"]);
     let master = &status(&deployment)["masters"][0];
     assert!(master["isCurrent"] == true && master["since"].is_string(), "{master}");
-    // Of users, and that of the ids.
+    // The users' keys, and the secret of the ids.
     assert_eq!(master["keys"], MANY + 2);
     assert_eq!(vault.versions("rollcall"), Some((2, 2)), "the old version decrypts no more");
 
@@ -54,7 +54,7 @@ pub async fn without_vault_reads_go_on_and_writes_are_refused(stack: &'static St
     let InVault { mut deployment, vault, proxy, _redis } = InVault::start(stack).await;
     let api = deployment.tenant();
     let (id, gone) = (live(&api).await, live(&api).await);
-    // What it keeps in memory would serve for a while.
+    // Cached keys would still be used for a while.
     deployment.crash(Service::Command).await;
 
     proxy.set(Way::Refused);
@@ -62,7 +62,7 @@ pub async fn without_vault_reads_go_on_and_writes_are_refused(stack: &'static St
     refused(api.update(&id, json!({ "claims": {} })).await);
     api.get(&id).await.expect(200);
     assert_eq!(api.all(100).await.len(), 2);
-    // To destroy a key nobody need be able to unwrap it.
+    // Destroying a key does not require unwrapping it.
     api.delete(&gone).await.expect(204);
 
     proxy.set(Way::Open);

@@ -1,4 +1,4 @@
-//! A deployment that alone can lose its servers.
+//! A deployment that can lose its servers without affecting others.
 
 use super::{bounded, ledger::Ledger};
 use reqwest::Method;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tests::{Api, Deployment, Proxy, RedisServer, Service, Stack, until};
 
-/// The deployment, with what stands between it and its servers.
+/// The deployment, with proxies before its servers.
 pub struct Bench {
     pub deployment: Deployment,
     pub kafka: Proxy,
@@ -19,7 +19,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Everything but the services.
+    /// The deployment without its services.
     pub async fn prepare(stack: &'static Stack) -> Self {
         let redis_server = RedisServer::start().await;
         let deployment = Deployment::prepare(stack, &redis_server.url()).await;
@@ -32,7 +32,7 @@ impl Bench {
             Proxy::before(&redis_server.url()).await,
         );
         let settings = vec![
-            // The way in alone: a broker names its own address to those who ask.
+            // Only the first connection, because a broker tells clients its own address.
             ("KAFKA_BROKERS", kafka.url(brokers)),
             ("DATABASE_URL", postgres.url(&database)),
             ("REDIS_URL", redis.url(&redis_server.url())),
@@ -41,7 +41,7 @@ impl Bench {
         Self { deployment, kafka, postgres, redis, redis_server, api, ledger, settings }
     }
 
-    /// With the services at work.
+    /// The deployment with running services.
     pub async fn start(stack: &'static Stack) -> Self {
         let mut bench = Self::prepare(stack).await;
         bench.deployment.cli.run(&["migrate"]).expect(0);
@@ -50,13 +50,13 @@ impl Bench {
         bench
     }
 
-    /// Starts a service and waits for nothing.
+    /// Starts a service without waiting for it.
     pub fn launch(&mut self, service: Service) {
         let settings: Vec<_> = self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.deployment.launch_instance(service, 0, &settings);
     }
 
-    /// Waits until all services say that they are ready; they are those that were started.
+    /// Waits until all started services are ready.
     pub async fn ready(&mut self) {
         for service in Service::ALL {
             self.deployment.ready(service).await;
@@ -68,7 +68,8 @@ impl Bench {
         self.api.user(json!({ "kind": "probe" })).await
     }
 
-    /// What a service's `/health/ready` says: the status, and the dependencies that are down. `None`: it does not listen yet.
+    /// A service's `/health/ready`: the status, and the dependencies that are down. `None` if it
+    /// does not listen yet.
     pub async fn health(&self, service: Service) -> Option<(u16, BTreeSet<String>)> {
         let url = self.deployment.url(service);
         let asked = self.api.at(&url, &url).anonymous().path(Method::GET, "/health/ready");
@@ -76,7 +77,8 @@ impl Bench {
         Some((answer.status, down(&answer.json())))
     }
 
-    /// Waits until a service says that it is not ready, for want of exactly these (and maybe of `perhaps`).
+    /// Waits until a service is not ready because exactly these dependencies (and maybe `perhaps`)
+    /// are down.
     pub async fn lacks(&self, service: Service, wanted: &[&str], perhaps: &[&str]) {
         let wanted: BTreeSet<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
         until(&format!("{service:?} lacks {wanted:?}"), async || {
@@ -87,7 +89,7 @@ impl Bench {
         .await;
     }
 
-    /// The reads that the cache has answered.
+    /// The number of reads that the cache has answered.
     pub async fn hits(&self) -> u64 {
         let metrics = self.api.path(Method::GET, "/metrics").attempt().await.unwrap();
         let line = metrics
@@ -97,13 +99,13 @@ impl Bench {
         line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or_default()
     }
 
-    /// The log held against what was answered.
+    /// Compares the log with the answers.
     pub async fn check(&self) {
         self.ledger.check(&self.api, &self.deployment.log().await).await;
     }
 }
 
-/// The names of the dependencies that a report says are down.
+/// The dependencies that a report says are down.
 pub fn down(report: &Value) -> BTreeSet<String> {
     let all = report["dependencies"].as_object().expect("health names its dependencies");
     all.iter().filter(|(_, state)| state["status"] == "down").map(|(name, _)| name.clone()).collect()

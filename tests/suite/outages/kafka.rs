@@ -1,5 +1,5 @@
-//! A whole stack loses its servers, one by one and all at once: reads go on without Kafka, and `rollcall run` and the services bring
-//! everything back.
+//! A stack loses its servers, one by one and all at once. Reads go on without Kafka, and `rollcall
+//! run` and the services recover.
 
 use super::{all_read, bench::down, bounded, ledger::Ledger};
 use reqwest::Method;
@@ -7,14 +7,14 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tests::{Api, Server, Stack, scratch, until};
 
-/// How long a server is frozen where only the way back is looked at.
+/// How long a server is frozen in tests of the recovery.
 const FROZEN: Duration = Duration::from_secs(3);
 
-/// Of a slow server: how long it does nothing, again and again, and how long something in between.
+/// A slow server: how long it is frozen each time, and how long it runs in between.
 const STALLED: Duration = Duration::from_millis(300);
 const AT_WORK: Duration = Duration::from_millis(50);
 
-/// A stack of one's own with a user to be read.
+/// A stack with a user to read.
 struct Bench {
     stack: Stack,
     api: Api,
@@ -22,7 +22,7 @@ struct Bench {
     ledger: Ledger,
 }
 
-/// From the fault, or from the thaw, until a first write and a first read of each kind succeed.
+/// The time from the fault, or from its end, until a write and each kind of read succeed.
 struct Recovery {
     fault: String,
     write: Duration,
@@ -66,7 +66,7 @@ impl Bench {
         self.heals().await;
     }
 
-    /// Reads don't notice, writes take their time or are told to come back.
+    /// Reads are not affected; writes are slow or answered with `Retry-After`.
     async fn kafka_slow(&self) {
         let work = async {
             for _ in 0..10 {
@@ -131,7 +131,7 @@ impl Bench {
     async fn frozen(&self, server: Server) -> Recovery {
         server.freeze(&self.stack);
         let end = tokio::time::Instant::now() + FROZEN;
-        // Somebody is at it meanwhile.
+        // Clients write meanwhile.
         tokio::join!(self.ledger.create(&self.api), tokio::time::sleep_until(end), async {
             tokio::time::sleep_until(end).await;
             server.thaw(&self.stack);

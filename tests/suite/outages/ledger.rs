@@ -1,4 +1,4 @@
-//! What clients were told of their writes, held against the log.
+//! The answers to writes, compared with the log.
 
 use super::bounded;
 use serde_json::json;
@@ -6,17 +6,17 @@ use std::{collections::BTreeSet, sync::Mutex};
 use tests::{Answer, Api, Record, until};
 use uuid::Uuid;
 
-/// Creates, each with a mark of its own.
+/// The creates, each with its own mark.
 #[derive(Default)]
 pub struct Ledger {
-    /// Marks and ids of users that are in the log by the answer.
+    /// Marks and ids of users that are in the log according to the answer.
     kept: Mutex<Vec<(String, String)>>,
-    /// Marks of users of which the answer says that nothing was written.
+    /// Marks of users that were not written according to the answer.
     refused: Mutex<Vec<String>>,
 }
 
 impl Ledger {
-    /// Creates a user; the status.
+    /// Creates a user. Returns the status.
     pub async fn create(&self, api: &Api) -> u16 {
         let mark = Uuid::new_v4().to_string();
         let answer = bounded("a write is answered", api.create(json!({ "claims": { "mark": mark } }))).await;
@@ -36,12 +36,12 @@ impl Ledger {
         answer.status
     }
 
-    /// Creates users until one is answered 201.
+    /// Creates users until one is answered with 201.
     pub async fn works(&self, api: &Api) {
         until("writes work", async || (self.create(api).await == 201).then_some(())).await;
     }
 
-    /// What was promised is in the log and visible, and what was denied is not.
+    /// Promised users are in the log and visible, denied ones are not.
     pub async fn check(&self, api: &Api, log: &[Record]) {
         let in_log: BTreeSet<String> = log
             .iter()
@@ -60,7 +60,7 @@ impl Ledger {
     }
 }
 
-/// A 503 says when to come back.
+/// A 503 has `Retry-After`.
 pub fn retry_is_offered(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.header("retry-after").parse::<u64>().is_ok());

@@ -1,5 +1,5 @@
-//! Servers are refused, frozen, slow, killed and lost without a word: what can go on goes on, all else is answered in bounded time, and
-//! everything heals by itself.
+//! Servers refuse connections, freeze, are slow, die or vanish. What does not need them goes on,
+//! everything else is answered in bounded time, and all recovers by itself.
 
 mod bench;
 mod kafka;
@@ -19,15 +19,15 @@ use serde_json::json;
 use std::time::Duration;
 use tests::{Answer, Api};
 
-/// In so long a time everything is answered, whatever is wrong. Generous: the machine may be slow.
+/// The bound of every answer. Generous, because the machine may be slow.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// The outcome, which must not take for ever.
+/// The result, within the bound.
 async fn bounded<T>(what: &str, work: impl IntoFuture<Output = T>) -> T {
     tokio::time::timeout(BOUND, work).await.unwrap_or_else(|_| panic!("it takes for ever: {what}"))
 }
 
-/// Every kind of read, at once.
+/// One read of each kind, concurrently.
 async fn reads(api: &Api, id: &str) -> [Answer; 3] {
     let get = bounded("a read by id", api.get(id));
     let list = bounded("a list", api.list("limit=2"));
@@ -35,14 +35,14 @@ async fn reads(api: &Api, id: &str) -> [Answer; 3] {
     tokio::join!(get, list, search).into()
 }
 
-/// All of them find what there is.
+/// All of them succeed.
 async fn all_read(api: &Api, id: &str) {
     for answer in reads(api, id).await {
         answer.expect(200);
     }
 }
 
-/// Each of them finds something or says when to come back.
+/// Each of them succeeds or has `Retry-After`.
 async fn read_or_told(api: &Api, id: &str) {
     for answer in reads(api, id).await {
         if answer.status != 200 {

@@ -1,11 +1,12 @@
-//! Postgres goes away: whoever needs it is told so in bounded time, and whatever the log took becomes visible.
+//! PostgreSQL is unreachable: requests that need it are answered in bounded time, and everything in
+//! the log becomes visible later.
 
 use super::{all_read, bench::Bench, bounded, ledger::retry_is_offered, read_or_told};
 use futures_util::future::join_all;
 use std::{collections::BTreeSet, time::Duration};
 use tests::{Service, Stack, Way, until};
 
-/// More requests at once than there are connections.
+/// More concurrent requests than connections.
 const CROWD: usize = 40;
 
 pub async fn nothing_hangs_whatever_happens_to_postgres(stack: &'static Stack) {
@@ -37,7 +38,7 @@ async fn crowd(bench: &Bench, id: &str) {
     tokio::join!(read, written);
 }
 
-/// By itself: no connection is lost to those that come after.
+/// It recovers by itself: no connection is lost for later requests.
 async fn heals(bench: &mut Bench, id: &str) {
     bench.ready().await;
     bench.ledger.works(&bench.api).await;
@@ -49,7 +50,7 @@ async fn heals(bench: &mut Bench, id: &str) {
     all_read(&bench.api, id).await;
 }
 
-/// Ends the server's processes for the deployment's connections with such a name, but ours.
+/// Terminates the deployment's connections with such an application name, except the test's own.
 async fn terminate(bench: &Bench, name: &str) -> usize {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND application_name LIKE 'rollcall%' || $1 AND pid <> pg_backend_pid()";
@@ -79,7 +80,7 @@ pub async fn a_lost_listener_comes_back(stack: &'static Stack) {
     writes_are_seen(&bench).await;
     let after = others_listen(&bench, &before).await;
 
-    // Lost without a word: the server still thinks that it is there.
+    // A vanished client: the server still considers the connection open.
     bench.postgres.set(Way::OldFrozen);
     others_listen(&bench, &after).await;
     heals(&mut bench, &id).await;
@@ -87,14 +88,14 @@ pub async fn a_lost_listener_comes_back(stack: &'static Stack) {
     bench.check().await;
 }
 
-/// Progress is asked for where it is not heard.
+/// Positions are polled if no notifications arrive.
 async fn writes_are_seen(bench: &Bench) {
     for _ in 0..10 {
         assert_eq!(bench.ledger.create(&bench.api).await, 201);
     }
 }
 
-/// Waits until as many others listen; all that listen then.
+/// Waits until this many other connections listen. Returns all that do.
 async fn others_listen(bench: &Bench, before: &BTreeSet<i32>) -> BTreeSet<i32> {
     until("others listen in their place", async || {
         let now = listeners(bench).await;

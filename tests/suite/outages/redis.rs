@@ -1,4 +1,4 @@
-//! Redis goes away: nothing but time is lost.
+//! Redis is unreachable: everything works, only more slowly.
 
 use super::{all_read, bench::Bench};
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub async fn everything_goes_on_without_redis(stack: &'static Stack) {
     bench.check().await;
 }
 
-/// All reads and writes, while the cache is in trouble. A write may wait for the last lease, so it is visible in time.
+/// All reads and writes work while the cache fails. A write may wait for the last lease, but is
+/// visible in time.
 async fn goes_on(bench: &Bench, id: &str) {
     for _ in 0..5 {
         all_read(&bench.api, id).await;
@@ -34,7 +35,7 @@ async fn goes_on(bench: &Bench, id: &str) {
     bench.ledger.works(&bench.api).await;
 }
 
-/// The cache answers reads again, and is level with the read model.
+/// The cache answers reads again, and agrees with the read model.
 async fn is_used(bench: &Bench, id: &str) {
     let before = bench.hits().await;
     until("the cache answers reads", async || {

@@ -1,4 +1,4 @@
-//! Services that start before what they need is there.
+//! Services that start before their dependencies.
 
 use super::{all_read, bench::Bench};
 use tests::{Service, Stack, Way};
@@ -8,7 +8,7 @@ pub async fn services_may_start_before_their_servers(stack: &'static Stack) {
     tokio::join!(kafka_last(&mut first), postgres_last(&mut second));
 }
 
-/// The services run and say what they lack.
+/// The services run and report what is missing.
 async fn without_servers(stack: &'static Stack) -> Bench {
     let mut bench = Bench::prepare(stack).await;
     for proxy in [&bench.kafka, &bench.postgres, &bench.redis] {

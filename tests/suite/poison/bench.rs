@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tests::{Answer, Api, Cli, Deployment, Output, RedisServer, Service, Stack, until};
 
-/// As the deployments of the tests have them.
+/// The partitions of test deployments.
 pub const PARTITIONS: i32 = 4;
 
-/// The deployment, and what is done with it.
+/// The deployment.
 pub struct Bench {
     pub deployment: Deployment,
     pub api: Api,
-    /// A user of each partition, whom nothing ever happens to.
+    /// An unaffected user in each partition.
     neighbours: BTreeMap<i32, String>,
     _redis: RedisServer,
 }
@@ -52,7 +52,8 @@ impl Bench {
         self.api.update(id, json!({ "claims": { "n": n } })).await
     }
 
-    /// Replaces a user's claims and waits until that is visible: projectors that come and go may take their time.
+    /// Replaces a user's claims and waits until that is visible, which may take long while
+    /// projectors restart.
     pub async fn updated(&self, id: &str, n: u32) {
         let written = self.update(id, n).await;
         assert!(matches!(written.status, 200 | 202), "{}: {}", written.status, written.text());
@@ -65,14 +66,15 @@ impl Bench {
         assert_eq!((shown.version(), &shown.json()["claims"]), (written.version(), &json!({ "n": n })));
     }
 
-    /// Writes into every partition, which is visible: so everything before is folded.
+    /// Writes into every partition and waits until that is visible, so that everything before is
+    /// folded.
     pub async fn all_partitions_go_on(&self) {
         for id in self.neighbours.values() {
             self.updated(id, 2).await;
         }
     }
 
-    /// Each write that can be asked of a user is refused in words, and reads show it as it was.
+    /// All writes of the user are rejected with a message, and reads show the user unchanged.
     pub async fn is_parked(&self, user: &Created, version: u64) {
         for answer in [self.update(&user.id, 9).await, self.api.delete(&user.id).await] {
             let problem = answer.expect(409).json();
@@ -83,7 +85,7 @@ impl Bench {
         assert_eq!(self.api.get(&user.id).await.expect(200).version(), version);
     }
 
-    /// The user is written as ever.
+    /// The user can be written normally.
     pub async fn goes_on(&self, user: &Created) {
         let before = self.api.get(&user.id).await.expect(200).version();
         self.updated(&user.id, 3).await;
@@ -99,18 +101,18 @@ impl Bench {
         self.cli().run(&[&["dead-letters"], args].concat())
     }
 
-    /// All dead letters, as JSON.
+    /// All dead letters as JSON.
     pub fn letters(&self) -> Vec<Value> {
         self.dead_letters(&["list", "--json"]).expect(0).json_lines()
     }
 
-    /// Those of a user, as JSON.
+    /// The dead letters of a user as JSON.
     pub fn letters_of(&self, user: &Created) -> Vec<Value> {
         let args = ["list", "--json", "--tenant", &self.api.tenant, "--user", &user.id];
         self.dead_letters(&args).expect(0).json_lines()
     }
 
-    /// Rebuilds the read model, with a build of its own if `cli` is one, whatever that can't read.
+    /// Rebuilds the read model with the build of `cli`, whatever it can't read.
     pub async fn rebuild(&self, cli: &Cli) {
         let cli = cli.clone();
         let run =
@@ -118,12 +120,12 @@ impl Bench {
         run.await.unwrap().expect(0);
     }
 
-    /// What `projection status` says of a pause.
+    /// The pause in `projection status`.
     pub fn pause(&self) -> Value {
         self.cli().run(&["projection", "status", "--json"]).expect(0).json()["paused"].clone()
     }
 
-    /// Waits until the projector says of itself that it is stopped, with these words.
+    /// Waits until the projector's health reports a pause with these words.
     pub async fn is_stopped(&self, words: &str) {
         let url = format!("{}/health/ready", self.deployment.url(Service::Projector));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -145,12 +147,12 @@ impl Bench {
     }
 }
 
-/// The name of a dead letter.
+/// The id of a dead letter.
 pub fn letter_id(topic: &str, (partition, offset): (i32, i64)) -> String {
     format!("{topic}:{partition}:{offset}")
 }
 
-/// A member of each letter, as text.
+/// A member of each dead letter, as text.
 pub fn texts(letters: &[Value], member: &str) -> Vec<String> {
     letters.iter().map(|letter| letter[member].as_str().unwrap_or_default().to_owned()).collect()
 }

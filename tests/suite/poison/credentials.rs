@@ -1,4 +1,5 @@
-//! Anyone may write to `users.credentials`: nothing in it parks a user, stops a projector, or changes anything of a user of another key.
+//! Anyone may write to `users.credentials`. No record there parks a user, stops a projector, or
+//! changes a user with another key.
 
 use super::bench::{Bench, Created, PARTITIONS, letter_id, texts};
 use rdkafka::types::RDKafkaErrorCode;
@@ -7,7 +8,7 @@ use tests::{Foreign, Stack, until};
 use uuid::Uuid;
 
 const TOPIC: &str = "users.credentials";
-/// More than users may be parked in a span.
+/// More than the limit of parked users.
 const MANY: usize = 150;
 
 pub async fn poison_about_credentials_harms_nobody(stack: &'static Stack) {
@@ -31,7 +32,8 @@ pub async fn poison_about_credentials_harms_nobody(stack: &'static Stack) {
     what_is_large_once_unpacked_is_refused(&bench, &victim).await;
 }
 
-/// A record that unpacks to more than a reader takes would stop all that come after it: the broker looks at what it is unpacked.
+/// A record that decompresses to more than a consumer accepts would block all later ones. The
+/// broker checks the decompressed size.
 async fn what_is_large_once_unpacked_is_refused(bench: &Bench, user: &Created) {
     let giant = event(user, "credential.issued.v1", vec![b'x'; 20 << 20]);
     for topic in [TOPIC, "users.events"] {
@@ -66,7 +68,7 @@ fn poison(victim: &Created, other: &Created) -> Vec<Foreign> {
     ]
 }
 
-/// Issues a credential; its id.
+/// Issues a credential. Returns its id.
 fn issue(bench: &Bench, user: &Created) -> String {
     let id = Uuid::new_v4().to_string();
     let line = json!({ "userId": user.id, "id": id, "type": "T", "profile": "compact" }).to_string();

@@ -1,4 +1,5 @@
-//! Every kind of poison in `users.events`: set aside as it came, its user parked, everybody else served; then discarded.
+//! Every kind of poison in `users.events` becomes a dead letter and parks its user, while everybody
+//! else is served. Then it is discarded.
 
 use super::bench::{Bench, Created, PARTITIONS, letter_id, texts};
 use serde_json::{Value, json};
@@ -8,19 +9,19 @@ use tests::{Foreign, Stack};
 struct Kind {
     /// The code of its reason.
     reason: &'static str,
-    /// What it says in words, among others.
+    /// A part of the reason's text.
     words: &'static str,
     /// Whether it parks its user.
     is_at_home: bool,
     record: fn(&Created) -> Foreign,
 }
 
-/// One that lies in its user's partition under the plain key.
+/// A record in its user's partition, under the user's key.
 const fn at_home(reason: &'static str, words: &'static str, record: fn(&Created) -> Foreign) -> Kind {
     Kind { reason, words, is_at_home: true, record }
 }
 
-/// One that does not.
+/// A record that is not.
 const fn astray(reason: &'static str, words: &'static str, record: fn(&Created) -> Foreign) -> Kind {
     Kind { reason, words, is_at_home: false, record }
 }
@@ -62,7 +63,7 @@ const KINDS: [Kind; 22] = [
     at_home("bad-header-name", "name is not UTF-8", |user| {
         Foreign::deletion(&user.key, 2).with_unreadable_name()
     }),
-    // Sound as binary mode: the content type says that it is not.
+    // Valid in binary mode, but the content type is that of structured mode.
     at_home("structured-mode", "application/cloudevents+json", |user| {
         Foreign::deletion(&user.key, 2).header("content-type", "application/cloudevents+json; charset=utf-8")
     }),
@@ -88,18 +89,18 @@ fn update(user: &Created, value: impl Into<Vec<u8>>) -> Foreign {
     Foreign::event(&user.key, "user.updated.v1", value).header("ce_sequence", "2")
 }
 
-/// Sound JSON that no user is as large as.
+/// Valid JSON, larger than any user.
 fn oversized() -> Vec<u8> {
     json!({ "personal": { "claims": { "s": "x".repeat(600 * 1024) } } }).to_string().into_bytes()
 }
 
-/// A kind that was tried on a user.
+/// A kind that was applied to a user.
 struct Case {
     kind: &'static Kind,
     user: Created,
     record: Foreign,
     at: (i32, i64),
-    /// Where later events of the user lie.
+    /// The partition of the user's later events.
     behind: Vec<(i32, i64)>,
 }
 
@@ -116,7 +117,7 @@ pub async fn every_kind_of_poison_parks_its_user_alone(stack: &'static Stack) {
         is_kept(&bench, case);
         match case.kind.is_at_home {
             true => is_queued(&bench, case).await,
-            // It may lie with another instance than its user.
+            // Its partition may belong to another instance than the user's.
             false => is_astray(&bench, case).await,
         }
     }
@@ -126,7 +127,7 @@ pub async fn every_kind_of_poison_parks_its_user_alone(stack: &'static Stack) {
     a_rebuild_keeps_it(&bench).await;
 }
 
-/// A type of a later build may be of any form: it is no poison.
+/// An event of an unknown type may have any form. It is no poison.
 async fn what_nobody_knows_is_skipped(bench: &Bench) {
     let user = bench.create().await;
     let values = [&br#"{"photo":1}"#[..], b"\0\x01avro", b""];
@@ -136,7 +137,8 @@ async fn what_nobody_knows_is_skipped(bench: &Bench) {
     assert_eq!(bench.letters(), Vec::<Value>::new());
 }
 
-/// A user with a record of that kind, and if it is known to be the user's, with two later ones behind it.
+/// A user with a record of that kind. If the record is in the user's queue, two later ones are
+/// behind it.
 async fn poisoned(bench: &Bench, kind: &'static Kind, has_more: bool) -> Case {
     let user = bench.create().await;
     let record = (kind.record)(&user);
@@ -149,7 +151,7 @@ async fn poisoned(bench: &Bench, kind: &'static Kind, has_more: bool) -> Case {
     Case { kind, user, record, at: places[0], behind }
 }
 
-/// The record, its headers, its place and the reason are shown as they came.
+/// The dead letter shows the record, its headers, its place and the reason unchanged.
 fn is_kept(bench: &Bench, case: &Case) {
     let id = letter_id("users", case.at);
     let letter = bench.dead_letters(&["show", &id, "--json"]).expect(0).json();
@@ -199,7 +201,7 @@ fn base64(bytes: &[u8]) -> Value {
     json!(STANDARD.encode(bytes))
 }
 
-/// The user is parked, what came later waits in its order, and a retry says why it still does.
+/// The user is parked, later records are queued in order, and a retry reports the reason.
 async fn is_queued(bench: &Bench, case: &Case) {
     bench.is_parked(&case.user, 1).await;
     let letters = bench.letters_of(&case.user);
@@ -214,7 +216,7 @@ async fn is_queued(bench: &Bench, case: &Case) {
     bench.is_parked(&case.user, 1).await;
 }
 
-/// The user goes on, and whoever asks for the user's dead letters finds it.
+/// The user is not parked, and the user's dead letters include it.
 async fn is_astray(bench: &Bench, case: &Case) {
     bench.goes_on(&case.user).await;
     assert_eq!(texts(&bench.letters_of(&case.user), "id"), [letter_id("users", case.at)]);
@@ -223,7 +225,7 @@ async fn is_astray(bench: &Bench, case: &Case) {
     assert_eq!(retried["reason"], case.kind.reason);
 }
 
-/// Without the poison, what waited behind it has its effect, in its order: the first deletion, not the second.
+/// Without the poison, the queued records take effect in order: the first deletion, not the second.
 async fn is_discarded(bench: &Bench, case: &Case) {
     let id = letter_id("users", case.at);
     let discarded = bench.dead_letters(&["discard", &id, "--json"]).expect(0).json();
@@ -250,7 +252,7 @@ async fn a_rebuild_keeps_it(bench: &Bench) {
     bench.all_partitions_go_on().await;
 }
 
-/// Every record of `users.events` without effect, with its reason.
+/// The records of `users.events` without effect, with their reasons.
 async fn rejections(bench: &Bench) -> Vec<Value> {
     let rows = "SELECT to_jsonb(r) FROM live.rejections r ORDER BY partition, log_offset";
     sqlx::query_scalar(rows).fetch_all(&bench.deployment.database).await.unwrap()

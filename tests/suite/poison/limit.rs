@@ -1,5 +1,5 @@
-//! The projectors stop when too many users would be parked, or when an operator says so; then nothing is folded, whoever restarts, until an
-//! operator lets them go on.
+//! The projectors pause when too many users would be parked, or when an operator pauses them.
+//! Nothing is folded, across restarts, until an operator resumes them.
 
 use super::bench::Bench;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// Users that may be parked in ten minutes.
 const LIMIT: usize = 100;
-/// Fewer than that, and too many with those before.
+/// Fewer than the limit, but too many with the earlier ones.
 const FIRST: usize = 60;
 const MORE: usize = 90;
 const WHY: &str = "too many users had to be parked";
@@ -17,7 +17,7 @@ pub async fn too_many_parked_stop_the_projectors(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
     poison(&bench, FIRST).await;
     parked(&bench, FIRST).await;
-    // The rest is there at once, as after a bad deploy, and a restart does not begin the count anew.
+    // The rest is there at once, as after a bad deployment. A restart does not reset the count.
     bench.deployment.stop(Service::Projector);
     poison(&bench, MORE).await;
     bench.deployment.launch(Service::Projector);
@@ -32,7 +32,7 @@ pub async fn too_many_parked_stop_the_projectors(stack: &'static Stack) {
     goes_on(&bench).await;
 }
 
-/// Gaps, each of another user.
+/// Gaps in sequences, each of another user.
 async fn poison(bench: &Bench, count: usize) {
     let gap = |_| Foreign::deletion(&format!("{}/{}", bench.api.tenant, Uuid::new_v4()), 5);
     bench.deployment.append("users.events", &(0..count).map(gap).collect::<Vec<_>>()).await;
@@ -62,7 +62,7 @@ pub async fn an_operator_pauses_and_resumes(stack: &'static Stack) {
     goes_on(&bench).await;
 }
 
-/// `projection status` says it, for people and for programs.
+/// `projection status` reports it, as text and as JSON.
 fn says_why(bench: &Bench, by: &str, why: &str) {
     let pause = bench.pause();
     assert_eq!(pause["by"], by);
@@ -71,13 +71,13 @@ fn says_why(bench: &Bench, by: &str, why: &str) {
     assert!(text.contains(why), "{text}");
 }
 
-/// Writes are durable and not visible, reads go on, and a restart changes nothing of that.
+/// Writes are durable but not visible, and reads go on, across a restart.
 async fn nothing_is_folded(bench: &mut Bench, why: &str) {
     let before = bench.checkpoints().await;
     let users = bench.api.all(100).await;
     bench.api.create(json!({})).header("Prefer", "respond-async").await.expect(202);
     refuses_requests(bench);
-    // Killed and started again.
+    // Killed and restarted.
     bench.deployment.launch(Service::Projector);
     bench.is_stopped(why).await;
     bench.api.create(json!({})).header("Prefer", "respond-async").await.expect(202);
@@ -85,7 +85,7 @@ async fn nothing_is_folded(bench: &mut Bench, why: &str) {
     assert_eq!(bench.api.all(100).await, users);
 }
 
-/// Dead letters are settled by a projector at work, and by no other.
+/// Only a running projector resolves dead letters.
 fn refuses_requests(bench: &Bench) {
     if let Some(letter) = bench.letters().first() {
         let refused = bench.dead_letters(&["discard", letter["id"].as_str().unwrap()]).expect(1);
@@ -96,7 +96,7 @@ fn refuses_requests(bench: &Bench) {
 async fn goes_on(bench: &Bench) {
     assert_eq!(bench.pause(), Value::Null);
     bench.all_partitions_go_on().await;
-    // Those that were written meanwhile are there too.
+    // Writes of the meantime are visible too.
     let log = bench.deployment.topic("users.events").await;
     let written = log.iter().filter(|record| record.header("ce_type") == "user.created.v1").count();
     until("everything written is visible", async || {

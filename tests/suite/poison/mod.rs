@@ -1,5 +1,5 @@
-//! Records that can't be folded: they park their user and nobody else, an operator settles them while the projector runs, and too many of
-//! them stop the projectors.
+//! Records that can't be folded park only their user. An operator resolves them while the projector
+//! runs, and too many of them pause the projectors.
 
 mod bench;
 mod credentials;

@@ -1,12 +1,12 @@
-//! Whom a record's key names owns it, wherever it lies and however the id is spelled: it is listed as the user's, goes with the user, and is
-//! not kept when it comes later.
+//! The user named by a record's key owns it, whatever partition it is in and however the id is
+//! spelled. It is listed as the user's, deleted with the user, and not stored after that.
 
 use super::bench::{Bench, Created, PARTITIONS, texts};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tests::{Foreign, Stack, until};
 
-/// What a record of no sound form could say of its user.
+/// Personal data that a malformed record could contain.
 const SAYS: &str = r#"{"name":"somebody's name"}"#;
 
 pub async fn a_delete_takes_every_dead_letter_of_its_user_along(stack: &'static Stack) {
@@ -24,16 +24,16 @@ pub async fn a_delete_takes_every_dead_letter_of_its_user_along(stack: &'static 
     assert_eq!(bench.letters_of(&user), Vec::<Value>::new(), "nothing is left once it is answered");
     assert_eq!(bench.letters_of(&other).len(), kept, "and of nobody else anything is taken");
 
-    // What comes later is not kept at all.
+    // Later records are not stored at all.
     all_kinds(&bench, &user).await;
     assert_eq!(bench.letters().len(), kept);
     bench.goes_on(&other).await;
 }
 
-/// What deletions hold, and who keeps a record that lies outside of its owner's partition.
+/// The advisory lock of deletions, and of storing records outside of their user's partition.
 const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
 
-/// The deletion is another projector's, and not committed yet when the record is folded.
+/// Another projector deletes the user, and has not committed yet when the record is folded.
 pub async fn what_lies_elsewhere_is_not_kept_beside_a_deletion_under_way(stack: &'static Stack) {
     let bench = Bench::start(stack).await;
     let user = bench.create().await;
@@ -59,7 +59,8 @@ pub async fn what_lies_elsewhere_is_not_kept_beside_a_deletion_under_way(stack: 
     assert_eq!(bench.letters(), Vec::<Value>::new());
 }
 
-/// Appends records that name the user and can't be folded, of every place and spelling; says how many, once they are folded.
+/// Appends records that name the user and can't be folded, in all places and spellings. Returns
+/// their number once they are folded.
 async fn all_kinds(bench: &Bench, user: &Created) -> usize {
     let (tenant, id) = user.key.split_once('/').unwrap();
     let loud = format!("{tenant}/{}", id.to_uppercase());

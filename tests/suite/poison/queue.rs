@@ -1,4 +1,5 @@
-//! A bad build parks what it can't read; the fixed one folds it, and what waited behind it, in the order of the log.
+//! A bad build parks what it can't read. The fixed build folds it and the queue behind it, in the
+//! order of the log.
 
 use super::bench::{Bench, Created, texts};
 use serde_json::json;
@@ -6,7 +7,7 @@ use tests::{Answer, Service, Stack};
 
 /// A build that can't read the events of one request.
 const BAD_BUILD: (&str, &str) = ("FAILPOINTS", "record.poison=return");
-/// That request.
+/// The id of that request.
 const UNREADABLE: &str = "x-poison";
 const REASON: &str = "this build can't read it";
 
@@ -18,7 +19,7 @@ pub async fn a_fixed_build_folds_what_waits_in_its_order(stack: &'static Stack) 
         bench.update(&user.id, n).await.expect(200);
     }
 
-    // With the bad build all of that is folded anew, and more comes.
+    // The bad build folds all of that again, and more is appended.
     let settings = [BAD_BUILD];
     bench.deployment.launch_instance(Service::Projector, 0, &settings);
     bench.deployment.ready(Service::Projector).await;
@@ -33,7 +34,7 @@ pub async fn a_fixed_build_folds_what_waits_in_its_order(stack: &'static Stack) 
     assert_eq!(texts(&bench.letters_of(&second), "reason"), ["bad-data"]);
     still_fails(&bench, &user);
 
-    // The fixed one.
+    // The fixed build.
     bench.deployment.crash(Service::Projector).await;
     bench.is_parked(&user, 1).await;
     let args = ["retry", "--user", &user.id];
@@ -57,7 +58,7 @@ async fn bad_update(bench: &Bench, user: &Created) -> Answer {
     update.header("X-Request-Id", UNREADABLE).await
 }
 
-/// Exit 1, with the reason, and nothing has changed.
+/// Exits with 1 and the reason, and changes nothing.
 fn still_fails(bench: &Bench, user: &Created) {
     let before = bench.letters_of(user);
     let last = before.last().unwrap()["id"].as_str().unwrap();

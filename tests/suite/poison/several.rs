@@ -1,10 +1,10 @@
-//! Dead letters are settled by many at once: by their names, or by their reason.
+//! Many dead letters are resolved at once, by their ids or by their reason.
 
 use super::bench::{Bench, letter_id, texts};
 use serde_json::{Value, json};
 use tests::{Foreign, Stack, until};
 
-/// More than are asked for at once.
+/// More than the requests taken at once.
 const MANY: usize = 20;
 
 pub async fn many_are_discarded_at_once(stack: &'static Stack) {
@@ -23,7 +23,7 @@ pub async fn many_are_discarded_at_once(stack: &'static Stack) {
     assert!(unknown.stderr.contains("no-value"), "it says which there are: {unknown:?}");
     bench.dead_letters(&["discard", "--reason", "gap"]).expect(1);
     bench.dead_letters(&["discard", &ids[0], "--reason", "gap"]).expect(2);
-    // One that is not there: nothing is done.
+    // If one does not exist, nothing is changed.
     let missing = bench.dead_letters(&["discard", &ids[0], "credentials:0:99999"]).expect(1);
     assert!(missing.stderr.contains("credentials:0:99999"), "{missing:?}");
     assert_eq!(bench.letters().len(), records.len());

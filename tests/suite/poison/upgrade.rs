@@ -1,4 +1,5 @@
-//! Dead letters of a build that kept the reason as a text, and had no owner for what lies elsewhere.
+//! Migrates dead letters of an older build, which stored reasons as text, and no owner for records
+//! in other partitions.
 
 use super::bench::{Bench, PARTITIONS, letter_id, texts};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! PostgreSQL is put back to a time before users were deleted. Nobody is shown them again: reads wait until what the log held is folded,
-//! and every service says that it is not ready before.
+//! PostgreSQL is restored to a time before users were deleted. Nobody sees them again: reads wait
+//! until the log is folded, and no service is ready before.
 
 mod backup;
 mod running;
@@ -13,12 +13,12 @@ pub use started::a_restored_database_shows_no_deleted_user;
 use serde_json::{Value, json};
 use tests::{Answer, Api, Deployment, Service, until};
 
-/// What says that a read or a refusal must wait.
+/// The code of an answer that must wait for the catch-up.
 const CATCHING_UP: &str = "catching up";
-/// A projector that takes its time between two batches, so that what happens meanwhile can be seen.
+/// A projector that pauses between batches, so that tests can observe the catch-up.
 const SLOWLY: (&str, &str) = ("FAILPOINTS", "fold.committing=sleep(1000)");
 
-/// Whether an answer says when to come back, and why.
+/// Whether an answer says why, and has `Retry-After`.
 fn is_told_to_wait(answer: &Answer) -> bool {
     if answer.status != 503 {
         return false;
@@ -30,7 +30,8 @@ fn is_told_to_wait(answer: &Answer) -> bool {
     true
 }
 
-/// Reads a user in every way; none gives anything of it. Whether all of them said that they wait.
+/// Reads a user in every way. No read shows the user. Returns whether all of them waited for the
+/// catch-up.
 async fn is_not_shown(api: &Api, id: &str) -> bool {
     let (get, list, search, credentials) = tokio::join!(
         api.get(id).into_future(),
@@ -46,7 +47,7 @@ async fn is_not_shown(api: &Api, id: &str) -> bool {
     [&get, &list, &search, &credentials].into_iter().all(is_told_to_wait)
 }
 
-/// The status of a service's `/health/ready`, and the reason why the named part is down, if it is.
+/// The status of a service's `/health/ready`, and why the named dependency is down, if it is.
 async fn health(deployment: &Deployment, service: Service, part: &str) -> Option<(u16, Option<String>)> {
     let url = format!("{}/health/ready", deployment.url(service));
     let answer = reqwest::get(url).await.ok()?;
@@ -56,7 +57,7 @@ async fn health(deployment: &Deployment, service: Service, part: &str) -> Option
     Some((status, reason))
 }
 
-/// Waits until a service is not ready since it catches up, in these words.
+/// Waits until a service is not ready because it catches up, with these words.
 async fn catches_up(deployment: &Deployment, service: Service, words: &str) {
     until(&format!("{service:?} catches up: {words}"), async || {
         let (status, reason) = health(deployment, service, "readModel").await?;

@@ -1,19 +1,20 @@
-//! The services run while PostgreSQL is put back, which they are not meant to, and while a projector is away, which is nothing.
+//! The services run during a restore of PostgreSQL, which is unsupported, and without a projector,
+//! which is fine.
 
 use super::{CATCHING_UP, SLOWLY, catches_up, health, is_not_shown, is_told_to_wait};
 use serde_json::json;
 use sqlx::raw_sql;
 use tests::{Deployment, RedisServer, Service, Stack, until};
 
-/// Events that wait for a projector.
+/// The number of events that wait for a projector.
 const TAIL: usize = 200;
 
-/// The rows that a backup would have.
+/// The rows that a backup would contain.
 const SAVE: &str = "CREATE SCHEMA saved;
 CREATE TABLE saved.users AS SELECT * FROM generation_1.users;
 CREATE TABLE saved.data_keys AS SELECT * FROM rollcall_keys.data_keys;
 CREATE TABLE saved.checkpoints AS SELECT * FROM rollcall.checkpoints;";
-/// As a restore leaves them.
+/// The rows after a restore.
 const RESTORE: &str = "BEGIN;
 DELETE FROM generation_1.tombstones;
 INSERT INTO generation_1.users SELECT * FROM saved.users;
@@ -30,7 +31,7 @@ pub async fn a_database_that_is_restored_under_running_services(stack: &'static 
     raw_sql(SAVE).execute(&deployment.database).await.unwrap();
     api.delete(&deleted).await.expect(204);
 
-    // So that it can't be made good before anybody looks.
+    // So that it can't be repaired before the test sees it.
     deployment.freeze(Service::Projector, 0);
     raw_sql(RESTORE).execute(&deployment.database).await.unwrap();
     for service in [Service::Query, Service::Command] {

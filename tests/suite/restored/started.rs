@@ -1,16 +1,17 @@
-//! Everything is stopped, PostgreSQL and Redis are put back, and the services start, one after the other.
+//! Everything is stopped, PostgreSQL and Redis are restored, and the services start one after the
+//! other.
 
 use super::{CATCHING_UP, SLOWLY, backup::Backup, catches_up, health, is_not_shown, is_told_to_wait};
 use serde_json::json;
 use std::collections::BTreeSet;
 use tests::{Api, Deployment, RedisServer, Service, Stack, new_database, until};
 
-/// Records after the backup: some batches.
+/// The number of records after the backup: some batches.
 const TAIL: u32 = 4_000;
 
 pub async fn a_restored_database_shows_no_deleted_user(stack: &'static Stack) {
     let mut redis = RedisServer::start().await;
-    // Keys are not put back: those that were made since would be gone, and nobody could read what is sealed under them.
+    // Keys are not restored: newer ones would be lost, and with them what is sealed under them.
     let (keys, _) = new_database(stack, &format!("k{}", uuid::Uuid::new_v4().simple())).await;
     let settings = [("ROLLCALL_KEYS_DATABASE_URL", keys.as_str())];
     let mut deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
@@ -33,7 +34,7 @@ pub async fn a_restored_database_shows_no_deleted_user(stack: &'static Stack) {
     redis.kill();
     redis.restart().await;
 
-    // Whoever could say how far the log goes is not there yet.
+    // No projector runs yet that could report the end of the log.
     deployment.launch(Service::Query);
     deployment.launch(Service::Command);
     for service in [Service::Query, Service::Command] {
@@ -84,7 +85,7 @@ fn import(deployment: &Deployment, api: &Api) {
     deployment.cli.run_with(&["log", "import", "-", "--tenant", &api.tenant], &lines).expect(0);
 }
 
-/// Reads all the time until the query service says that it is ready; what it said before.
+/// Reads until the query service is ready. Returns what it reported before.
 async fn watch_until_ready(deployment: &Deployment, api: &Api, deleted: &str) -> BTreeSet<String> {
     let mut reasons = BTreeSet::new();
     until("the query service is ready", async || {

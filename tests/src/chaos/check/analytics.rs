@@ -1,4 +1,5 @@
-//! Each change has one SUCCESS and each request one START and one end, as far as no process died with some in its hands.
+//! Each change has one SUCCESS, and each request one START and one end, unless a process died
+//! before it sent them.
 
 use super::{
     evidence::{Analytic, Evidence},
@@ -7,7 +8,7 @@ use super::{
 use crate::chaos::history::{Kind, Operation};
 use std::collections::BTreeMap;
 
-/// The events of a request, counted.
+/// The number of events of a request, by type.
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
     start: usize,
@@ -50,7 +51,7 @@ fn count(events: &[Analytic]) -> BTreeMap<&str, Count> {
     counts
 }
 
-/// What must not be there, whatever died.
+/// Events that must not exist, whatever died.
 fn own(operation: &Operation, count: Count, is_accepted: bool, findings: &mut Findings) {
     if count.start > 1 || count.fail > 1 || (count.success > 1 && !is_accepted) {
         findings.wrong(format!("{operation}: {count:?}"));
@@ -69,7 +70,8 @@ fn own(operation: &Operation, count: Count, is_accepted: bool, findings: &mut Fi
     }
 }
 
-/// What must be there, unless a process died with it or says that it lost it. A write answered 202 may still wait for its end.
+/// Events that must exist, unless a process died with them or reports their loss. A write answered
+/// with 202 may still wait for its end.
 fn missing(operation: &Operation, count: Count, is_complete: bool, findings: &mut Findings) {
     let Some(status) = operation.status() else { return };
     let ends = count.success + count.fail;
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_change_has_one_success() {
-        // Its request lacks an end, too.
+        // Its request has no end either.
         assert_eq!(changed(|evidence| remove(evidence, "r2", "SUCCESS")).len(), 2);
         assert_eq!(changed(|evidence| evidence.analytics.push(event("r2", "USER_UPDATE_SUCCESS"))).len(), 1);
     }
@@ -136,7 +138,7 @@ mod tests {
         assert_eq!(changed(|evidence| evidence.analytics.push(event("r4", "USER_GET_START"))).len(), 1);
         assert_eq!(changed(|evidence| evidence.analytics.push(event("r3", "USER_UPDATE_FAIL"))).len(), 1);
         assert_eq!(changed(|evidence| evidence.analytics.push(event("r2", "USER_UPDATE_FAIL"))).len(), 1);
-        // Nobody could know.
+        // The outcome is unknown.
         assert!(changed(|evidence| evidence.analytics.push(event("r5", "USER_UPDATE_FAIL"))).is_empty());
     }
 

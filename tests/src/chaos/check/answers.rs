@@ -1,4 +1,4 @@
-//! Every answer is one that the contract has for its operation, and a 503 says when to come again.
+//! Every answer is in the contract of its operation, and a 503 has `Retry-After`.
 
 use super::{evidence::Evidence, verdict::Findings};
 use crate::chaos::history::{Kind, Operation};

@@ -1,4 +1,4 @@
-//! What a run left behind: the log, the read model, the topic of analytic events, and what every user looks like at the end.
+//! The evidence of a run: the log, the read model, the analytic events, and every user at the end.
 
 use super::settle;
 use crate::{
@@ -7,10 +7,10 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A user or a tombstone as it stands somewhere: key, version, claims.
+/// A user or a tombstone: key, version, claims.
 pub type Row = (String, u64, Option<serde_json::Value>);
 
-/// What one instance says of a user at the end: the id, the status, the version, and the number in its claims.
+/// A user at the end, read from one instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LastWord {
     /// The instance.
@@ -19,13 +19,13 @@ pub struct LastWord {
     pub user: String,
     /// The status of a GET.
     pub status: u16,
-    /// The version in its `ETag`.
+    /// The version in the `ETag`.
     pub version: Option<u64>,
-    /// The claims in its body.
+    /// The claims in the body.
     pub claims: Option<serde_json::Value>,
 }
 
-/// The read model as it stands.
+/// The read model at the end.
 #[derive(Debug, Default)]
 pub struct ReadModel {
     /// `live.users`.
@@ -34,11 +34,11 @@ pub struct ReadModel {
     pub tombstones: Vec<Row>,
     /// `live.rejections`.
     pub rejections: BTreeSet<Position>,
-    /// How many dead letters there are.
+    /// The number of dead letters.
     pub dead_letters: i64,
-    /// What the services say of each user.
+    /// Every user, read from every instance.
     pub last_words: Vec<LastWord>,
-    /// The whole list of users, page by page, of each instance.
+    /// The list of users, page by page, from each instance.
     pub lists: Vec<(String, Vec<serde_json::Value>)>,
 }
 
@@ -47,7 +47,7 @@ pub struct ReadModel {
 pub struct Analytic {
     /// Its `ce_id`.
     pub id: String,
-    /// Where it is.
+    /// Its place.
     pub at: Position,
     /// The request.
     pub request: String,
@@ -55,31 +55,33 @@ pub struct Analytic {
     pub name: String,
 }
 
-/// Everything that the checks look at.
+/// The input of all checks.
 #[derive(Debug)]
 pub struct Evidence {
-    /// What the clients saw.
+    /// The requests and answers of the clients.
     pub history: History,
-    /// Request ids by position, of everything in the log.
+    /// The request ids of all events in the log, by position.
     pub log: BTreeMap<Position, Option<String>>,
-    /// The `ce_id` of everything in the log.
+    /// The `ce_id`s of all events in the log.
     pub ids: Vec<(String, Position)>,
-    /// What follows from the log.
+    /// The fold of the log.
     pub model: Model,
     /// The read model.
     pub read_model: ReadModel,
-    /// The topic of analytic events.
+    /// The analytic events.
     pub analytics: Vec<Analytic>,
-    /// The processes that answer at the end, as the history has them for the beginning.
+    /// The processes that answer at the end; the history has those at the beginning.
     pub ended: Vec<Option<crate::chaos::history::Identity>>,
-    /// How many analytic events the services say they have lost.
+    /// How many analytic events the services report as lost.
     pub dropped: u64,
-    /// Whether Kafka says that it ended a transaction of the analytic pipeline without its markers. It excuses nothing.
+    /// Whether Kafka logged that it ended an analytic transaction without its markers. This excuses
+    /// nothing.
     pub markers_skipped: bool,
 }
 
 impl Evidence {
-    /// Gathers it, once everything is at rest: all faults healed and no client left. What never comes to rest is for the checks to say.
+    /// Collects the evidence once everything is at rest: all faults are over and all clients have
+    /// stopped. The checks report what never comes to rest.
     ///
     /// # Panics
     /// A store can't be read.
@@ -105,7 +107,7 @@ impl Evidence {
         self.model.accepted.iter().filter(move |fact| fact.key.starts_with(&tenant))
     }
 
-    /// The accepted events that a request asked for.
+    /// The accepted events of a request.
     pub fn by_request(&self) -> BTreeMap<&str, Vec<&Accepted>> {
         let mut found: BTreeMap<&str, Vec<&Accepted>> = BTreeMap::new();
         for fact in &self.model.accepted {
@@ -116,7 +118,7 @@ impl Evidence {
         found
     }
 
-    /// Whether everything that answers at the end was there at the beginning.
+    /// Whether all processes at the end were there at the beginning.
     pub fn nobody_was_restarted(&self) -> bool {
         !self.ended.contains(&None) && self.ended == self.history.began
     }
@@ -133,7 +135,7 @@ fn ids(records: &[Record]) -> Vec<(String, Position)> {
     records.iter().map(id).collect()
 }
 
-/// The number in the claims that a fact leaves.
+/// The number in the claims of an event.
 pub fn number(fact: &Accepted) -> Option<u64> {
     fact.personal.as_ref()?["claims"]["n"].as_u64()
 }

@@ -1,4 +1,4 @@
-//! No acknowledged write is lost: what was answered with success is in the log, where the answer says, and had its effect.
+//! No acknowledged write is lost: it is in the log at the answered position, and took effect.
 
 use super::{
     evidence::{Evidence, number},
@@ -29,7 +29,7 @@ pub(super) fn check(evidence: &Evidence) -> Findings {
     findings
 }
 
-/// 200, 201, 204: one event of this request had its effect, the one that the answer names.
+/// 200, 201, 204: exactly one event of the request took effect, at the answered position.
 fn applied(
     evidence: &Evidence,
     operation: &Operation,
@@ -54,7 +54,7 @@ fn applied(
     }
 }
 
-/// A create that finds its user made: by an equal body, and under the same key.
+/// A repeated create: the user was created with an equal body and the same key.
 fn repeated(evidence: &Evidence, operation: &Operation, reply: &Reply) -> Option<String> {
     let key = evidence.key(operation.user.as_deref()?);
     let Some(made) = evidence.model.accepted.iter().find(|fact| fact.key == key) else {

@@ -1,4 +1,4 @@
-//! What must hold after a run: each check is a pure function of the evidence.
+//! The checks after a run. Each is a pure function of the evidence.
 
 mod analytics;
 mod answers;
@@ -21,7 +21,7 @@ pub use verdict::{Findings, Verdict};
 /// A check.
 type Check = fn(&Evidence) -> Findings;
 
-/// Every check by its name.
+/// All checks, by name.
 const CHECKS: [(&str, Check); 9] = [
     ("acked writes lost", lost::check),
     ("applied twice", twice::check),

@@ -1,4 +1,5 @@
-//! The order is that of the log: a write that was sent after another one was answered comes after it, and conditions hold.
+//! A write that was sent after another one was answered comes later in the log, and `If-Match`
+//! holds.
 
 use super::{evidence::Evidence, verdict::Findings};
 use crate::{Accepted, chaos::history::Operation};
@@ -25,14 +26,14 @@ pub(super) fn check(evidence: &Evidence) -> Findings {
     findings
 }
 
-/// `If-Match` names the version before.
+/// `If-Match` names the previous version.
 fn conditions(fact: &Accepted, operation: &Operation, findings: &mut Findings) {
     if let Some(named) = operation.if_match.filter(|named| named + 1 != fact.version) {
         findings.wrong(format!("{operation}: If-Match names {named}, accepted as version {}", fact.version));
     }
 }
 
-/// Of one user's writes in the order of their versions: none may have been answered before one with a lower version was sent.
+/// One user's writes by version: none may be answered before one with a lower version was sent.
 fn inversions(writes: &[(&Accepted, &Operation)], findings: &mut Findings) {
     let mut first_answered: Option<(&Accepted, &Operation)> = None;
     for (fact, operation) in writes.iter().rev() {
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_later_comes_later() {
-        // Its event comes before that of a write which had been answered when it was sent.
+        // Its event comes before that of a write that was answered before it was sent.
         let found =
             wrong(check, |operations, _| (operations[0].sent, operations[0].answered) = (at(12), at(13)));
         assert_eq!(found.len(), 1, "{found:?}");

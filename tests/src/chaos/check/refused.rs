@@ -1,4 +1,4 @@
-//! Nothing that was refused is applied: a 4xx, or a 503 that says nothing was written, has no effect, then or later.
+//! A rejected write is never applied: neither a 4xx nor a 503 that says that nothing was written.
 
 use super::{evidence::Evidence, verdict::Findings};
 

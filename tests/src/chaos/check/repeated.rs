@@ -1,4 +1,4 @@
-//! No `ce_id` is in a topic twice: neither a domain event nor an analytic event of any type.
+//! No `ce_id` is in a topic twice, neither of domain events nor of analytic events.
 
 use super::{evidence::Evidence, verdict::Findings};
 use crate::chaos::history::Position;
@@ -16,7 +16,7 @@ pub(super) fn check(evidence: &Evidence) -> Findings {
     findings
 }
 
-/// Looks at a topic, given as id, type and place of each event.
+/// Checks a topic, given as id, type and place of each event.
 fn once<'e>(
     topic: &str,
     events: impl Iterator<Item = (&'e str, &'e str, Position)>,

@@ -1,4 +1,4 @@
-//! Small histories, made up: what clients would have seen of one user's short life.
+//! Made-up histories of one user, for tests of the checks.
 
 use super::evidence::{Analytic, Evidence, LastWord, ReadModel};
 use crate::{
@@ -20,12 +20,12 @@ pub(super) const USER: &str = "u";
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A moment of the sample.
+/// A time in the sample.
 pub(super) fn at(second: u64) -> Instant {
     *BEGAN + Duration::from_secs(second)
 }
 
-/// An operation on the user, sent and answered at these moments.
+/// An operation on the user, sent and answered at these times.
 pub(super) fn operation(
     request: &str,
     kind: Kind,
@@ -49,7 +49,7 @@ pub(super) fn operation(
     }
 }
 
-/// An answer that shows the user at a version with a number, as a write's or a read's.
+/// An answer with the user's version and number.
 pub(super) fn shows(status: u16, version: u64, n: u64) -> Reply {
     Reply {
         status,
@@ -60,7 +60,7 @@ pub(super) fn shows(status: u16, version: u64, n: u64) -> Reply {
     }
 }
 
-/// The same as a write answers it.
+/// The same as the answer of a write.
 pub(super) fn wrote(status: u16, version: u64, n: u64, offset: i64) -> Reply {
     Reply { position: Some((0, offset)), ..shows(status, version, n) }
 }
@@ -94,7 +94,7 @@ pub(super) fn event(request: &str, offset: i64, kind: Kind, sequence: u64, n: u6
     }
 }
 
-/// The evidence of these operations and this log, with a read model and analytic events as they should be.
+/// The evidence of these operations and this log, with a correct read model and analytic events.
 pub(super) fn evidence(operations: Vec<Operation>, records: &[Record]) -> Evidence {
     let model = Model::of(records);
     let log =
@@ -155,7 +155,7 @@ fn analytics(operations: &[Operation], model: &Model) -> Vec<Analytic> {
     events
 }
 
-/// A life without a flaw: created, updated under a condition, refused, read, updated without an answer, deleted.
+/// A correct history: create, conditional update, rejected update, read, unanswered update, delete.
 pub(super) fn life() -> (Vec<Operation>, Vec<Record>) {
     let guarded = operation("r2", Kind::Update, Some(2), (3, 4), wrote(200, 2, 2, 2));
     let mut lost = operation("r5", Kind::Update, Some(5), (9, 19), Reply::default());
@@ -173,7 +173,7 @@ pub(super) fn life() -> (Vec<Operation>, Vec<Record>) {
     let log = vec![
         event("r1", 0, Kind::Create, 1, 1),
         event("r2", 2, Kind::Update, 2, 2),
-        // Outrun: of no effect.
+        // Superseded.
         event("r3", 3, Kind::Update, 2, 3),
         event("r5", 4, Kind::Update, 3, 5),
         event("r6", 5, Kind::Delete, 4, 0),
@@ -181,7 +181,7 @@ pub(super) fn life() -> (Vec<Operation>, Vec<Record>) {
     (operations, log)
 }
 
-/// Runs a check on the life after a change to it.
+/// Runs a check on the changed history.
 pub(super) fn wrong(
     check: super::Check,
     change: impl FnOnce(&mut Vec<Operation>, &mut Vec<Record>),

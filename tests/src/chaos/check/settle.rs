@@ -1,4 +1,4 @@
-//! Waiting until a run is at rest, and reading what stands there.
+//! Waits until a run is at rest, and reads the evidence.
 
 use super::evidence::{Analytic, LastWord, ReadModel, Row};
 use crate::{
@@ -11,14 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long things may take to come to rest. It only says when to look all the same.
+/// How long to wait for rest, at most.
 const BOUND: Duration = Duration::from_secs(120);
-/// Between two looks.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Users that are asked for at once.
+/// The number of users that are read at once.
 const AT_ONCE: usize = 16;
 
-/// Looks until what it sees is at rest, or for as long as it may take.
+/// Repeats `look` until its result is at rest, or the time is up.
 async fn at_rest<T>(mut look: impl AsyncFnMut() -> (T, bool)) -> T {
     let give_up = Instant::now() + BOUND;
     loop {
@@ -30,7 +30,7 @@ async fn at_rest<T>(mut look: impl AsyncFnMut() -> (T, bool)) -> T {
     }
 }
 
-/// The log, once it is folded to its end and has not grown meanwhile.
+/// The log, once it is folded to its end and does not grow.
 pub(super) async fn log_at_rest(deployment: &Deployment) -> Vec<Record> {
     at_rest(async || {
         let before = deployment.log().await.len();
@@ -54,7 +54,7 @@ async fn folded(deployment: &Deployment) -> BTreeMap<i32, i64> {
     rows.into_iter().collect()
 }
 
-/// The analytic events, once each accepted fact has its SUCCESS and nothing more has come since the last look.
+/// The analytic events, once each accepted event has its SUCCESS and no more arrive.
 pub(super) async fn analytics_at_rest(deployment: &Deployment, model: &Model) -> Vec<Analytic> {
     let wanted: BTreeSet<&str> = model.accepted.iter().filter_map(|fact| fact.request.as_deref()).collect();
     let mut before = 0;
@@ -79,7 +79,7 @@ fn successes(events: &[Analytic]) -> BTreeSet<&str> {
     succeeded.map(|event| event.request.as_str()).collect()
 }
 
-/// Everything that can be read of the users.
+/// All reads of the users.
 pub(super) async fn read_model(deployment: &Deployment, targets: &Targets, model: &Model) -> ReadModel {
     let pool = &deployment.database;
     let users: Vec<(String, i64, Value)> =
@@ -109,7 +109,7 @@ pub(super) async fn read_model(deployment: &Deployment, targets: &Targets, model
     }
 }
 
-/// Every instance about every user.
+/// Reads every user from every instance.
 async fn last_words(targets: &Targets, model: &Model) -> Vec<LastWord> {
     let tenant = format!("{}/", targets.tenant);
     let ids: Vec<&str> = model.users.keys().filter_map(|key| key.strip_prefix(&tenant)).collect();
@@ -146,7 +146,7 @@ async fn lists(targets: &Targets) -> Vec<(String, Vec<Value>)> {
     lists
 }
 
-/// How many analytic events the services say they have lost.
+/// How many analytic events the services report as lost.
 pub(super) async fn dropped(targets: &Targets) -> u64 {
     let mut dropped = 0;
     for instance in targets.command.iter().chain(&targets.query) {
@@ -159,7 +159,8 @@ pub(super) async fn dropped(targets: &Targets) -> u64 {
     dropped
 }
 
-/// A broker that is stopped takes a partition without a leader for a deleted one and leaves it out when it ends a transaction.
+/// A stopping broker mistakes a partition without a leader for a deleted one, and skips it when it
+/// ends a transaction.
 pub(super) fn markers_skipped(deployment: &Deployment) -> bool {
     let group = format!("transaction markers for {}rollcall-analytics", deployment.prefix);
     let log = std::fs::read(deployment.kafka_log()).expect("the broker's log");

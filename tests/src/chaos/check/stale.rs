@@ -1,4 +1,4 @@
-//! No read is stale: it shows at least what was answered to anybody, as a write or as a read, before it was sent.
+//! No read is stale: it shows at least what any write or read had answered before it was sent.
 
 mod points;
 
@@ -23,7 +23,7 @@ pub(super) fn check(evidence: &Evidence) -> Findings {
     findings
 }
 
-/// The version that a read shows, if it may.
+/// The version that a read shows, if the read is allowed to.
 fn judge(point: &Point<'_>, least: Least<'_>) -> Result<u64, String> {
     let since = || format!("{} was known by {}", least.version, least.by);
     match point.seen {
@@ -31,7 +31,7 @@ fn judge(point: &Point<'_>, least: Least<'_>) -> Result<u64, String> {
             Err(format!("shows version {version}, {}", since()))
         }
         Seen::Version(version) => Ok(version),
-        // Before anybody knew it to be there, it may not have been.
+        // It may not have existed before anybody knew of it.
         Seen::Nothing if least.version == 0 => Ok(0),
         Seen::Nothing => match point.deleted {
             Some(deletion) if deletion.sent < point.operation.answered => Ok(deletion.version),
@@ -41,7 +41,7 @@ fn judge(point: &Point<'_>, least: Least<'_>) -> Result<u64, String> {
     }
 }
 
-/// What must be shown, and why.
+/// The version that must be shown, and why.
 #[derive(Debug, Clone, Copy)]
 struct Least<'a> {
     version: u64,
@@ -54,7 +54,7 @@ impl Least<'_> {
     }
 }
 
-/// The highest version that was known at each time.
+/// The highest known version at each time.
 #[derive(Default)]
 struct Floor<'a>(BTreeMap<Instant, Least<'a>>);
 
@@ -64,7 +64,7 @@ impl<'a> Floor<'a> {
         self.0.range(..sent).next_back().map_or(Least { version: 0, by: "nobody" }, |(_, least)| *least)
     }
 
-    /// The points come in the order in which they were answered.
+    /// The points must be in the order of their answers.
     fn raise(&mut self, point: &Point<'a>, version: u64) {
         let highest = self.0.last_key_value().map_or(0, |(_, least)| least.version);
         if version > highest {
@@ -74,7 +74,7 @@ impl<'a> Floor<'a> {
 }
 
 impl<'a> Point<'a> {
-    /// What its own `Read-After` asks for.
+    /// What its own `Read-After` requires.
     fn least(&self) -> Least<'a> {
         Least { version: self.asked_for, by: "its Read-After" }
     }

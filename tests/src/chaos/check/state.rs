@@ -1,4 +1,4 @@
-//! What stands at the end is what a sequential fold of the log gives, in every store and on every instance.
+//! The final state in every store and on every instance is that of a sequential fold of the log.
 
 use super::{
     evidence::{Evidence, LastWord, Row},
@@ -45,7 +45,7 @@ fn claims(user: &User) -> Option<&Value> {
 
 type Wanted<'a> = BTreeMap<&'a str, (u64, Option<&'a Value>)>;
 
-/// Both ways.
+/// Compares in both directions.
 fn differences(table: &str, rows: &[Row], wanted: &Wanted<'_>, findings: &mut Findings) {
     findings.looked_at(wanted.len());
     let found: Wanted<'_> =
@@ -100,7 +100,7 @@ mod tests {
     use crate::chaos::check::evidence::ReadModel;
     use serde_json::json;
 
-    /// What is wrong when the log ends with the user alive, or with its end, and the read model was changed.
+    /// The findings after a change to the read model, for a log with a living or a deleted user.
     fn changed(is_alive: bool, change: impl FnOnce(&mut ReadModel)) -> usize {
         let (operations, mut log) = life();
         if is_alive {

@@ -1,4 +1,4 @@
-//! Nothing is applied twice: one accepted event for a request at most, and one for what was sent.
+//! Nothing is applied twice: at most one accepted event for each request and for each body.
 
 use super::{
     evidence::{Evidence, number},
@@ -28,7 +28,7 @@ pub(super) fn check(evidence: &Evidence) -> Findings {
     findings
 }
 
-/// What more than one fact has in common.
+/// Values that more than one event has.
 fn repeated<K: Ord>(evidence: &Evidence, of: impl Fn(&Accepted) -> Option<K>) -> BTreeMap<K, Vec<&Accepted>> {
     let mut found: BTreeMap<K, Vec<&Accepted>> = BTreeMap::new();
     for fact in evidence.facts() {
@@ -45,7 +45,7 @@ fn places(facts: &[&Accepted]) -> String {
     all.join(", ")
 }
 
-/// A version is what exactly one write made.
+/// Each version is made by exactly one write.
 fn versions_answered_twice(evidence: &Evidence) -> Vec<(String, u64, Vec<String>)> {
     let mut found: BTreeMap<(&str, u64), Vec<String>> = BTreeMap::new();
     for operation in &evidence.history.operations {

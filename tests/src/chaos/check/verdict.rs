@@ -1,19 +1,19 @@
-//! What the checks say, as a table.
+//! The results of the checks, as a table.
 
 use super::evidence::Evidence;
 use std::{collections::BTreeMap, fmt};
 
-/// Examples that are shown of each.
+/// How many examples are shown for each check.
 const EXAMPLES: usize = 5;
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// How many things it looked at.
+    /// How many items were checked.
     pub looked_at: usize,
     /// What is wrong.
     pub wrong: Vec<String>,
-    /// What is worth knowing and not wrong, counted.
+    /// Counts that are worth knowing, but not wrong.
     pub notes: BTreeMap<&'static str, usize>,
 }
 
@@ -35,7 +35,7 @@ impl Findings {
     }
 }
 
-/// The name of each check and what it found.
+/// The name and the result of each check.
 #[derive(Debug)]
 pub struct Verdict(pub Vec<(&'static str, Findings)>);
 

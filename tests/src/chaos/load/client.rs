@@ -1,4 +1,4 @@
-//! One request: sent to one instance after the other, answered or not, and remembered.
+//! Sends requests to the instances in turn, and records them.
 
 use super::Targets;
 use crate::chaos::history::{Identity, Kind, Operation, Position, Reply};
@@ -12,22 +12,22 @@ use std::{
 };
 use uuid::Uuid;
 
-/// How long an answer is waited for: longer than any that a healthy service gives.
+/// The timeout of a request, longer than any answer of a healthy service takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// When a process was started, among its metrics.
+/// The metric with a process's start time.
 const STARTED: &str = "process_start_time_seconds ";
 
-/// A request to be sent.
+/// A request to send.
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) kind: Kind,
-    /// What follows the path of the users.
+    /// The path after that of the users.
     pub(super) rest: String,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Option<Value>,
     pub(super) user: Option<String>,
     pub(super) n: Option<u64>,
-    /// The user after which a list's page begins.
+    /// The user before the first one of a list's page.
     pub(super) after: Option<String>,
 }
 
@@ -56,10 +56,10 @@ impl Ask {
     }
 }
 
-/// What came back beside what is remembered: how to go on from here.
+/// What the client needs from an answer, besides what is recorded.
 pub(super) struct Heard {
     pub(super) operation: Operation,
-    /// The position's token as it stood.
+    /// The position as the answer has it.
     pub(super) position: Option<String>,
     pub(super) next_cursor: Option<String>,
     /// Nobody listens there.
@@ -72,7 +72,7 @@ pub(super) struct Client {
     command: Vec<String>,
     query: Vec<String>,
     token: String,
-    /// What this run's request ids begin with.
+    /// The prefix of this run's request ids.
     run: String,
     sent: AtomicUsize,
 }
@@ -123,7 +123,7 @@ impl Client {
         heard(operation, answer)
     }
 
-    /// The processes behind all addresses, those that answer.
+    /// The processes at all addresses that answer.
     pub(super) async fn identities(&self, targets: &Targets) -> Vec<Option<Identity>> {
         let all = targets.command.iter().chain(&targets.query);
         join_all(all.map(|url| self.identity(url))).await
@@ -171,13 +171,13 @@ fn heard(mut operation: Operation, answer: reqwest::Result<Answer>) -> Heard {
     }
 }
 
-/// The id of a created user: in the body, or where it says that it will be.
+/// The id of a created user, in the body or in `Location`.
 fn created(answer: &Answer, body: &Value) -> Option<String> {
     let located = || answer.find("location")?.rsplit_once('/').map(|(_, id)| id);
     body["id"].as_str().or_else(located).map(str::to_owned)
 }
 
-/// The users of a page, or the one user.
+/// The users of a page, or the only user.
 fn shown(body: &Value) -> Vec<(String, u64)> {
     let users = body["data"].as_array().map_or(std::slice::from_ref(body), Vec::as_slice);
     let user = |user: &Value| Some((user["id"].as_str()?.to_owned(), user["claims"]["n"].as_u64()?));
@@ -189,7 +189,7 @@ fn tag(text: &str) -> Option<u64> {
     text.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
-/// Partition and offset of a position; whatever else the token says is the service's own matter.
+/// Partition and offset of a position. The rest is opaque.
 fn position(token: &str) -> Option<Position> {
     let mut parts = token.split(':');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

@@ -1,4 +1,4 @@
-//! A mixed load of reads and writes by several clients at once, each of which remembers all it sent and all it was answered.
+//! A mixed load of reads and writes by several clients. Each records its requests and answers.
 
 mod client;
 mod task;
@@ -21,17 +21,17 @@ use task::Task;
 use tokio::task::JoinHandle;
 use world::World;
 
-/// Clients at a time.
+/// The number of clients.
 const CLIENTS: u64 = 10;
 
-/// Whom to speak to, and as whom.
+/// The target of a load.
 #[derive(Clone)]
 pub struct Targets {
     /// The base URLs of the command services.
     pub command: Vec<String>,
     /// The base URLs of the query services.
     pub query: Vec<String>,
-    /// The tenant, which nobody else uses.
+    /// A tenant that nobody else uses.
     pub tenant: String,
     /// Its token.
     pub token: String,
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Targets {
     }
 }
 
-/// What the clients have in common.
+/// What all clients share.
 struct Shared {
     client: Client,
     world: World,
@@ -63,7 +63,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts the clients; what each of them does follows from the seed.
+    /// Starts the clients. Their requests follow from the seed.
     pub fn start(targets: Targets, seed: u64) -> Self {
         let shared = Arc::new(Shared {
             client: Client::new(&targets),
@@ -81,25 +81,25 @@ impl Load {
         Self { targets, shared, began, tasks }
     }
 
-    /// Writes that were answered with success so far.
+    /// The number of writes answered with success.
     pub fn acked(&self) -> u64 {
         self.shared.acked.load(Ordering::SeqCst)
     }
 
-    /// The same by the partition that their event went to.
+    /// The same by the partition of their events.
     pub fn acked_in(&self) -> BTreeMap<i32, u64> {
         self.shared.acked_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads that were answered with 200 so far.
+    /// The number of reads answered with 200.
     pub fn reads(&self) -> u64 {
         self.shared.reads.load(Ordering::SeqCst)
     }
 
-    /// Lets the clients finish what they are at, and gives what they saw.
+    /// Waits until the clients have finished their requests, and returns the history.
     ///
     /// # Panics
-    /// A client did.
+    /// A client panicked.
     pub async fn stop(self) -> History {
         self.shared.is_over.store(true, Ordering::SeqCst);
         let seen = join_all(self.tasks).await;

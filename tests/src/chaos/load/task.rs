@@ -1,4 +1,4 @@
-//! One client: asks for this and that, one thing after the other.
+//! One client: sends random requests, one after the other.
 
 use super::{
     Shared,
@@ -16,9 +16,10 @@ use std::{
     time::Duration,
 };
 
-/// Between two requests, in milliseconds: the machine is shared with what is under test.
+/// The pause between requests in milliseconds, because the clients share the machine with the
+/// service.
 const PACE: u64 = 20;
-/// After nobody listened: a service that starts needs the machine too.
+/// The pause after a refused connection, because a starting service needs the CPU.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A client.
@@ -33,7 +34,7 @@ impl Task {
         Self { shared, random: Random::new(seed), seen: Vec::new() }
     }
 
-    /// Asks until the run is over; gives what it saw.
+    /// Sends requests until the run ends. Returns the history.
     pub(super) async fn run(mut self) -> Vec<Operation> {
         while !self.shared.is_over.load(Ordering::SeqCst) {
             self.act().await;
@@ -54,7 +55,8 @@ impl Task {
         }
     }
 
-    /// Plain, under a key, under a key twice at once, or once more under one that was used; under that now and then something else.
+    /// A create: without a key, with a key, twice at once with a key, or repeated with a used key,
+    /// sometimes with another body.
     async fn create(&mut self) {
         let (n, chance) = (self.shared.world.number(), self.random.below(100));
         match self.shared.world.key(&mut self.random) {
@@ -90,7 +92,7 @@ impl Task {
         (ask.user, ask.n) = (Some(user.id.clone()), Some(n));
         let ask = self.guarded(ask, &user);
         self.send(ask).await;
-        // If ever a read is stale, it is so right after a write.
+        // A read right after a write is the most likely to be stale.
         if self.hits(50) {
             self.read(user).await;
         }
@@ -104,7 +106,7 @@ impl Task {
         self.send(ask).await;
     }
 
-    /// With a condition, without waiting, or neither.
+    /// With `If-Match`, with `respond-async`, or with neither.
     fn guarded(&mut self, ask: Ask, user: &Known) -> Ask {
         let ask = if self.hits(30) { ask.header("If-Match", format!("\"{}\"", user.version)) } else { ask };
         if self.hits(15) { ask.header("Prefer", "respond-async") } else { ask }
@@ -152,7 +154,7 @@ impl Task {
         self.send(Ask { user: Some(user.id), ..ask }).await;
     }
 
-    /// Now and then after a position that is known.
+    /// Sometimes with a known position in `Read-After`.
     fn after(&mut self, ask: Ask) -> Ask {
         let position = if self.hits(20) { self.shared.world.position(&mut self.random) } else { None };
         match position {
@@ -161,7 +163,7 @@ impl Task {
         }
     }
 
-    /// So often in a hundred.
+    /// True with this percentage.
     fn hits(&mut self, percent: u64) -> bool {
         self.random.below(100) < percent
     }

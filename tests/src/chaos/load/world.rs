@@ -1,4 +1,4 @@
-//! What the clients know of the users together: whom to ask for, at which version, and after which position.
+//! What the clients know together: users, versions and positions.
 
 use crate::chaos::random::Random;
 use std::sync::{
@@ -6,24 +6,24 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Users that many clients write to.
+/// The number of hot users, which many clients write to.
 const HOT: usize = 2;
-/// About so many users are kept alive.
+/// About how many users are kept alive.
 const ENOUGH: usize = 150;
-/// Positions and keys that are remembered.
+/// How many positions and keys are remembered.
 const RECENT: usize = 64;
 
-/// A user as the clients know it.
+/// A known user.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) id: String,
-    /// The number that its creation came with, which stays in its claims.
+    /// The number of its create, which stays in its claims.
     pub(super) origin: u64,
-    /// The version that was last heard of.
+    /// The last known version.
     pub(super) version: u64,
 }
 
-/// A creation that can be asked for again.
+/// A create that can be repeated.
 #[derive(Debug, Clone)]
 pub(super) struct Keyed {
     pub(super) key: String,
@@ -39,18 +39,18 @@ pub(super) struct World {
 
 #[derive(Default)]
 struct Inner {
-    /// In the order in which they became known, the hot ones first.
+    /// In the order in which they became known, hot ones first.
     alive: Vec<Known>,
     gone: Vec<Known>,
-    /// The tokens as `Log-Position` had them.
+    /// Values of `Log-Position`.
     positions: Vec<String>,
     keys: Vec<Keyed>,
-    /// Where a list may go on: a cursor and the last user before it.
+    /// A cursor of a list, and the last user before it.
     cursor: Option<(String, String)>,
 }
 
 impl World {
-    /// A number that was not given before.
+    /// A new number.
     pub(super) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::SeqCst)
     }
@@ -59,12 +59,12 @@ impl World {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there are few users, so that more should be made.
+    /// Whether there are few users, so that more should be created.
     pub(super) fn is_sparse(&self) -> bool {
         self.inner().alive.len() < ENOUGH
     }
 
-    /// A user to write to: a hot one every third time.
+    /// A user to write to: every third time a hot one.
     pub(super) fn to_write(&self, random: &mut Random) -> Option<Known> {
         let inner = self.inner();
         let hot = &inner.alive[..inner.alive.len().min(HOT)];
@@ -72,12 +72,12 @@ impl World {
         pick(random, among)
     }
 
-    /// A user to delete: never a hot one, or nobody would write to it any more.
+    /// A user to delete. Never a hot one, because writes to it must go on.
     pub(super) fn to_delete(&self, random: &mut Random) -> Option<Known> {
         pick(random, self.inner().alive.get(HOT..)?)
     }
 
-    /// A user to read: now and then one that is gone.
+    /// A user to read: sometimes a deleted one.
     pub(super) fn to_read(&self, random: &mut Random) -> Option<Known> {
         if random.below(100) < 10 {
             return pick(random, &self.inner().gone);
@@ -90,12 +90,12 @@ impl World {
         pick(random, &self.inner().positions)
     }
 
-    /// A creation that was asked for before.
+    /// An earlier create.
     pub(super) fn key(&self, random: &mut Random) -> Option<Keyed> {
         pick(random, &self.inner().keys)
     }
 
-    /// Where the last page ended.
+    /// The end of the last page.
     pub(super) fn cursor(&self) -> Option<(String, String)> {
         self.inner().cursor.take()
     }
@@ -112,7 +112,7 @@ impl World {
         push_recent(&mut self.inner().keys, keyed.clone());
     }
 
-    /// A user was created, or shown by a repeat.
+    /// Records that a user was created, or shown by a repeated create.
     pub(super) fn created(&self, id: &str, origin: u64, version: u64) {
         let mut inner = self.inner();
         let is_known = |users: &[Known]| users.iter().any(|user| user.id == id);
@@ -121,14 +121,14 @@ impl World {
         }
     }
 
-    /// A user was seen at a version.
+    /// Records that a user has a version.
     pub(super) fn seen(&self, id: &str, version: u64) {
         if let Some(user) = self.inner().alive.iter_mut().find(|user| user.id == id) {
             user.version = user.version.max(version);
         }
     }
 
-    /// A user is gone.
+    /// Records that a user is deleted.
     pub(super) fn deleted(&self, id: &str) {
         let mut inner = self.inner();
         if let Some(at) = inner.alive.iter().position(|user| user.id == id) {
@@ -138,13 +138,13 @@ impl World {
     }
 }
 
-/// One of them, if there is any.
+/// A random one, if there is any.
 fn pick<T: Clone>(random: &mut Random, among: &[T]) -> Option<T> {
     let end = u64::try_from(among.len()).ok().filter(|end| *end > 0)?;
     among.get(usize::try_from(random.below(end)).ok()?).cloned()
 }
 
-/// The newest push out the oldest.
+/// Adds an item, and removes the oldest one if there are too many.
 fn push_recent<T>(among: &mut Vec<T>, new: T) {
     if among.len() >= RECENT {
         among.remove(0);

@@ -1,4 +1,4 @@
-//! Everything that a stack keeps or says.
+//! All places where a stack stores or prints data.
 
 use super::bytes::forms;
 use aho_corasick::AhoCorasick;
@@ -10,19 +10,19 @@ use std::{
 };
 use tests::Stack;
 
-/// Where something can stand.
+/// A place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A file, and whose it is.
+    /// A file, and its owner.
     File(&'static str, PathBuf),
-    /// What the services say of themselves.
+    /// Health and metrics of the services.
     Metrics,
-    /// The log, opened with every key that there is.
+    /// The log, decrypted with all existing keys.
     OpenedLog,
 }
 
 impl Place {
-    /// Whose place it is.
+    /// The owner of the place.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::File(kind, _) => kind,
@@ -32,9 +32,9 @@ impl Place {
     }
 }
 
-/// What was found, and where.
+/// The markers that were found, and where.
 pub struct Found {
-    /// Each place with the form in which something stood there.
+    /// Each place, with the encoding that was found there.
     pub places: Vec<(Place, &'static str)>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for Found {
     }
 }
 
-/// A stack's places.
+/// The places of a stack.
 pub struct Places {
     stack: &'static Stack,
     database: PgPool,
@@ -56,8 +56,8 @@ impl Places {
         Self { stack, database }
     }
 
-    /// Brings to disk what is in memory, and from the disk what is no part of a database any more: what an operator does after an erasure
-    /// who does not want to wait.
+    /// Flushes memory to disk, and removes from disk what the databases do not use any more. An
+    /// operator can do this after an erasure instead of waiting.
     pub async fn settle(&self) {
         let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname ~ '^(rollcall|generation)'";
         for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&self.database).await.unwrap() {
@@ -65,7 +65,7 @@ impl Places {
         }
         self.run("ANALYZE").await;
         self.run("VACUUM FULL pg_statistic").await;
-        // The log that PostgreSQL writes ahead ends in a segment that holds nothing of before.
+        // The last WAL segment contains no earlier data.
         for _ in 0..2 {
             self.run("SELECT pg_switch_wal()").await;
             self.run("CHECKPOINT").await;
@@ -82,19 +82,19 @@ impl Places {
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// Whether PostgreSQL has cleaned up behind the deletes by itself: of the live and of the other generation.
+    /// Whether PostgreSQL has vacuumed the deleted rows of both generations.
     pub async fn is_vacuumed(&self) -> bool {
         let tables = "SELECT count(*) FILTER (WHERE vacuum_count = 0) = 0 FROM pg_stat_user_tables \
             WHERE schemaname ~ '^generation_' AND relname IN ('users', 'credentials', 'dead_letters')";
         sqlx::query_scalar(tables).fetch_one(&self.database).await.unwrap()
     }
 
-    /// Looks for texts, in every form, everywhere.
+    /// Searches all places for texts in all encodings.
     pub async fn look_for(&self, texts: &[String]) -> Found {
         let wanted = Wanted::new(texts);
         let mut found = Found { places: Vec::new() };
         for (kind, path) in files(&self.stack.home) {
-            // A file that goes while it is looked for holds nothing any more.
+            // A file that is deleted meanwhile contains nothing.
             let Ok(bytes) = fs::read(&path) else { continue };
             found.look(&Place::File(kind, path), &bytes, &wanted);
         }
@@ -108,7 +108,7 @@ impl Places {
     }
 }
 
-/// What is looked for, all at once.
+/// The search patterns.
 struct Wanted {
     names: Vec<&'static str>,
     bytes: AhoCorasick,
@@ -129,7 +129,7 @@ impl Found {
     }
 }
 
-/// Every file of a stack, by whose it is.
+/// All files of a stack, by owner.
 fn files(home: &Path) -> Vec<(&'static str, PathBuf)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(home).unwrap() {

@@ -1,4 +1,4 @@
-//! What each answer says of each user: a version, or that there is none.
+//! What each answer shows of each user: a version, or absence.
 
 use crate::{
     Accepted,
@@ -12,11 +12,11 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Instant};
 
-/// What an answer says of a user.
+/// What an answer shows of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
     Version(u64),
-    /// It is not there.
+    /// It does not exist.
     Nothing,
 }
 
@@ -27,23 +27,23 @@ pub(super) struct Deletion {
     pub(super) sent: Instant,
 }
 
-/// What one answer says of one user.
+/// What one answer shows of one user.
 pub(super) struct Point<'a> {
     pub(super) operation: &'a Operation,
     pub(super) seen: Seen,
-    /// The version that its own `Read-After` asks for.
+    /// The version that its own `Read-After` requires.
     pub(super) asked_for: u64,
-    /// The user's end, if it had one.
+    /// The user's delete, if there is one.
     pub(super) deleted: Option<Deletion>,
 }
 
-/// All that is known of a user.
+/// All that is known about a user.
 struct Life<'a> {
     facts: Vec<&'a Accepted>,
     deleted: Option<Deletion>,
-    /// When a delete had been answered for certain.
+    /// When a delete was answered with certainty.
     gone_since: Option<Instant>,
-    /// Creation time and id: its place in lists.
+    /// Creation time and id, which determine the place in lists.
     place: (&'a str, &'a str),
 }
 
@@ -52,7 +52,7 @@ impl Life<'_> {
         self.facts.iter().find(|fact| number(fact) == Some(n)).map(|fact| fact.version)
     }
 
-    /// The version that everything up to a position gives.
+    /// The user's version at a position.
     fn at(&self, position: Option<Position>) -> u64 {
         let Some((partition, offset)) = position else { return 0 };
         let seen = self.facts.iter().filter(|fact| fact.at.0 == partition && fact.at.1 <= offset);
@@ -62,7 +62,8 @@ impl Life<'_> {
 
 type Points<'a> = BTreeMap<&'a str, Vec<Point<'a>>>;
 
-/// Everything that any answer says, by user. What shows something that was never accepted is wrong at once.
+/// The points of all answers, by user. An answer that shows a version that was never accepted is
+/// wrong.
 pub(super) fn by_user<'a>(evidence: &'a Evidence, findings: &mut Findings) -> Points<'a> {
     let lives = lives(evidence);
     let mut points = Points::new();
@@ -98,7 +99,7 @@ fn lives(evidence: &Evidence) -> BTreeMap<&str, Life<'_>> {
     lives
 }
 
-/// What an answer says of which users.
+/// The users that an answer is about, and what it shows.
 fn seen<'a>(
     operation: &'a Operation,
     lives: &BTreeMap<&'a str, Life<'a>>,
@@ -114,7 +115,7 @@ fn seen<'a>(
             }
             user.zip(version).into_iter().collect()
         }
-        // What a write answers of its own is a version that everybody must see from then on.
+        // After a write is answered with its own version, everybody must see that version.
         (Kind::Get, 304) | (Kind::Create, 200 | 201) | (Kind::Update, 200) => {
             user.zip(version).into_iter().collect()
         }
@@ -147,7 +148,7 @@ fn shown<'a>(
     found
 }
 
-/// A search for what the user was created with, which stays in its claims.
+/// A search for the number of the create, which stays in the claims.
 fn searched<'a>(
     operation: &'a Operation,
     reply: &'a Reply,
@@ -163,7 +164,7 @@ fn searched<'a>(
     found
 }
 
-/// A page says also who is not there: everybody whose place is on it and who is not in it.
+/// A page also shows absence: of all users whose place is on the page but who are not in it.
 fn listed<'a>(
     operation: &'a Operation,
     reply: &'a Reply,

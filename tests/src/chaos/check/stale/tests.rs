@@ -1,4 +1,4 @@
-//! Reads that may be, and reads that may not.
+//! Valid and stale reads.
 
 use super::*;
 use crate::chaos::{
@@ -6,7 +6,7 @@ use crate::chaos::{
     history::{Kind, Operation, Reply},
 };
 
-/// What is wrong with the life once this is in it, too.
+/// The findings after this is added to the history.
 fn with(operation: Operation) -> Vec<String> {
     wrong(check, |operations, _| operations.push(operation))
 }
@@ -27,7 +27,7 @@ fn nothing_is_wrong_with_a_sound_life() {
 #[test]
 fn a_read_shows_what_was_answered_before_it() {
     assert_eq!(with(get((5, 6), shows(200, 1, 1))).len(), 1);
-    // It was on its way when the second version came.
+    // It was sent before the second version was answered.
     assert!(with(get((3, 6), shows(200, 1, 1))).is_empty());
     assert_eq!(with(get((5, 6), shows(304, 1, 1))).len(), 1);
     assert_eq!(with(get((5, 6), nothing())).len(), 1);
@@ -36,7 +36,7 @@ fn a_read_shows_what_was_answered_before_it() {
 
 #[test]
 fn two_reads_never_run_backwards() {
-    // The third version was never answered to its writer, but somebody has read it.
+    // The third version was never answered to its writer, but a client has read it.
     let pair = |first: u64, second: u64| {
         wrong(check, |operations, _| {
             operations.push(get((10, 11), shows(200, first, if first == 3 { 5 } else { 2 })));
@@ -103,7 +103,8 @@ fn a_list_has_everybody_whose_place_is_on_the_page() {
 #[test]
 fn a_writes_own_answer_binds_too() {
     let again = operation("w", Kind::Update, Some(9), (5, 6), wrote(200, 2, 9, 9));
-    // As high as what was known is not wrong here: that one version is two writes' is another check's.
+    // A version equal to the known one is fine here. Another check finds that two writes have the
+    // same version.
     assert!(with(again).is_empty());
     let low = operation("w", Kind::Update, Some(9), (5, 6), wrote(200, 1, 9, 9));
     assert_eq!(with(low).len(), 1);
