@@ -4,7 +4,7 @@ use event_log::log_ends;
 use events_schema::{Partition, Topic};
 use read_model::{
     cache::{CacheKeys, values::parse_next},
-    operate::checkpoints::{self, Checkpoint},
+    operate::checkpoints::{self, CheckpointRow},
 };
 use service_kit::{
     kafka::{OpenTransaction, Topics, open_transactions},
@@ -57,66 +57,59 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
     let pool = read_model::pool(settings)?;
     let rows = checkpoints::live(&pool).await?;
     pool.close().await;
-    let partitions: Vec<_> = rows.iter().filter_map(|row| Some((Topic::named(&row.1)?, row.2))).collect();
+    let partitions = rows.iter().map(|row| (row.topic, row.partition)).collect();
     let ends = log_ends::ends(settings, partitions).await.unwrap_or_default();
-    let open = open(settings, &rows).await.unwrap_or_default();
-    let next = redis_next(settings, &rows).await.unwrap_or_default();
-    let line = |row| line(row, &ends, &next);
-    let with = |status: PartitionStatus| {
-        let place = Topic::named(&status.topic).map(|topic| (topic, status.partition));
-        PartitionStatus { open_transaction: place.and_then(|place| open.get(&place).cloned()), ..status }
+    let mut open = open(settings, &rows).await.unwrap_or_default();
+    let cached = cached_offsets(settings, &rows).await.unwrap_or_default();
+    let partition = |row: CheckpointRow| {
+        let place = (row.topic, row.partition);
+        let log_end = ends.get(&place).map(|ends| ends.high);
+        PartitionStatus {
+            topic: row.topic.as_str().to_owned(),
+            partition: row.partition,
+            generation: row.generation,
+            next_offset: row.next_offset,
+            log_end,
+            lag: log_end.map(|end| (end - row.next_offset).max(0)),
+            open_transaction: open.remove(&place),
+            epoch: row.epoch,
+            owner: row.owner,
+            owned_since: row.owned_since,
+            record_time: row.record_time,
+            redis_next: cached.get(&place).copied(),
+        }
     };
-    Ok(rows.into_iter().map(line).map(with).collect())
+    Ok(rows.into_iter().map(partition).collect())
 }
 
+/// The first open transaction of each partition.
 async fn open(
     settings: &Settings,
-    rows: &[Checkpoint],
+    rows: &[CheckpointRow],
 ) -> anyhow::Result<BTreeMap<Partition, OpenTransaction>> {
     let topics = Topics::new(&settings.topic_prefix);
     let mut open = BTreeMap::new();
     for topic in Topic::ALL {
-        let partitions = rows.iter().filter(|row| row.1 == topic.as_str()).map(|row| row.2).collect();
+        let partitions = rows.iter().filter(|row| row.topic == topic).map(|row| row.partition).collect();
         let found = open_transactions(settings, log_ends::name_of(&topics, topic), partitions).await?;
         open.extend(found.into_iter().map(|(partition, found)| ((topic, partition), found)));
     }
     Ok(open)
 }
 
-fn line(
-    row: Checkpoint,
-    ends: &BTreeMap<Partition, log_ends::Ends>,
-    next: &BTreeMap<i32, i64>,
-) -> PartitionStatus {
-    let (generation, topic, partition, next_offset, epoch, record_time, owner, owned_since) = row;
-    let kind = Topic::named(&topic);
-    let log_end = kind.and_then(|kind| ends.get(&(kind, partition))).map(|ends| ends.high);
-    let redis_next = next.get(&partition).filter(|_| kind == Some(Topic::Users)).copied();
-    let lag = log_end.map(|end| (end - next_offset).max(0));
-    PartitionStatus {
-        topic,
-        partition,
-        generation,
-        next_offset,
-        log_end,
-        lag,
-        open_transaction: None,
-        epoch,
-        owner,
-        owned_since,
-        record_time,
-        redis_next,
-    }
-}
-
-async fn redis_next(settings: &Settings, rows: &[Checkpoint]) -> anyhow::Result<BTreeMap<i32, i64>> {
+/// The next offset of each partition's cache, if the cache is of the same generation.
+async fn cached_offsets(
+    settings: &Settings,
+    rows: &[CheckpointRow],
+) -> anyhow::Result<BTreeMap<Partition, i64>> {
     let client = redis::Client::open(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let (keys, mut next) = (CacheKeys::new(&settings.topic_prefix), BTreeMap::new());
-    for (generation, _, partition, ..) in rows.iter().filter(|row| row.1 == Topic::Users.as_str()) {
-        let value: Option<String> =
-            redis::cmd("GET").arg(keys.next(partition)).query_async(&mut connection).await?;
-        next.extend(value.and_then(|value| Some((*partition, parse_next(*generation, &value)?.1))));
+    for row in rows.iter().filter(|row| row.topic == Topic::Users) {
+        let key = keys.next(row.partition);
+        let value: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
+        let offset = value.and_then(|value| Some(parse_next(row.generation, &value)?.1));
+        next.extend(offset.map(|offset| ((row.topic, row.partition), offset)));
     }
     Ok(next)
 }

@@ -1,6 +1,6 @@
 //! A log is folded twice: once with the data keys of all users, and once after the keys of deleted
-//! users were destroyed, as in every rebuild. However the log is cut into batches, the read model is
-//! the same, and nobody is left waiting for a key.
+//! users were destroyed, as in every rebuild. However the log is cut into batches, the read model
+//! is the same, and nobody is left waiting for a key.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// A dead letter that stands for its queue.
+/// A dead letter that represents its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Queued {
     pub(super) letter: LetterId,

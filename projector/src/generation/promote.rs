@@ -65,7 +65,7 @@ pub(super) async fn promote(
     Ok(promotion)
 }
 
-/// Compares what the generations have set aside. Both stand still here, so a difference is not due
+/// Compares what the generations have set aside. Neither moves here, so a difference is not due
 /// to records that one of them has yet to fold.
 async fn compare(
     connection: &mut PgConnection,

@@ -47,7 +47,7 @@ impl<'s> Source<'s> {
         {
             return Err(Halt::from(altered).into());
         }
-        // Both topics must have the same number.
+        // Checks that both topics have the same number of partitions.
         log_ends::partitions(settings).await?;
         let ends = log_ends::all_ends(settings).await?;
         let cuts = cuts::cuts_of_log(settings, &mut connection).await?;
@@ -77,7 +77,7 @@ impl<'s> Source<'s> {
         let is_same = self.identity.present().await? == self.log;
         anyhow::ensure!(
             is_same,
-            "the log's topics were made anew, or got more partitions, while it was read: begin again"
+            "the log's topics were recreated, or got more partitions, while they were read: run the rebuild again"
         );
         Ok(())
     }

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 pub struct States {
     /// The users of the batch that the read model knows.
     pub users: HashMap<UserKey, State>,
-    /// The queues of those of them who are parked.
+    /// The queues of the parked users among them.
     pub parked: BTreeMap<UserKey, ParkedQueue>,
     /// The data keys that exist.
     pub keys: KeyRing,

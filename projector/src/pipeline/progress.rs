@@ -1,4 +1,4 @@
-//! The offsets of the partitions that this process owns, and who is told of them.
+//! The offsets of the partitions that this process owns, and where they are reported.
 
 use super::Pipeline;
 use crate::{catch_up::announcements, metrics};

@@ -1,27 +1,60 @@
 //! The checkpoints of the live generation.
 
-use events_schema::Partition;
+use events_schema::{Partition, Topic};
 use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
-/// A checkpoint of the live generation: generation, topic, partition, next offset, epoch, Kafka's time of
-/// the last record, the owner, and since when it owns the partition.
-pub type Checkpoint =
-    (i32, String, i32, i64, i64, Option<OffsetDateTime>, Option<String>, Option<OffsetDateTime>);
+/// A checkpoint of the live generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointRow {
+    /// The generation.
+    pub generation: i32,
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset that is not folded.
+    pub next_offset: i64,
+    /// The owner's epoch.
+    pub epoch: i64,
+    /// Kafka's time of the last folded record.
+    pub record_time: Option<OffsetDateTime>,
+    /// The owner, if there is one.
+    pub owner: Option<String>,
+    /// Since when it owns the partition.
+    pub owned_since: Option<OffsetDateTime>,
+}
+
+type Columns = (i32, String, i32, i64, i64, Option<OffsetDateTime>, Option<String>, Option<OffsetDateTime>);
 
 /// The checkpoints of the live generation, `users` first.
 ///
 /// # Errors
 /// PostgreSQL can't be asked.
-pub async fn live(pool: &PgPool) -> sqlx::Result<Vec<Checkpoint>> {
-    sqlx::query_as(
+pub async fn live(pool: &PgPool) -> sqlx::Result<Vec<CheckpointRow>> {
+    let rows: Vec<Columns> = sqlx::query_as(
         "SELECT c.generation, c.topic, c.partition, c.next_offset, c.epoch, c.record_time, c.owner, c.owned_since \
          FROM rollcall.checkpoints c \
          JOIN rollcall.generations g ON g.id = c.generation AND g.state = 'live' ORDER BY c.topic DESC, c.partition",
     )
     .fetch_all(pool)
-    .await
+    .await?;
+    let row =
+        |(generation, topic, partition, next_offset, epoch, record_time, owner, owned_since): Columns| {
+            let topic = Topic::named(&topic)?;
+            Some(CheckpointRow {
+                generation,
+                topic,
+                partition,
+                next_offset,
+                epoch,
+                record_time,
+                owner,
+                owned_since,
+            })
+        };
+    Ok(rows.into_iter().filter_map(row).collect())
 }
 
 /// The next offset to fold of each partition of `users.events`, in the live generation.
