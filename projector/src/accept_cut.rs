@@ -3,9 +3,8 @@
 
 use anyhow::Context as _;
 use event_log::{
-    Halt,
     cuts::{Cut, cuts_of_log},
-    identity::{LogIdentity, LogMatch, is_another},
+    identity::LogIdentity,
     log_ends::{self, Ends, name_of},
 };
 use events_schema::Partition;
@@ -85,7 +84,7 @@ async fn accept(settings: &Settings, pool: &PgPool, lose: Option<i64>) -> anyhow
     let live = generation::live(&mut transaction)
         .await?
         .context("there is no live generation: run `rollcall migrate` first")?;
-    check_log(settings, pool, live).await?;
+    LogIdentity::new(settings)?.compare(pool, live).await?.require_same()?;
     let ends = log_ends::all_ends(settings).await?;
     let cuts = cuts_of_log(settings, &mut transaction).await?;
     let lost = lost_offsets(&mut transaction, live, &ends).await?;
@@ -102,14 +101,6 @@ async fn accept(settings: &Settings, pool: &PgPool, lose: Option<i64>) -> anyhow
     transaction.commit().await?;
     let cuts = report.cuts.into_iter().map(|cut| Cut { accepted: true, ..cut }).collect();
     Ok(AcceptedCut { cuts, accepted: true, ..report })
-}
-
-async fn check_log(settings: &Settings, pool: &PgPool, live: i32) -> anyhow::Result<()> {
-    match LogIdentity::new(settings)?.compare(pool, live).await? {
-        LogMatch::Same => Ok(()),
-        LogMatch::Another => Err(is_another().into()),
-        LogMatch::Altered(altered) => Err(Halt::from(altered).into()),
-    }
 }
 
 /// The lost offsets of a partition: the first one, and the first one that is left.

@@ -66,6 +66,20 @@ pub enum LogMatch {
     Altered(Altered),
 }
 
+impl LogMatch {
+    /// Rejects a log that is not the one that was folded.
+    ///
+    /// # Errors
+    /// It is another log, or its topics got more partitions.
+    pub fn require_same(self) -> Result<(), Halt> {
+        match self {
+            Self::Same => Ok(()),
+            Self::Another => Err(is_another()),
+            Self::Altered(altered) => Err(altered.into()),
+        }
+    }
+}
+
 /// A log whose topics no longer have the number of partitions that it was folded with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Altered {
@@ -155,11 +169,7 @@ pub fn compare(topics: &Topics, present: &Present, folded: &Folded) -> LogMatch 
 /// # Errors
 /// [`Halt`], if it is another log; or Kafka or PostgreSQL can't be queried.
 pub async fn check_log(settings: &Settings) -> anyhow::Result<()> {
-    match compare_with_live(settings).await? {
-        LogMatch::Same => Ok(()),
-        LogMatch::Another => Err(is_another().into()),
-        LogMatch::Altered(altered) => Err(Halt::from(altered).into()),
-    }
+    Ok(compare_with_live(settings).await?.require_same()?)
 }
 
 /// Rejects a log whose number of partitions changed. Accepts any number if nothing is folded yet.

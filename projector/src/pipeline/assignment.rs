@@ -8,8 +8,7 @@ use super::{Discarded, Pipeline};
 use crate::stop::{Interrupt, StopSignal};
 use anyhow::Context as _;
 use event_log::{
-    Halt,
-    identity::{self, LogIdentity, LogMatch},
+    identity::{LogIdentity, LogMatch, is_another},
     log_ends::Ends,
 };
 use events_schema::{Partition, Topic};
@@ -130,8 +129,7 @@ impl Pipeline {
             (Err(interrupt), _) => interrupt,
             // It may have another number of partitions, so everything starts again.
             (Ok(true), _) => Interrupt::LogReplaced,
-            (Ok(false), LogMatch::Altered(altered)) => Halt::from(altered).into(),
-            (Ok(false), LogMatch::Another | LogMatch::Same) => identity::is_another().into(),
+            (Ok(false), found) => found.require_same().err().unwrap_or_else(is_another).into(),
         }
     }
 
