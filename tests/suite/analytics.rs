@@ -122,7 +122,7 @@ fn check_data(what: &str, event: &Value, data: &Value) {
     assert_eq!(&got, data, "{what}: {event}");
 }
 
-pub async fn reads_say_what_was_asked_and_how_much_came(stack: &'static Stack) {
+pub async fn reads_record_the_request_and_the_count(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({ "a": 1 })).await;
     api.user(json!({ "a": 1 })).await;
@@ -179,7 +179,7 @@ pub async fn a_writes_success_comes_from_the_log(stack: &'static Stack) {
     expect(stack, &api, cases).await;
 }
 
-pub async fn a_repeated_post_ends_too(stack: &'static Stack) {
+pub async fn a_repeated_post_has_an_end(stack: &'static Stack) {
     let api = stack.tenant();
     let post = |n: u32| api.create(json!({ "claims": { "n": n } })).header("Idempotency-Key", "k");
     let id = post(1).await.expect(201).id();
@@ -209,7 +209,7 @@ pub async fn a_refused_request_fails_with_fixed_words(stack: &'static Stack) {
     expect(stack, &api, cases).await;
 }
 
-pub async fn every_refusal_is_a_fail(stack: &'static Stack) {
+pub async fn every_rejection_is_a_fail(stack: &'static Stack) {
     let api = stack.tenant();
     let nothing = api.with_token(&stack.signer().with(&api.tenant, |claims| drop(claims.remove("scope"))));
     let id = Uuid::new_v4().to_string();
@@ -244,7 +244,7 @@ async fn all_after(stack: &Stack, api: &Api) -> Vec<Record> {
     read_topic(stack.var("KAFKA_BROKERS"), TOPIC).await
 }
 
-pub async fn nothing_of_the_person_is_in_the_topic(stack: &'static Stack) {
+pub async fn no_personal_data_is_in_the_topic(stack: &'static Stack) {
     let api = stack.tenant();
     let marker = format!("marker{}", Uuid::new_v4().simple());
     let link = json!({ "subjectId": marker, "url": format!("https://{marker}.example") });

@@ -23,7 +23,7 @@ async fn life(stack: &'static Stack, level: &str, marker: &str) -> Vec<Record> {
     .await
 }
 
-pub async fn level_1_says_that_and_when_alone(stack: &'static Stack) {
+pub async fn level_1_has_no_data(stack: &'static Stack) {
     for event in life(stack, "1", "marker").await {
         let event = event.json();
         assert!(event.get("data").is_none(), "{event}");
@@ -33,7 +33,7 @@ pub async fn level_1_says_that_and_when_alone(stack: &'static Stack) {
     }
 }
 
-pub async fn level_3_says_everything(stack: &'static Stack) {
+pub async fn level_3_has_all_data(stack: &'static Stack) {
     let marker = format!("marker{}", Uuid::new_v4().simple());
     let events = life(stack, "3", &marker).await;
     let shows = |event: &&Record| event.json()["data"].to_string().contains(&marker);

@@ -63,12 +63,12 @@ async fn users_are_kept(front: &'static Stack) {
             an_empty_user_is_a_user,
             an_update_replaces_the_claims_and_keeps_the_link,
             a_given_link_replaces_the_old_one_as_a_whole,
-            what_get_gave_can_be_put_back,
+            the_body_of_a_get_can_be_put,
             a_deleted_user_is_gone,
             an_unknown_user_is_404_but_has_no_credentials,
             pages_show_every_user_once_and_in_order,
             a_full_last_page_ends_the_list,
-            the_page_s_own_cursors_are_accepted,
+            cursors_of_a_page_are_accepted,
             a_cursor_outlives_its_user,
             both_prefixes_are_the_same_service,
             numbers_and_texts_come_back_as_sent;
@@ -78,19 +78,19 @@ async fn users_are_kept(front: &'static Stack) {
             if_match_guards_a_delete,
             if_match_on_a_user_that_is_gone_is_404,
             an_unquoted_tag_is_400,
-            of_many_guarded_updates_one_wins,
-            unguarded_updates_never_lose_one_another;
+            one_of_many_conditional_updates_wins,
+            unconditional_updates_are_never_lost;
         api_async:
             a_write_that_does_not_wait_is_readable_after_its_position,
             every_read_takes_read_after,
             a_malformed_position_is_400,
             a_position_that_is_not_reached_in_time_is_503,
-            a_waited_for_write_is_in_every_read;
+            a_visible_write_is_in_every_read;
         api_idempotency:
             a_repeat_gives_the_first_user,
             a_repeat_shows_the_user_as_it_is_now,
             another_body_is_422,
-            once_deleted_it_is_409,
+            a_repeat_after_a_delete_is_409,
             keys_are_of_a_tenant,
             repeats_at_once_make_one_user;
         api_search:
@@ -100,13 +100,13 @@ async fn users_are_kept(front: &'static Stack) {
             the_link_is_matched_by_any_of_its_parts,
             a_long_link_is_found,
             found_users_come_in_pages,
-            changes_are_found_and_what_was_before_is_not;
+            only_current_values_are_found;
         tenants:
-            their_user_is_404_to_us,
-            lists_and_searches_stay_at_home,
-            their_cursor_is_only_a_place_in_time,
-            their_position_shows_nothing_of_theirs,
-            a_bodys_id_does_not_reach_over;
+            another_tenants_user_is_404,
+            lists_and_searches_stay_within_the_tenant,
+            another_tenants_cursor_is_only_a_time,
+            another_tenants_position_shows_nothing,
+            an_id_in_a_body_stays_within_the_tenant;
     }
 }
 
@@ -120,21 +120,21 @@ async fn bad_requests_are_refused(front: &'static Stack) {
             a_known_path_with_another_method_is_405,
             other_content_types_are_415,
             checks_come_in_their_order,
-            request_ids_are_taken_or_made_and_echoed,
+            request_ids_are_accepted_or_created_and_echoed,
             hostile_requests_are_refused_and_nothing_breaks;
         api_input:
             a_body_is_json,
             a_body_is_an_object_of_the_right_shape,
-            refusals_name_the_place_and_never_the_value,
+            errors_name_the_place_and_never_the_value,
             claims_have_limits_of_depth_number_and_name,
             a_body_has_a_largest_size,
-            a_user_has_a_largest_size_as_it_is_printed,
+            a_representation_has_a_largest_size,
             a_page_of_huge_users_is_cut;
         api_auth:
             without_a_token_nothing_is_answered,
-            only_a_good_token_is_believed,
+            only_a_valid_token_is_accepted,
             other_schemes_are_not_bearer,
-            a_scope_allows_its_own_operations_alone;
+            a_scope_allows_only_its_operations;
     }
 }
 

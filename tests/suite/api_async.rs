@@ -64,7 +64,7 @@ pub async fn a_position_that_is_not_reached_in_time_is_503(stack: &'static Stack
     assert!(late.header("retry-after").parse::<u64>().unwrap() > 0);
 }
 
-pub async fn a_waited_for_write_is_in_every_read(stack: &'static Stack) {
+pub async fn a_visible_write_is_in_every_read(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({ "n": 0 })).await;
     for n in 1..30 {

@@ -31,7 +31,7 @@ pub async fn without_a_token_nothing_is_answered(stack: &'static Stack) {
     }
 }
 
-pub async fn only_a_good_token_is_believed(stack: &'static Stack) {
+pub async fn only_a_valid_token_is_accepted(stack: &'static Stack) {
     let (api, signer) = (stack.tenant(), stack.signer());
     let good = signer.claims(&api.tenant);
     let now = good["iat"].as_i64().unwrap();
@@ -90,7 +90,7 @@ pub async fn other_schemes_are_not_bearer(stack: &'static Stack) {
     api.anonymous().list("").header("Authorization", &format!("bearer {token}")).await.expect(200);
 }
 
-pub async fn a_scope_allows_its_own_operations_alone(stack: &'static Stack) {
+pub async fn a_scope_allows_only_its_operations(stack: &'static Stack) {
     let (api, signer) = (stack.tenant(), stack.signer());
     let scoped =
         |change: &dyn Fn(&mut Claims)| api.with_token(&signer.with(&api.tenant, |claims| change(claims)));
@@ -119,7 +119,7 @@ pub async fn a_scope_allows_its_own_operations_alone(stack: &'static Stack) {
     }
 }
 
-pub async fn a_token_of_the_operators_program_says_what_was_asked(stack: &'static Stack) {
+pub async fn a_token_of_rollcall_has_the_requested_claims(stack: &'static Stack) {
     let tenant = stack.tenant().tenant;
     let args = ["token", "--tenant", &tenant, "--scope", "users:read", "--ttl", "60", "--client-id", "c-1"];
     let token = stack.cli().run(&args).expect(0).stdout.trim().to_owned();

@@ -103,7 +103,7 @@ pub async fn if_match_guards_a_read(stack: &'static Stack) {
 }
 
 /// Concurrent writers with `If-Match: *` all succeed, one after the other.
-pub async fn updates_of_any_version_never_fail_for_one_another(stack: &'static Stack) {
+pub async fn updates_of_any_version_never_conflict(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     let writers = (0..6).map(|n| {
@@ -115,7 +115,7 @@ pub async fn updates_of_any_version_never_fail_for_one_another(stack: &'static S
     assert_eq!(api.get(&id).await.expect(200).version(), 7);
 }
 
-pub async fn of_many_guarded_updates_one_wins(stack: &'static Stack) {
+pub async fn one_of_many_conditional_updates_wins(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     let writers = (0..8).map(|n| {
@@ -128,7 +128,7 @@ pub async fn of_many_guarded_updates_one_wins(stack: &'static Stack) {
     assert_eq!(api.get(&id).await.expect(200).version(), 2);
 }
 
-pub async fn unguarded_updates_never_lose_one_another(stack: &'static Stack) {
+pub async fn unconditional_updates_are_never_lost(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     let writers = (0..6).map(|n| {

@@ -219,7 +219,7 @@ pub async fn checks_come_in_their_order(stack: &'static Stack) {
     api.list("limit=0").header("Read-After", "0:9000000000000000000").await.expect(400);
 }
 
-pub async fn request_ids_are_taken_or_made_and_echoed(stack: &'static Stack) {
+pub async fn request_ids_are_accepted_or_created_and_echoed(stack: &'static Stack) {
     let api = stack.tenant();
     let long = "x".repeat(128);
     for sane in ["a", "A-z_0.9", long.as_str()] {

@@ -42,7 +42,7 @@ pub async fn another_body_is_422(stack: &'static Stack) {
     assert_eq!(api.list("").await.expect(200).ids(), [id]);
 }
 
-pub async fn once_deleted_it_is_409(stack: &'static Stack) {
+pub async fn a_repeat_after_a_delete_is_409(stack: &'static Stack) {
     let api = stack.tenant();
     let id = create(&api, "k-1", json!({})).await.expect(201).id();
     api.delete(&id).await.expect(204);

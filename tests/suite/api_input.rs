@@ -112,7 +112,7 @@ pub async fn a_body_is_an_object_of_the_right_shape(stack: &'static Stack) {
     api.update(&id, json!({ "id": id.to_uppercase(), "claims": {} })).await.expect(200);
 }
 
-pub async fn refusals_name_the_place_and_never_the_value(stack: &'static Stack) {
+pub async fn errors_name_the_place_and_never_the_value(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     let inside = |claim: &str| format!(r#"{{"claims":{{"outer":{{"inner":{claim}}},"secret":"{SECRET}"}}}}"#);
@@ -230,7 +230,7 @@ pub async fn a_body_has_a_largest_size(stack: &'static Stack) {
     too_large(put(sized(257 * KIB)).await.expect(413));
 }
 
-pub async fn a_user_has_a_largest_size_as_it_is_printed(stack: &'static Stack) {
+pub async fn a_representation_has_a_largest_size(stack: &'static Stack) {
     let api = stack.tenant();
     let link = json!({ "subjectId": "s".repeat(4 * KIB) });
     let id = api.create(json!({ "authenticationProvider": link })).await.expect(201).id();

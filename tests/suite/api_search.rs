@@ -188,7 +188,7 @@ pub async fn found_users_come_in_pages(stack: &'static Stack) {
     }
 }
 
-pub async fn changes_are_found_and_what_was_before_is_not(stack: &'static Stack) {
+pub async fn only_current_values_are_found(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api
         .create(json!({ "claims": { "a": 1 }, "authenticationProvider": { "subjectId": "old" } }))

@@ -57,7 +57,7 @@ pub async fn a_given_link_replaces_the_old_one_as_a_whole(stack: &'static Stack)
     assert_eq!(updated.json()["authenticationProvider"], json!({ "subjectId": "other" }));
 }
 
-pub async fn what_get_gave_can_be_put_back(stack: &'static Stack) {
+pub async fn the_body_of_a_get_can_be_put(stack: &'static Stack) {
     let api = stack.tenant();
     let user = json!({ "claims": { "a": [1, { "b": null }] }, "authenticationProvider": link("d|4") });
     let id = api.create(user).await.expect(201).id();
@@ -128,7 +128,7 @@ pub async fn a_full_last_page_ends_the_list(stack: &'static Stack) {
     );
 }
 
-pub async fn the_page_s_own_cursors_are_accepted(stack: &'static Stack) {
+pub async fn cursors_of_a_page_are_accepted(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     let short = "Y3JlYXRlZEF0PTIwMjAtMDgtMjVUMDY6NDY6MDkuNTEwWiZpZD1h";

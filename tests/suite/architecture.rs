@@ -128,7 +128,7 @@ pub async fn crates_depend_on_what_the_table_allows() {
     assert!(!dependencies(&metadata, "query-service").contains("rdkafka"), "query-service reads no log");
 }
 
-pub async fn the_kit_knows_no_user() {
+pub async fn the_kit_does_not_know_users() {
     for (path, code) in sources("libs/service-kit/src") {
         let used = names_used(&code, "events_schema");
         only(
@@ -276,7 +276,7 @@ pub async fn a_main_is_small() {
     }
 }
 
-pub async fn no_log_line_names_a_person() {
+pub async fn no_log_line_contains_personal_data() {
     let personal = ["claims", "subject", "personal", "token", "password", "authentication_provider"];
     for member in [
         "libs/service-kit",

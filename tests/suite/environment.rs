@@ -27,7 +27,7 @@ const SHELL: [(&str, &str); 10] = [
 /// Characters with a meaning in configurations, class paths, lists or shells.
 const ODD: &str = "o\"d'd %s \\ ,;:*${x}#=höme";
 
-pub async fn a_foreign_shell_and_an_odd_home_change_nothing() {
+pub async fn foreign_variables_and_an_odd_home_change_nothing() {
     let home = scratch("odd").join(ODD);
     let stack = {
         let home = home.clone();
@@ -57,7 +57,7 @@ const VERBS: [&[&str]; 12] = [
     &["users", "export", "--tenant", "acme", "--user", "6f1c1c0e-0000-4000-8000-000000000000"],
 ];
 
-pub async fn where_nothing_runs_every_verb_says_so() {
+pub async fn every_verb_reports_that_nothing_runs() {
     let (dir, nowhere) = (scratch("empty"), scratch("nowhere"));
     let home = dir.join(".rollcall");
     let cli = Cli::with(Default::default())
@@ -72,7 +72,7 @@ pub async fn where_nothing_runs_every_verb_says_so() {
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "and makes nothing there");
 }
 
-pub async fn a_token_is_of_a_service_that_is_there() {
+pub async fn a_token_needs_an_existing_service() {
     let home = scratch("keyless");
     let cli = Cli::with(Default::default()).set("ROLLCALL_HOME", home.to_str().unwrap());
     let said = cli.run(&["token", "--tenant", "acme"]).expect(1);
@@ -84,7 +84,7 @@ pub async fn a_token_is_of_a_service_that_is_there() {
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0, "no key pair is made");
 }
 
-pub async fn an_env_file_that_cant_be_read_is_named(stack: &'static Stack) {
+pub async fn an_unreadable_env_file_is_named(stack: &'static Stack) {
     let home = scratch("theirs");
     // Nobody can read this one as a file, not even root.
     fs::create_dir(home.join("env")).unwrap();
@@ -124,7 +124,7 @@ async fn has_topics(stack: &Stack, prefix: &str) -> bool {
     tokio::task::spawn_blocking(ask).await.unwrap()
 }
 
-pub async fn a_role_without_create_is_told_the_grant(stack: &'static Stack) {
+pub async fn a_missing_right_is_named_with_its_grant(stack: &'static Stack) {
     let name = name();
     let (url, database) = new_database(stack, &name).await;
     let role = format!("CREATE ROLE {name} LOGIN PASSWORD 'secret'");

@@ -7,7 +7,7 @@ use tests::{Deployment, Foreign, RedisServer, Service, Stack, until};
 /// An operator resolves the dead letter before a write, after the write is told that it is parked
 /// and before it reads the user again. The write took effect, so it must neither be rejected for
 /// its version nor be written again.
-pub async fn a_parked_write_that_an_operator_lets_through_is_not_void(stack: &'static Stack) {
+pub async fn a_parked_write_that_is_retried_takes_effect(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "20s")];
     let deployment = Deployment::start_with(stack, &redis.url(), &settings).await;

@@ -26,7 +26,7 @@ async fn checkpoints(database: &PgPool) -> Vec<Value> {
     sqlx::query_scalar(rows).fetch_all(database).await.unwrap()
 }
 
-pub async fn a_pause_is_true_when_it_is_answered(stack: &'static Stack) {
+pub async fn a_pause_is_in_effect_when_it_is_answered(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let (api, database) = (deployment.tenant(), &deployment.database);
@@ -103,7 +103,7 @@ fn building(cli: &Cli) -> Option<Value> {
     generations.into_iter().find(|generation| generation["state"] == "building")
 }
 
-pub async fn a_default_log_says_nothing_twice_and_nothing_of_no_use(stack: &'static Stack) {
+pub async fn the_default_log_level_is_concise(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     // A setting of producers that consumers do not use.
     let settings = [("ROLLCALL_KAFKA__LINGER_MS", "1")];
@@ -129,7 +129,7 @@ fn url_parts(url: &str) -> (String, String) {
     (address.rsplit_once('/').expect("it names a database").0.to_owned(), options)
 }
 
-pub async fn a_service_says_how_it_is_used_without_settings() {
+pub async fn a_service_prints_its_usage_without_settings() {
     for service in Service::ALL {
         let Output { stdout, .. } = run_service(service, &["--help"]).expect(0);
         assert!(stdout.contains("Usage: ") && stdout.contains("DATABASE_URL"), "{stdout}");

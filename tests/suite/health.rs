@@ -16,7 +16,7 @@ const CALLERS: usize = 200;
 /// The number of writes meanwhile.
 const WRITES: usize = 20;
 
-pub async fn many_callers_cost_no_write(stack: &'static Stack) {
+pub async fn many_health_checks_cost_no_write(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let (api, url) = (deployment.tenant(), deployment.url(Service::Command));
@@ -88,7 +88,7 @@ pub async fn a_read_only_database_is_not_ready_for_writes(stack: &'static Stack)
     }
 }
 
-pub async fn a_redis_that_takes_no_writes_is_named(stack: &'static Stack) {
+pub async fn a_read_only_redis_is_reported(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

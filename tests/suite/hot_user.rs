@@ -35,7 +35,7 @@ pub async fn async_writers_take_turns_too(stack: &'static Stack) {
     assert_eq!(read.version(), 17, "each had its effect");
 }
 
-pub async fn a_repeated_key_at_once_costs_one_event(stack: &'static Stack) {
+pub async fn concurrent_repeats_of_a_key_append_one_event(stack: &'static Stack) {
     let api = stack.tenant();
     let post = || api.create(json!({ "claims": { "a": 1 } })).header("Idempotency-Key", "one");
     let answers = join_all((0..16).map(|_| async { post().await })).await;
@@ -46,7 +46,7 @@ pub async fn a_repeated_key_at_once_costs_one_event(stack: &'static Stack) {
     assert_eq!(log.len(), 1);
 }
 
-pub async fn writers_of_two_instances_all_get_through(stack: &'static Stack) {
+pub async fn writers_of_two_instances_all_succeed(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start_with(stack, &redis.url(), &[PATIENT]).await;
     deployment.launch_instance(Service::Command, 1, &[]);

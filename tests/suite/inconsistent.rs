@@ -4,7 +4,7 @@
 use serde_json::json;
 use tests::{Deployment, Foreign, RedisServer, Service, Stack, until};
 
-pub async fn a_broken_table_sets_no_sound_event_aside(stack: &'static Stack) {
+pub async fn inconsistent_tables_park_nobody(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

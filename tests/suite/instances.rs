@@ -19,7 +19,7 @@ const ROUNDS: usize = 8;
 /// Longer than any write may take: the visibility timeout, plus the delay of a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub async fn progress_comes_from_whichever_projector(stack: &'static Stack) {
+pub async fn positions_come_from_any_projector(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start_many(stack, &redis.url(), 2, &[]).await;
     shared_by(&deployment, &[0, 1]).await;
@@ -36,7 +36,7 @@ pub async fn progress_comes_from_whichever_projector(stack: &'static Stack) {
     }
 }
 
-pub async fn a_frozen_projector_comes_back_to_a_closed_fence(stack: &'static Stack) {
+pub async fn a_frozen_projector_is_fenced_off(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start_many(stack, &redis.url(), 2, &[]).await;
     shared_by(&deployment, &[0, 1]).await;

@@ -122,7 +122,7 @@ pub async fn a_cut_log_is_named_by_everything_that_reads_it(stack: &'static Stac
     assert!(proof.stderr.contains(CUT), "a proof says it all the same: {proof:?}");
 }
 
-pub async fn a_cut_past_what_is_folded_is_accepted_with_its_number(stack: &'static Stack) {
+pub async fn a_cut_with_lost_records_is_accepted_with_their_number(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

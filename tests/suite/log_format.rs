@@ -40,7 +40,7 @@ fn is_sealed(record: &Record) -> bool {
     members == ["nonce", "ciphertext"]
 }
 
-pub async fn a_life_in_the_log(stack: &'static Stack) {
+pub async fn the_events_of_one_user(stack: &'static Stack) {
     let api = stack.tenant();
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let link = json!({ "subjectId": "s|1", "url": "https://idp.example" });
@@ -82,7 +82,7 @@ pub async fn a_life_in_the_log(stack: &'static Stack) {
     assert_eq!(records[2].json(), json!({}));
 }
 
-pub async fn the_partition_is_that_of_the_java_clients(stack: &'static Stack) {
+pub async fn partitions_are_those_of_the_java_client(stack: &'static Stack) {
     let api = stack.tenant();
     for n in 0..20 {
         api.user(json!({ "n": n })).await;

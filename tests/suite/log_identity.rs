@@ -81,7 +81,7 @@ pub async fn rebuild(deployment: &Deployment) {
         .expect(0);
 }
 
-pub async fn a_log_made_anew_is_told_apart(stack: &'static Stack) {
+pub async fn a_recreated_log_is_detected(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "1s")];
     let deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
@@ -133,7 +133,7 @@ async fn begins_anew(api: &Api, old_position: &str, old_id: &str) {
     api.get(&id).header("Read-After", next.header("log-position")).await.expect(200);
 }
 
-pub async fn a_new_log_that_is_longer_is_told_apart(stack: &'static Stack) {
+pub async fn a_longer_recreated_log_is_detected(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{Cli, Stack, free_port, scratch};
 use uuid::Uuid;
 
-pub async fn env_says_where_everything_is(stack: &'static Stack) {
+pub async fn env_prints_all_addresses(stack: &'static Stack) {
     let output = stack.cli().run(&["env"]).expect(0);
     for name in ["ROLLCALL_URL", "DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS"] {
         assert!(output.stdout.lines().any(|line| line.starts_with(&format!("{name}="))), "{output:?}");
@@ -14,7 +14,7 @@ pub async fn env_says_where_everything_is(stack: &'static Stack) {
     assert_eq!(json["KAFKA_BROKERS"], stack.var("KAFKA_BROKERS"));
 }
 
-pub async fn a_token_stands_alone_on_stdout(stack: &'static Stack) {
+pub async fn a_token_is_alone_on_stdout(stack: &'static Stack) {
     let output = stack.cli().run(&["token", "--tenant", "acme"]).expect(0);
     assert_eq!(output.stdout.lines().count(), 1);
     assert_eq!(output.stdout.trim().split('.').count(), 3);
@@ -42,7 +42,7 @@ pub async fn wrong_usage_is_2(stack: &'static Stack) {
     stack.cli().run(&["--help"]).expect(0);
 }
 
-pub async fn a_bad_setting_is_refused_by_name(stack: &'static Stack) {
+pub async fn a_bad_setting_is_rejected_by_name(stack: &'static Stack) {
     for (name, value) in [
         ("ROLLCALL_ADRR", "127.0.0.1:0"),
         ("ROLLCALL_PARTITIONS", "many"),
@@ -58,7 +58,7 @@ pub async fn a_bad_setting_is_refused_by_name(stack: &'static Stack) {
     }
 }
 
-pub async fn postgres_that_is_away_is_named(stack: &'static Stack) {
+pub async fn unreachable_postgres_is_named(stack: &'static Stack) {
     let nowhere = format!("postgres://u:hush@127.0.0.1:{}/none", free_port());
     let here = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS"].map(|name| (name, stack.var(name)));
     let home = scratch("away");
@@ -77,12 +77,12 @@ pub async fn postgres_that_is_away_is_named(stack: &'static Stack) {
     said("ROLLCALL_KEYS_DATABASE_URL", &["keys", "status"]);
 }
 
-pub async fn migrate_may_run_again(stack: &'static Stack) {
+pub async fn migrate_can_run_again(stack: &'static Stack) {
     stack.cli().run(&["migrate"]).expect(0);
     stack.cli().run(&["migrate"]).expect(0);
 }
 
-pub async fn a_file_of_users_goes_in_once(stack: &'static Stack) {
+pub async fn a_file_of_users_is_imported_once(stack: &'static Stack) {
     let api = stack.tenant();
     let (id, at) = (Uuid::new_v4().to_string(), "2020-08-25T06:46:09.510987+00:00");
     let link = json!({ "subjectId": "s" });
@@ -143,7 +143,7 @@ pub async fn a_bad_line_stops_nothing(stack: &'static Stack) {
     assert_eq!(api.list("").await.expect(200).data().len(), 2, "the rest goes in");
 }
 
-pub async fn credentials_go_in_and_are_listed(stack: &'static Stack) {
+pub async fn credentials_are_imported_and_listed(stack: &'static Stack) {
     let api = stack.tenant();
     let user = api.user(json!({})).await;
     let item = |n: u32| {

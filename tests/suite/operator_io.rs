@@ -13,7 +13,7 @@ pub async fn a_byte_order_mark_is_named(stack: &'static Stack) {
     assert_eq!(api.list("").await.expect(200).data().len(), 1, "the rest goes in");
 }
 
-pub async fn utf_16_is_named_and_nothing_goes_in(stack: &'static Stack) {
+pub async fn utf_16_is_named_and_nothing_is_imported(stack: &'static Stack) {
     let api = stack.tenant();
     let text = "{\"claims\":{\"n\":1}}\n{\"claims\":{\"n\":2}}\n";
     let marked = format!("\u{feff}{text}");
@@ -31,7 +31,7 @@ pub async fn utf_16_is_named_and_nothing_goes_in(stack: &'static Stack) {
     assert!(api.list("").await.expect(200).data().is_empty());
 }
 
-pub async fn who_reads_no_further_is_no_error(stack: &'static Stack) {
+pub async fn a_closed_stdout_is_no_error(stack: &'static Stack) {
     let api = stack.tenant();
     let id = api.user(json!({})).await;
     let user = ["--tenant", &api.tenant, "--user", &id];
@@ -62,7 +62,7 @@ pub async fn who_reads_no_further_is_no_error(stack: &'static Stack) {
     stack.cli().run_unread(&prove).expect(1);
 }
 
-pub async fn an_error_is_said_once(stack: &'static Stack) {
+pub async fn an_error_is_printed_once(stack: &'static Stack) {
     let (before, after) = stack.var("DATABASE_URL").split_once("://rollcall:").unwrap();
     let (_, server) = after.split_once('@').unwrap();
     let wrong = format!("{before}://rollcall:wrong@{server}");

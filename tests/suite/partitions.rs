@@ -97,7 +97,7 @@ fn sequences(records: &[Record], key: &str) -> Vec<u64> {
     of_key.map(|record| record.header("ce_sequence").parse().unwrap()).collect()
 }
 
-pub async fn more_partitions_are_refused_and_a_copy_brings_everything_back(stack: &'static Stack) {
+pub async fn more_partitions_are_rejected_and_repaired_by_a_copy(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

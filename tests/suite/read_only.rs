@@ -22,7 +22,7 @@ async fn terminate_all(stack: &Stack, deployment: &Deployment) {
     admin.close().await;
 }
 
-pub async fn writes_go_on_by_themselves_after_a_failover(stack: &'static Stack) {
+pub async fn writes_recover_after_a_failover(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "1s")];
     let deployment = Deployment::start_with(stack, &redis.url(), &settings).await;

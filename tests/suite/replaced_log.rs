@@ -21,7 +21,7 @@ fn message(answer: &Answer) -> String {
     answer.json()["message"].as_str().unwrap().to_owned()
 }
 
-pub async fn nothing_is_appended_before_an_operator_has_acted(stack: &'static Stack) {
+pub async fn nothing_is_appended_before_an_operator_acts(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
@@ -76,7 +76,7 @@ pub async fn nothing_is_appended_before_an_operator_has_acted(stack: &'static St
     assert!(deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0).json_lines().is_empty());
 }
 
-pub async fn what_was_appended_unawares_may_still_take_effect(stack: &'static Stack) {
+pub async fn earlier_appends_may_still_take_effect(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

@@ -61,7 +61,7 @@ fn sum(metrics: &str, begin: &str) -> f64 {
     lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
 }
 
-pub async fn each_partitions_owner_is_named(stack: &'static Stack) {
+pub async fn the_owner_of_each_partition_is_shown(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start_many(stack, &redis.url(), 2, &[]).await;
     let both = until("two projectors share the partitions", async || {

@@ -19,7 +19,7 @@ async fn neighbours(stack: &Stack) -> Neighbours {
     Neighbours { ours, theirs, their_user }
 }
 
-pub async fn their_user_is_404_to_us(stack: &'static Stack) {
+pub async fn another_tenants_user_is_404(stack: &'static Stack) {
     let Neighbours { ours, theirs, their_user } = neighbours(stack).await;
     ours.get(&their_user).await.expect(404);
     ours.get(&their_user).header("If-None-Match", "*").await.expect(404);
@@ -30,7 +30,7 @@ pub async fn their_user_is_404_to_us(stack: &'static Stack) {
     assert_eq!(theirs.get(&their_user).await.expect(200).version(), 1, "nothing of theirs has changed");
 }
 
-pub async fn lists_and_searches_stay_at_home(stack: &'static Stack) {
+pub async fn lists_and_searches_stay_within_the_tenant(stack: &'static Stack) {
     let Neighbours { ours, theirs, their_user } = neighbours(stack).await;
     let our_user = ours.user(json!({ "marker": FOUND_BY })).await;
     let criteria = [json!({}), json!({ "claims": { "marker": FOUND_BY } })];
@@ -44,7 +44,7 @@ pub async fn lists_and_searches_stay_at_home(stack: &'static Stack) {
     assert_eq!(ours.search(by_subject).await.expect(200).data(), Vec::<Value>::new());
 }
 
-pub async fn their_cursor_is_only_a_place_in_time(stack: &'static Stack) {
+pub async fn another_tenants_cursor_is_only_a_time(stack: &'static Stack) {
     let Neighbours { ours, theirs, .. } = neighbours(stack).await;
     theirs.user(json!({})).await;
     let our_user = ours.user(json!({})).await;
@@ -53,7 +53,7 @@ pub async fn their_cursor_is_only_a_place_in_time(stack: &'static Stack) {
     assert_eq!(ours.search(json!({ "cursor": cursor })).await.expect(200).ids(), [our_user.as_str()]);
 }
 
-pub async fn their_position_shows_nothing_of_theirs(stack: &'static Stack) {
+pub async fn another_tenants_position_shows_nothing(stack: &'static Stack) {
     let Neighbours { ours, theirs, their_user } = neighbours(stack).await;
     let put = theirs.update(&their_user, json!({ "claims": {} })).await.expect(200);
     ours.get(&their_user).header("Read-After", put.header("log-position")).await.expect(404);
@@ -63,7 +63,7 @@ pub async fn their_position_shows_nothing_of_theirs(stack: &'static Stack) {
     );
 }
 
-pub async fn one_id_may_live_in_two_tenants(stack: &'static Stack) {
+pub async fn two_tenants_may_have_the_same_id(stack: &'static Stack) {
     let (ours, theirs) = (stack.tenant(), stack.tenant());
     let id = uuid::Uuid::new_v4().to_string();
     for (api, claims) in [(&ours, json!({ "of": "ours" })), (&theirs, json!({ "of": "theirs" }))] {
@@ -76,7 +76,7 @@ pub async fn one_id_may_live_in_two_tenants(stack: &'static Stack) {
     theirs.get(&id).await.expect(200);
 }
 
-pub async fn a_bodys_id_does_not_reach_over(stack: &'static Stack) {
+pub async fn an_id_in_a_body_stays_within_the_tenant(stack: &'static Stack) {
     let Neighbours { ours, their_user, .. } = neighbours(stack).await;
     let our_user = ours.user(json!({})).await;
     ours.update(&our_user, json!({ "id": their_user, "claims": {} })).await.expect(400);

@@ -41,7 +41,7 @@ async fn log_is(deployment: &Deployment, words: Option<&str>) {
     assert!(metrics.lines().any(|line| line == gauge), "{gauge}: {metrics}");
 }
 
-pub async fn a_setting_that_changes_is_named_and_a_start_refused(stack: &'static Stack) {
+pub async fn a_bad_topic_setting_is_reported_and_stops_a_start(stack: &'static Stack) {
     let sound = [
         ("cleanup.policy", "delete"),
         ("retention.ms", "-1"),

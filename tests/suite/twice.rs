@@ -20,7 +20,7 @@ const FREEZE: Duration = Duration::from_millis(3_300);
 /// with both is in the broker's socket.
 const THAW: Duration = Duration::from_secs(13);
 
-pub async fn a_frozen_broker_with_a_batch_in_its_hands_takes_it_once() {
+pub async fn a_frozen_broker_appends_a_batch_once() {
     let start = || &*Box::leak(Box::new(Stack::start(&scratch("twice"))));
     let stack: &'static Stack = tokio::task::spawn_blocking(start).await.unwrap();
     let settings = [("ROLLCALL_PARTITIONS", "1")];
@@ -56,7 +56,7 @@ pub async fn a_frozen_broker_with_a_batch_in_its_hands_takes_it_once() {
 
 /// Imitates a broker that ends a transaction without its markers: the events are there, but the
 /// committed offsets are the old ones.
-pub async fn what_is_derived_again_is_not_written_again(stack: &'static Stack) {
+pub async fn a_success_derived_twice_is_written_once(stack: &'static Stack) {
     let mut deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
     let api = deployment.tenant();
     for _ in 0..6 {

@@ -16,7 +16,7 @@ const POINTS: [&str; 8] = [
     "fold.cached",
 ];
 
-pub async fn a_delete_is_whole_wherever_the_projector_dies(stack: &'static Stack) {
+pub async fn a_delete_is_complete_wherever_the_projector_dies(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "2s")];
     let mut deployment = Deployment::start_with(stack, &redis.url(), &settings).await;

@@ -78,7 +78,7 @@ async fn is_told_by_a_write(deployment: &Deployment, api: &Api, lost: &str, crea
     assert!(text.contains("1 living users whose key is missing"), "{text}");
 }
 
-pub async fn a_missing_key_is_loud(stack: &'static Stack) {
+pub async fn a_missing_key_is_reported(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

@@ -39,7 +39,7 @@ async fn users(api: &Api, marker: &str) -> Vec<String> {
     ids
 }
 
-pub async fn nothing_that_is_deleted_can_be_read_again(stack: &'static Stack) {
+pub async fn no_deleted_data_can_be_read_in_postgres(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let (api, database, marker) = (deployment.tenant(), &deployment.database, "samplemark");

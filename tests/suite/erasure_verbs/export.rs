@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 const EXPORT: [&str; 2] = ["users", "export"];
 
-pub async fn all_that_is_kept_is_exported(stack: &'static Stack) {
+pub async fn everything_stored_is_exported(stack: &'static Stack) {
     let (bench, marker) = (Bench::start(stack, &[]).await, marker());
     let id = bench.user(&marker).await;
     bench.issue_credential(&id);
     living(&bench, &id, &marker).await;
     in_json_lines(&bench, &id);
-    a_missing_key_is_loud(&bench).await;
+    a_missing_key_is_reported(&bench).await;
     bench.api.delete(&id).await.expect(204);
     erased(&bench, &id, &marker);
     let nobody = bench.on(&EXPORT, &Uuid::new_v4().to_string(), &[]).expect(1);
@@ -81,7 +81,7 @@ fn in_json_lines(bench: &Bench, id: &str) {
 }
 
 /// An incomplete export must say so: its reader can't notice that something is missing.
-async fn a_missing_key_is_loud(bench: &Bench) {
+async fn a_missing_key_is_reported(bench: &Bench) {
     let (marker, file) = (marker(), scratch("export").join("user.json"));
     let id = bench.user(&marker).await;
     bench.sql(&format!("DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{id}'")).await;

@@ -59,7 +59,7 @@ const LEFTOVERS: [Leftover; 7] = [
     },
 ];
 
-pub async fn whatever_is_left_is_found(stack: &'static Stack) {
+pub async fn everything_left_is_found(stack: &'static Stack) {
     let mut bench = Bench::start(stack, &[]).await;
     let (gone, living) = (bench.user(&marker()).await, bench.user(&marker()).await);
     say_again(&bench, &gone).await;
@@ -83,7 +83,7 @@ pub async fn whatever_is_left_is_found(stack: &'static Stack) {
     a_blanked_row_is_nothing(&bench, &gone).await;
     a_cached_body_is_found(&bench, &gone).await;
     a_key_in_memory_is_found(&bench, &gone).await;
-    a_missing_key_is_loud(&bench, &living).await;
+    a_missing_key_is_reported(&bench, &living).await;
     let proof = bench.proof(&parked, 1);
     assert_eq!(proof["verdict"], "parked");
     assert!(has(&proof, "unclearRecords") && has(&proof, "deadLetters"), "{proof}");
@@ -178,7 +178,7 @@ async fn a_cached_body_is_found(bench: &Bench, user: &str) {
     is_clean(bench, user);
 }
 
-async fn a_missing_key_is_loud(bench: &Bench, user: &str) {
+async fn a_missing_key_is_reported(bench: &Bench, user: &str) {
     bench.sql(&filled(bench, "DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{u}'", user)).await;
     let audit = bench.audit(1);
     assert!(has(&audit, "missingKey") && audit["findings"][0]["userId"] == user, "{audit}");

@@ -5,7 +5,7 @@ use super::bench::{Bench, has, marker};
 use serde_json::json;
 use tests::{Stack, until};
 
-pub async fn what_level_3_says_is_left(stack: &'static Stack) {
+pub async fn level_3_leaves_personal_data(stack: &'static Stack) {
     let bench = Bench::start(stack, &[("ROLLCALL_ANALYTICS_LEVEL", "3")]).await;
     let marker = marker();
     let user = json!({ "claims": { "name": marker } });

@@ -7,8 +7,8 @@ mod level_3;
 mod prove;
 mod unclear;
 
-pub use export::{all_that_is_kept_is_exported, an_export_goes_into_a_new_file};
-pub use left::whatever_is_left_is_found;
-pub use level_3::what_level_3_says_is_left;
-pub use prove::a_life_is_proved_at_each_of_its_ends;
-pub use unclear::what_cannot_be_read_is_dealt_with_by_an_operator;
+pub use export::{an_export_goes_into_a_new_file, everything_stored_is_exported};
+pub use left::everything_left_is_found;
+pub use level_3::level_3_leaves_personal_data;
+pub use prove::a_user_is_proved_before_and_after_each_change;
+pub use unclear::an_operator_deals_with_unreadable_records;

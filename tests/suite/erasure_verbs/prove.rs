@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::Stack;
 use uuid::Uuid;
 
-pub async fn a_life_is_proved_at_each_of_its_ends(stack: &'static Stack) {
+pub async fn a_user_is_proved_before_and_after_each_change(stack: &'static Stack) {
     let (bench, marker) = (Bench::start(stack, &[]).await, marker());
     never_there(&bench);
     let id = bench.user(&marker).await;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 const TYPE: &str = "credential.issued.v1";
 
-pub async fn what_cannot_be_read_is_dealt_with_by_an_operator(stack: &'static Stack) {
+pub async fn an_operator_deals_with_unreadable_records(stack: &'static Stack) {
     let bench = Bench::start(stack, &[]).await;
     let id = bench.user(&marker()).await;
     let other = bench.user(&marker()).await;

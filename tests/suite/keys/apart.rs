@@ -52,7 +52,7 @@ impl Apart {
     }
 }
 
-pub async fn a_key_goes_with_its_user_in_another_database(stack: &'static Stack) {
+pub async fn a_key_in_another_database_is_destroyed_with_its_user(stack: &'static Stack) {
     let apart = Apart::start(stack).await;
     let here: bool = sqlx::query_scalar("SELECT to_regnamespace('rollcall_keys') IS NULL")
         .fetch_one(&apart.deployment.database)
@@ -75,7 +75,7 @@ pub async fn a_key_goes_with_its_user_in_another_database(stack: &'static Stack)
     live(&apart.api).await;
 }
 
-pub async fn a_redis_that_is_away_keeps_no_key_alive(stack: &'static Stack) {
+pub async fn unreachable_redis_keeps_no_key_alive(stack: &'static Stack) {
     let mut apart = Apart::start(stack).await;
     let goes = live(&apart.api).await;
     apart.redis.kill();
@@ -123,7 +123,7 @@ async fn delete_without_the_key_store(apart: &Apart, way: Way) {
     live(api).await;
 }
 
-pub async fn a_crash_between_a_delete_and_its_key_is_made_good(stack: &'static Stack) {
+pub async fn a_crash_between_a_delete_and_its_key_is_repaired(stack: &'static Stack) {
     let mut apart = Apart::start(stack).await;
     for (point, has_key) in [("erase.pending", true), ("erase.worked_off", false)] {
         goes_on(&apart.api).await;

@@ -78,7 +78,7 @@ pub async fn a_frozen_cache_is_waited_out(stack: &'static Stack) {
 
 /// A process removes its entry while a key that it may hold is destroyed. The delete has seen the
 /// entry, and must not fail.
-pub async fn a_process_that_leaves_stops_no_delete(stack: &'static Stack) {
+pub async fn a_stopping_process_blocks_no_delete(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let (api, database) = (deployment.tenant(), &deployment.database);

@@ -17,7 +17,7 @@ async fn has_key_store(database: &PgPool) -> bool {
     there.fetch_one(database).await.unwrap()
 }
 
-pub async fn an_empty_key_store_takes_no_others_place(stack: &'static Stack) {
+pub async fn an_empty_key_store_replaces_no_other(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

@@ -41,7 +41,7 @@ fn a_directory_is_said_to_be_one(deployment: &Deployment) {
     assert!(said.contains("ROLLCALL_MASTER_KEY_FILE") && said.contains("is a directory"), "{said}");
 }
 
-pub async fn without_the_right_master_key_nothing_starts(stack: &'static Stack) {
+pub async fn nothing_starts_without_the_right_master_key(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

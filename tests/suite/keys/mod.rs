@@ -12,27 +12,27 @@ mod rotation;
 mod vault;
 
 pub use apart::{
-    a_crash_between_a_delete_and_its_key_is_made_good, a_key_goes_with_its_user_in_another_database,
-    a_redis_that_is_away_keeps_no_key_alive, deletes_go_on_without_the_key_store,
+    a_crash_between_a_delete_and_its_key_is_repaired, a_key_in_another_database_is_destroyed_with_its_user,
+    deletes_go_on_without_the_key_store, unreachable_redis_keeps_no_key_alive,
 };
 pub use caches::{
-    a_delete_reaches_every_cache, a_frozen_cache_is_waited_out, a_process_that_leaves_stops_no_delete,
+    a_delete_reaches_every_cache, a_frozen_cache_is_waited_out, a_stopping_process_blocks_no_delete,
 };
-pub use emptied::an_empty_key_store_takes_no_others_place;
-pub use master::without_the_right_master_key_nothing_starts;
-pub use moved::a_key_store_that_is_left_behind_is_found;
+pub use emptied::an_empty_key_store_replaces_no_other;
+pub use master::nothing_starts_without_the_right_master_key;
+pub use moved::an_old_key_store_is_found;
 pub use orphans::keys_that_nobody_needs_are_swept;
 pub use other_log::{
-    a_former_log_that_comes_back_is_read_again, a_key_store_belongs_to_one_deployment,
-    a_log_made_anew_costs_no_key, keys_that_say_nothing_are_undecided,
+    a_key_store_belongs_to_one_deployment, a_recreated_log_destroys_no_key,
+    a_restored_former_log_is_read_again, keys_without_an_origin_are_undecided,
 };
 pub use rotation::{
-    a_master_key_from_before_a_rotation_wraps_nothing, a_rotation_that_is_cut_off_is_made_good,
+    a_master_key_from_before_a_rotation_wraps_nothing, an_interrupted_rotation_is_completed,
     one_rotation_at_a_time, writers_go_on_while_the_master_key_is_rotated,
 };
 pub use vault::{
-    a_master_key_in_vault_does_what_one_in_a_file_does, a_token_is_renewed_and_read_again,
-    what_is_wrong_with_vault_is_said, without_vault_reads_go_on_and_writes_are_refused,
+    a_master_key_in_vault_works_like_one_in_a_file, a_token_is_renewed_and_read_again,
+    problems_of_vault_are_reported, without_vault_reads_go_on_and_writes_are_rejected,
 };
 
 use serde_json::{Value, json};

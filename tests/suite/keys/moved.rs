@@ -62,7 +62,7 @@ fn former_keys(cli: &Cli) -> Value {
     former
 }
 
-pub async fn a_key_store_that_is_left_behind_is_found(stack: &'static Stack) {
+pub async fn an_old_key_store_is_found(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

@@ -48,7 +48,7 @@ fn all_undecided(swept: &Value, reason: &str, keys: usize) {
     assert_eq!(swept["undecidedBy"], json!({ reason: keys }), "{swept}");
 }
 
-pub async fn a_log_made_anew_costs_no_key(stack: &'static Stack) {
+pub async fn a_recreated_log_destroys_no_key(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let (api, keys, cli) = (deployment.tenant(), &deployment.keys, &deployment.cli);
@@ -123,7 +123,7 @@ async fn destroyed_by_an_operator_alone(cli: &Cli, keys: &PgPool, all: usize) {
     assert_eq!(count(keys).await, all - USERS, "those and no others");
 }
 
-pub async fn a_former_log_that_comes_back_is_read_again(stack: &'static Stack) {
+pub async fn a_restored_former_log_is_read_again(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let (api, keys) = (deployment.tenant(), deployment.keys.clone());
@@ -239,7 +239,7 @@ ALTER TABLE rollcall_keys.data_keys DROP COLUMN deployment_id, DROP COLUMN log_i
 DROP TABLE rollcall_keys.deployment, rollcall_keys.logs, rollcall.deployment; \
 ALTER TABLE rollcall.discarded DROP COLUMN tenant_id, DROP COLUMN user_id, DROP COLUMN is_owner_known";
 
-pub async fn keys_that_say_nothing_are_undecided(stack: &'static Stack) {
+pub async fn keys_without_an_origin_are_undecided(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let (api, keys) = (deployment.tenant(), deployment.keys.clone());

@@ -127,7 +127,7 @@ pub async fn writers_go_on_while_the_master_key_is_rotated(stack: &'static Stack
 }
 
 /// The rotation dies at each of its points. The services go on, and another rotation completes it.
-pub async fn a_rotation_that_is_cut_off_is_made_good(stack: &'static Stack) {
+pub async fn an_interrupted_rotation_is_completed(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

@@ -26,7 +26,7 @@ impl InVault {
     }
 }
 
-pub async fn a_master_key_in_vault_does_what_one_in_a_file_does(stack: &'static Stack) {
+pub async fn a_master_key_in_vault_works_like_one_in_a_file(stack: &'static Stack) {
     let InVault { deployment, vault, _redis, proxy: _proxy } = InVault::start(stack).await;
     let api = deployment.tenant();
     let first = live(&api).await;
@@ -50,7 +50,7 @@ pub async fn a_master_key_in_vault_does_what_one_in_a_file_does(stack: &'static 
     api.delete(&second).await.expect(204);
 }
 
-pub async fn without_vault_reads_go_on_and_writes_are_refused(stack: &'static Stack) {
+pub async fn without_vault_reads_go_on_and_writes_are_rejected(stack: &'static Stack) {
     let InVault { mut deployment, vault, proxy, _redis } = InVault::start(stack).await;
     let api = deployment.tenant();
     let (id, gone) = (live(&api).await, live(&api).await);
@@ -101,7 +101,7 @@ pub async fn a_token_is_renewed_and_read_again(stack: &'static Stack) {
     live(&api).await;
 }
 
-pub async fn what_is_wrong_with_vault_is_said(stack: &'static Stack) {
+pub async fn problems_of_vault_are_reported(stack: &'static Stack) {
     let InVault { mut deployment, vault, _redis, proxy: _proxy } = InVault::start(stack).await;
     let api = deployment.tenant();
     let id = live(&api).await;

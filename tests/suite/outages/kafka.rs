@@ -29,7 +29,7 @@ struct Recovery {
     read: Duration,
 }
 
-pub async fn a_stack_heals_by_itself() {
+pub async fn a_stack_recovers_by_itself() {
     let home = scratch("outages");
     let stack = tokio::task::spawn_blocking(move || Stack::start(&home)).await.unwrap();
     let api = stack.tenant();

@@ -8,9 +8,9 @@ mod postgres;
 mod redis;
 mod start;
 
-pub use kafka::a_stack_heals_by_itself;
+pub use kafka::a_stack_recovers_by_itself;
 pub use postgres::{
-    a_full_pool_is_503, a_lost_listener_comes_back, nothing_hangs_whatever_happens_to_postgres,
+    a_full_pool_is_503, a_lost_listener_reconnects, nothing_hangs_whatever_happens_to_postgres,
 };
 pub use redis::everything_goes_on_without_redis;
 pub use start::services_may_start_before_their_servers;

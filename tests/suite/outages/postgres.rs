@@ -71,7 +71,7 @@ pub async fn a_full_pool_is_503(stack: &'static Stack) {
     bench.check().await;
 }
 
-pub async fn a_lost_listener_comes_back(stack: &'static Stack) {
+pub async fn a_lost_listener_reconnects(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
     let id = bench.probe().await;
     let before = listeners(&bench).await;

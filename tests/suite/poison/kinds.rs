@@ -104,7 +104,7 @@ struct Case {
     behind: Vec<(i32, i64)>,
 }
 
-pub async fn every_kind_of_poison_parks_its_user_alone(stack: &'static Stack) {
+pub async fn every_kind_of_poison_parks_only_its_user(stack: &'static Stack) {
     let bench = Bench::start(stack).await;
     what_nobody_knows_is_skipped(&bench).await;
     let mut cases = Vec::new();

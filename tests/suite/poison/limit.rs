@@ -13,7 +13,7 @@ const FIRST: usize = 60;
 const MORE: usize = 90;
 const WHY: &str = "too many users had to be parked";
 
-pub async fn too_many_parked_stop_the_projectors(stack: &'static Stack) {
+pub async fn too_many_parked_users_pause_the_projectors(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
     poison(&bench, FIRST).await;
     parked(&bench, FIRST).await;

@@ -9,7 +9,7 @@ use tests::{Foreign, Stack, until};
 /// Personal data that a malformed record could contain.
 const SAYS: &str = r#"{"name":"somebody's name"}"#;
 
-pub async fn a_delete_takes_every_dead_letter_of_its_user_along(stack: &'static Stack) {
+pub async fn a_delete_removes_every_dead_letter_of_its_user(stack: &'static Stack) {
     let bench = Bench::start(stack).await;
     let (user, other) = (bench.create().await, bench.create().await);
     let first = all_kinds(&bench, &user).await;
@@ -34,7 +34,7 @@ pub async fn a_delete_takes_every_dead_letter_of_its_user_along(stack: &'static 
 const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
 
 /// Another projector deletes the user, and has not committed yet when the record is folded.
-pub async fn what_lies_elsewhere_is_not_kept_beside_a_deletion_under_way(stack: &'static Stack) {
+pub async fn stray_records_are_not_kept_during_a_delete(stack: &'static Stack) {
     let bench = Bench::start(stack).await;
     let user = bench.create().await;
     let mut deletion = bench.deployment.database.begin().await.unwrap();

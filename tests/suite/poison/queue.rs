@@ -11,7 +11,7 @@ const BAD_BUILD: (&str, &str) = ("FAILPOINTS", "record.poison=return");
 const UNREADABLE: &str = "x-poison";
 const REASON: &str = "this build can't read it";
 
-pub async fn a_fixed_build_folds_what_waits_in_its_order(stack: &'static Stack) {
+pub async fn a_fixed_build_folds_the_queue_in_order(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
     let user = bench.create().await;
     bad_update(&bench, &user).await.expect(200);

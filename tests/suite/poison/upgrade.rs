@@ -5,7 +5,7 @@ use super::bench::{Bench, PARTITIONS, letter_id, texts};
 use serde_json::json;
 use tests::{Foreign, Service, Stack, until};
 
-pub async fn reasons_that_were_texts_become_codes(stack: &'static Stack) {
+pub async fn reasons_stored_as_text_become_codes(stack: &'static Stack) {
     let mut bench = Bench::start(stack).await;
     let (user, other) = (bench.create().await, bench.create().await);
     let records = [

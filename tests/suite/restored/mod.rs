@@ -5,9 +5,7 @@ mod backup;
 mod running;
 mod started;
 
-pub use running::{
-    a_database_that_is_restored_under_running_services, a_projector_that_restarts_stops_no_read,
-};
+pub use running::{a_database_is_restored_under_running_services, a_projector_that_restarts_stops_no_read};
 pub use started::a_restored_database_shows_no_deleted_user;
 
 use serde_json::{Value, json};

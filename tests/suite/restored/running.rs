@@ -23,7 +23,7 @@ UPDATE rollcall.checkpoints c SET next_offset = s.next_offset FROM saved.checkpo
     WHERE c.generation = s.generation AND c.topic = s.topic AND c.partition = s.partition;
 COMMIT;";
 
-pub async fn a_database_that_is_restored_under_running_services(stack: &'static Stack) {
+pub async fn a_database_is_restored_under_running_services(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();

@@ -42,25 +42,13 @@ pub(crate) async fn audit(args: &Args) -> anyhow::Result<()> {
 fn text(audit: &Audit) -> String {
     let mut lines = Vec::new();
     if !audit.is_clean() {
-        let mut table = Table::new(["tenant", "user", "found", "where"]);
-        for found in &audit.findings {
-            let words = found.kind.to_string();
-            table.row([found.tenant_id.to_string(), found.user_id.to_string(), words, found.place.clone()]);
-        }
-        lines.push(format!("{table}\n"));
+        lines.push(format!("{}\n", findings(audit)));
     }
     lines.push(format!("from      {} to {}", audit.started_at, audit.ended_at));
     lines.push(format!("digest    sha256:{} of the scanned log", audit.log.digest));
     lines.extend(audit.log.cuts.iter().map(|cut| format!("cut       {cut}")));
     lines.push(format!("users     {} deleted, {} alive", audit.tombstones, audit.users));
-    let mut searched = vec![count(audit.log.records, "record"), count(audit.keys, "key")];
-    searched.extend(audit.old_keys.map(|keys| count(keys, "key") + " of an old key store"));
-    searched.extend([
-        count(audit.generations.len(), "generation"),
-        count(audit.cache_keys, "key") + " of Redis",
-        count(audit.analytics.len(), "partition") + " of users.analytics",
-    ]);
-    lines.push(format!("searched  {}", searched.join(", ")));
+    lines.push(format!("searched  {}", searched(audit)));
     if audit.discarded > 0 {
         let records = count(audit.discarded, "record");
         lines.push(format!("discarded {records}: an operator has recorded that they are dealt with"));
@@ -81,6 +69,27 @@ fn text(audit: &Audit) -> String {
         ));
     }
     lines.join("\n")
+}
+
+fn findings(audit: &Audit) -> Table {
+    let mut table = Table::new(["tenant", "user", "found", "where"]);
+    for found in &audit.findings {
+        let words = found.kind.to_string();
+        table.row([found.tenant_id.to_string(), found.user_id.to_string(), words, found.place.clone()]);
+    }
+    table
+}
+
+/// What was searched, in numbers.
+fn searched(audit: &Audit) -> String {
+    let mut searched = vec![count(audit.log.records, "record"), count(audit.keys, "key")];
+    searched.extend(audit.old_keys.map(|keys| count(keys, "key") + " of an old key store"));
+    searched.extend([
+        count(audit.generations.len(), "generation"),
+        count(audit.cache_keys, "key") + " of Redis",
+        count(audit.analytics.len(), "partition") + " of users.analytics",
+    ]);
+    searched.join(", ")
 }
 
 fn counts(counts: &[Count]) -> String {

@@ -79,17 +79,26 @@ async fn undecided(args: &Args, settings: &Settings) -> anyhow::Result<()> {
     let lasting = || UndecidedReason::ALL.into_iter().filter(|reason| !reason.is_temporary());
     let reasons: BTreeSet<UndecidedReason> =
         if args.reason.is_empty() { lasting().collect() } else { args.reason.iter().copied().collect() };
-    if args.yes {
-        let Destroyed { gone, too_recent } =
-            privacy::destroy_undecided(settings, &reasons, args.older_than).await?;
-        print_keys(args, &gone, "destroyed")?;
-        anyhow::ensure!(
-            too_recent == 0,
-            "{too_recent} more keys stay, because they were requested less than --older-than ago and a write that uses one may be on \
-             its way. Repeat the command later, or with a shorter --older-than (at least 10m)"
-        );
-        return Ok(());
-    }
+    if args.yes { destroy(args, settings, &reasons).await } else { list(args, settings, &reasons).await }
+}
+
+async fn destroy(
+    args: &Args,
+    settings: &Settings,
+    reasons: &BTreeSet<UndecidedReason>,
+) -> anyhow::Result<()> {
+    let Destroyed { gone, too_recent } =
+        privacy::destroy_undecided(settings, reasons, args.older_than).await?;
+    print_keys(args, &gone, "destroyed")?;
+    anyhow::ensure!(
+        too_recent == 0,
+        "{too_recent} more keys stay, because they were requested less than --older-than ago and a write that uses one may be on \
+         its way. Repeat the command later, or with a shorter --older-than (at least 10m)"
+    );
+    Ok(())
+}
+
+async fn list(args: &Args, settings: &Settings, reasons: &BTreeSet<UndecidedReason>) -> anyhow::Result<()> {
     let (mut too_recent, since) = (0, OffsetDateTime::now_utc() - args.older_than);
     let count = |key: UndecidedKey| {
         too_recent += u64::from(reasons.contains(&key.reason) && key.asked_at >= since);
