@@ -122,8 +122,8 @@ async fn check(job: &Job<'_>, options: &CopyOptions) -> anyhow::Result<()> {
     let cut = ranges.iter().find(|(_, range)| range.start > 0);
     if let Some((partition, range)) = cut.filter(|_| !options.from_cut) {
         anyhow::bail!(
-            "the log does not begin at 0: {} partition {partition} begins at offset {}. What lay before is lost, and a copy would not show \
-             that. To copy what is left, say --from-cut",
+            "the log does not begin at 0: {} partition {partition} begins at offset {}. The records before it are lost, and a copy \
+             would not show that. To copy what is left, pass --from-cut",
             job.from,
             range.start
         );

@@ -32,7 +32,7 @@ pub(super) async fn check(settings: &Settings, pool: &PgPool, letter: &LetterId)
     let record = read(settings, pool, state.generation, letter).await?.with_context(none)?;
     anyhow::ensure!(
         matches!(record.fact, Fact::Poison(_)),
-        "{letter} is no dead letter but a sound record: only what can't be folded is discarded"
+        "{letter} is not a dead letter: the record can be folded, and only records that can't are discarded"
     );
     Ok(())
 }

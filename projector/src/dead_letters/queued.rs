@@ -40,7 +40,7 @@ impl Queued {
         let tenants: BTreeSet<_> = rows.iter().map(|row| &row.tenant).collect();
         anyhow::ensure!(
             tenants.len() < 2,
-            "several tenants have a user of that id with dead letters: name one by --tenant"
+            "several tenants have a user with this id and dead letters: choose one with --tenant"
         );
         let mut queues: Vec<Self> = Vec::new();
         for queued in rows.into_iter().filter_map(Self::from_row) {

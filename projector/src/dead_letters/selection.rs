@@ -43,7 +43,7 @@ impl Selection {
             Self::Reason(reason) => {
                 anyhow::ensure!(
                     *reason != ReasonCode::Queued,
-                    "records that are {reason} are sound: they wait behind another one, so discard or retry that"
+                    "records with the reason {reason} are sound: they wait behind another record, so discard or retry that one"
                 );
                 let letters = Queued::with_reason(pool, *reason).await?;
                 anyhow::ensure!(!letters.is_empty(), "there is no dead letter with the reason {reason}");

@@ -74,8 +74,8 @@ async fn check_unused(
     let is_last = generations::is_last_of_another_log(connection, generation).await?;
     anyhow::ensure!(
         last_of_its_log || !is_last,
-        "generation {generation} is the last one that is folded from a former log, and no rebuild brings it back unless that log is there: if \
-         it is not needed, say --last-of-its-log"
+        "generation {generation} is the last one folded from a former log, and without that log no rebuild can restore it: if you don't \
+         need it, pass --last-of-its-log"
     );
     match state.as_deref() {
         Some("retired") => Ok(()),

@@ -92,9 +92,9 @@ async fn check_end(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     match folded.iter().find(|(partition, next)| ends.get(partition).is_none_or(|end| end < next)) {
         None => Ok(()),
         Some(((topic, partition), next)) => anyhow::bail!(
-            "the log is shorter than what is folded: {topic} partition {partition} does not reach offset {next}. Restore the log. Where that \
+            "the log is shorter than what is folded: {topic} partition {partition} does not reach offset {next}. Restore the log. If that \
              is impossible, `rollcall log copy --to-prefix PREFIX` makes a new log of what is left, which can be folded by itself; the \
-             present read model knows more than that"
+             present read model contains more than that"
         ),
     }
 }

@@ -60,8 +60,8 @@ impl<'s> Source<'s> {
 
     fn cut_error(cuts: &[Cut]) -> String {
         format!(
-            "{}: a generation that is built from the rest lacks users that the live one has. Nothing was changed. To build it all the same, \
-             say --from-cut; it goes live only if it has not set more aside than the live one",
+            "{}. A generation built from the rest lacks users that the live one has. Nothing was changed. To build it anyway, pass \
+             --from-cut; it goes live only if it has not set aside more than the live one",
             cuts::describe_cuts(cuts)
         )
     }

@@ -35,8 +35,8 @@ pub(super) async fn ranges_if_any(settings: &Settings, topic: &str) -> anyhow::R
     let open = all.iter().find(|(partition, range)| committed.get(partition) != Some(*range));
     if let Some((partition, _)) = open {
         anyhow::bail!(
-            "a transaction is open in {topic} partition {partition}, so what lies behind it can't be read: copy the log once its producer has \
-             ended it, or was stopped for longer than its transaction.timeout.ms"
+            "a transaction is open in {topic} partition {partition}, so the records behind it can't be read: copy the log once its producer \
+             has ended it, or has been stopped for longer than its transaction.timeout.ms"
         );
     }
     Ok(Some(all))

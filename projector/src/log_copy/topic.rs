@@ -158,7 +158,7 @@ impl Job<'_> {
         let now = ranges(self.settings, &self.from).await?;
         anyhow::ensure!(
             now == *read,
-            "{} changed while it was copied, so the copy is not complete: stop everybody who writes there, then copy it again under another \
+            "{} changed while it was copied, so the copy is incomplete: stop all services that write to it, then copy it again with another \
              prefix",
             self.from
         );
@@ -179,7 +179,7 @@ impl Job<'_> {
         }
         anyhow::ensure!(
             found == wanted,
-            "the copy is not the same: {} has {} records, {} were read from {}. Copy the log again under another prefix",
+            "the copy differs: {} has {} records, {} were read from {}. Copy the log again with another prefix",
             self.to,
             found.records,
             wanted.records,

@@ -30,11 +30,11 @@ const PAUSE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long releasing the partitions may take.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
-const INCONSISTENT: &str = "the tables of the read model contradict themselves, so a batch can't be committed and nothing was set aside";
+const INCONSISTENT: &str = "the tables of the read model contradict themselves, so a batch can't be committed; nothing was set aside";
 const REBUILD: &str = "Run `rollcall projection rebuild`, which folds the log into new tables";
 const RESUME: &str = "then `rollcall projection resume`";
-const TOO_MANY: &str = "too many users had to be parked in a short span: nothing more is folded. Look at `rollcall dead-letters list`, \
-    put right what is wrong, then `rollcall projection resume`";
+const TOO_MANY: &str = "too many users had to be parked in a short time, so folding has stopped. Look at `rollcall dead-letters list`, \
+    fix the cause, then `rollcall projection resume`";
 
 /// What the work is started with.
 #[derive(Clone)]

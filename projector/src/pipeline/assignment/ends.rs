@@ -39,8 +39,8 @@ fn check_beginnings(
         return Ok(());
     }
     Err(Halt(format!(
-        "the log was cut past what is folded: {} are gone, and nobody has folded them. Restore the log, then `rollcall projection \
-         resume`. If that is impossible, `rollcall projection accept-cut` shows what is lost, and goes on without it once you say so",
+        "the log was cut past what is folded: {} are gone and were never folded. Restore the log, then `rollcall projection \
+         resume`. If that is impossible, `rollcall projection accept-cut` shows what is lost, and accepts the loss if you confirm it",
         cuts.join(", ")
     )))
 }
