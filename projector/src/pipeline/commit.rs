@@ -36,7 +36,7 @@ impl Pipeline {
         Ok(state)
     }
 
-    async fn wait_for_leases(&mut self, cache_time: Option<&ServerTime>) -> Result<(), Interrupt> {
+    async fn wait_for_leases(&self, cache_time: Option<&ServerTime>) -> Result<(), Interrupt> {
         let now = Instant::now();
         let from = self.cache.leases.commit_from(cache_time.map(|time| time.run.as_str()), now);
         if from > Instant::now() {
