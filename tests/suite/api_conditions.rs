@@ -25,7 +25,7 @@ pub async fn if_match_guards_an_update(stack: &'static Stack) {
     for stale in ["\"2\"", "\"0\"", "W/\"1\"", "\"x\""] {
         assert_eq!(put(stale).await.expect(412).json()["code"], "PreconditionFailed", "{stale}");
     }
-    assert_eq!(api.get(&id).await.expect(200).version(), 1, "a refused update changes nothing");
+    assert_eq!(api.get(&id).await.expect(200).version(), 1, "a rejected update changes nothing");
     assert_eq!(put("\"1\"").await.expect(200).version(), 2);
     put("\"1\"").await.expect(412);
     assert_eq!(put("\"9\", \"2\"").await.expect(200).version(), 3);
@@ -71,7 +71,7 @@ pub async fn if_none_match_guards_a_write(stack: &'static Stack) {
         assert_eq!(put(&id, named).await.expect(412).json()["code"], "PreconditionFailed", "{named}");
         api.delete(&id).header("If-None-Match", named).await.expect(412);
     }
-    assert_eq!(api.get(&id).await.expect(200).version(), 1, "a refused write changes nothing");
+    assert_eq!(api.get(&id).await.expect(200).version(), 1, "a rejected write changes nothing");
     for call in [put(&id, "1"), api.delete(&id).header("If-None-Match", "1")] {
         let detail = call.await.expect(400).detail();
         assert_eq!((&detail["param"], &detail["location"]), (&json!("If-None-Match"), &json!("headers")));

@@ -193,7 +193,7 @@ async fn check_rows(deployment: &Deployment, tenant: &str, model: &Model) {
 
 async fn check_answers(api: &Api, model: &Model) {
     let users = api.all(37).await;
-    assert_eq!(users, model.page(&api.tenant), "the list is what the log says, in its order");
+    assert_eq!(users, model.page(&api.tenant), "the list follows from the log, in order");
     for (key, user) in &model.users {
         let id = key.rsplit_once('/').unwrap().1;
         match &user.personal {

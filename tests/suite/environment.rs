@@ -69,7 +69,7 @@ pub async fn every_verb_reports_that_nothing_runs() {
         assert!(said.contains(&wanted) && said.contains("make run"), "{verb:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{verb:?}: {said}");
     }
-    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "and makes nothing there");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "and creates nothing there");
 }
 
 pub async fn a_token_needs_an_existing_service() {
@@ -133,8 +133,8 @@ pub async fn a_missing_right_is_named_with_its_grant(stack: &'static Stack) {
     let cli = apart(stack, &name, &format!("postgres://{name}:secret@{server}"));
 
     let said = cli.run(&["migrate"]).expect(1).stderr;
-    let (_, grant) = said.split_once("mends it with: ").unwrap_or_else(|| panic!("{said}"));
-    let (grant, _) = grant.split_once(". Nothing was made").unwrap_or_else(|| panic!("{said}"));
+    let (_, grant) = said.split_once("must run: ").unwrap_or_else(|| panic!("{said}"));
+    let (grant, _) = grant.split_once(". Nothing was created").unwrap_or_else(|| panic!("{said}"));
     assert!(said.contains("DATABASE_URL") && grant.starts_with("GRANT CREATE ON DATABASE"), "{said}");
     assert!(!has_topics(stack, &name).await, "no topic is made before the schema can be");
     assert_eq!(fs::read_dir(scratch_of(&cli)).unwrap().count(), 0, "nor a master key");

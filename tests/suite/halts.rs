@@ -38,7 +38,7 @@ pub async fn a_pause_is_in_effect_when_it_is_answered(stack: &'static Stack) {
     until("a batch is being committed", async || (waiting(database).await == 1).then_some(())).await;
     let log = scratch("pause").join("pause.log");
     let mut pause = deployment.cli.start(&["projection", "pause", "--reason", "moved"], &log);
-    let said = until("it says what it waits for, or has ended", async || {
+    let said = until("it reports what it waits for, or has ended", async || {
         let ended = pause.ended().is_some();
         (ended || pause.output().contains("waiting for what is being committed")).then_some(ended)
     })

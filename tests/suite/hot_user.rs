@@ -19,7 +19,7 @@ pub async fn writers_of_one_instance_take_turns(stack: &'static Stack) {
     assert_eq!(versions, (2..2 + (WRITERS * WRITES) as u64).collect::<Vec<_>>());
     let log = facts(&deployment.log().await, &api, &id);
     assert_eq!(log.len(), 1 + versions.len());
-    assert!(fold(&log).rejected.is_empty(), "within one instance nobody writes in vain");
+    assert!(fold(&log).rejected.is_empty(), "no write within one instance is superseded");
 }
 
 pub async fn async_writers_take_turns_too(stack: &'static Stack) {

@@ -23,7 +23,7 @@ pub async fn inconsistent_tables_park_nobody(stack: &'static Stack) {
     );
 
     let url = format!("{}/health/ready", deployment.url(Service::Projector));
-    let said = until("the projector has stopped and says why", async || {
+    let said = until("the projector has paused and says why", async || {
         let said = reqwest::get(&url).await.ok()?.text().await.ok()?;
         said.contains("contradict themselves").then_some(said)
     })

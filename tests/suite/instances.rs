@@ -224,7 +224,7 @@ async fn check(deployment: &Deployment, watches: &[Watch]) {
         )
     });
     let users: BTreeMap<_, _> = users.collect();
-    until("the read model is what the log says", async || (rows(deployment).await == users).then_some(()))
+    until("the read model follows from the log", async || (rows(deployment).await == users).then_some(()))
         .await;
     let rejections = "SELECT partition, log_offset FROM live.rejections";
     let rejections: Vec<(i32, i64)> =

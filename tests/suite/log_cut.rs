@@ -115,7 +115,7 @@ pub async fn a_cut_log_is_named_by_everything_that_reads_it(stack: &'static Stac
     assert!(shown.stdout.contains("everything that was cut off is folded"), "{shown:?}");
     run(&deployment, &["projection", "accept-cut", "--yes"], 2).await;
     run(&deployment, &["projection", "accept-cut", "--yes", "--lose", "0"], 0).await;
-    assert!(!run(&deployment, &["migrate"], 0).await.stderr.contains(CUT), "it alarms nobody any more");
+    assert!(!run(&deployment, &["migrate"], 0).await.stderr.contains(CUT), "it is not reported any more");
     restart(&mut deployment);
     health_says_nothing(&deployment).await;
     let proof = run(&deployment, &["erasure", "prove", "--tenant", &api.tenant, "--user", &gone], 1).await;
@@ -160,5 +160,5 @@ pub async fn a_cut_with_lost_records_is_accepted_with_their_number(stack: &'stat
             .fetch_one(&deployment.database)
             .await
             .unwrap();
-    assert_eq!(lost, 20, "what was accepted is written down");
+    assert_eq!(lost, 20, "the accepted cut is recorded");
 }

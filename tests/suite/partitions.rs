@@ -199,7 +199,7 @@ async fn is_copied(deployment: &mut Deployment, api: &Api, ids: &[String], befor
     }
     let id = api.user(json!({ "life": "goes on" })).await;
     api.update(&id, json!({ "claims": {} })).await.expect(200);
-    until("the new change is told", async || {
+    until("the new change has its analytic event", async || {
         let told = topic(deployment, prefix, "users.analytics").await;
         let success = |record: &&Record| record.header("ce_type").ends_with("UPDATE_SUCCESS");
         (told.iter().filter(success).count() == 1).then_some(())

@@ -91,7 +91,7 @@ pub async fn a_lost_read_model_comes_back_from_the_log(stack: &'static Stack) {
         .await;
     until("the API shows it", async || (api.list("").await.status == 200).then_some(())).await;
     assert_eq!(api.all(100).await, list);
-    assert_eq!(api.create(json!({})).await.expect(201).version(), 1, "and life goes on");
+    assert_eq!(api.create(json!({})).await.expect(201).version(), 1, "and writes go on");
 }
 
 /// Writes and reads until it is stopped. No read may fail or go backwards.

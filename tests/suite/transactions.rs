@@ -141,7 +141,7 @@ pub async fn an_open_transaction_is_shown(stack: &'static Stack) {
     .await;
 
     let (mut import, log) = import(&issuer);
-    until("the import says what it waits for", async || {
+    until("the import reports what it waits for", async || {
         let said = std::fs::read_to_string(&log).unwrap();
         said.contains(&format!("waiting: {}{TOPIC} {words}", deployment.prefix)).then_some(())
     })

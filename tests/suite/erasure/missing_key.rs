@@ -59,7 +59,7 @@ async fn swept(deployment: &Deployment) -> Value {
         let output = deployment.cli.run(&["keys", "sweep", "--json"]);
         (!output.stderr.contains("another sweep is running")).then(|| output.expect(0).json())
     };
-    until("nobody else sweeps", swept).await["withoutKey"].clone()
+    until("no other sweep runs", swept).await["withoutKey"].clone()
 }
 
 /// A write that needs the key is rejected, counted and logged.
@@ -108,7 +108,7 @@ pub async fn a_missing_key_is_reported(stack: &'static Stack) {
     });
     assert!(refused.await.json()["message"].as_str().unwrap().contains("wait for an operator"));
     api.get(&lost).await.expect(404);
-    assert_eq!(swept(&deployment).await, 1, "one of whom nothing is folded counts too");
+    assert_eq!(swept(&deployment).await, 1, "a user of whom nothing is folded counts too");
 
     restore_key(&deployment, &lost).await;
     deployment.cli.run(&["dead-letters", "retry", "--tenant", &api.tenant, "--user", &lost]).expect(0);

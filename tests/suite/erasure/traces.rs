@@ -67,5 +67,5 @@ pub async fn no_deleted_data_can_be_read_in_postgres(stack: &'static Stack) {
         (vacuumed(database).await == (TABLES, 0) && !is_sampled(database, marker).await).then_some(())
     })
     .await;
-    assert!(api.all(100).await.is_empty(), "what is inserted for a sample is seen by nobody");
+    assert!(api.all(100).await.is_empty(), "nobody sees the row that is inserted for a sample");
 }

@@ -61,5 +61,5 @@ pub async fn a_delete_reaches_a_generation_that_is_being_built(stack: &'static S
         .fetch_one(&deployment.database)
         .await
         .unwrap();
-    assert_eq!(parked, 0, "whoever was deleted waits for nothing");
+    assert_eq!(parked, 0, "no deleted user is parked");
 }

@@ -59,7 +59,7 @@ fn erased(bench: &Bench, id: &str, marker: &str) {
     let export = exported(bench, id);
     assert!(!export.to_string().contains(marker), "{export}");
     assert_eq!((&export["current"], &export["key"]), (&Value::Null, &Value::Null));
-    assert_eq!(export["complete"], true, "what a deletion sealed for good is not missing");
+    assert_eq!(export["complete"], true, "what a deletion made unreadable is not missing");
     assert_eq!(export["tombstone"]["version"], 3);
     let sealed: Vec<_> = events(&export).iter().map(|event| event["sealed"].clone()).collect();
     assert_eq!(sealed, [json!(true), json!(true), Value::Null], "a deletion has no personal part");
@@ -90,7 +90,7 @@ async fn a_missing_key_is_reported(bench: &Bench) {
     assert!(said.stderr.contains("not complete: key missing: 2 events could not be opened"), "{said:?}");
     assert_eq!([&export["complete"], &export["key"]], [&json!(false), &Value::Null]);
     assert_eq!(events(&export)[1]["sealed"], true);
-    assert_eq!(export["current"]["user"]["claims"]["other"], marker, "what is folded is there");
+    assert_eq!(export["current"]["user"]["claims"]["other"], marker, "folded data is there");
     let args = ["--json", "--output", file.to_str().unwrap()];
     let told = summary(&bench.on(&EXPORT, &id, &args).expect(1));
     assert_eq!(told, json!({ "file": file, "complete": false }));

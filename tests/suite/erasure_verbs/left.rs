@@ -159,7 +159,7 @@ async fn a_blanked_row_is_nothing(bench: &Bench, user: &str) {
     let proof = bench.proof(user, 0);
     let other = json!({ "generation": 7, "state": null, "users": 0, "blanked": 1, "credentials": 0, "deadLetters": 0,
         "isParked": false, "isTombstoneThere": true });
-    assert_eq!(proof["generations"][1], other, "tables of a generation that nobody knows are looked at");
+    assert_eq!(proof["generations"][1], other, "tables of an unregistered generation are searched");
     bench.audit(0);
     bench.sql("UPDATE generation_7.users SET subject_id = 's'").await;
     is_found(bench, user, "userRow");

@@ -36,7 +36,7 @@ impl Apart {
     /// Cuts the key store off, and waits until no process uses cached keys any more.
     async fn cut(&self, way: Way) {
         self.proxy.set(way);
-        until("nobody's memory of keys is good any more", async || {
+        until("no cached key is valid any more", async || {
             let live = "SELECT NOT EXISTS (SELECT FROM rollcall_keys.caches WHERE renewed_at > clock_timestamp() - interval '3 s')";
             sqlx::query_scalar::<_, bool>(live).fetch_one(&self.keys).await.unwrap().then_some(())
         })
@@ -45,7 +45,7 @@ impl Apart {
 
     /// Waits until the erasure of a user is complete.
     async fn erased(&self, user: &str) {
-        until("the key is destroyed and nothing is left to do", async || {
+        until("the key is destroyed and no step is pending", async || {
             (!self.has_key(user).await && pending(&self.deployment).await == 0).then_some(())
         })
         .await;

@@ -55,7 +55,7 @@ pub async fn a_delete_reaches_every_cache(stack: &'static Stack) {
     for _ in 0..20 {
         let id = two.user().await;
         two.first.delete(&id).await.expect(204);
-        assert_eq!(holders(two.keys(), &id).await.0, 0, "nobody who lives holds it");
+        assert_eq!(holders(two.keys(), &id).await.0, 0, "no running process holds it");
         two.second.update(&id, json!({ "claims": {} })).await.expect(404);
     }
 }
@@ -65,7 +65,7 @@ pub async fn a_frozen_cache_is_waited_out(stack: &'static Stack) {
     let id = two.user().await;
     two.deployment.freeze(Service::Command, 1);
     two.first.delete(&id).await.expect(204);
-    assert_eq!(holders(two.keys(), &id).await, (0, 1), "its lease is out, and it has not said a word");
+    assert_eq!(holders(two.keys(), &id).await, (0, 1), "its lease has expired, and it has not answered");
     two.first.user(json!({})).await;
     two.deployment.thaw(Service::Command, 1);
     two.second.update(&id, json!({ "claims": {} })).await.expect(404);

@@ -28,14 +28,14 @@ pub async fn an_empty_key_store_replaces_no_other(stack: &'static Stack) {
     assert!(words.iter().all(|words| said.contains(words)), "{said}");
     refuses_to_start(&mut deployment, Service::Projector, &[(SETTING, &url)], &words).await;
     is_never_ready(&mut deployment, &url).await;
-    assert!(!has_key_store(&empty).await, "nothing was made");
+    assert!(!has_key_store(&empty).await, "nothing was created");
 
     // As if the setting was forgotten: this database has no key store.
     let sql = "ALTER SCHEMA rollcall_keys RENAME TO elsewhere";
     sqlx::query(sql).execute(&deployment.database).await.unwrap();
     let said = deployment.cli.run(&["migrate"]).expect(1).stderr;
     assert!(said.contains(SETTING) && said.contains("(it is not set) is empty"), "{said}");
-    assert!(!has_key_store(&deployment.database).await, "nothing was made");
+    assert!(!has_key_store(&deployment.database).await, "nothing was created");
     let sql = "ALTER SCHEMA elsewhere RENAME TO rollcall_keys";
     sqlx::query(sql).execute(&deployment.database).await.unwrap();
     deployment.cli.run(&["migrate"]).expect(0);
@@ -55,7 +55,7 @@ pub async fn an_empty_key_store_replaces_no_other(stack: &'static Stack) {
 async fn is_never_ready(deployment: &mut Deployment, url: &str) {
     deployment.launch_instance(Service::Command, 9, &[(SETTING, url)]);
     let health = format!("{}/health/ready", deployment.instance_url(Service::Command, 9));
-    until("it says that there is no key store", async || {
+    until("it reports that there is no key store", async || {
         let answer = reqwest::get(&health).await.ok()?;
         assert!(!answer.status().is_success(), "it is not ready");
         answer.text().await.ok()?.contains("keys").then_some(())

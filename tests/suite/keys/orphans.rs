@@ -51,7 +51,7 @@ async fn sweep(deployment: &Deployment) -> Value {
         assert!(output.code == Some(0) || output.stderr.contains("another sweep is running"), "{output:?}");
         (output.code == Some(0)).then(|| output.json())
     };
-    until("nobody else sweeps", swept).await
+    until("no other sweep runs", swept).await
 }
 
 async fn count(keys: &PgPool) -> i64 {

@@ -38,7 +38,7 @@ async fn sweep(cli: &Cli) -> Value {
         assert!(output.code == Some(0) || output.stderr.contains("another sweep is running"), "{output:?}");
         (output.code == Some(0)).then(|| output.json())
     };
-    tests::until("nobody else sweeps", swept).await
+    tests::until("no other sweep runs", swept).await
 }
 
 /// Nothing is destroyed, and this many keys are undecided for one reason.

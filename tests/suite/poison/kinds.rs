@@ -179,7 +179,7 @@ fn is_kept(bench: &Bench, case: &Case) {
     }
     assert_eq!(letter["key"], json!(case.record.key()));
     let owner = [&json!(bench.api.tenant), &json!(case.user.id)];
-    assert_eq!([&letter["tenantId"], &letter["userId"]], owner, "whoever it names owns it");
+    assert_eq!([&letter["tenantId"], &letter["userId"]], owner, "the user that it names owns it");
 
     let text = bench.dead_letters(&["show", &id]).expect(0).stdout;
     let has = |line: &str| text.lines().any(|shown| shown == line);

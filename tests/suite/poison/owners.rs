@@ -21,8 +21,8 @@ pub async fn a_delete_removes_every_dead_letter_of_its_user(stack: &'static Stac
     bench.goes_on(&user).await;
 
     bench.api.delete(&user.id).await.expect(204);
-    assert_eq!(bench.letters_of(&user), Vec::<Value>::new(), "nothing is left once it is answered");
-    assert_eq!(bench.letters_of(&other).len(), kept, "and of nobody else anything is taken");
+    assert_eq!(bench.letters_of(&user), Vec::<Value>::new(), "nothing is left once the delete is answered");
+    assert_eq!(bench.letters_of(&other).len(), kept, "and other users keep theirs");
 
     // Later records are not stored at all.
     all_kinds(&bench, &user).await;

@@ -41,5 +41,9 @@ pub async fn reasons_stored_as_text_become_codes(stack: &'static Stack) {
     bench.goes_on(&other).await;
     let retried = bench.dead_letters(&["retry", &gap, "--json"]).expect(1).json();
     assert_eq!([&retried["left"], &retried["reason"]], [&json!(2), &json!("gap")]);
-    assert_eq!(texts(&bench.letters_of(&user), "reason"), ["gap", "queued"], "folded again, it is told anew");
+    assert_eq!(
+        texts(&bench.letters_of(&user), "reason"),
+        ["gap", "queued"],
+        "after another fold the reasons are codes"
+    );
 }

@@ -110,9 +110,9 @@ async fn prove_unbound(connection: &mut PgConnection, keys: &Keys) -> anyhow::Re
         return Ok(());
     }
     anyhow::bail!(
-        "ROLLCALL_KEYS_DATABASE_URL: the key store holds {stored} keys, says of no deployment that it belongs to it, and has the key of \
-         none of this read model's users, so it may be another deployment's. Nothing was changed. Point the setting at this deployment's \
-         own key store. If this is its own, `rollcall keys bind` says what is there and binds it: no key is destroyed by that"
+        "ROLLCALL_KEYS_DATABASE_URL: the key store has {stored} keys and is not bound to a deployment, and none of them belongs to a user of \
+         this read model, so it may be another deployment's. Nothing was changed. Set the URL of this deployment's own key store. If \
+         this is its own, `rollcall keys bind` shows its state and binds it; that destroys no key"
     )
 }
 
@@ -183,7 +183,7 @@ pub async fn bound(settings: &Settings) -> anyhow::Result<Bound> {
     .await?;
     anyhow::ensure!(
         is_there,
-        "the read model is not made yet: run `rollcall migrate` first, whatever it answers about the key store"
+        "there is no read model yet: run `rollcall migrate` first, whatever it reports about the key store"
     );
     let sides = Sides::look(&mut connection, &keys).await?;
     Ok(Bound {

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 #[error(
     "ROLLCALL_KEYS_DATABASE_URL: the key store {place} is empty, but users in the read model are sealed under keys of another one: restore \
-     it, or point the setting at the right one. A new one would read none of them, and derive other ids from each Idempotency-Key"
+     it, or set the URL of the right one. A new key store could read none of these users, and would derive other ids from each Idempotency-Key"
 )]
 struct Emptied {
     place: &'static str,

@@ -45,7 +45,7 @@ pub async fn create_reader(pool: &PgPool) {
     if let Err(error) = made.await {
         tracing::warn!(
             error = service_kit::errors::describe_error(&error),
-            "the role rollcall_reader was not made; readers keep the rights of their own user"
+            "the role rollcall_reader can't be created; readers keep the rights of their own user"
         );
     }
 }

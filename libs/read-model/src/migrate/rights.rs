@@ -8,17 +8,17 @@ use service_kit::{
 use sqlx::PgPool;
 
 /// Schemas that outlive a generation. Those of the generations come and go with them, so the role
-/// must be able to make one at any time.
+/// must be able to create one at any time.
 const READ_MODEL: &[&str] = &["rollcall", "live"];
 const KEY_STORE: &[&str] = &["rollcall_keys"];
 
 /// A missing right, with the GRANT that gives it. No row: the role has all rights.
 const MISSING: &str = "\
-SELECT format('schemas can''t be made in the database %1$I. Its owner mends it with: GRANT CREATE ON DATABASE %1$I TO %2$I', \
+SELECT format('the role can''t create schemas in the database %1$I. The owner of the database must run: GRANT CREATE ON DATABASE %1$I TO %2$I', \
     current_database(), current_user) \
 WHERE NOT has_database_privilege(current_database(), 'CREATE') \
 UNION ALL \
-SELECT format('the schema %1$I belongs to the role %2$I. Migrate as that role, or have it mended with: GRANT %2$I TO %3$I', \
+SELECT format('the schema %1$I belongs to the role %2$I. Migrate as that role, or have it run: GRANT %2$I TO %3$I', \
     nspname, pg_get_userbyid(nspowner), current_user) \
 FROM pg_namespace WHERE nspname = ANY ($1) AND NOT pg_has_role(nspowner, 'USAGE') \
 LIMIT 1";
@@ -39,8 +39,8 @@ async fn of(setting: &str, url: &str, schemas: &[&str]) -> anyhow::Result<()> {
     let pool = database::pool(url, Role::Projector, 1)?;
     let missing = missing(&pool, schemas).await;
     pool.close().await;
-    let missing = missing.with_context(|| format!("{setting}: the role's rights can't be asked"))?;
-    ensure!(missing.is_none(), "{setting}: {}. Nothing was made", missing.unwrap_or_default());
+    let missing = missing.with_context(|| format!("{setting}: can't read the role's rights"))?;
+    ensure!(missing.is_none(), "{setting}: {}. Nothing was created", missing.unwrap_or_default());
     Ok(())
 }
 

@@ -109,7 +109,7 @@ impl Cache {
                     let earlier = seen.take().map_or(millis, |seen: ServerTime| seen.millis.min(millis));
                     seen = Some(ServerTime { run, millis: earlier, at: Instant::now() });
                 }
-                Ok(_) => return self.reconnect("another server answers than was connected to"),
+                Ok(_) => return self.reconnect("another server answers than the connected one"),
                 Err(error) => return self.reconnect(category(&error)),
             }
         }

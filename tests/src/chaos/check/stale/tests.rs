@@ -31,7 +31,7 @@ fn a_read_shows_what_was_answered_before_it() {
     assert!(with(get((3, 6), shows(200, 1, 1))).is_empty());
     assert_eq!(with(get((5, 6), shows(304, 1, 1))).len(), 1);
     assert_eq!(with(get((5, 6), nothing())).len(), 1);
-    assert!(with(get((1, 3), nothing())).is_empty(), "it was being created");
+    assert!(with(get((1, 3), nothing())).is_empty(), "it may not exist yet");
 }
 
 #[test]
@@ -51,13 +51,13 @@ fn two_reads_never_run_backwards() {
 fn what_is_gone_is_gone() {
     assert_eq!(with(get((24, 25), shows(200, 3, 5))).len(), 1);
     assert!(with(get((20, 25), shows(200, 3, 5))).is_empty(), "the delete was under way");
-    assert_eq!(with(get((12, 13), nothing())).len(), 1, "nobody had deleted it yet");
+    assert_eq!(with(get((12, 13), nothing())).len(), 1, "it was not deleted yet");
     let seen_gone = wrong(check, |operations, _| {
         operations[5].reply = None;
         operations[5].answered = at(40);
         operations.push(get((24, 25), shows(200, 3, 5)));
     });
-    assert_eq!(seen_gone.len(), 1, "another read had said so");
+    assert_eq!(seen_gone.len(), 1, "another read had shown it");
 }
 
 #[test]
