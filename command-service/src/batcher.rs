@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// How many batches run at once, so that a slow one does not hold up all others.
-const CONCURRENCY: usize = 2;
+pub(crate) const CONCURRENCY: usize = 2;
 /// How many queries a batch has at most.
 const MAX_BATCH: usize = 256;
 

@@ -1,12 +1,15 @@
 //! Step 2: load the user from the read model.
 
 use super::{Write, Writer};
-use crate::{batcher::Batcher, problems};
+use crate::{
+    batcher::{Batcher, CONCURRENCY},
+    problems,
+};
 use domain::{codec::owner, command::Command};
 use events_schema::UserKey;
 use key_store::DataKey;
 use read_model::read::commands::{self, CreatedUser, LoadedUser, PendingErasure};
-use service_kit::problem::Problem;
+use service_kit::{database::KeptConnections, problem::Problem};
 use sqlx::PgPool;
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -21,10 +24,10 @@ pub(crate) struct Users {
 
 impl Users {
     pub(crate) fn new(pool: PgPool) -> Self {
-        let batch_pool = pool.clone();
+        let connections = Arc::new(KeptConnections::new(pool.clone(), CONCURRENCY));
         let batcher = Batcher::new(QUERY_TIMEOUT, move |keys| {
-            let pool = batch_pool.clone();
-            async move { load_all(&pool, &keys).await }
+            let connections = connections.clone();
+            async move { load_all(&connections, &keys).await }
         });
         Self { pool, batcher }
     }
@@ -68,8 +71,14 @@ impl Writer {
     }
 }
 
-async fn load_all(pool: &PgPool, keys: &[UserKey]) -> Vec<Result<LoadedUser, Problem>> {
-    match answered(commands::users(pool, keys)).await {
+async fn load_all(connections: &KeptConnections, keys: &[UserKey]) -> Vec<Result<LoadedUser, Problem>> {
+    let load = async {
+        let mut connection = connections.take().await?;
+        let users = commands::users(&mut *connection, keys).await?;
+        connection.keep();
+        Ok(users)
+    };
+    match answered(load).await {
         Ok(users) => users.into_iter().map(Ok).collect(),
         Err(problem) => vec![Err(problem); keys.len()],
     }

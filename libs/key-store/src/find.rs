@@ -53,10 +53,15 @@ impl Keys {
     pub(super) async fn read(&self, owners: &[Owner]) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let uses = self.uses(owners);
         let uses = &uses;
-        retry_once(|| async move {
-            self.unwrap(answered(ANSWER, store::find(&self.0.pool, owners)).await?, uses).await
-        })
-        .await
+        retry_once(|| async move { self.unwrap(answered(ANSWER, self.find(owners)).await?, uses).await })
+            .await
+    }
+
+    async fn find(&self, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {
+        let mut connection = self.0.connections.take().await?;
+        let found = store::find(&mut *connection, owners).await?;
+        connection.keep();
+        Ok(found)
     }
 
     /// Marks the keys of these owners as in use. Call this before reading them.

@@ -36,7 +36,7 @@ use error::{is_unknown_master, retry_once};
 use find::Uses;
 use key_file::KeyFile;
 use service_kit::{
-    database::{self, Role},
+    database::{self, KeptConnections, Role},
     health::Probe,
     settings::Settings,
 };
@@ -65,6 +65,8 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     url: String,
     pool: PgPool,
+    /// For lookups, one after another.
+    connections: KeptConnections,
     /// For health checks, which must not take a connection from those who need a key.
     checks: PgPool,
     /// Checks whether a separate key store accepts writes.
@@ -100,7 +102,10 @@ impl Keys {
         wrapper.check_local()?;
         let (cache, id_secret, stop) = (Arc::default(), OnceCell::new(), watch::Sender::new(false));
         let is_separate = apart.is_some();
-        Ok(Self(Arc::new(Inner { is_separate, url, pool, checks, writes, wrapper, cache, id_secret, stop })))
+        let connections = KeptConnections::new(pool.clone(), 1);
+        let inner =
+            Inner { is_separate, url, pool, connections, checks, writes, wrapper, cache, id_secret, stop };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Opens the key store for a service, with a small cache and `connections` connections. If the

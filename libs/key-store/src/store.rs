@@ -41,7 +41,7 @@ fn columns(owners: &[Owner]) -> (Vec<&str>, Vec<Uuid>) {
 }
 
 /// The existing keys of these owners.
-pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn find(executor: impl PgExecutor<'_>, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {
     let (tenants, ids) = columns(owners);
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM unnest($1::text[], $2::uuid[]) o(tenant_id, owner_id) \
@@ -49,7 +49,7 @@ pub(super) async fn find(pool: &PgPool, owners: &[Owner]) -> sqlx::Result<Vec<St
     )))
     .bind(tenants)
     .bind(ids)
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     Ok(rows.into_iter().filter_map(from_row).collect())
 }

@@ -1,6 +1,7 @@
 //! Pools of PostgreSQL connections.
 
 use anyhow::anyhow;
+pub use kept::{KeptConnection, KeptConnections};
 use reqwest::Url;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
@@ -9,6 +10,7 @@ use sqlx::{
 use std::{io, str::FromStr as _, time::Duration};
 use writable::Writable;
 
+mod kept;
 pub mod migrations;
 pub mod pooler;
 mod writable;

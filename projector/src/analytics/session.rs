@@ -30,7 +30,7 @@ use uuid::Uuid;
 /// How long records are gathered. They are derived after one more such time. The START of the same
 /// request must come first in the topic: it left the service earlier, but waits in a queue and in a
 /// producer that fills batches for some milliseconds.
-const GATHER_TIME: Duration = Duration::from_millis(50);
+const GATHER_TIME: Duration = Duration::from_millis(300);
 /// How long an idle session waits for a record. A stop may have to wait as long.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(250);
 /// The rough size of a record without its data.

@@ -4,7 +4,7 @@
 use domain::command::User;
 use events_schema::{TenantId, UserKey, personal::AuthenticationProvider};
 use service_kit::position::LogPosition;
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 /// Fails unless the tables that a write needs exist.
@@ -41,7 +41,7 @@ impl From<UserRow> for LoadedUser {
 ///
 /// # Errors
 /// The database's error.
-pub async fn users(pool: &PgPool, keys: &[UserKey]) -> sqlx::Result<Vec<LoadedUser>> {
+pub async fn users(executor: impl PgExecutor<'_>, keys: &[UserKey]) -> sqlx::Result<Vec<LoadedUser>> {
     let rows: Vec<UserRow> = sqlx::query_as(
         "\
 SELECT u.version, u.key_id, u.provider_id, u.provider_url, u.subject_id, t.version IS NOT NULL AS is_deleted, \
@@ -53,7 +53,7 @@ ORDER BY k.n",
     )
     .bind(keys.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
     .bind(keys.iter().map(|key| key.user).collect::<Vec<_>>())
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     Ok(rows.into_iter().map(LoadedUser::from).collect())
 }

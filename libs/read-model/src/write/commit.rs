@@ -2,7 +2,7 @@
 
 use super::{
     Effects, Invalidation, Mode, Span, Store,
-    commit_rows::CommitRows,
+    commit_rows::{CommitRows, Shape},
     erase,
     fence::{self, Epochs},
 };
@@ -28,7 +28,10 @@ impl Store {
             && effects.restored.is_empty()
             && effects.strays().is_empty();
         if self.mode == Mode::Live && is_one_statement {
-            return self.commit_on(&self.pool, effects, epochs).await;
+            let mut connection = self.connections.take().await?;
+            let displaced = self.commit_on(&mut *connection, effects, epochs).await?;
+            connection.keep();
+            return Ok(displaced);
         }
         let mut transaction = self.pool.begin().await?;
         // Checkpoints are locked before any other row, by everybody: this rules out deadlocks.
@@ -60,8 +63,13 @@ impl Store {
             effects,
             epochs,
         };
+        let shape = Shape::of(effects);
+        let statement = match shape {
+            Shape::Users => &self.sql.commit_users,
+            Shape::All => &self.sql.commit_all,
+        };
         let (displaced, ..): (i64, i64, i64) =
-            rows.bind(sqlx::query_as(self.sql.commit.get())).fetch_one(executor).await?;
+            rows.bind(shape, sqlx::query_as(statement.get())).fetch_one(executor).await?;
         Ok(u64::try_from(displaced).unwrap_or_default())
     }
 

@@ -4,14 +4,15 @@
 use super::{
     CredentialRow, DeadLetterRow, Effects, MAX_CREDENTIAL_LETTERS, RejectionRow, Span, TombstoneRow, UserRow,
     fence::Epochs,
+    sql::{COMMIT, COUNT_DISPLACED, DELETE_USERS, PARK, REJECT, WRITE_CREDENTIALS, WRITE_USERS},
 };
 use events_schema::{Partition, Timestamp};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
 type Query<'q, O> = QueryAs<'q, Postgres, O, PgArguments>;
 
-/// Parameters before the rows: the generation, the limit of dead letters, and the announcements.
-const SINGLE: usize = 3;
+/// Parameters before the rows: the generation and the announcements.
+const SINGLE: usize = 2;
 
 /// A kind of row: its name in the statement, and its columns with their types, in binding order.
 struct Rows {
@@ -101,18 +102,55 @@ const DEAD_LETTERS: Rows = Rows {
     ],
 };
 
-/// Every kind, in binding order.
-const ALL: [&Rows; 6] = [&SPANS, &USERS, &TOMBSTONES, &CREDENTIALS, &REJECTIONS, &DEAD_LETTERS];
+/// The statements of a commit. PostgreSQL prepares every part of a statement each time that it
+/// runs, so the batches of every day have a short one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Users are added and changed, events are rejected.
+    Users,
+    /// Anything.
+    All,
+}
 
-/// Replaces `{users}` and the like by `unnest($n::text[], …) AS r(tenant_id, …)`.
-pub(super) fn expand(template: &str) -> String {
-    let mut first = SINGLE + 1;
-    let mut text = template.to_owned();
-    for rows in ALL {
-        text = text.replace(&format!("{{{}}}", rows.name), &rows.unnest(first));
-        first += rows.columns.len();
+impl Shape {
+    /// The shortest statement for these effects.
+    pub(super) fn of(effects: &Effects) -> Self {
+        let has_users_alone = effects.tombstones.is_empty()
+            && effects.credentials.is_empty()
+            && effects.dead_letters.is_empty();
+        if has_users_alone { Self::Users } else { Self::All }
     }
-    text
+
+    /// The kinds of rows, in binding order.
+    fn rows(self) -> &'static [&'static Rows] {
+        match self {
+            Self::Users => &[&SPANS, &USERS, &REJECTIONS],
+            Self::All => &[&SPANS, &USERS, &REJECTIONS, &TOMBSTONES, &CREDENTIALS, &DEAD_LETTERS],
+        }
+    }
+
+    fn effects(self) -> &'static [&'static str] {
+        match self {
+            Self::Users => &[WRITE_USERS, REJECT],
+            Self::All => &[WRITE_USERS, REJECT, DELETE_USERS, WRITE_CREDENTIALS, PARK],
+        }
+    }
+
+    /// The statement on the generation `{g}`.
+    pub(super) fn statement(self) -> String {
+        let displaced = if self == Self::All { COUNT_DISPLACED } else { "0::bigint" };
+        let mut text = COMMIT
+            .replace("{effects}", &self.effects().concat())
+            .replace("{displaced}", displaced)
+            .replace("{limit}", &MAX_CREDENTIAL_LETTERS.to_string());
+        // `{users}` and the like become `unnest($n::text[], …) AS r(tenant_id, …)`.
+        let mut first = SINGLE + 1;
+        for rows in self.rows() {
+            text = text.replace(&format!("{{{}}}", rows.name), &rows.unnest(first));
+            first += rows.columns.len();
+        }
+        text
+    }
 }
 
 impl Rows {
@@ -133,20 +171,24 @@ pub(super) struct CommitRows<'e> {
 }
 
 impl<'e> CommitRows<'e> {
-    /// Binds the parameters, in the order of `ALL`.
-    pub(super) fn bind<'q, O>(self, query: Query<'q, O>) -> Query<'q, O>
+    /// Binds the parameters, in the order of [`Shape::rows`].
+    pub(super) fn bind<'q, O>(self, shape: Shape, query: Query<'q, O>) -> Query<'q, O>
     where
         'e: 'q,
     {
         let Self { generation, announcements, effects, epochs } = self;
-        let limit = i64::try_from(MAX_CREDENTIAL_LETTERS).unwrap_or(i64::MAX);
-        let query = query.bind(generation).bind(limit).bind(announcements);
+        let query = query.bind(generation).bind(announcements);
         let query = bind_spans(query, effects, epochs);
         let query = bind_users(query, &effects.users);
-        let query = bind_tombstones(query, &effects.tombstones);
-        let query = bind_credentials(query, &effects.credentials);
         let query = bind_rejections(query, &effects.rejections);
-        bind_dead_letters(query, &effects.dead_letters)
+        match shape {
+            Shape::Users => query,
+            Shape::All => {
+                let query = bind_tombstones(query, &effects.tombstones);
+                let query = bind_credentials(query, &effects.credentials);
+                bind_dead_letters(query, &effects.dead_letters)
+            }
+        }
     }
 }
 
@@ -239,23 +281,27 @@ fn bind_dead_letters<'q, O>(query: Query<'q, O>, rows: &'q [DeadLetterRow]) -> Q
 
 #[cfg(test)]
 mod tests {
-    use super::{super::sql::COMMIT, *};
+    use super::*;
     use sqlx::{AssertSqlSafe, Execute as _};
 
     #[test]
     fn every_parameter_is_bound() {
-        let text = expand(COMMIT);
-        let declared = SINGLE + ALL.iter().map(|rows| rows.columns.len()).sum::<usize>();
-        let used = (1..=declared + 1).filter(|n| {
-            text.match_indices(&format!("${n}"))
-                .any(|(at, found)| !text[at + found.len()..].starts_with(|next: char| next.is_ascii_digit()))
-        });
-        assert_eq!(used.max(), Some(declared));
-        let (effects, epochs) = (Effects::default(), Epochs::default());
-        let rows =
-            CommitRows { generation: 1, announcements: Vec::new(), effects: &effects, epochs: &epochs };
-        let mut query = rows.bind(sqlx::query_as::<_, (i64, i64, i64)>(AssertSqlSafe(text.as_str())));
-        let bound = query.take_arguments().unwrap().unwrap();
-        assert_eq!(sqlx::Arguments::len(&bound), declared);
+        for shape in [Shape::Users, Shape::All] {
+            let text = shape.statement();
+            assert!(!text.replace("{g}", "").contains('{'), "{text}");
+            let declared = SINGLE + shape.rows().iter().map(|rows| rows.columns.len()).sum::<usize>();
+            let used = (1..=declared + 1).filter(|n| {
+                text.match_indices(&format!("${n}")).any(|(at, found)| {
+                    !text[at + found.len()..].starts_with(|next: char| next.is_ascii_digit())
+                })
+            });
+            assert_eq!(used.max(), Some(declared));
+            let (effects, epochs) = (Effects::default(), Epochs::default());
+            let rows =
+                CommitRows { generation: 1, announcements: Vec::new(), effects: &effects, epochs: &epochs };
+            let query = sqlx::query_as::<_, (i64, i64, i64)>(AssertSqlSafe(text.as_str()));
+            let bound = rows.bind(shape, query).take_arguments().unwrap().unwrap();
+            assert_eq!(sqlx::Arguments::len(&bound), declared);
+        }
     }
 }

@@ -73,11 +73,13 @@ impl Store {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        let mut connection = self.connections.take().await?;
         let rows: Vec<(i64, Option<i64>, Option<i64>, bool)> = sqlx::query_as(self.sql.load_users.get())
             .bind(keys.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
             .bind(keys.iter().map(|key| key.user).collect::<Vec<_>>())
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *connection)
             .await?;
+        connection.keep();
         let user = |(n, version, deleted, is_parked): (_, Option<i64>, Option<i64>, _)| {
             Ok(StoredUser {
                 key: requested(keys, n)?.clone(),
@@ -97,12 +99,14 @@ impl Store {
         if parked.is_empty() {
             return Ok(Vec::new());
         }
+        let mut connection = self.connections.take().await?;
         let rows: Vec<QueueColumns> = sqlx::query_as(self.sql.load_queues.get())
             .bind(parked.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
             .bind(parked.iter().map(|key| key.user).collect::<Vec<_>>())
             .bind(ReasonCode::KeyMissing.as_str())
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *connection)
             .await?;
+        connection.keep();
         let record = |(tenant, user, partition, offset, sequence, is_keyless): QueueColumns| {
             let key = UserKey { tenant: tenant.parse()?, user };
             let sequence = sequence.map(u64::try_from).transpose()?;
@@ -119,12 +123,14 @@ impl Store {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        let mut connection = self.connections.take().await?;
         let rows: Vec<CredentialColumns> = sqlx::query_as(self.sql.load_credentials.get())
             .bind(keys.iter().map(|(key, _)| key.tenant.as_str()).collect::<Vec<_>>())
             .bind(keys.iter().map(|(key, _)| key.user).collect::<Vec<_>>())
             .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *connection)
             .await?;
+        connection.keep();
         let credential = |(n, created_at, status, body, offset): CredentialColumns| {
             let key = requested(keys, n)?.clone();
             Ok(StoredCredential { key, created_at: millis(created_at), status, body, offset })

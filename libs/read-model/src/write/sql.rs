@@ -26,7 +26,7 @@ JOIN {g}.credentials c ON c.tenant_id = ANY (ARRAY[k.tenant_id]) AND c.user_id =
 /// All effects of a batch in one statement, so in one transaction and one round trip: fence, rows,
 /// announcements. `rollcall.fence` raises an error where a checkpoint did not move, so that nothing
 /// has an effect then. `{users}` and the like stand for rows `r`, see [`super::commit_rows`]; `$1`
-/// is the generation, `$2` the limit of dead letters of `users.credentials`, `$3` the announcements.
+/// is the generation, `$2` the announcements, and `{effects}` what follows below.
 pub(super) const COMMIT: &str = "\
 WITH moved AS (
     UPDATE rollcall.checkpoints c SET next_offset = r.next, record_time = coalesce(r.record_time, c.record_time), folded_at = now()
@@ -34,7 +34,12 @@ WITH moved AS (
     WHERE c.generation = $1 AND c.topic = r.topic AND c.partition = r.partition
         AND c.next_offset = r.expected AND c.epoch = r.epoch
     RETURNING 1
-), created AS (
+){effects}
+SELECT {displaced}, rollcall.fence((SELECT count(*) FROM moved), cardinality($3::text[])),
+    (SELECT count(pg_notify('rollcall_progress', payload)) FROM unnest($2::text[]) payload)";
+
+/// Adds and changes users.
+pub(super) const WRITE_USERS: &str = ", created AS (
     INSERT INTO {g}.users (tenant_id, id, version, created_at, claims, provider_id, provider_url, subject_id, body, creation_digest,
         log_partition, log_offset, key_id)
     SELECT tenant_id, id, version, created_at, claims::jsonb, provider_id, provider_url, subject_id, body, creation_digest,
@@ -46,7 +51,10 @@ WITH moved AS (
         subject_id = r.subject_id, body = r.body, log_partition = r.log_partition, log_offset = r.log_offset, key_id = r.key_id
     FROM {users}
     WHERE r.created_at IS NULL AND u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id
-), gone AS (
+)";
+
+/// Deletes users, with everything about them.
+pub(super) const DELETE_USERS: &str = ", gone AS (
     SELECT * FROM {tombstones}
 ), tombstoned AS (
     INSERT INTO {g}.tombstones (tenant_id, id, version, deleted_at, log_partition, log_offset)
@@ -57,15 +65,24 @@ WITH moved AS (
     DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = ANY (ARRAY[gone.tenant_id]) AND c.user_id = gone.id
 ), letters_gone AS (
     DELETE FROM {g}.dead_letters d USING gone WHERE d.tenant_id = ANY (ARRAY[gone.tenant_id]) AND d.user_id = gone.id
-), issued AS (
+)";
+
+/// Writes credentials.
+pub(super) const WRITE_CREDENTIALS: &str = ", issued AS (
     INSERT INTO {g}.credentials AS c (tenant_id, user_id, id, created_at, issued, status, body, log_partition, log_offset)
     SELECT tenant_id, user_id, id, created_at, body IS NOT NULL, status, body, log_partition, log_offset
     FROM {credentials}
     ON CONFLICT (tenant_id, user_id, id) DO UPDATE SET created_at = excluded.created_at, issued = excluded.issued,
         status = excluded.status, body = excluded.body, log_partition = excluded.log_partition, log_offset = excluded.log_offset
-), rejected AS (
+)";
+
+/// Records events without effect.
+pub(super) const REJECT: &str = ", rejected AS (
     INSERT INTO {g}.rejections (partition, log_offset, reason) SELECT * FROM {rejections}
-), letters AS (
+)";
+
+/// Adds dead letters. Of `users.credentials`, only the newest `{limit}` of each partition stay.
+pub(super) const PARK: &str = ", letters AS (
     SELECT * FROM {dead_letters}
 ), parked AS (
     INSERT INTO {g}.dead_letters (topic, partition, log_offset, tenant_id, user_id, key, value, headers, raw_headers, reason, record_time,
@@ -77,11 +94,12 @@ WITH moved AS (
     DELETE FROM {g}.dead_letters d USING (SELECT partition, count(*) AS n FROM letters WHERE topic = 'credentials' GROUP BY partition) new
     WHERE d.topic = 'credentials' AND d.partition = new.partition AND d.log_offset <= (
         SELECT o.log_offset FROM {g}.dead_letters o WHERE o.topic = 'credentials' AND o.partition = new.partition
-        ORDER BY o.log_offset DESC OFFSET $2 - new.n LIMIT 1)
+        ORDER BY o.log_offset DESC OFFSET {limit} - new.n LIMIT 1)
     RETURNING 1
-)
-SELECT (SELECT count(*) FROM displaced), rollcall.fence((SELECT count(*) FROM moved), cardinality($4::text[])),
-    (SELECT count(pg_notify('rollcall_progress', payload)) FROM unnest($3::text[]) payload)";
+)";
+
+/// How many dead letters newer ones displaced.
+pub(super) const COUNT_DISPLACED: &str = "(SELECT count(*) FROM displaced)";
 
 /// The queue of a dead letter: all letters of its user in the user's own partition, or the letter
 /// alone if it waits for nobody. In the order of the log, `users.events` first.

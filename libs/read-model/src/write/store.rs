@@ -1,8 +1,9 @@
 //! The store of one generation, as the projector writes it.
 
-use super::{commit_rows, sql};
+use super::{commit_rows::Shape, sql};
 use crate::generation;
 use key_store::Keys;
+use service_kit::database::KeptConnections;
 use sqlx::{AssertSqlSafe, PgPool};
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct Store {
     /// The data keys of events.
     pub keys: Keys,
     pub(super) mode: Mode,
+    /// For the statements of each batch.
+    pub(super) connections: Arc<KeptConnections>,
     pub(super) sql: Arc<Statements>,
 }
 
@@ -48,7 +51,8 @@ pub(super) struct Statements {
     pub(super) load_credentials: Text,
     pub(super) load_bodies: Text,
     pub(super) load_queue: Text,
-    pub(super) commit: Text,
+    pub(super) commit_users: Text,
+    pub(super) commit_all: Text,
     pub(super) resolve: Text,
     pub(super) update_reasons: Text,
     pub(super) restore: Text,
@@ -65,11 +69,14 @@ impl Store {
             load_credentials: text(sql::LOAD_CREDENTIALS),
             load_bodies: text(sql::LOAD_BODIES),
             load_queue: text(sql::LOAD_QUEUE),
-            commit: text(&commit_rows::expand(sql::COMMIT)),
+            commit_users: text(&Shape::Users.statement()),
+            commit_all: text(&Shape::All.statement()),
             resolve: text(sql::RESOLVE),
             update_reasons: text(sql::UPDATE_REASONS),
             restore: text(sql::RESTORE),
         });
-        Self { pool, generation, keys, mode, sql }
+        // Loading and committing take turns.
+        let connections = Arc::new(KeptConnections::new(pool.clone(), 1));
+        Self { pool, generation, keys, mode, connections, sql }
     }
 }
