@@ -16,14 +16,14 @@ struct Process {
 
 impl Cpu {
     /// CPU time since the start of each process. Ended processes are left out.
-    pub(crate) fn of_tree(root: u32) -> Self {
+    pub(crate) fn of_trees(roots: &[u32]) -> Self {
         let all: Vec<Process> = fs::read_dir("/proc")
             .into_iter()
             .flatten()
             .flatten()
             .filter_map(|entry| process(&entry))
             .collect();
-        let (mut tree, mut seen) = (vec![root], 0);
+        let (mut tree, mut seen) = (roots.to_vec(), 0);
         while let Some(parent) = tree.get(seen).copied() {
             tree.extend(all.iter().filter(|process| process.parent == parent).map(|process| process.pid));
             seen += 1;

@@ -1,94 +1,105 @@
-//! The rows of the benchmark: what is called, by how many clients, and for how long.
+//! A closed loop of requests on some connections.
 
-use crate::{client::Client, cpu::Cpu, stack::Stack};
+use crate::{client::Client, cpu::Cpu, subject::Subject, users};
 use futures_util::future::try_join_all;
 use std::time::{Duration, Instant};
 
-/// A row of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Row {
-    /// GET by id, 64 connections.
+/// What one request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// GET by id.
     Get,
-    /// PUT until visible, one writer.
+    /// A page of 100 at one of the subject's two places.
+    Page(usize),
+    /// PUT of new claims.
     Put,
-    /// PUT until visible, 64 writers on different users.
-    PutMany,
+    /// POST of a new user.
+    Post,
+    /// DELETE of a user that was just created; only the DELETE is measured.
+    Delete,
 }
 
-impl Row {
-    pub(crate) const ALL: [Self; 3] = [Self::Get, Self::Put, Self::PutMany];
-
-    /// The name in the table.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Get => "R1 GET by id, 64 connections",
-            Self::Put => "R4 PUT until visible, sequential",
-            Self::PutMany => "R5 PUT until visible, 64 writers",
-        }
-    }
-
-    fn connections(self) -> usize {
-        match self {
-            Self::Get | Self::PutMany => 64,
-            Self::Put => 1,
-        }
-    }
-}
-
-/// The result of one measurement.
+/// What one measurement gave.
 #[derive(Debug, Clone)]
 pub(crate) struct Figures {
-    /// Answers per second.
+    /// Responses per second.
     pub(crate) rate: f64,
     /// Milliseconds.
     pub(crate) p50: f64,
     /// Milliseconds.
     pub(crate) p99: f64,
-    /// CPU time of each program per answer, in microseconds.
+    /// Processor time per response and program, in microseconds.
     pub(crate) cpu: Cpu,
 }
 
-/// Runs a row for some time.
-pub(crate) async fn measure(row: Row, stack: &Stack, length: Duration) -> anyhow::Result<Figures> {
-    let mut clients = Vec::new();
-    for _ in 0..row.connections() {
-        clients.push(Client::connect(&stack.authority, &stack.token).await?);
+impl Figures {
+    /// `took` are milliseconds.
+    pub(crate) fn new(mut took: Vec<f64>, elapsed: Duration, cpu: Cpu) -> Self {
+        let rate = took.len() as f64 / elapsed.as_secs_f64();
+        let cpu = cpu.each(took.len());
+        took.sort_unstable_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = (took.len().saturating_sub(1) as f64 * share) as usize;
+            took.get(place).copied().unwrap_or_default()
+        };
+        Self { rate, p50: at(0.5), p99: at(0.99), cpu }
     }
-    let (began, cpu) = (Instant::now(), Cpu::of_tree(stack.pid()));
-    let calls =
-        clients.into_iter().enumerate().map(|(n, client)| call(row, stack, client, n, began + length));
-    let mut took: Vec<f64> = try_join_all(calls).await?.concat();
-    let rate = took.len() as f64 / began.elapsed().as_secs_f64();
-    let cpu = Cpu::of_tree(stack.pid()).since(&cpu).each(took.len());
-    took.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-    Ok(Figures { rate, p50: at(0.5), p99: at(0.99), cpu })
 }
 
-/// The calls of one connection, each on the next of its own users. Returns the duration of each
-/// call in milliseconds.
-async fn call(
-    row: Row,
-    stack: &Stack,
+/// Measures for so long.
+pub(crate) async fn measure(
+    request: Request,
+    connections: usize,
+    subject: &Subject,
+    length: Duration,
+) -> anyhow::Result<Figures> {
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        clients.push(Client::connect(&subject.authority, &subject.token).await?);
+    }
+    let (began, cpu) = (Instant::now(), Cpu::of_trees(&subject.pids));
+    let loops = clients.into_iter().enumerate().map(|(n, client)| {
+        let own = subject.users.iter().skip(n).step_by(connections).collect();
+        repeat(request, subject, client, own, began + length)
+    });
+    let took = try_join_all(loops).await?.concat();
+    Ok(Figures::new(took, began.elapsed(), Cpu::of_trees(&subject.pids).since(&cpu)))
+}
+
+/// One connection's requests, each on the next of its own users; how long each took.
+async fn repeat(
+    request: Request,
+    subject: &Subject,
     mut client: Client,
-    n: usize,
+    own: Vec<&String>,
     until: Instant,
 ) -> anyhow::Result<Vec<f64>> {
-    let own: Vec<&String> = stack.users.iter().skip(n).step_by(row.connections()).collect();
     let mut took = Vec::new();
     for (turn, id) in own.iter().cycle().enumerate() {
-        let began = Instant::now();
-        if began >= until {
+        if Instant::now() >= until {
             break;
         }
-        let path = format!("/core/v1/users/{id}");
-        let (method, body) = match row {
-            Row::Get => ("GET", String::new()),
-            Row::Put | Row::PutMany => ("PUT", crate::stack::user(turn as u64, Some(n))),
+        let (method, path, body, expected) = match request {
+            Request::Get => ("GET", format!("/core/v1/users/{id}"), String::new(), 200),
+            Request::Page(place) => {
+                ("GET", format!("/core/v1/users?limit=100{}", subject.cursors[place]), String::new(), 200)
+            }
+            Request::Put => ("PUT", format!("/core/v1/users/{id}"), users::request(turn as u64), 200),
+            Request::Post => ("POST", "/core/v1/users".to_owned(), users::request(turn as u64), 201),
+            Request::Delete => ("DELETE", created(&mut client, turn).await?, String::new(), 204),
         };
+        let began = Instant::now();
         let (status, _) = client.call(method, &path, &body).await?;
-        anyhow::ensure!(status == 200, "{method} was answered {status}");
+        anyhow::ensure!(status == expected, "{}: {method} was answered {status}", subject.name);
         took.push(began.elapsed().as_secs_f64() * 1_000.0);
     }
     Ok(took)
+}
+
+/// The path of a new user.
+async fn created(client: &mut Client, turn: usize) -> anyhow::Result<String> {
+    let (status, body) = client.call("POST", "/core/v1/users", &users::request(turn as u64)).await?;
+    anyhow::ensure!(status == 201, "POST was answered {status}");
+    let user: serde_json::Value = serde_json::from_slice(body)?;
+    Ok(format!("/core/v1/users/{}", user["id"].as_str().unwrap_or_default()))
 }

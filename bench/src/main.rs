@@ -1,50 +1,75 @@
-//! `make bench`: compares builds of the service on this machine in one run.
+//! `make bench`: figures of this machine, as ratios within one run.
 //!
-//! It measures GET by id, and PUT until the effect is visible.
+//! The service is measured in turns with its twins, with what its servers can do alone, and with
+//! other builds of itself.
 
 mod client;
 mod cpu;
 mod load;
+mod raw;
+mod row;
 mod stack;
+mod subject;
 mod table;
+mod twin;
+mod users;
 
 use anyhow::Context as _;
-use clap::Parser;
-use load::{Figures, Row};
+use clap::{Parser, Subcommand};
+use load::Figures;
+use raw::{Call, Raw};
+use row::Row;
 use stack::Stack;
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use subject::Subject;
+use twin::Kind;
 
-/// Compare builds of the service in alternating rounds
+/// Measures builds of the service against each other and against twins, in alternating rounds
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
-    /// A build: its name, its directory of programs, and its settings. The first one is the
-    /// baseline
-    #[arg(long = "build", value_name = "NAME=DIR[,SETTING=VALUE…]", value_parser = build, required = true)]
+    #[command(subcommand)]
+    twin: Option<Twin>,
+    /// A build: its name, its directory of programs, and settings of its own. The twins and the raw
+    /// figures use the servers of the first
+    #[arg(long = "build", value_name = "NAME=DIR[,SETTING=VALUE…]", value_parser = build)]
     builds: Vec<Build>,
     /// Users in each stack
     #[arg(long, default_value_t = 20_000)]
     users: u32,
-    /// Only the rows whose names start with this
-    #[arg(long = "row", value_name = "R1|R4|R5")]
+    /// Only these rows, by what their names begin with
+    #[arg(long = "row", value_name = "R1|R2|R4|R5")]
     rows: Vec<String>,
     /// Seconds of each measurement
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     seconds: u64,
-    /// Measurements of each row and build
+    /// Measurements of each row and subject, in turns
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Directory of the results
+    /// Seconds of load before the first measurement: a JVM needs about a minute
+    #[arg(long, default_value_t = 60)]
+    warm_up: u64,
+    /// Leaves the twins and the raw figures out
+    #[arg(long)]
+    no_twins: bool,
+    /// Where the figures are kept
     #[arg(long)]
     results: Option<PathBuf>,
 }
 
-impl Args {
-    fn is_wanted(&self, row: Row) -> bool {
-        self.rows.is_empty() || self.rows.iter().any(|name| row.name().starts_with(name.as_str()))
-    }
+#[derive(Subcommand)]
+enum Twin {
+    /// Serves a twin
+    Twin {
+        /// Which
+        kind: Kind,
+        /// Where it listens
+        #[arg(long)]
+        addr: SocketAddr,
+    },
 }
 
-/// The subjects of the benchmark.
+/// A build of the service.
 #[derive(Clone)]
 pub(crate) struct Build {
     pub(crate) name: String,
@@ -59,43 +84,110 @@ fn build(text: &str) -> Result<Build, &'static str> {
     Ok(Build { name, dir: dir.into(), settings: parts.collect::<Result<_, _>>()? })
 }
 
-/// All measurements, by row and build.
-pub(crate) type All = BTreeMap<Row, BTreeMap<String, Vec<Figures>>>;
+/// Every measurement, by row (in the order of [`row::ALL`]) and by subject.
+pub(crate) type All = BTreeMap<usize, BTreeMap<String, Vec<Figures>>>;
+
+/// Figures of a build that are no rate.
+pub(crate) struct Resources {
+    pub(crate) idle_megabytes: f64,
+    pub(crate) loaded_megabytes: f64,
+    pub(crate) restart_seconds: f64,
+}
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(Twin::Twin { kind, addr }) = args.twin {
+        return actix_web::rt::System::new().block_on(twin::serve(kind, addr));
+    }
+    anyhow::ensure!(!args.builds.is_empty(), "--build: which build is measured?");
     let mut stacks = Vec::new();
     for build in &args.builds {
-        stacks.push(Stack::start(build, args.users, &runtime)?);
+        stacks.push(Stack::start(build, args.users)?);
     }
-    let all = runtime.block_on(measure(&args, &stacks))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let all = runtime.block_on(run(&args, &stacks))?;
+    let mut resources = BTreeMap::new();
+    for stack in &mut stacks {
+        let loaded_megabytes = stack.resident_megabytes()?;
+        let restart_seconds = stack.restart()?.as_secs_f64();
+        std::thread::sleep(Duration::from_secs(5));
+        let idle_megabytes = stack.resident_megabytes()?;
+        resources.insert(stack.name.clone(), Resources { idle_megabytes, loaded_megabytes, restart_seconds });
+    }
     stacks.into_iter().try_for_each(Stack::stop)?;
-    let first = &args.builds.first().context("a build")?.name;
-    table::print(&all, first)?;
+    table::print(&all, &resources)?;
     if let Some(dir) = &args.results {
-        table::keep(&all, first, args.users, dir)?;
+        table::keep(&all, &resources, args.users, dir)?;
     }
     Ok(())
 }
 
-/// All stacks run at the same time and take turns, so that changes of the machine affect all of
-/// them.
-async fn measure(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
+/// One measurement of a row.
+enum Measured<'m> {
+    Subject(&'m Subject),
+    Raw(&'m Raw, Call),
+}
+
+/// All rows, round by round. All subjects are up and take turns, so that what the machine does
+/// meanwhile it does to all of them.
+async fn run(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
+    let mut subjects = Vec::new();
+    for stack in stacks {
+        subjects.push(Subject::service(stack, Arc::new(stack.ids().await?)).await?);
+    }
+    let (stack, users) = (stacks.first().context("a build")?, subjects[0].users.clone());
+    let (mut twins, mut raw) = (Vec::new(), None);
+    if !args.no_twins {
+        let servers = Raw::open(&stack.environment()?, users.clone(), stack.pid()).await?;
+        twin::copy_table(&servers.database_url).await?;
+        twins.push(Subject::twin(Kind::Crud, stack, users.clone()).await?);
+        twins.push(Subject::twin(Kind::Bare, stack, users).await?);
+        raw = Some(servers);
+    }
+    for subject in &subjects {
+        load::measure(load::Request::Put, 64, subject, Duration::from_secs(args.warm_up)).await?;
+    }
     let mut all = All::new();
-    let length = Duration::from_secs(args.seconds);
     for round in 0..=args.rounds {
-        for row in Row::ALL.into_iter().filter(|row| args.is_wanted(*row)) {
-            for n in 0..stacks.len() {
-                // The order changes from round to round.
-                let stack = &stacks[if round % 2 == 0 { n } else { stacks.len() - 1 - n }];
-                let figures = load::measure(row, stack, length).await?;
-                // The first round is a warm-up.
+        for (n, row) in row::ALL.iter().enumerate() {
+            if !args.rows.is_empty() && !args.rows.iter().any(|name| row.name.starts_with(name.as_str())) {
+                continue;
+            }
+            let mut turns = turns(row, &subjects, &twins, raw.as_ref());
+            // The first of one round is the last of the next.
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            for (name, measured) in turns {
+                let length = Duration::from_secs(args.seconds);
+                let figures = match measured {
+                    Measured::Subject(subject) => {
+                        load::measure(row.request, row.connections, subject, length).await?
+                    }
+                    Measured::Raw(raw, call) => raw.measure(call, row.connections, length).await?,
+                };
+                // The first round only warms up.
                 if round > 0 {
-                    all.entry(row).or_default().entry(stack.name.clone()).or_default().push(figures);
+                    all.entry(n).or_default().entry(name).or_default().push(figures);
                 }
             }
         }
     }
     Ok(all)
+}
+
+fn turns<'m>(
+    row: &Row,
+    subjects: &'m [Subject],
+    twins: &'m [Subject],
+    raw: Option<&'m Raw>,
+) -> Vec<(String, Measured<'m>)> {
+    let twins = twins.iter().filter(|twin| row.has_bare || twin.name != Kind::Bare.name());
+    let served =
+        subjects.iter().chain(twins).map(|subject| (subject.name.clone(), Measured::Subject(subject)));
+    let calls = row.raw.iter().filter_map(|call| {
+        let name = format!("raw {}", format!("{call:?}").to_lowercase());
+        Some((name, Measured::Raw(raw?, *call)))
+    });
+    served.chain(calls).collect()
 }

@@ -1,12 +1,12 @@
 //! A build of the service on its own servers, with users.
 
-use crate::{Build, client::Client};
+use crate::{Build, client::Client, users};
 use anyhow::{Context as _, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     fs::{self, File},
     io::Write as _,
@@ -16,9 +16,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tokio::runtime::Runtime;
 
-const TENANT: &str = "bench";
 const START: Duration = Duration::from_secs(300);
 
 /// The running service.
@@ -26,64 +24,105 @@ pub(crate) struct Stack {
     pub(crate) name: String,
     pub(crate) authority: String,
     pub(crate) token: String,
-    /// The ids of its users.
-    pub(crate) users: Vec<String>,
+    build: Build,
     home: PathBuf,
+    kafka_port: u16,
     child: Child,
 }
 
-/// A user with eight claims. `changed` is the claim that writers change.
-pub(crate) fn user(n: u64, changed: Option<usize>) -> String {
-    json!({ "claims": {
-        "externalUserId": format!("u-{n}"), "name": format!("Ada Lovelace {n}"), "email": format!("ada{n}@example.com"),
-        "level": n % 50, "active": n.is_multiple_of(2), "address": { "city": "Zurich", "zip": 8000 + n % 100 },
-        "groups": ["staff", format!("team-{}", n % 20)], "writer": changed,
-    } })
-    .to_string()
-}
-
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 impl Stack {
-    /// Starts a build and imports users.
-    pub(crate) fn start(build: &Build, users: u32, runtime: &Runtime) -> anyhow::Result<Self> {
+    /// Starts a build and imports `count` users.
+    pub(crate) fn start(build: &Build, count: u32) -> anyhow::Result<Self> {
         let home = std::env::current_dir()?.join("target/bench").join(&build.name);
         let _ = fs::remove_dir_all(&home);
         fs::create_dir_all(&home)?;
-        let authority = format!("127.0.0.1:{}", free_port()?);
-        let rollcall = build.dir.join("rollcall");
-        let command = || {
-            let mut command = Command::new(&rollcall);
-            command.env("ROLLCALL_HOME", &home).env("ROLLCALL_ADDR", &authority).env("ROLLCALL_LOG", "warn");
-            command.envs(build.settings.iter().map(|(name, value)| (name, value)));
-            command
-        };
-        let log = File::create(home.join("run.log"))?;
-        let mut run = command();
-        run.arg("run").env("ROLLCALL_KAFKA_PORT", free_port()?.to_string());
-        let child =
-            run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn().context("rollcall run")?;
-        let mut stack = Self {
-            name: build.name.clone(),
-            authority: authority.clone(),
-            token: String::new(),
-            users: Vec::new(),
-            home: home.clone(),
-            child,
-        };
+        let (authority, kafka_port) = (format!("127.0.0.1:{}", free_port()?), free_port()?);
+        let mut run = command(build, &home, &authority, kafka_port);
+        let child = launch(&mut run, &home)?;
+        let (name, build, token) = (build.name.clone(), build.clone(), String::new());
+        let mut stack = Self { name, authority, token, build, home, kafka_port, child };
         stack.wait_until_ready()?;
-        let token = command().args(["token", "--tenant", TENANT, "--ttl", "86400"]).output()?;
-        stack.token = String::from_utf8(token.stdout)?.trim().to_owned();
-        import(command(), users)?;
-        stack.users = runtime.block_on(ids(&stack))?;
+        stack.token =
+            stack.output(&["token", "--tenant", users::TENANT, "--ttl", "86400"])?.trim().to_owned();
+        stack.import(count)?;
         Ok(stack)
     }
 
-    /// CPU time of the stack: its main process and all descendants.
+    /// Stops the service with its servers and starts it again: how long until it was ready.
+    pub(crate) fn restart(&mut self) -> anyhow::Result<Duration> {
+        self.terminate()?;
+        let began = Instant::now();
+        self.child = launch(&mut self.command(), &self.home)?;
+        self.wait_until_ready()?;
+        Ok(began.elapsed())
+    }
+
+    /// The main process. All others of the stack are its descendants.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Resident memory of the main process, in megabytes.
+    pub(crate) fn resident_megabytes(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1_024.0)
+    }
+
+    /// What another program needs to use the same servers and key set.
+    pub(crate) fn environment(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let exported = self.output(&["env"])?;
+        let pairs = exported.lines().filter_map(|line| line.trim_start_matches("export ").split_once('='));
+        let mut all: Vec<(String, String)> = pairs
+            .filter(|(name, _)| ["DATABASE_URL", "KAFKA_BROKERS"].contains(name))
+            .map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
+            .collect();
+        all.push(("ROLLCALL_HOME".to_owned(), self.home.display().to_string()));
+        all.push(("ROLLCALL_JWKS_FILE".to_owned(), self.home.join("jwks.json").display().to_string()));
+        Ok(all)
+    }
+
+    /// The ids of all users, page by page.
+    pub(crate) async fn ids(&self) -> anyhow::Result<Vec<String>> {
+        let mut client = Client::connect(&self.authority, &self.token).await?;
+        let (mut ids, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/core/v1/users?limit=1000{cursor}");
+            let (status, body) = client.call("GET", &path, "").await?;
+            ensure!(status == 200, "the list was answered {status}");
+            let page: Value = serde_json::from_slice(body)?;
+            let entries = page["data"].as_array().context("a list")?;
+            ids.extend(entries.iter().filter_map(|user| Some(user["id"].as_str()?.to_owned())));
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(ids),
+            }
+        }
+    }
+
+    /// Stops the stack and removes its data.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.terminate()?;
+        Ok(fs::remove_dir_all(&self.home)?)
+    }
+
+    fn terminate(&mut self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{} ended with {status}", self.name);
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        command(&self.build, &self.home, &self.authority, self.kafka_port)
+    }
+
+    fn output(&self, args: &[&str]) -> anyhow::Result<String> {
+        Ok(String::from_utf8(self.command().args(args).output()?.stdout)?)
     }
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
@@ -91,17 +130,25 @@ impl Stack {
         while !fs::read_to_string(&log)?.lines().any(|line| line.starts_with("ready: ")) {
             ensure!(self.child.try_wait()?.is_none(), "{} has ended: see {}", self.name, log.display());
             ensure!(Instant::now() < give_up, "{} is not ready: see {}", self.name, log.display());
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// Stops the stack.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "{} ended with {status}", self.name);
-        Ok(fs::remove_dir_all(&self.home)?)
+    fn import(&self, count: u32) -> anyhow::Result<()> {
+        let mut import = self
+            .command()
+            .args(["log", "import", "-", "--tenant", users::TENANT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut input = import.stdin.take().context("a pipe")?;
+        for n in 0..u64::from(count) {
+            writeln!(input, "{}", users::request(n))?;
+        }
+        drop(input);
+        ensure!(import.wait()?.success(), "the import failed");
+        Ok(())
     }
 }
 
@@ -112,34 +159,21 @@ impl Drop for Stack {
     }
 }
 
-fn import(mut command: Command, users: u32) -> anyhow::Result<()> {
-    let mut import = command
-        .args(["log", "import", "-", "--tenant", TENANT])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    let mut input = import.stdin.take().context("a pipe")?;
-    for n in 0..u64::from(users) {
-        writeln!(input, "{}", user(n, None))?;
-    }
-    drop(input);
-    ensure!(import.wait()?.success(), "the import failed");
-    Ok(())
+fn command(build: &Build, home: &std::path::Path, authority: &str, kafka_port: u16) -> Command {
+    let mut command = Command::new(build.dir.join("rollcall"));
+    command.env("ROLLCALL_HOME", home).env("ROLLCALL_ADDR", authority).env("ROLLCALL_LOG", "warn");
+    command.env("ROLLCALL_KAFKA_PORT", kafka_port.to_string());
+    command.envs(build.settings.iter().map(|(name, value)| (name, value)));
+    command
 }
 
-/// The ids of all users, page by page.
-async fn ids(stack: &Stack) -> anyhow::Result<Vec<String>> {
-    let mut client = Client::connect(&stack.authority, &stack.token).await?;
-    let (mut ids, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let (status, body) = client.call("GET", &format!("/core/v1/users?limit=1000{cursor}"), "").await?;
-        ensure!(status == 200, "the list was answered {status}");
-        let page: Value = serde_json::from_slice(body)?;
-        let entries = page["data"].as_array().context("a list")?;
-        ids.extend(entries.iter().filter_map(|user| Some(user["id"].as_str()?.to_owned())));
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(ids),
-        }
-    }
+fn launch(command: &mut Command, home: &std::path::Path) -> anyhow::Result<Child> {
+    let log = File::create(home.join("run.log"))?;
+    command
+        .arg("run")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("rollcall run")
 }

@@ -1,0 +1,65 @@
+//! The twins: what the service is compared with, each in a process of its own.
+//!
+//! `bare` returns the same bytes without authentication and without a store: the ceiling of HTTP.
+//! `crud` is what most people would build instead: the same check of tokens, the same table with the
+//! same indexes in the same PostgreSQL, and an UPDATE with `synchronous_commit=on`. No events.
+
+mod crud;
+mod table;
+
+pub(crate) use table::copy as copy_table;
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use clap::ValueEnum;
+use service_kit::{auth::Authenticator, settings::Settings};
+use std::{net::SocketAddr, sync::Arc};
+
+/// A twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// The same bytes, and nothing else
+    Bare,
+    /// Authentication and PostgreSQL, without a log
+    Crud,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Crud => "crud",
+        }
+    }
+}
+
+/// Serves a twin until the process is killed. It has as many workers as the service.
+pub(crate) async fn serve(kind: Kind, addr: SocketAddr) -> anyhow::Result<()> {
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    match kind {
+        Kind::Bare => {
+            let body = crate::users::stored("00000000-0000-4000-8000-000000000000", 0);
+            let app = move || {
+                let body = body.clone();
+                let answer = move || {
+                    let body = body.clone();
+                    async move {
+                        HttpResponse::Ok()
+                            .content_type("application/json")
+                            .insert_header(("ETag", "\"1\""))
+                            .body(body)
+                    }
+                };
+                App::new().default_service(web::to(answer))
+            };
+            HttpServer::new(app).workers(workers).bind(addr)?.run().await?;
+        }
+        Kind::Crud => {
+            let settings = Settings::from_env("127.0.0.1:0")?;
+            let state = crud::State::open(&settings, Arc::new(Authenticator::new(&settings)?))?;
+            let state = web::Data::new(state);
+            let app = move || App::new().app_data(state.clone()).configure(crud::configure);
+            HttpServer::new(app).workers(workers).bind(addr)?.run().await?;
+        }
+    }
+    Ok(())
+}
