@@ -4,25 +4,16 @@ use anyhow::Context as _;
 use events_schema::{Partition, Topic};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
     metadata::MetadataPartition,
-    types::RDKafkaErrorCode,
 };
 use service_kit::{
     kafka::{self, Topics},
     settings::Settings,
 };
-use std::{
-    collections::BTreeMap,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long a broker may take to answer.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a partition may be without a leader.
-const LEADER_TIMEOUT: Duration = Duration::from_secs(30);
-const LEADER_PAUSE: Duration = Duration::from_millis(200);
 
 /// The ends of a partition as a reader of committed records sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,23 +121,8 @@ fn partition_ids(consumer: &BaseConsumer, name: &str) -> anyhow::Result<Vec<i32>
     Ok(topic.partitions().iter().map(MetadataPartition::id).collect())
 }
 
-/// Asks again while the partition has no leader: a broker accepts connections seconds before it
-/// leads all of its partitions, and a new topic has no leader at first.
 fn watermarks(consumer: &BaseConsumer, name: &str, partition: i32) -> anyhow::Result<Ends> {
-    let give_up = Instant::now() + LEADER_TIMEOUT;
-    loop {
-        match consumer.fetch_watermarks(name, partition, BROKER_TIMEOUT) {
-            Ok((low, high)) => return Ok(Ends { low, high }),
-            Err(error) if has_no_leader(&error) && Instant::now() < give_up => thread::sleep(LEADER_PAUSE),
-            Err(error) => {
-                return Err(error).with_context(|| format!("the ends of partition {partition} of {name}"));
-            }
-        }
-    }
-}
-
-fn has_no_leader(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let code = error.rdkafka_error_code();
-    code.is_some_and(|code| matches!(code, Code::NotLeaderForPartition | Code::LeaderNotAvailable))
+    let (low, high) = kafka::watermarks(consumer, name, partition, BROKER_TIMEOUT)
+        .with_context(|| format!("the ends of partition {partition} of {name}"))?;
+    Ok(Ends { low, high })
 }

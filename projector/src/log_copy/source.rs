@@ -53,7 +53,7 @@ async fn ask(settings: &Settings, topic: &str, isolation: &str) -> anyhow::Resul
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         let range = |partition: i32| -> anyhow::Result<(i32, Range<i64>)> {
-            let (low, high) = consumer.fetch_watermarks(&topic, partition, BROKER_TIMEOUT)?;
+            let (low, high) = kafka::watermarks(&consumer, &topic, partition, BROKER_TIMEOUT)?;
             Ok((partition, low..high))
         };
         found

@@ -10,6 +10,7 @@ mod like;
 mod open;
 mod promises;
 mod topic_id;
+mod watermarks;
 
 pub use admin::CreatedTopic;
 pub use client::{client_config, delivery_timeout, producer_config, record_timeout};
@@ -21,6 +22,7 @@ pub use like::create_like;
 pub use open::{OpenTransaction, high_watermarks, open_transactions};
 pub use promises::{TopicFault, topic_faults};
 pub use topic_id::{Described, TopicIds};
+pub use watermarks::watermarks;
 
 use events_schema::topics;
 

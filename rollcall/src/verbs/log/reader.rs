@@ -88,7 +88,7 @@ pub(super) async fn ends(settings: &Settings, topic: &str) -> anyhow::Result<Vec
         let consumer: BaseConsumer = config.create()?;
         let partitions = partitions(&consumer, &topic)?;
         let ends = partitions.into_iter().map(|partition| {
-            let (first, end) = consumer.fetch_watermarks(&topic, partition, ANSWER)?;
+            let (first, end) = kafka::watermarks(&consumer, &topic, partition, ANSWER)?;
             anyhow::Ok((partition, first, end))
         });
         ends.collect()
