@@ -4,7 +4,7 @@ pub use read_model::migrate::{Bound, Migrated, bind_anew, bound, check_key_store
 pub(crate) use read_model::migrate::{create_shared, deployment, try_out};
 
 use event_log::{
-    cuts,
+    Halt, cuts,
     identity::{self, LogIdentity, Present},
     log_ends,
 };
@@ -45,7 +45,16 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     if !cuts.is_empty() {
         tracing::warn!("{}. `rollcall projection accept-cut` shows more", cuts::describe_cuts(&cuts));
     }
+    warn_of_another_log(settings).await?;
     Ok(Migrated { topics, tables: Objects::list(settings).await?.created_since(&before) })
+}
+
+/// Topics and tables may be complete and still not belong together.
+async fn warn_of_another_log(settings: &Settings) -> anyhow::Result<()> {
+    let Err(error) = identity::check_log(settings).await else { return Ok(()) };
+    let halt = error.downcast::<Halt>()?;
+    tracing::warn!("{halt}");
+    Ok(())
 }
 
 async fn create(pool: &PgPool, partitions: u32, log: &Present, keys: &Keys) -> anyhow::Result<()> {

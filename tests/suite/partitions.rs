@@ -113,15 +113,15 @@ pub async fn more_partitions_are_rejected_and_repaired_by_a_copy(stack: &'static
     alter(&deployment, TOPICS[0], 7).await;
     is_halted(&deployment).await;
     alter(&deployment, TOPICS[1], 6).await;
-    // An older database does not record the number.
-    sqlx::query("ALTER TABLE rollcall.logs DROP COLUMN partitions")
+    // An older database does not record the number, nor its migrations.
+    sqlx::raw_sql("ALTER TABLE rollcall.logs DROP COLUMN partitions; DROP TABLE rollcall.migrations")
         .execute(&deployment.database)
         .await
         .unwrap();
     deployment.stop(Service::Projector);
     deployment.launch(Service::Projector);
     is_halted(&deployment).await;
-    for verb in [&["migrate"] as &[&str], &["projection", "rebuild"]] {
+    for verb in [&["migrate"] as &[&str], &["projection", "rebuild"], &["erasure", "audit"]] {
         loses_nothing(&run(&deployment.cli, verb, 1).await);
     }
     let line = json!({ "claims": {} }).to_string();

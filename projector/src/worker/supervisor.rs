@@ -12,15 +12,19 @@ use crate::{
     },
     stop::{Interrupt, StopSignal},
 };
-use event_log::{Halt, identity::LogIdentity, log_ends};
+use event_log::{
+    Halt,
+    identity::{self, LogIdentity},
+    log_ends,
+};
 use key_store::Keys;
 use privacy::Vacuum;
 use read_model::{
     link::Link,
-    operate::pause::{self, PausedBy},
+    operate::pause::{self, Pause, PausedBy},
     write::{Cache, Mode, Store, fence::Epochs},
 };
-use service_kit::{database::answered, settings::Settings};
+use service_kit::{database::answered, errors::describe_error, settings::Settings};
 use sqlx::PgPool;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::watch;
@@ -106,7 +110,8 @@ async fn wait_for_resume(parts: &Parts) -> Result<(), Interrupt> {
 async fn work(parts: Parts) -> Result<(), Interrupt> {
     prepare(&parts.settings, &parts.stop).await?;
     let is_paused = async || pause::find(&parts.pool).await;
-    if parts.stop.retry("asking for a pause", is_paused).await?.is_some() {
+    if let Some(pause) = parts.stop.retry("asking for a pause", is_paused).await? {
+        update_reason(&parts, &pause).await;
         return Err(Interrupt::Paused);
     }
     let state = parts.state.clone();
@@ -120,6 +125,16 @@ async fn work(parts: Parts) -> Result<(), Interrupt> {
     let ended = worker.run().await;
     release(worker).await;
     ended
+}
+
+/// The log may have changed since the pause, for example because the operator followed the advice in
+/// its reason. Then the reason says what is to be done now.
+async fn update_reason(parts: &Parts, pause: &Pause) {
+    let Err(error) = identity::check_log(&parts.settings).await else { return };
+    let Some(halt) = error.downcast_ref::<Halt>() else { return };
+    if let Err(error) = pause::update_reason(&parts.pool, PausedBy::Log, &halt.to_string()).await {
+        tracing::warn!(error = describe_error(&error), was = pause.reason, "the pause keeps its old reason");
+    }
 }
 
 /// Creates topics and tables. A fault that needs an operator is not tried again.

@@ -236,7 +236,7 @@ async fn a_read_model_made_anew_proves_itself_by_its_log(stack: &Stack, first: &
 const OLDER: &str = "\
 DROP TRIGGER keep_destroyed_key ON rollcall_keys.data_keys; \
 ALTER TABLE rollcall_keys.data_keys DROP COLUMN deployment_id, DROP COLUMN log_id; \
-DROP TABLE rollcall_keys.deployment, rollcall_keys.logs, rollcall.deployment; \
+DROP TABLE rollcall_keys.deployment, rollcall_keys.logs, rollcall.deployment, rollcall.migrations, rollcall_keys.migrations; \
 ALTER TABLE rollcall.discarded DROP COLUMN tenant_id, DROP COLUMN user_id, DROP COLUMN is_owner_known";
 
 pub async fn keys_without_an_origin_are_undecided(stack: &'static Stack) {

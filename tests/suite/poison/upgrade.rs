@@ -23,7 +23,7 @@ pub async fn reasons_stored_as_text_become_codes(stack: &'static Stack) {
         )
     };
     let old = [
-        "DROP VIEW live.dead_letters; ALTER TABLE generation_1.dead_letters DROP COLUMN detail, DROP COLUMN at_home;".to_owned(),
+        "DROP TABLE rollcall.migrations; DROP VIEW live.dead_letters; ALTER TABLE generation_1.dead_letters DROP COLUMN detail, DROP COLUMN at_home;".to_owned(),
         said(&gap, "gap: an earlier event is missing"),
         said(&queued, "said by another build"),
         said(&astray, "the key does not belong to this partition"),

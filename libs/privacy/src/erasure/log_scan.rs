@@ -1,9 +1,10 @@
 //! Reads the whole log once, up to the end that it had when the scan started.
 
 use crate::progress::{ScanProgress, Step};
+use anyhow::Context as _;
 use event_log::{
     cuts::{self, Cut},
-    identity::LogIdentity,
+    identity::{self, LogIdentity},
     log_ends,
     raw::Raw,
     record::Record,
@@ -65,12 +66,13 @@ struct RunningScan {
 /// Reads the log and passes each record to `each`. Records of one partition come in their order.
 ///
 /// # Errors
-/// Kafka fails, or the topics are recreated meanwhile.
+/// Kafka fails, the log is not the one that was folded, or the topics are recreated meanwhile.
 pub(crate) async fn scan(
     settings: &Settings,
     progress: &mut impl FnMut(ScanProgress),
     mut each: impl FnMut(&Record) -> anyhow::Result<()>,
 ) -> anyhow::Result<LogScan> {
+    identity::check_log(settings).await.context("a scan of this log would prove nothing")?;
     let identity = LogIdentity::new(settings)?;
     let log = identity.present().await?;
     let count = log_ends::partitions(settings).await?;

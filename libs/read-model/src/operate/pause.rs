@@ -84,6 +84,15 @@ pub async fn insert(pool: &PgPool, by: PausedBy, reason: &str) -> sqlx::Result<b
     Ok(is_new)
 }
 
+/// Changes the reason of the pause if it was made by `by`.
+///
+/// # Errors
+/// The statement failed.
+pub async fn update_reason(pool: &PgPool, by: PausedBy, reason: &str) -> sqlx::Result<()> {
+    let update = "UPDATE rollcall.pause SET reason = $2 WHERE by = $1 AND reason <> $2";
+    sqlx::query(update).bind(by.as_str()).bind(reason).execute(pool).await.map(drop)
+}
+
 /// Removes the pause if it was made by `by`.
 ///
 /// # Errors
