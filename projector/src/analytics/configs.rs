@@ -14,7 +14,9 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("heartbeat.interval.ms", "1500"),
     ("partition.assignment.strategy", "range"),
     ("queued.max.messages.kbytes", "4096"),
-    ("fetch.wait.max.ms", "100"),
+    // Nobody waits for analytics, so records are fetched in few, large requests.
+    ("fetch.wait.max.ms", "300"),
+    ("fetch.min.bytes", "65536"),
     ("statistics.interval.ms", "5000"),
 ];
 /// What exactly-once depends on. No setting overrides it.

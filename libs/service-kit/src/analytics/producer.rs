@@ -34,7 +34,7 @@ const REPORTS: Duration = Duration::from_secs(5);
 
 /// Large batches: events are many and small, and nobody waits for one.
 const DEFAULTS: [(&str, &str); 4] = [
-    ("linger.ms", "5"),
+    ("linger.ms", "50"),
     ("compression.type", "lz4"),
     ("queue.buffering.max.messages", "32768"),
     ("queue.buffering.max.kbytes", "32768"),

@@ -28,7 +28,7 @@ const CONFIG: &[(&str, &str)] = &[
     ("session.timeout.ms", "6000"),
     // A member learns of a rebalance with its next heartbeat, and the others wait until then.
     ("heartbeat.interval.ms", "500"),
-    ("fetch.wait.max.ms", "50"),
+    ("fetch.wait.max.ms", "200"),
     ("fetch.min.bytes", "1"),
     ("queued.min.messages", "20000"),
     ("queued.max.messages.kbytes", "16384"),
