@@ -2,7 +2,7 @@
 
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake libssl-dev pkg-config zlib1g-dev \
+    && apt-get install -y --no-install-recommends cmake libssl-dev libzstd-dev pkg-config zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -10,7 +10,7 @@ RUN cargo build --release --locked -p command-service -p query-service -p projec
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl libssl3 zlib1g \
+    && apt-get install -y --no-install-recommends ca-certificates curl libssl3 libzstd1 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/rollcall --create-home rollcall \
     && chmod 0700 /var/lib/rollcall \

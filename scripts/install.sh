@@ -24,6 +24,7 @@ has make || want make
 has pkg-config || want pkg-config
 any_file /usr/include/openssl/ssl.h || want libssl-dev
 any_file /usr/include/zlib.h || want zlib1g-dev
+any_file /usr/include/zstd.h || want libzstd-dev
 if [ "${1:-}" = test ]; then
     has nginx || [ -x /usr/sbin/nginx ] || want nginx-light
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer
