@@ -34,7 +34,7 @@ pub(crate) fn change(refusal: Refusal, id: Uuid) -> Problem {
         Refusal::NotFound | Refusal::Deleted => not_found(id),
         Refusal::PreconditionFailed => precondition_failed(),
         Refusal::Parked => parked(),
-        // Only a create is refused for this reason.
+        // A change is never refused for this reason.
         Refusal::Exists => Problem::internal(),
     }
 }

@@ -88,8 +88,8 @@ impl Binding<'_> {
 
 /// The minimum length of a plaintext in bytes.
 const SHORTEST: usize = 256;
-/// Above it, padding adds at most an eighth.
-const EIGHTH: usize = 8;
+/// Longer plaintexts have one of so many lengths between two powers of two.
+const STEPS: usize = 8;
 
 impl Personal {
     /// The plaintext: JSON, padded so that its length reveals only a step.
@@ -107,7 +107,7 @@ impl Personal {
 }
 
 fn padded(length: usize) -> usize {
-    let step = (length.next_power_of_two() / EIGHTH).max(SHORTEST);
+    let step = (length.next_power_of_two() / STEPS).max(SHORTEST);
     length.max(1).next_multiple_of(step)
 }
 

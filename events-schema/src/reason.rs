@@ -90,7 +90,7 @@ codes! {
     /// The user's first event is not the creation.
     NotCreated = "not-created", "the first event is not the user's creation";
     /// The data key under which the event is sealed is missing.
-    KeyMissing = "key-missing", "its key is missing: restore the key store, then retry; if the user was to be erased, discard";
+    KeyMissing = "key-missing", "its key is missing: if the user was deleted, discard; otherwise restore the key store, then retry";
     /// The data key does not open the event.
     NotOpened = "not-opened", "it can't be opened with its key";
     /// The record is fine, but waits for an earlier one.

@@ -191,6 +191,10 @@ impl Log {
         self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn brokers(&self) -> &str {
+        self.config.get("bootstrap.servers").unwrap_or_default()
+    }
+
     /// Refuses writes until a broker answers.
     fn watch_for_return(self: &Arc<Self>) {
         if self.is_unavailable.send_replace(true) {
@@ -199,10 +203,12 @@ impl Log {
         tracing::warn!("the log is unavailable: writes are refused until it answers");
         let log = self.clone();
         tokio::spawn(async move {
-            let contact = Contact::default();
+            let contact = Arc::new(Contact::default());
             while log.clone().check().await.is_err() {
                 contact.seen(false);
-                if contact.is_lost() {
+                let (contact, brokers) = (contact.clone(), log.brokers().to_owned());
+                let is_lost = tokio::task::spawn_blocking(move || contact.is_lost(&brokers));
+                if is_lost.await.unwrap_or_default() {
                     log.replace_if(|_| true);
                 }
                 tokio::time::sleep(CHECK_INTERVAL).await;

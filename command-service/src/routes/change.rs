@@ -1,6 +1,6 @@
 //! Changes of an existing user: what update and delete have in common.
 
-use super::{about, answer::Answer};
+use super::{answer::Answer, id_data};
 use crate::{
     problems,
     write::{Appended, Failure, Write, Writer, Written, resolve::DeferredOutcome},
@@ -56,5 +56,5 @@ fn deferred_outcome(call: Call, write: &Write) -> DeferredOutcome {
         Some(_) => problems::precondition_failed(),
         None => problems::outrun(),
     };
-    DeferredOutcome { call, about: about(id), superseded, deleted: problems::not_found(id) }
+    DeferredOutcome { call, about: id_data(id), superseded, deleted: problems::not_found(id) }
 }

@@ -1,6 +1,6 @@
 //! `POST …/users`
 
-use super::{Service, about, answer::Answer, in_full};
+use super::{Service, answer::Answer, id_data, personal_data};
 use crate::{
     ids, problems,
     request_body::Object,
@@ -43,7 +43,7 @@ struct Create {
 }
 
 pub(super) async fn create(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let is_full = service.frame.recorder.is_full();
+    let is_full = service.frame.recorder.records_full_data();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
     let writer = service.writer.clone();
     let handle = move |call, create| run(writer, call, create);
@@ -54,7 +54,7 @@ fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Create> {
     let personal = personal(body).map_err(Problem::from);
     let mut start = analytics::Data::default();
     if let (true, Ok(personal)) = (is_full, &personal) {
-        start.full = in_full(Some(&personal.claims), personal.authentication_provider.as_ref());
+        start.full = personal_data(Some(&personal.claims), personal.authentication_provider.as_ref());
     }
     let input = personal.and_then(|personal| {
         Ok(Create {
@@ -132,7 +132,7 @@ async fn refused(
         Some(position) => found.position(position),
         None => found,
     };
-    Ok(Done { response, success: Some(about(write.key.user)) })
+    Ok(Done { response, success: Some(id_data(write.key.user)) })
 }
 
 /// Whether a create has the same body as the one that created the user. Without the user's key,

@@ -1,9 +1,10 @@
 //! `DELETE …/users/{id}`
 
 use super::{
-    Service, about,
+    Service,
     answer::Answer,
     change::{Change, change},
+    id_data,
 };
 use crate::request_headers;
 use actix_web::{
@@ -32,7 +33,7 @@ pub(super) async fn delete(service: Data<Service>, request: HttpRequest, payload
 
 fn parse(request: &HttpRequest, _: Bytes) -> Parsed<Change> {
     let id = path::id(request, "id");
-    let said = || id.as_ref().map_or_else(|_| analytics::Data::default(), |id| about(*id));
+    let said = || id.as_ref().map_or_else(|_| analytics::Data::default(), |id| id_data(*id));
     Parsed { start: said(), fail: said(), input: id.clone().and_then(|id| input(request, id)) }
 }
 

@@ -41,8 +41,8 @@ const PATHS: &[(&str, &str)] = &[
     ("/v1/users/{userId}/credentials", "GET"),
 ];
 
-/// Mounts the operations of this service. Each guards its method on its resource, so that another
-/// service can handle the others.
+/// Mounts the operations of this service. Each route accepts only its own method, so that the query
+/// service can mount the other methods on the same path.
 pub(crate) fn configure(service: &Data<Service>, config: &mut ServiceConfig) {
     for prefix in PREFIXES {
         let (users, user) = (format!("{prefix}/users"), format!("{prefix}/users/{{id}}"));
@@ -71,12 +71,12 @@ fn on_user(method: impl Guard) -> impl Guard {
 }
 
 /// The data of an analytic event about a user.
-fn about(id: Uuid) -> analytics::Data {
+fn id_data(id: Uuid) -> analytics::Data {
     analytics::Data { non_sensitive: members(json!({ "id": id })), full: Map::new() }
 }
 
-/// The additional data of level 3.
-fn in_full(claims: Option<&Claims>, link: Option<&AuthenticationProvider>) -> Map<String, Value> {
+/// What analytic events contain in addition at level 3.
+fn personal_data(claims: Option<&Claims>, link: Option<&AuthenticationProvider>) -> Map<String, Value> {
     let (mut full, link) = (Map::new(), link.map(|link| json!(link)));
     full.extend(claims.map(|claims| ("claims".to_owned(), Value::Object(claims.clone()))));
     full.extend(link.map(|link| ("authenticationProvider".to_owned(), link)));

@@ -1,12 +1,12 @@
 //! `PUT …/users/{id}`
 
 use super::{
-    Service, about,
+    Service,
     answer::Answer,
     change::{Change, change},
-    in_full,
+    id_data, personal_data,
 };
-use crate::{request_body::Object, request_headers};
+use crate::{representation, request_body::Object, request_headers};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
@@ -27,14 +27,16 @@ use service_kit::{
 };
 use uuid::Uuid;
 
-/// The body limit exceeds that of a create, so that the body of a GET always fits.
-const SPEC: Spec = Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(257 * 1024) };
+/// Larger than the limit of a create: a client may send back the whole body of a GET, which also
+/// contains the id.
+const SPEC: Spec =
+    Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(representation::MAX_BYTES) };
 
 /// The body.
 type Fields = (Claims, Option<AuthenticationProvider>);
 
 pub(super) async fn update(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let is_full = service.frame.recorder.is_full();
+    let is_full = service.frame.recorder.records_full_data();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
     let writer = service.writer.clone();
     let updated = |appended| Answer::user(StatusCode::OK, appended);
@@ -51,11 +53,11 @@ fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Change> {
         }
     };
     let fields = fields(id, body).map_err(Problem::from);
-    let mut start = about(id);
+    let mut start = id_data(id);
     if let (true, Ok((claims, link))) = (is_full, &fields) {
-        start.full = in_full(Some(claims), link.as_ref());
+        start.full = personal_data(Some(claims), link.as_ref());
     }
-    Parsed { start, fail: about(id), input: fields.and_then(|fields| input(request, id, fields)) }
+    Parsed { start, fail: id_data(id), input: fields.and_then(|fields| input(request, id, fields)) }
 }
 
 /// The body of a GET can be sent back, so it may contain the id of the path.

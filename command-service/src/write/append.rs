@@ -1,6 +1,6 @@
 //! Step 4: append the event to the log.
 
-use super::{Failure, Writer, resolve::UnconfirmedEvent};
+use super::{Failure, Writer};
 use crate::{
     log::{AppendError, Record},
     problems, representation,
@@ -14,10 +14,33 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// An event that was sent to the log, and where to look for it.
+#[derive(Debug, Clone)]
+pub(crate) struct SentEvent {
+    /// `ce_id`
+    pub(crate) id: Uuid,
+    pub(crate) key: UserKey,
+    pub(crate) log: LiveLog,
+    pub(crate) partition: u32,
+    /// The first offset at which it can be.
+    pub(crate) from: i64,
+}
+
+impl SentEvent {
+    /// The same event in the live log. If that is not the log it was meant for, the event may be
+    /// anywhere in its partition.
+    pub(super) fn in_log(self, log: LiveLog) -> Self {
+        if self.log == log {
+            return self;
+        }
+        Self { partition: self.key.partition(log.partitions), log, from: 0, ..self }
+    }
+}
+
 /// An event of this process in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Appended {
-    pub(crate) event: UnconfirmedEvent,
+    pub(crate) event: SentEvent,
     pub(crate) position: LogPosition,
     /// The user's version once the event is accepted.
     pub(crate) version: u64,
@@ -46,9 +69,9 @@ impl Writer {
         let id = Uuid::now_v7();
         let record = record(call, key, id, version, key_id, &event);
         let partition = key.partition(log.partitions);
-        // Everything before this offset is folded, so the event can only come after it.
+        // Everything before this offset is folded, so the event gets this one or a later one.
         let from = self.outcomes.next_offset(log, partition);
-        let event = UnconfirmedEvent { id, key: key.clone(), log, partition, from };
+        let event = SentEvent { id, key: key.clone(), log, partition, from };
         match self.log.append(&record, log.partitions).await {
             Ok(position) if position.offset < from => {
                 let offset = position.offset;

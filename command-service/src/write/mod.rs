@@ -2,23 +2,25 @@
 //!
 //! 1. lock: wait for other writers of the same user in this process ([`user_lock`]).
 //! 2. load: read the user from the read model ([`load`]).
-//! 3. decide: turn command and state into an event ([`decide`]), and [`seal`] it.
-//! 4. append: write the event to the log ([`append`]).
-//! 5. await: wait until the projector has folded it ([`await_outcome`]).
-//! 6. resolve: find out what the client could not wait for ([`resolve`]).
+//! 3. decide: turn command and state into an event ([`decide`]), and get the key that will seal it
+//!    ([`data_key`]).
+//! 4. append: seal the event and write it to the log ([`append`]).
+//! 5. await: wait until the projector has folded it ([`await_outcome`]). A delete also waits until
+//!    the user is erased ([`complete`]).
 //!
-//! If another writer's event took the same sequence, the loop starts over at step 2.
+//! If another writer's event took the same sequence, the loop starts over at step 2. A write that is
+//! answered 202 or 503 is not over: [`resolve`] finds out its outcome afterwards.
 
 mod append;
 mod await_outcome;
 mod complete;
+mod data_key;
 mod decide;
 mod load;
 pub(crate) mod resolve;
-mod seal;
 mod user_lock;
 
-pub(crate) use append::Appended;
+pub(crate) use append::{Appended, SentEvent};
 pub(crate) use await_outcome::Outcomes;
 pub(crate) use load::Users;
 pub(crate) use user_lock::{UserLock, UserLocks};
@@ -33,13 +35,13 @@ use event_log::identity_watch::IdentityWatch;
 use events_schema::UserKey;
 use key_store::Keys;
 use read_model::{WriteOutcome, read::commands::LoadedUser};
-use resolve::{UnconfirmedAppends, UnconfirmedEvent};
+use resolve::UnconfirmedAppends;
 use service_kit::{operation::Call, position::LogPosition, problem::Problem};
 use std::{sync::Arc, time::Instant};
 use user_lock::back_off;
 
-/// How many events a write appends at most. A lost attempt takes a few milliseconds, so many fit
-/// into the time that a write waits anyway.
+/// How many events a write appends at most. An attempt that loses takes a few milliseconds, so the
+/// deadline usually ends a write before this limit does.
 const MAX_ATTEMPTS: u32 = 64;
 
 /// Executes writes.
@@ -81,8 +83,9 @@ pub(crate) enum Failure {
         /// The position of an event of this write that lost against another writer's.
         position: Option<LogPosition>,
     },
-    /// The event may be in the log, or is in a log that may never become live.
-    Unconfirmed(Box<UnconfirmedEvent>, Problem),
+    /// Nobody knows whether the event will take effect: the log did not confirm it, or the log was
+    /// replaced meanwhile.
+    Unconfirmed(Box<SentEvent>, Problem),
     /// Any other problem.
     Problem(Problem),
 }

@@ -34,9 +34,10 @@ struct Contention {
     remaining: u32,
     /// How long the last attempt took, from its append to its outcome.
     last_attempt: Duration,
-    /// The last accepted event of this process …
+    /// The last accepted event of this process.
     accepted: Option<LogPosition>,
-    /// … and the one before. A writer that is always a little later loses between the two.
+    /// The accepted event before that. A rival that is always slightly later loses after this event
+    /// and before the last one, so rejections are looked for from here.
     before: Option<LogPosition>,
 }
 
@@ -60,8 +61,9 @@ impl UserLock {
         }
     }
 
-    /// How long an attempt takes, if another process writes to this user too. A rejected event in
-    /// the user's partition is taken as a sign of that: it is either ours or lost against ours.
+    /// How long the last attempt took, if another process probably writes to this user too. A newly
+    /// rejected event in the user's partition is taken as a sign of that. It may be another user's:
+    /// then this write pauses for nothing, but briefly.
     pub(crate) fn contended(
         &mut self,
         has_rejected_since: impl FnOnce(LogPosition) -> bool,
@@ -130,8 +132,7 @@ impl Writer {
     }
 }
 
-/// Lets a writer of another process go first, for a random part of the time that an attempt takes.
-/// The more attempts a write has made, the shorter the pause, down to none. So new writers come
+/// Lets a writer of another process go first, for a random time of up to two attempts. The more attempts a write has made, the shorter the pause, down to none. So new writers come
 /// last and none starves.
 pub(super) async fn back_off(took: Duration, attempt: u32) {
     let longest = match attempt {

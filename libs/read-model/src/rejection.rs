@@ -24,4 +24,11 @@ impl RejectionReason {
             Self::Parked => "parked",
         }
     }
+
+    /// The reason with this stored name. One that a later release stores is none that a writer can
+    /// act on: the event lost.
+    pub(crate) fn of_stored(name: &str) -> Self {
+        let all = [Self::Deleted, Self::Discarded, Self::Parked];
+        all.into_iter().find(|reason| reason.as_str() == name).unwrap_or(Self::Superseded)
+    }
 }

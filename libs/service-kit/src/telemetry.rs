@@ -1,15 +1,13 @@
 //! Logs: JSON lines, or plain text on a terminal.
 
+mod kafka_lines;
+
 use anyhow::{Context as _, anyhow};
-use std::{fmt, io::IsTerminal as _, panic::PanicHookInfo, str::FromStr as _};
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
-};
+use kafka_lines::KafkaLines;
+use std::{io::IsTerminal as _, panic::PanicHookInfo, str::FromStr as _};
 use tracing_subscriber::{
-    Layer,
     filter::{LevelFilter, Targets},
-    layer::{Context, SubscriberExt as _},
+    layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
@@ -25,7 +23,7 @@ const QUIET: &str = "actix_http::h1::dispatcher=off,sqlx::postgres::notice=warn,
 pub fn init(filter: &str) -> anyhow::Result<()> {
     let filter =
         parse(filter).context("ROLLCALL_LOG: must be a filter such as info or info,projector=debug")?;
-    let registry = tracing_subscriber::registry().with(filter).with(WithoutIrrelevantWarnings);
+    let registry = tracing_subscriber::registry().with(filter).with(KafkaLines::default());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     if std::io::stdout().is_terminal() {
         registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()?;
@@ -34,32 +32,6 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
     }
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
-}
-
-/// Drops librdkafka's warnings about settings for the other kind of client: every client gets all
-/// of `ROLLCALL_KAFKA__…`, so a producer warns about consumer settings and the reverse.
-struct WithoutIrrelevantWarnings;
-
-impl<S: Subscriber> Layer<S> for WithoutIrrelevantWarnings {
-    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        event.metadata().target() != "librdkafka" || {
-            let mut irrelevant = IsIrrelevant(false);
-            event.record(&mut irrelevant);
-            !irrelevant.0
-        }
-    }
-}
-
-/// Whether an event's message is such a warning.
-struct IsIrrelevant(bool);
-
-impl Visit for IsIrrelevant {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            let message = format!("{value:?}");
-            self.0 = message.contains("CONFWARN") && message.contains("will be ignored by this");
-        }
-    }
 }
 
 /// The filter itself if it is valid.

@@ -33,9 +33,9 @@ impl Member {
         self.with(|state| state.unread)
     }
 
-    /// Whether no broker has been reachable for long.
-    pub(super) fn is_lost(&self) -> bool {
-        self.contact.is_lost()
+    /// Whether this member does not find a broker, although one of these is reachable.
+    pub(super) fn is_lost(&self, brokers: &str) -> bool {
+        self.contact.is_lost(brokers)
     }
 
     fn with<T>(&self, action: impl FnOnce(&mut State) -> T) -> T {

@@ -66,7 +66,9 @@ impl<'a> Session<'a> {
             self.gather()?;
             self.commit_ripe()?;
             self.pause_full_partitions()?;
-            anyhow::ensure!(!self.consumer.context().is_lost(), "no broker has been reachable for long");
+            let brokers = self.configs.consumer.get("bootstrap.servers").unwrap_or_default();
+            let is_lost = self.consumer.context().is_lost(brokers);
+            anyhow::ensure!(!is_lost, "the client does not find a broker that is reachable");
             metrics::set_lag(self.consumer.context().unread() + self.pending.len() as i64);
         }
         Ok(())

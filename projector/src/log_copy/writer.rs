@@ -3,7 +3,9 @@
 use super::record::SourceRecord;
 use anyhow::Context as _;
 use rdkafka::{
-    Message as _,
+    ClientContext, Message as _,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    error::KafkaError,
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
 use service_kit::{kafka, settings::Settings};
@@ -28,9 +30,22 @@ pub(super) struct Moved {
     pub(super) to: (i32, i64),
 }
 
+/// Logs as every other client of ours does.
+struct Context;
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        kafka::log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        kafka::log_error(&error, reason);
+    }
+}
+
 /// Appends records to a topic.
 pub(super) struct Writer {
-    producer: FutureProducer,
+    producer: FutureProducer<Context>,
     topic: String,
     waiting: VecDeque<Waiting>,
     bytes: usize,
@@ -48,7 +63,8 @@ impl Writer {
         for (key, value) in DEFAULTS.into_iter().filter(|(key, _)| !settings.kafka.contains_key(*key)) {
             config.set(key, value);
         }
-        let producer = config.create().context("the Kafka client can't be created")?;
+        let producer = FutureProducer::from_config_and_context(&config, Context)
+            .context("the Kafka client can't be created")?;
         Ok(Self { producer, topic: topic.to_owned(), waiting: VecDeque::new(), bytes: 0 })
     }
 

@@ -59,7 +59,7 @@ impl State {
             return Err(precondition_failed());
         }
         let mut success = analytic_data::user_id("id", Some(input.id));
-        if call.recorder.is_full() {
+        if call.recorder.records_full_data() {
             success.full = analytic_data::present([("user", serde_json::from_slice(&user.body).ok())]);
         }
         Ok(Done { response: response(user, request), success: Some(success) })

@@ -29,7 +29,7 @@ struct Input {
 }
 
 pub(super) async fn search(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let is_full = state.frame.recorder.is_full();
+    let is_full = state.frame.recorder.records_full_data();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
     let handle = async |call: Call, input: Input| state.search(call, input).await;
     run(&state.frame, &SPEC, &request, payload, parse, handle).await

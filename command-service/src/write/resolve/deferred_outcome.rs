@@ -2,7 +2,7 @@
 
 use crate::{metrics, problems};
 use events_schema::analytics::Phase;
-use read_model::read::commands::RejectionReason;
+use read_model::RejectionReason;
 use service_kit::{analytics::Data, operation::Call, problem::Problem};
 
 /// A request whose analytic end is still to be recorded, if it failed.

@@ -1,7 +1,7 @@
 //! Finds events in the log by their ids.
 
+use crate::write::SentEvent;
 use anyhow::Context as _;
-use events_schema::UserKey;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -31,29 +31,6 @@ const CONSUMER: [(&str, &str); 5] = [
     ("auto.offset.reset", "earliest"),
 ];
 
-/// An event that may be in the log.
-#[derive(Debug, Clone)]
-pub(crate) struct UnconfirmedEvent {
-    /// `ce_id`
-    pub(crate) id: Uuid,
-    pub(crate) key: UserKey,
-    pub(crate) log: LiveLog,
-    pub(crate) partition: u32,
-    /// The first offset at which it can be.
-    pub(crate) from: i64,
-}
-
-impl UnconfirmedEvent {
-    /// The same event in the live log. If that is not the log it was meant for, the event may be
-    /// anywhere in its partition.
-    pub(super) fn in_log(self, log: LiveLog) -> Self {
-        if self.log == log {
-            return self;
-        }
-        Self { partition: self.key.partition(log.partitions), log, from: 0, ..self }
-    }
-}
-
 /// Reads the topic of user events.
 pub(crate) struct EventLookup {
     config: ClientConfig,
@@ -73,13 +50,13 @@ impl EventLookup {
     }
 
     /// Reads each partition that may hold one of the events to its end.
-    pub(super) async fn find(&self, wanted: Vec<UnconfirmedEvent>) -> anyhow::Result<Found> {
+    pub(super) async fn find(&self, wanted: Vec<SentEvent>) -> anyhow::Result<Found> {
         let (config, topic) = (self.config.clone(), self.topic.clone());
         tokio::task::spawn_blocking(move || find(&config, &topic, &wanted)).await?
     }
 }
 
-fn find(config: &ClientConfig, topic: &str, wanted: &[UnconfirmedEvent]) -> anyhow::Result<Found> {
+fn find(config: &ClientConfig, topic: &str, wanted: &[SentEvent]) -> anyhow::Result<Found> {
     let consumer: BaseConsumer = config.create()?;
     let mut open = assign(&consumer, topic, wanted)?;
     let ids: HashSet<Uuid> = wanted.iter().map(|event| event.id).collect();
@@ -98,7 +75,7 @@ fn find(config: &ClientConfig, topic: &str, wanted: &[UnconfirmedEvent]) -> anyh
 }
 
 /// Assigns the partitions, each from the first offset at which one of its events can be.
-fn assign(consumer: &BaseConsumer, topic: &str, wanted: &[UnconfirmedEvent]) -> anyhow::Result<HashSet<i32>> {
+fn assign(consumer: &BaseConsumer, topic: &str, wanted: &[SentEvent]) -> anyhow::Result<HashSet<i32>> {
     let mut begins = BTreeMap::new();
     for event in wanted {
         let begin = begins.entry(i32::try_from(event.partition)?).or_insert(event.from);

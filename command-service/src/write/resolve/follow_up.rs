@@ -2,11 +2,7 @@
 
 use super::DeferredOutcome;
 use crate::write::{await_outcome::Outcomes, user_lock::UserLock};
-use read_model::{
-    WriteOutcome,
-    projection_position::WaitError,
-    read::commands::{self, RejectionReason},
-};
+use read_model::{RejectionReason, WriteOutcome, projection_position::WaitError, read::commands};
 use service_kit::position::LogPosition;
 use sqlx::PgPool;
 use std::{

@@ -12,7 +12,7 @@ mod follow_up;
 mod unconfirmed;
 
 pub(crate) use deferred_outcome::DeferredOutcome;
-pub(crate) use event_lookup::{EventLookup, UnconfirmedEvent};
+pub(crate) use event_lookup::EventLookup;
 pub(crate) use follow_up::FollowUps;
 pub(crate) use unconfirmed::UnconfirmedAppends;
 

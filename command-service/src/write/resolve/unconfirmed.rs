@@ -4,7 +4,8 @@
 //! log, SUCCESS follows from there. So the event is looked for once the log answers again and none
 //! of our records can still be in flight. Only a write whose event is not there has failed.
 
-use super::{DeferredOutcome, EventLookup, FollowUps, UnconfirmedEvent, event_lookup::Found};
+use super::{DeferredOutcome, EventLookup, FollowUps, event_lookup::Found};
+use crate::write::SentEvent;
 use crate::{
     log::{AppendError, Log},
     metrics, problems,
@@ -25,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(15);
 
 /// An unconfirmed append with its request.
 struct Unconfirmed {
-    event: UnconfirmedEvent,
+    event: SentEvent,
     deferred: DeferredOutcome,
 }
 
@@ -52,7 +53,7 @@ impl UnconfirmedAppends {
     }
 
     /// Adds one. If the queue is full, it is given up at once.
-    pub(crate) fn add(&self, event: UnconfirmedEvent, deferred: DeferredOutcome) {
+    pub(crate) fn add(&self, event: SentEvent, deferred: DeferredOutcome) {
         metrics::unconfirmed(1);
         if let Err(refused) = self.queue.try_send(Unconfirmed { event, deferred }) {
             give_up(refused.into_inner());
@@ -116,7 +117,7 @@ impl Resolver {
     }
 
     fn resolve(&self, append: Unconfirmed, found: &Found) {
-        let UnconfirmedEvent { id, log, partition, .. } = append.event;
+        let SentEvent { id, log, partition, .. } = append.event;
         let Some(offset) = found.get(&id) else { return fail(append, AppendError::Refused) };
         metrics::unconfirmed(-1);
         let on_another_log = |deferred: DeferredOutcome| deferred.fail(&problems::log_replaced_meanwhile());

@@ -2,6 +2,7 @@
 //! reads the log only once.
 
 mod found;
+mod living;
 mod report;
 
 pub use report::{Audit, AuditFinding, Count};
@@ -19,7 +20,6 @@ use crate::{
     progress::{ScanProgress, Step},
 };
 use anyhow::Context as _;
-use domain::codec::owner;
 use event_log::{
     raw::Raw,
     record::{Fact, Record},
@@ -27,9 +27,9 @@ use event_log::{
 };
 use events_schema::{Place, Topic, UserKey, millis};
 use found::Found;
-use key_store::{Keys, Owner};
+use key_store::Keys;
 use read_model::operate::{
-    deleted_users::{self, LivingUsers, Table},
+    deleted_users::{self, Table},
     logs::discarded_of_live,
     user_traces,
 };
@@ -38,9 +38,6 @@ use sqlx::PgConnection;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use time::OffsetDateTime;
 use uuid::Uuid;
-
-/// How many users are looked up at once.
-const CHUNK: usize = 1_000;
 
 /// Searches every place for what is left of deleted users, and for living users whose key is missing.
 ///
@@ -63,8 +60,9 @@ pub async fn audit(settings: &Settings, mut progress: impl FnMut(ScanProgress)) 
         Ok(())
     })
     .await?;
+    living::wait_until_level(&mut connection, &log).await?;
     let generations = check_read_model(&mut connection, &mut found, &mut progress).await?;
-    let users = check_living(&mut connection, &keys, &held, &mut found).await?;
+    let users = living::check(&mut connection, &keys, &held, &generations, &mut found).await?;
     let cache_keys = check_cache(settings, &deleted, &mut found, &mut progress).await?;
     let analytics = check_analytics(settings, &deleted, &mut found, &mut progress).await?;
     Ok(Audit {
@@ -217,29 +215,4 @@ async fn check_analytics(
         }
     };
     analytics_scan::read_all(settings, progress, check).await
-}
-
-/// Reports living users whose key is missing. Returns the number of living users.
-async fn check_living(
-    connection: &mut PgConnection,
-    keys: &Keys,
-    held: &HashSet<Uuid>,
-    found: &mut Found,
-) -> anyhow::Result<u64> {
-    let LivingUsers { count, without_key } = deleted_users::living(connection, held).await?;
-    for chunk in without_key.chunks(CHUNK) {
-        // Checked again: a key may have been made, and a user deleted, since the key store was read.
-        let owners: Vec<Owner> = chunk.iter().map(|(user, _)| owner(user)).collect();
-        let there = keys.get_many(&owners).await?;
-        let is_missing =
-            |(user, id): &&(UserKey, Uuid)| there.get(&owner(user)).is_none_or(|key| key.id() != *id);
-        let missing: Vec<_> = chunk.iter().filter(is_missing).map(|(user, _)| user.clone()).collect();
-        for user in deleted_users::still_living(connection, &missing).await? {
-            found.add(Kind::MissingKey, &user, "the key store");
-        }
-    }
-    for user in deleted_users::parked_for_key(connection).await? {
-        found.add(Kind::MissingKey, &user, "its events wait among the dead letters");
-    }
-    Ok(count)
 }

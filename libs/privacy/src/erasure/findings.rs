@@ -37,6 +37,8 @@ pub enum Kind {
     AnalyticEvents,
     /// A living user whose key is missing.
     MissingKey,
+    /// A living user without a key whom another generation knows as deleted.
+    DeletedElsewhere,
 }
 
 impl Kind {
@@ -57,6 +59,9 @@ impl Kind {
             Self::CachedBodies => "bodies of the user in Redis",
             Self::AnalyticEvents => "analytic events with more than ids",
             Self::MissingKey => "living users whose key is missing, so that nobody can read their events",
+            Self::DeletedElsewhere => {
+                "users whose deletion the present log lacks: another generation knows it"
+            }
         }
     }
 
@@ -72,7 +77,12 @@ impl Kind {
             Self::PendingSteps => {
                 Some("wait: the projectors retry them, and their /health/ready says what is missing")
             }
-            Self::MissingKey => Some("restore the key store"),
+            Self::MissingKey => {
+                Some("if the user was deleted, delete it again; otherwise restore the key store")
+            }
+            Self::DeletedElsewhere => Some(
+                "do not restore their keys: delete each user again, or discard its events if they wait among the dead letters",
+            ),
             Self::UserRow
             | Self::Credentials
             | Self::Key

@@ -65,6 +65,24 @@ pub async fn all(connection: &mut PgConnection) -> sqlx::Result<HashSet<UserKey>
     Ok(deleted)
 }
 
+/// Those of these users whom a generation knows as deleted.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn deleted_in(
+    connection: &mut PgConnection,
+    generation: i32,
+    users: &[UserKey],
+) -> sqlx::Result<Vec<UserKey>> {
+    let (tenants, ids): (Vec<&str>, Vec<Uuid>) =
+        users.iter().map(|user| (user.tenant.as_str(), user.user)).unzip();
+    let sql = "SELECT t.tenant_id, t.id FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
+         JOIN {g}.tombstones t ON t.tenant_id = k.tenant_id AND t.id = k.id";
+    let rows: Vec<Row> =
+        sqlx::query_as(statement(sql, generation)).bind(tenants).bind(ids).fetch_all(connection).await?;
+    Ok(rows.into_iter().filter_map(user).collect())
+}
+
 /// What a generation still holds of deleted users.
 ///
 /// # Errors

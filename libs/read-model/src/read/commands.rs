@@ -1,6 +1,7 @@
 //! What the command service reads: a user before a write, the reason of a rejection, and which rows
 //! an import would repeat.
 
+use crate::RejectionReason;
 use domain::command::User;
 use events_schema::{TenantId, UserKey, personal::AuthenticationProvider};
 use service_kit::position::LogPosition;
@@ -117,17 +118,6 @@ pub async fn pending_erasure(pool: &PgPool, key: &UserKey) -> sqlx::Result<Pendi
     })
 }
 
-/// Why an event has no effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RejectionReason {
-    /// Another writer's event took its sequence first.
-    Superseded,
-    /// The user was deleted before.
-    Deleted,
-    /// It queues behind a dead letter, and may take effect when an operator retries that one.
-    Parked,
-}
-
 /// Why the event at `position` was rejected. `None` if it is not rejected, or not any more.
 ///
 /// # Errors
@@ -144,11 +134,7 @@ WHERE r.partition = $1 AND r.log_offset = $2 AND g.state = 'live' AND g.log_epoc
     .bind(i32::try_from(epoch).unwrap_or(-1))
     .fetch_optional(pool)
     .await?;
-    Ok(reason.map(|reason| match reason.as_str() {
-        "deleted" => RejectionReason::Deleted,
-        "parked" => RejectionReason::Parked,
-        _ => RejectionReason::Superseded,
-    }))
+    Ok(reason.as_deref().map(RejectionReason::of_stored))
 }
 
 /// The deployment and the log of the live generation.

@@ -1,7 +1,7 @@
 //! Sends analytic events to the log through a bounded queue that never blocks a request.
 
+mod delivery_reports;
 mod draft;
-mod ends;
 mod producer;
 mod recorder;
 mod stuck;

@@ -5,7 +5,7 @@
 //! the events that the old one never sent. Events that the old one may have written are counted as
 //! lost: a missing event does less harm than a duplicate.
 
-use super::{draft::Draft, ends::Ends, stuck::Stuck, tally::Tally};
+use super::{delivery_reports::DeliveryReports, draft::Draft, stuck::Stuck, tally::Tally};
 use crate::{kafka, settings::Settings};
 use events_schema::analytics::AnalyticEvent;
 use rdkafka::{
@@ -40,7 +40,7 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("queue.buffering.max.kbytes", "32768"),
 ];
 
-type EventProducer = ThreadedProducer<Ends>;
+type EventProducer = ThreadedProducer<DeliveryReports>;
 
 /// The client's settings. The operator's settings take precedence.
 pub(super) fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
@@ -59,7 +59,7 @@ pub(super) fn start(
     tally: Arc<Tally>,
 ) -> anyhow::Result<()> {
     let (made, room) = sync_channel(1);
-    let ends = Ends::new(tally, made);
+    let ends = DeliveryReports::new(tally, made);
     let producer = EventProducer::from_config_and_context(&config, ends.clone())?;
     let thread = ProducerThread { config, topic, ends, room, producer, stuck: Stuck::default(), sent: 0 };
     thread::Builder::new().name("analytics".to_owned()).spawn(move || thread.run(queue))?;
@@ -69,7 +69,7 @@ pub(super) fn start(
 struct ProducerThread {
     config: ClientConfig,
     topic: String,
-    ends: Ends,
+    ends: DeliveryReports,
     room: Receiver<()>,
     producer: EventProducer,
     stuck: Stuck,

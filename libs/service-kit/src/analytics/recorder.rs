@@ -49,7 +49,7 @@ impl Recorder {
     }
 
     /// Whether level 3 is on. If not, a caller need not collect `full`.
-    pub fn is_full(&self) -> bool {
+    pub fn records_full_data(&self) -> bool {
         self.level == Level::Full
     }
 

@@ -47,8 +47,8 @@ pub fn log(level: Level, facility: &str, text: &str) {
 /// one as well, and whoever replaces the client reports it.
 pub fn log_error(error: &KafkaError, reason: &str) {
     if matches!(error, KafkaError::Global(Code::Fatal)) {
-        tracing::debug!(%error, reason, "the log's client");
+        tracing::debug!(target: "librdkafka", "the log's producer reports {error}: {reason}");
     } else {
-        tracing::error!(%error, reason, "the log's client");
+        tracing::error!(target: "librdkafka", "the log's producer reports {error}: {reason}");
     }
 }

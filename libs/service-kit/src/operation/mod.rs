@@ -11,6 +11,7 @@ use crate::{
     analytics::{Data, Recorder},
     auth::{Authenticator, Principal, Scope},
     problem::{Code, Problem},
+    server::log_tenant,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -51,7 +52,7 @@ pub struct Done<R = HttpResponse> {
     pub success: Option<Data>,
 }
 
-/// What every operation needs. Stored in actix's `app_data` as `web::Data<Frame>`.
+/// What every operation needs.
 pub struct Frame {
     /// Verifies tokens.
     pub authenticator: Arc<Authenticator>,
@@ -59,8 +60,9 @@ pub struct Frame {
     pub recorder: Recorder,
 }
 
-/// Runs one operation: 401 (without an event), then START, then 403, 413 and 415, then `parse`'s
-/// problem, then `handle`'s. Records exactly one end for each START, even if the client goes away
+/// Runs one operation. A request without a valid token gets 401 and no event. For every other one the
+/// scope is checked, the body is read and parsed, START is recorded, and `handle` runs. The first
+/// failure is the response: 403, then 413 or 415, then `parse`'s problem, then `handle`'s. Records exactly one end for each START, even if the client goes away
 /// (the future is dropped) or `handle` panics.
 ///
 /// `parse` gets the request and the body. The body is empty if none is read, and if the response is
@@ -128,6 +130,7 @@ async fn open<I>(
     parse: impl FnOnce(&HttpRequest, Bytes) -> Parsed<I>,
 ) -> Result<Opened<I>, Problem> {
     let principal = frame.authenticator.authenticate(request).await?;
+    log_tenant(request, &principal.tenant);
     let call = Call::new(request, &principal, frame.recorder.clone(), spec.operation);
     let mut lifecycle = Lifecycle::new(&call);
     let admitted = admit(spec, &principal, request, payload).await;

@@ -44,7 +44,7 @@ impl ClientContext for GroupMember {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
-        tracing::warn!(%error, reason, "kafka");
+        tracing::warn!(target: "librdkafka", "the log's consumer reports {error}: {reason}");
         self.set_connected(false);
     }
 

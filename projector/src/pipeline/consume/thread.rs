@@ -36,8 +36,9 @@ impl ConsumerThread {
         while !state.stop.load(Ordering::Relaxed) && !self.events.is_closed() {
             self.poll();
             self.rejoin_or_reassign();
-            if self.consumer.context().contact.is_lost() {
-                tracing::warn!("no broker is reachable, replacing the log's consumer");
+            let brokers = self.config.get("bootstrap.servers").unwrap_or_default();
+            if self.consumer.context().contact.is_lost(brokers) {
+                tracing::warn!("the log's consumer does not find a broker that is reachable: it is replaced");
                 self.replace_client();
             }
             if last_commit.elapsed() > OFFSET_COMMIT_INTERVAL {
@@ -85,7 +86,7 @@ impl ConsumerThread {
     }
 
     fn handle_error(&self, error: &KafkaError) {
-        tracing::warn!(%error, "reading the log failed, retrying");
+        tracing::warn!(target: "librdkafka", "reading the log failed, retrying: {error}");
         let code = error.rdkafka_error_code();
         if matches!(code, Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)) {
             // The requested offset does not exist. The next assignment compares it with the ends.

@@ -18,7 +18,7 @@ fn feed(cluster: &Cluster) -> ProducerThread {
     let brokers = ("KAFKA_BROKERS".to_owned(), cluster.bootstrap_servers());
     let config = config(&Settings::from_vars([brokers], "127.0.0.1:0").unwrap()).unwrap();
     let (made, room) = sync_channel(1);
-    let ends = Ends::new(Arc::new(Tally::new()), made);
+    let ends = DeliveryReports::new(Arc::new(Tally::new()), made);
     let producer = EventProducer::from_config_and_context(&config, ends.clone()).unwrap();
     ProducerThread { config, topic: TOPIC.to_owned(), ends, room, producer, stuck: Stuck::default(), sent: 0 }
 }

@@ -19,7 +19,7 @@ pub(super) type Unsent = (usize, OwnedMessage);
 
 /// Receives the client's delivery reports. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Ends {
+pub(super) struct DeliveryReports {
     tally: Arc<Tally>,
     /// Notified whenever the client is done with an event.
     room: SyncSender<()>,
@@ -32,7 +32,7 @@ struct State {
     progressed: Instant,
 }
 
-impl Ends {
+impl DeliveryReports {
     pub(super) fn new(tally: Arc<Tally>, room: SyncSender<()>) -> Self {
         let state = State { unsent: Vec::new(), progressed: Instant::now() };
         Self { tally, room, state: Arc::new(Mutex::new(state)) }
@@ -75,7 +75,7 @@ impl Ends {
     }
 }
 
-impl ClientContext for Ends {
+impl ClientContext for DeliveryReports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         kafka::log(level, facility, text);
     }
@@ -85,7 +85,7 @@ impl ClientContext for Ends {
     }
 }
 
-impl ProducerContext for Ends {
+impl ProducerContext for DeliveryReports {
     /// The event's sequence number.
     type DeliveryOpaque = usize;
 

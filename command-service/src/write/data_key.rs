@@ -1,4 +1,4 @@
-//! Step 3, second half: the key that seals the event.
+//! Step 3, second half: the key that will seal the event.
 
 use super::{Write, Writer};
 use crate::{metrics, problems};
