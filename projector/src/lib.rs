@@ -5,6 +5,7 @@ pub mod analytics;
 mod catch_up;
 mod dead_letter_counts;
 mod dead_letters;
+mod empty_key_store;
 mod erasures;
 pub mod generation;
 mod health;

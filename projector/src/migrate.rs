@@ -3,6 +3,7 @@
 pub use read_model::migrate::{Bound, Migrated, bind_anew, bound, check_key_store};
 pub(crate) use read_model::migrate::{create_shared, deployment, try_out};
 
+use crate::empty_key_store;
 use event_log::{
     Halt, cuts,
     identity::{self, LogIdentity, Present},
@@ -37,8 +38,10 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     let topics = kafka::ensure_topics(settings).await?;
     let partitions = log_ends::partitions(settings).await?;
     let log = LogIdentity::new(settings)?.present().await?;
+    let keys = Keys::open(settings)?;
+    empty_key_store::check(settings, &keys, partitions).await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    let migrated = create(&pool, partitions, &log, &Keys::open(settings)?).await;
+    let migrated = create(&pool, partitions, &log, &keys).await;
     pool.close().await;
     migrated?;
     let cuts: Vec<_> = cuts::cuts(settings).await?.into_iter().filter(|cut| !cut.accepted).collect();

@@ -20,7 +20,7 @@ impl DeferredOutcome {
     /// Records that the event has no effect.
     pub(crate) fn rejected(self, reason: RejectionReason) {
         let problem = match reason {
-            RejectionReason::Superseded => self.superseded.clone(),
+            RejectionReason::Superseded | RejectionReason::Discarded => self.superseded.clone(),
             RejectionReason::Deleted => self.deleted.clone(),
             RejectionReason::Parked => problems::queued(),
         };

@@ -8,7 +8,6 @@ use rdkafka::{
     error::KafkaError,
     message::BorrowedMessage,
 };
-use read_model::projection_position::LiveLog;
 use service_kit::{
     kafka::{self, Topics, client_config},
     settings::Settings,
