@@ -189,7 +189,7 @@ fn time(text: &str) -> Result<Timestamp, Reason> {
     text.parse().map_err(|_| bad_header("ce_time", "is not an RFC 3339 time"))
 }
 
-/// Sealed data without the id of its key could never be opened by anyone.
+/// Reads `ce_keyid`. It is required if the event has sealed data.
 fn key_id(attributes: &Attributes<'_>, event: &UserEvent) -> Result<Option<Uuid>, Reason> {
     const NAME: &str = "ce_keyid";
     let key_id = attributes.optional(NAME)?.map(str::parse).transpose();

@@ -59,7 +59,8 @@ pub struct Sealed {
 pub enum EncodedPersonal {
     /// The current form.
     Sealed(Sealed),
-    /// The form before there were keys. Still read, never written, and out of reach of erasure.
+    /// The form before data keys were introduced. It is still read but never written, and destroying a
+    /// key does not erase it.
     Plain(Personal),
 }
 
@@ -68,7 +69,7 @@ pub enum EncodedPersonal {
 #[schemars(with = "String", inline, extend("contentEncoding" = "base64"))]
 pub struct Base64(pub Vec<u8>);
 
-/// What sealed data is bound to. Moved to another event, it can't be opened.
+/// The event that sealed data is bound to. In another event, it can't be opened.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
     /// The user whose event it is.
@@ -80,7 +81,7 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// The associated data. No part can contain a line feed, so no two events have the same.
+    /// The associated data. No part can contain a line feed, so it is unique to the event.
     pub fn associated_data(&self) -> String {
         format!("{}\n{}\n{}", self.key, self.event_type.as_str(), self.sequence)
     }
@@ -88,7 +89,7 @@ impl Binding<'_> {
 
 /// The minimum length of a plaintext in bytes.
 const SHORTEST: usize = 256;
-/// Longer plaintexts have one of so many lengths between two powers of two.
+/// The number of lengths that longer plaintexts can have between two powers of two.
 const STEPS: usize = 8;
 
 impl Personal {
@@ -100,7 +101,7 @@ impl Personal {
         text
     }
 
-    /// Parses a plaintext. `None` if it is not one.
+    /// Parses a plaintext. `None` if it is not the JSON of personal data.
     pub fn of_plaintext(plaintext: &[u8]) -> Option<Self> {
         serde_json::from_slice(plaintext).ok()
     }

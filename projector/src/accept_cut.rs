@@ -17,7 +17,7 @@ use read_model::{
         logs,
         pause::{self, PausedBy},
     },
-    write::fence,
+    write::ownership,
 };
 use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::{PgConnection, PgPool};
@@ -113,7 +113,7 @@ async fn lost_offsets(
     ends: &BTreeMap<Partition, Ends>,
 ) -> anyhow::Result<Lost> {
     let partitions: Vec<Partition> = ends.keys().copied().collect();
-    let checkpoints = fence::lock(connection, live, &partitions).await?;
+    let checkpoints = ownership::lock(connection, live, &partitions).await?;
     let lost = |(partition, ends): (&Partition, &Ends)| {
         let next = checkpoints.get(partition)?.next_offset;
         (ends.low > next).then_some((*partition, (next, ends.low)))
@@ -152,7 +152,7 @@ async fn record_cuts(
 /// then take them over again.
 async fn move_checkpoints(connection: &mut PgConnection, live: i32, lost: &Lost) -> anyhow::Result<()> {
     let partitions: Vec<Partition> = lost.keys().copied().collect();
-    fence::increment_epochs(connection, live, &partitions, None).await?;
+    ownership::increment_epochs(connection, live, &partitions, None).await?;
     for (partition, (_, to)) in lost {
         checkpoints::set_next_offset(connection, live, *partition, *to).await?;
     }

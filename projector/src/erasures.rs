@@ -5,7 +5,7 @@ use crate::migrate::deployment;
 use events_schema::UserKey;
 use key_store::{KeysError, Owner};
 use read_model::write::{
-    Cache, Invalidations, Store,
+    Cache, Store, VersionsToInvalidate,
     erasures::{self, CachedUser, ErasureStep, MAX_STEPS},
 };
 use service_kit::{errors, failpoint};
@@ -30,11 +30,11 @@ pub(crate) async fn finish(
     let partition = |key: &UserKey| i32::try_from(key.partition(partition_count)).unwrap_or(-1);
     // Only the owner of a partition writes its cache.
     let ours = cached_users(&store.pool, |key| owned.contains(&partition(key))).await?;
-    let mut invalidations = Invalidations::new();
+    let mut versions = VersionsToInvalidate::new();
     for user in &ours {
-        invalidations.entry(partition(&user.key)).or_default().push((user.key.to_string(), user.version));
+        versions.entry(partition(&user.key)).or_default().push((user.key.to_string(), user.version));
     }
-    if !invalidations.is_empty() && cache.invalidate(&invalidations).await.is_some() {
+    if !versions.is_empty() && cache.invalidate(&versions).await.is_some() {
         erasures::delete(&store.pool, ours.iter().map(|user| &user.key), ErasureStep::Cache).await?;
     }
     Ok(erasures::count(&store.pool).await?)

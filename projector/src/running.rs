@@ -13,7 +13,7 @@ use crate::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::Keys;
 use privacy::sweep_periodically;
-use read_model::{link::Link, write::probe};
+use read_model::{redis_connection::RedisConnection, write::probe};
 use service_kit::{
     database::{self, Role},
     health::Health,
@@ -43,7 +43,7 @@ pub fn start<'a>(settings: &'a Settings, health: &'a Health) -> BoxFuture<'a, an
 
 async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
     settings.kafka_brokers()?;
-    let client = Link::client(settings.redis_url()?)?;
+    let client = RedisConnection::client(settings.redis_url()?)?;
     let consumer = ConsumerState::default();
     let (state, watched) = watch::channel(ProjectorState::Starting);
     let (sender, stop) = StopSignal::new();
@@ -68,8 +68,8 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         tokio::spawn(dead_letter_counts::watch(counting, counted));
         tokio::spawn(sweep_periodically(settings.clone(), keys.clone(), metrics::show_sweep));
         tokio::spawn(watch.run(settings.clone()));
-        let link = Link::start(client);
-        supervise(Parts { settings, pool, keys: keys.clone(), link, consumer, state, stop }).await;
+        let redis = RedisConnection::start(client);
+        supervise(Parts { settings, pool, keys: keys.clone(), redis, consumer, state, stop }).await;
         keys.stop().await;
         let _ = done.send(());
         anyhow::Ok(())

@@ -35,9 +35,9 @@ struct State {
     uses: HashMap<Owner, Weak<()>>,
 }
 
-/// The eviction count at some moment, taken before a query.
+/// The eviction count before a query.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment(u64);
+pub(super) struct EvictionCount(u64);
 
 impl Cache {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -77,15 +77,15 @@ impl Cache {
     }
 
     /// Call this before querying the store.
-    pub(super) fn moment(&self) -> Moment {
-        Moment(self.state().evictions)
+    pub(super) fn eviction_count(&self) -> EvictionCount {
+        EvictionCount(self.state().evictions)
     }
 
     /// Caches keys that were read from the store, unless any key was evicted since `since`.
     pub(super) fn put(
         &self,
         keys: impl IntoIterator<Item = (Owner, Arc<DataKey>)>,
-        since: Moment,
+        since: EvictionCount,
         now: Instant,
     ) {
         let mut state = self.state();
@@ -170,10 +170,10 @@ mod tests {
     fn a_key_lives_short() {
         let now = Instant::now();
         let cache = told(now);
-        cache.put([key(1)], cache.moment(), now);
+        cache.put([key(1)], cache.eviction_count(), now);
         assert!(cache.get(&owner(1), now + HALF_LIFE).is_some());
         assert!(cache.get(&owner(1), now + 2 * HALF_LIFE).is_none());
-        cache.put([key(2)], cache.moment(), now + 2 * HALF_LIFE);
+        cache.put([key(2)], cache.eviction_count(), now + 2 * HALF_LIFE);
         assert!(cache.get(&owner(2), now + 5 * HALF_LIFE).is_none());
     }
 
@@ -181,7 +181,7 @@ mod tests {
     fn there_are_never_many() {
         let now = Instant::now();
         let cache = told(now);
-        cache.put((0..80_000).map(key), cache.moment(), now);
+        cache.put((0..80_000).map(key), cache.eviction_count(), now);
         let state = cache.state();
         assert!(state.young.len() + state.old.len() <= 2 * HALF);
     }
@@ -190,8 +190,8 @@ mod tests {
     fn what_was_asked_for_before_a_drop_does_not_come_back() {
         let now = Instant::now();
         let cache = told(now);
-        cache.put([key(1), key(2)], cache.moment(), now);
-        let before = cache.moment();
+        cache.put([key(1), key(2)], cache.eviction_count(), now);
+        let before = cache.eviction_count();
         cache.evict([&owner(1)]);
         cache.put([key(1)], before, now);
         assert!(cache.get(&owner(1), now).is_none() && cache.get(&owner(2), now).is_some());
@@ -204,14 +204,14 @@ mod tests {
         let asked = cache.note_use(&owner(1));
         assert!(!cache.is_free(&owner(1)), "it may be on its way from the store");
         let handed = Arc::new(DataKey::random().unwrap().in_use(Some(asked)));
-        cache.put([(owner(1), handed.clone())], cache.moment(), now);
+        cache.put([(owner(1), handed.clone())], cache.eviction_count(), now);
         cache.evict([&owner(1)]);
         assert!(!cache.is_free(&owner(1)), "a write has it");
         drop(handed);
         assert!(cache.is_free(&owner(1)) && cache.is_free(&owner(2)));
         cache.put(
             [(owner(2), Arc::new(DataKey::random().unwrap().in_use(Some(cache.note_use(&owner(2))))))],
-            cache.moment(),
+            cache.eviction_count(),
             now,
         );
         cache.clear();
@@ -222,13 +222,13 @@ mod tests {
     fn nothing_is_kept_by_who_is_not_told() {
         let now = Instant::now();
         let cache = Cache::default();
-        cache.put([key(1)], cache.moment(), now);
+        cache.put([key(1)], cache.eviction_count(), now);
         assert!(cache.get(&owner(1), now).is_none());
         cache.valid_until(now + Duration::from_secs(1));
-        cache.put([key(1)], cache.moment(), now);
+        cache.put([key(1)], cache.eviction_count(), now);
         assert!(cache.get(&owner(1), now).is_some());
         assert!(cache.get(&owner(1), now + Duration::from_secs(1)).is_none());
-        cache.put([key(1)], cache.moment(), now);
+        cache.put([key(1)], cache.eviction_count(), now);
         cache.clear();
         assert!(cache.get(&owner(1), now).is_none());
     }

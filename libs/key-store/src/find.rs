@@ -38,11 +38,11 @@ impl Keys {
         if missing.is_empty() {
             return Ok(ring);
         }
-        let moment = self.0.cache.moment();
+        let eviction_count = self.0.cache.eviction_count();
         let found = self.read(&missing).await?;
         self.0.cache.put(
             found.iter().map(|(owner, key)| (owner.clone(), key.clone())),
-            moment,
+            eviction_count,
             Instant::now(),
         );
         ring.extend(found);

@@ -29,7 +29,7 @@ impl Keys {
     /// lost or wrong.
     pub async fn get_or_create(&self, owners: &[Owner], origin: &Origin) -> Result<KeyRing, KeysError> {
         self.check().await?;
-        let moment = self.0.cache.moment();
+        let eviction_count = self.0.cache.eviction_count();
         let uses = self.uses(owners);
         let mut new = New::new();
         for owner in owners {
@@ -51,7 +51,7 @@ impl Keys {
         ring.extend(self.unwrap_existing(existing, &uses).await?);
         self.0.cache.put(
             ring.iter().map(|(owner, key)| (owner.clone(), key.clone())),
-            moment,
+            eviction_count,
             Instant::now(),
         );
         Ok(ring)

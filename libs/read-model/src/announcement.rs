@@ -3,8 +3,8 @@
 //! There are three kinds of announcement. All of them name the generation that they are about:
 //!
 //! - a batch was committed: which records it covers, and which of them had no effect;
-//! - the owner of some partitions confirms where they stand and where the log ends;
-//! - the generation has become the live one, which needs no further member.
+//! - the owner of some partitions confirms up to where they are folded and where the log ends;
+//! - the generation has become the live one.
 //!
 //! PostgreSQL limits a payload to 8,000 bytes. A list that does not fit is left out, and the reader asks
 //! the read model instead.
@@ -17,7 +17,7 @@ use std::ops::Range;
 pub const CHANNEL: &str = "rollcall_progress";
 /// The longest payload that is sent.
 const MAX_PAYLOAD: usize = 7_000;
-/// Partitions that one confirmation covers at most, so that it fits into a payload.
+/// The most partitions in one confirmation, so that it fits into a payload.
 const CONFIRMED_AT_ONCE: usize = 100;
 
 /// One payload.
@@ -29,12 +29,14 @@ pub struct Announcement {
     /// The batch that was committed, if it announces one.
     #[serde(flatten)]
     pub batch: Option<CommittedBatch>,
-    /// Partitions whose owner has just confirmed that it still owns them.
+    /// Partitions whose owner has just confirmed that it still owns them. The name in the payload stays
+    /// `standings`, so that projectors and services of different releases understand each other.
     #[serde(rename = "standings", default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<ConfirmedPartition>,
 }
 
-/// The records of one partition of `users` that a batch covers. They are folded and visible to every read.
+/// The records that a batch covers in one partition of `users.events`. They are folded and visible to
+/// every read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedBatch {
     /// The partition.
@@ -52,7 +54,7 @@ pub struct CommittedBatch {
     pub parked: Option<Vec<i64>>,
 }
 
-/// Where a partition stands, as its owner confirms it.
+/// Up to where a partition is folded and where its log ends, confirmed by its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Confirmed", into = "Confirmed")]
 pub struct ConfirmedPartition {

@@ -11,13 +11,13 @@
 pub mod announcement;
 pub mod cache;
 pub mod generation;
-pub mod link;
 pub mod locks;
 pub mod migrate;
 pub mod operate;
 mod pool;
 pub mod projection_position;
 pub mod read;
+pub mod redis_connection;
 mod rejection;
 pub mod write;
 mod write_outcome;

@@ -11,8 +11,8 @@ use read_model::{
     RejectionReason,
     operate::requests::{Outcome, Request},
     write::{
-        Cache, Effects, Invalidation, Remaining, Reprocessed, Span, Store, StoredRecord, fence::Epochs,
-        invalidations, lease::ServerTime, sql_error,
+        Cache, Effects, InvalidationStatus, Remaining, Reprocessed, Span, Store, StoredRecord,
+        lease::ServerTime, ownership::Epochs, sql_error, versions_to_invalidate,
     },
 };
 use service_kit::database::answered;
@@ -52,7 +52,7 @@ pub(crate) fn batch(
 
 /// Folds a queue on the state of its user.
 pub(crate) fn fold(batch: Batch, mut states: States, position: PartitionPosition) -> Reprocessed {
-    let queue: Vec<_> = batch.places().collect();
+    let queue: Vec<_> = batch.topics_and_offsets().collect();
     // What parks the user is this very queue.
     states.parked.clear();
     let mut effects = pipeline::fold(batch, states);
@@ -100,13 +100,13 @@ impl Reprocessor<'_> {
                 Ok(loaded) => loaded,
                 Err(error) => return Ok(Err(error)),
             };
-            let cache_time = self.cache.invalidate(&invalidations(batch.highest_versions())).await;
+            let cache_time = self.cache.invalidate(&versions_to_invalidate(batch.highest_versions())).await;
             let reprocessed = fold(batch, states, position);
             match self.commit(request, &reprocessed, cache_time.as_ref()).await? {
                 Ok(true) => {
                     let PartitionPosition { partition, next_offset, .. } = position;
                     let effects = reprocessed.effects;
-                    self.cache.write_revision(effects, partition, next_offset, cache_time.as_ref());
+                    self.cache.publish_revision(effects, partition, next_offset, cache_time.as_ref());
                     return Ok(Ok(true));
                 }
                 Ok(false) => return Ok(Ok(false)),
@@ -129,7 +129,7 @@ impl Reprocessor<'_> {
     ) -> Result<sqlx::Result<bool>, Interrupt> {
         let from = self.cache.leases.commit_from(cache_time.map(|time| time.run.as_str()), Instant::now());
         self.stop.run_until_stopped(tokio::time::sleep_until(from.into())).await?;
-        let invalidation = if cache_time.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
+        let invalidation = InvalidationStatus::of(cache_time);
         let commit = self.store.commit_reprocessed(Some(request), reprocessed, self.epochs, invalidation);
         Ok(answered(DATABASE_TIMEOUT, commit).await)
     }

@@ -9,7 +9,7 @@ use super::{
     source::Source,
 };
 use anyhow::Context as _;
-use read_model::{generation::create_indexes, operate::generations, write::fence};
+use read_model::{generation::create_indexes, operate::generations, write::ownership};
 use sqlx::PgPool;
 
 /// How many offsets the new generation may be behind the live one when the promotion begins.
@@ -73,7 +73,7 @@ async fn catch_up(
 pub(super) async fn target(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<Offsets> {
     let mut transaction = pool.begin().await?;
     let generation = live(&mut transaction).await?.context("there is no live generation")?;
-    let offsets = offsets(&fence::lock(&mut transaction, generation, &source.partitions).await?);
+    let offsets = offsets(&ownership::lock(&mut transaction, generation, &source.partitions).await?);
     transaction.rollback().await?;
     Ok(offsets)
 }

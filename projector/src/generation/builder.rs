@@ -3,14 +3,14 @@
 
 use crate::{
     dead_letters::reprocess::{self, PartitionPosition},
-    pipeline::{self, Batch, decode::Discarded},
+    pipeline::{self, Batch, Discarded},
 };
 use event_log::replay::{Step, replay};
 use events_schema::{Partition, ReasonCode, Topic};
 use key_store::Keys;
 use read_model::write::{
-    Invalidation, Mode, Store,
-    fence::{Checkpoint, Epochs},
+    InvalidationStatus, Mode, Store,
+    ownership::{Checkpoint, Epochs},
     sql_error,
 };
 use service_kit::settings::Settings;
@@ -144,7 +144,7 @@ impl<'s> Builder<'s> {
             let reprocessed = reprocess::fold(batch, states, position);
             let is_committed = self
                 .store
-                .commit_reprocessed(None, &reprocessed, &self.epochs, Invalidation::Confirmed)
+                .commit_reprocessed(None, &reprocessed, &self.epochs, InvalidationStatus::Confirmed)
                 .await
                 .map_err(|error| commit_error(&error))?;
             anyhow::ensure!(is_committed, "another rebuild has taken the new generation over");
@@ -162,7 +162,7 @@ impl<'s> Builder<'s> {
                     let from = self.next(record.partition);
                     batch.push(self.discarded.apply(*record), from);
                 }
-                Step::Reached(partition, end) => batch.reach(partition, self.next(partition), end),
+                Step::Reached(partition, end) => batch.advance(partition, self.next(partition), end),
             }
             let is_more = !batch.is_full() && !self.is_one_by_one();
             next = if is_more { steps.try_recv().ok().transpose()? } else { None };
@@ -182,7 +182,7 @@ impl<'s> Builder<'s> {
         let states = pipeline::load(&self.store, &batch).await?;
         let mut effects = pipeline::fold(batch, states);
         let newly_parked = effects.newly_parked;
-        match self.store.commit(&mut effects, &self.epochs, Invalidation::Confirmed).await {
+        match self.store.commit(&mut effects, &self.epochs, InvalidationStatus::Confirmed).await {
             Ok(_) => {}
             Err(error) if sql_error::is_data_refused(&error) => {
                 if let Some(alone) = spare.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {

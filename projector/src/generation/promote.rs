@@ -10,7 +10,7 @@ use read_model::{
         pause::{self, PausedBy},
         requests,
     },
-    write::{fence, lease},
+    write::{lease, ownership},
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -58,7 +58,7 @@ pub(super) async fn promote(
     }
     source.check_identity().await?;
     for generation in [old, builder.generation()] {
-        fence::increment_epochs(&mut transaction, generation, &source.partitions, None).await?;
+        ownership::increment_epochs(&mut transaction, generation, &source.partitions, None).await?;
     }
     set_live(&mut transaction, builder.generation()).await?;
     transaction.commit().await?;
@@ -86,11 +86,11 @@ async fn align(
     source: &Source<'_>,
     old: i32,
 ) -> anyhow::Result<()> {
-    let target = offsets(&fence::lock(connection, old, &source.partitions).await?);
+    let target = offsets(&ownership::lock(connection, old, &source.partitions).await?);
     builder.follow(&target, |_| {}).await?;
     // Nothing is discarded while the checkpoints are locked.
     builder.apply_discarded().await?;
-    let built = offsets(&fence::lock(connection, builder.generation(), &source.partitions).await?);
+    let built = offsets(&ownership::lock(connection, builder.generation(), &source.partitions).await?);
     anyhow::ensure!(built == target, "the new generation is not at the offsets of the live one");
     Ok(())
 }
@@ -101,9 +101,9 @@ async fn align(
 async fn await_lease_expiry(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     let mut transaction = pool.begin().await?;
     let old = live(&mut transaction).await?.context("there is no live generation")?;
-    fence::increment_epochs(&mut transaction, old, &source.partitions, None).await?;
+    ownership::increment_epochs(&mut transaction, old, &source.partitions, None).await?;
     transaction.commit().await?;
-    tokio::time::sleep(lease::LENGTH).await;
+    tokio::time::sleep(lease::LEASE_DURATION).await;
     Ok(())
 }
 

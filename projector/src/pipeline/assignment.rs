@@ -14,7 +14,7 @@ use event_log::{
 use events_schema::{Partition, Topic};
 use read_model::{
     generation,
-    write::{Mode, Store, fence::Taken},
+    write::{Mode, Store, ownership::Taken},
 };
 use sqlx::PgPool;
 use std::{

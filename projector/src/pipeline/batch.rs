@@ -35,7 +35,7 @@ impl Batch {
 
     /// Moves a partition to `next` without a record: only control records and aborted transactions
     /// lie before it.
-    pub fn reach(&mut self, partition: Partition, from: i64, next: i64) {
+    pub fn advance(&mut self, partition: Partition, from: i64, next: i64) {
         let span = self.spans.entry(partition).or_insert(Span { from, next: from, time: None });
         span.next = span.next.max(next);
     }
@@ -64,8 +64,8 @@ impl Batch {
         self.records.len()
     }
 
-    /// The places of the records.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (Topic, i64)> {
+    /// Topic and offset of each record.
+    pub(crate) fn topics_and_offsets(&self) -> impl Iterator<Item = (Topic, i64)> {
         self.records.iter().map(|record| (record.partition.0, record.offset))
     }
 
@@ -94,7 +94,7 @@ impl Batch {
     }
 
     /// The highest version that each user can have after the batch, by partition. It is known
-    /// before any state is loaded. If the event has no effect, only a cached body is lost.
+    /// before any state is loaded. Too high a version costs only a cached body.
     pub(crate) fn highest_versions(&self) -> BTreeMap<i32, BTreeMap<&UserKey, u64>> {
         let mut versions: BTreeMap<i32, BTreeMap<&UserKey, u64>> = BTreeMap::new();
         for record in &self.records {

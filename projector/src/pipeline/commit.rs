@@ -1,11 +1,11 @@
-//! Step 5, commit: rows, checkpoint and announcement in one transaction, behind the fence.
+//! Step 4, commit: rows, checkpoint and announcement in one transaction, behind the fence.
 
 use super::{DATABASE_TIMEOUT, Pipeline};
 use crate::{metrics, stop::Interrupt};
 use read_model::write::{
-    Effects, Invalidation,
-    fence::{CommitState, FENCED},
+    Effects, InvalidationStatus,
     lease::ServerTime,
+    ownership::{CommitState, FENCED},
     sql_error,
 };
 use service_kit::{database::answered, failpoint};
@@ -16,6 +16,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
+/// What became of a batch's commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommitOutcome {
+    /// It took place.
+    Committed,
+    /// PostgreSQL refused the batch's data, and would do so again.
+    Refused,
+    /// Another process owns the partitions, or another generation is live.
+    FencedOff,
+}
+
 impl Pipeline {
     /// Commits the effects of a batch. `cache_time` is there if Redis has confirmed the
     /// invalidations. Otherwise the commit waits until the last cache lease has expired.
@@ -23,17 +34,17 @@ impl Pipeline {
         &mut self,
         effects: &mut Effects,
         cache_time: Option<&ServerTime>,
-    ) -> Result<CommitState, Interrupt> {
+    ) -> Result<CommitOutcome, Interrupt> {
         self.wait_for_leases(cache_time).await?;
         failpoint::hit("fold.marked");
         let started = Instant::now();
-        let invalidation = if cache_time.is_some() { Invalidation::Confirmed } else { Invalidation::Unknown };
-        let state = self.commit_until_known(effects, invalidation).await?;
-        if state == CommitState::Committed {
+        let invalidation = InvalidationStatus::of(cache_time);
+        let outcome = self.commit_until_known(effects, invalidation).await?;
+        if outcome == CommitOutcome::Committed {
             failpoint::hit("fold.committed");
             metrics::COMMIT_SECONDS.observe(started.elapsed().as_secs_f64());
         }
-        Ok(state)
+        Ok(outcome)
     }
 
     async fn wait_for_leases(&self, cache_time: Option<&ServerTime>) -> Result<(), Interrupt> {
@@ -50,8 +61,8 @@ impl Pipeline {
     async fn commit_until_known(
         &self,
         effects: &mut Effects,
-        invalidation: Invalidation,
-    ) -> Result<CommitState, Interrupt> {
+        invalidation: InvalidationStatus,
+    ) -> Result<CommitOutcome, Interrupt> {
         let mut pause = FIRST_PAUSE;
         loop {
             failpoint::hit_soon("fold.committing");
@@ -59,24 +70,24 @@ impl Pipeline {
             let error = match answered(DATABASE_TIMEOUT, commit).await {
                 Ok(displaced) => {
                     metrics::DISPLACED.inc_by(displaced);
-                    return Ok(CommitState::Committed);
+                    return Ok(CommitOutcome::Committed);
                 }
                 Err(error) => error,
             };
-            if let Some(state) = self.state_after(&error, effects).await? {
-                return Ok(state);
+            if let Some(outcome) = self.outcome_after(&error, effects).await? {
+                return Ok(outcome);
             }
             self.stop.run_until_stopped(tokio::time::sleep(pause)).await?;
             pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 
-    /// The state after a failed attempt; `None` if the commit should be tried again.
-    async fn state_after(
+    /// The outcome after a failed attempt. `None` if the commit should be tried again.
+    async fn outcome_after(
         &self,
         error: &sqlx::Error,
         effects: &Effects,
-    ) -> Result<Option<CommitState>, Interrupt> {
+    ) -> Result<Option<CommitOutcome>, Interrupt> {
         metrics::FENCED.inc_by(u64::from(sql_error::code(error) == FENCED));
         // The reason never contains the error's own text, which may repeat a row.
         let reason = sql_error::reason(error);
@@ -88,8 +99,12 @@ impl Pipeline {
             CommitState::NotCommitted if sql_error::is_inconsistent(error) => {
                 Err(Interrupt::Inconsistent(reason))
             }
-            CommitState::NotCommitted if !sql_error::is_data_refused(error) => Ok(None),
-            state => Ok(Some(state)),
+            CommitState::NotCommitted if sql_error::is_data_refused(error) => {
+                Ok(Some(CommitOutcome::Refused))
+            }
+            CommitState::NotCommitted => Ok(None),
+            CommitState::Committed => Ok(Some(CommitOutcome::Committed)),
+            CommitState::FencedOff => Ok(Some(CommitOutcome::FencedOff)),
         }
     }
 }

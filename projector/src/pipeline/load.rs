@@ -1,4 +1,4 @@
-//! Step 3, load: the states and data keys that a batch is folded on.
+//! Step 2, load: the states and data keys that a batch is folded on.
 
 use super::{Batch, Pipeline, assignment::compare_log, fold::parked_queue::ParkedQueue};
 use crate::stop::Interrupt;
@@ -8,7 +8,8 @@ use event_log::identity::LogMatch;
 use events_schema::{UserKey, credential::Credential};
 use key_store::KeyRing;
 use read_model::write::{
-    CredentialKey, Invalidations, Store, StoredCredential, StoredUser, invalidations, lease::ServerTime,
+    CredentialKey, Store, StoredCredential, StoredUser, VersionsToInvalidate, lease::ServerTime,
+    versions_to_invalidate,
 };
 use service_kit::failpoint;
 use std::collections::{BTreeMap, HashMap};
@@ -33,10 +34,10 @@ impl Pipeline {
     ///
     /// Returns Redis' time if Redis has confirmed the invalidations.
     pub(super) async fn load(&mut self, batch: &Batch) -> Result<(States, Option<ServerTime>), Interrupt> {
-        let invalidations: Invalidations = invalidations(batch.highest_versions());
+        let versions: VersionsToInvalidate = versions_to_invalidate(batch.highest_versions());
         let states = self.stop.retry("loading states", async || load(&self.store, batch).await);
         let log = compare_log(&self.stop, &mut self.identity, &self.store);
-        let (states, cache_time, log) = tokio::join!(states, self.cache.invalidate(&invalidations), log);
+        let (states, cache_time, log) = tokio::join!(states, self.cache.invalidate(&versions), log);
         let states = states?;
         match log? {
             LogMatch::Same => {}

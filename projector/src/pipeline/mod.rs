@@ -1,12 +1,13 @@
-//! The pipeline: one batch after another, from the log to the readers.
+//! The pipeline: takes one batch after another from the log to the readers.
 //!
-//! The steps are consume, decode, load, fold, commit and publish, each in a file of its own.
+//! The consumer's thread polls and decodes (`consume/thread.rs`); then: collect, load, fold, commit,
+//! publish.
 
 pub(crate) mod assignment;
 mod batch;
 mod commit;
 pub(crate) mod consume;
-pub(crate) mod decode;
+mod discarded;
 mod erase;
 mod fold;
 mod load;
@@ -16,13 +17,14 @@ mod progress;
 mod publish;
 
 pub use batch::Batch;
+pub(crate) use discarded::Discarded;
 pub use fold::{fold, parked_queue::ParkedQueue};
 pub use load::States;
 pub(crate) use load::load;
 
 use self::{
+    commit::CommitOutcome,
     consume::{ConsumerEvent, ConsumerState, EventQueue},
-    decode::Discarded,
 };
 use crate::{
     metrics,
@@ -31,10 +33,7 @@ use crate::{
 use event_log::identity::LogIdentity;
 use events_schema::Partition;
 use privacy::Vacuum;
-use read_model::write::{
-    Cache, Store,
-    fence::{CommitState, Epochs},
-};
+use read_model::write::{Cache, Store, ownership::Epochs};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -66,24 +65,25 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Takes the records that are queued through all steps. Returns the event behind them, if it is
-    /// about an assignment.
+    /// Runs all steps on the queued records. If an assignment event ends the batch, returns that
+    /// event.
     pub(crate) async fn run(
         &mut self,
         first: ConsumerEvent,
         events: &mut EventQueue,
     ) -> Result<Option<ConsumerEvent>, Interrupt> {
-        let (batch, next_event) = self.consume(first, events);
+        let (batch, next_event) = self.collect_batch(first, events);
         if !batch.is_empty() {
             self.project(batch).await?;
         }
         Ok(next_event)
     }
 
-    /// Folds a batch of decoded records and commits it exactly once, whatever fails on the way.
+    /// Folds a batch of decoded records and commits it exactly once, even if steps fail and are
+    /// repeated.
     async fn project(&mut self, batch: Batch) -> Result<(), Interrupt> {
         let (started, records) = (Instant::now(), batch.len());
-        let single = self.is_one_by_one().then(|| batch.clone());
+        let batch_of_one = self.is_one_by_one().then(|| batch.clone());
         let (states, cache_time) = self.load(&batch).await?;
         let mut effects = fold(batch, states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
@@ -91,9 +91,9 @@ impl Pipeline {
             return self.park_one_by_one(&effects);
         }
         match self.commit(&mut effects, cache_time.as_ref()).await? {
-            CommitState::Committed => self.publish(effects, records, cache_time.as_ref()).await,
-            CommitState::NotCommitted => self.retry_one_by_one(&effects, single).await,
-            CommitState::FencedOff => self.handle_fenced_off().await,
+            CommitOutcome::Committed => self.publish(effects, records, cache_time.as_ref()).await,
+            CommitOutcome::Refused => self.retry_one_by_one(&effects, batch_of_one).await,
+            CommitOutcome::FencedOff => self.handle_fenced_off().await,
         }
     }
 }

@@ -12,14 +12,14 @@ impl Pipeline {
         self.one_by_one.iter().any(|(partition, to)| self.owned.get(partition).is_some_and(|next| next < to))
     }
 
-    /// PostgreSQL rejected the data of a batch, and would do so again. A record that is rejected by
-    /// itself becomes a dead letter.
+    /// PostgreSQL refused the data of a batch, and would do so again. If the batch has only one
+    /// record, that record becomes a dead letter. Otherwise the records are read again one by one.
     pub(super) async fn retry_one_by_one(
         &mut self,
         effects: &Effects,
-        single: Option<Batch>,
+        batch_of_one: Option<Batch>,
     ) -> Result<(), Interrupt> {
-        if let Some(poisoned) = single.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
+        if let Some(poisoned) = batch_of_one.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
             return Box::pin(self.project(poisoned)).await;
         }
         self.read_one_by_one(effects);

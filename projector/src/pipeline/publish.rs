@@ -1,4 +1,4 @@
-//! Step 6, publish: after a commit, Redis gets the new bodies, and gauges get the new offsets. The
+//! Step 5, publish: after a commit, Redis gets the new bodies, and gauges get the new offsets. The
 //! commit itself has announced the new positions to readers.
 
 use super::Pipeline;
@@ -16,7 +16,7 @@ impl Pipeline {
         self.record_offsets(&effects);
         metrics::count(&effects, records);
         let has_erased = !effects.tombstones.is_empty() || !effects.late.is_empty();
-        self.cache.write(effects, cache_time);
+        self.cache.publish(effects, cache_time);
         if has_erased {
             self.vacuum.mark_due();
         }

@@ -3,7 +3,7 @@
 
 use super::Worker;
 use crate::{metrics, pipeline::DATABASE_TIMEOUT, stop::Interrupt};
-use read_model::write::{Invalidations, fence::FenceCheck, lease::ServerTime};
+use read_model::write::{VersionsToInvalidate, lease::ServerTime, ownership::FenceCheck};
 use service_kit::{database::answered, errors};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Worker {
         let pipeline = &mut self.pipeline;
         pipeline.show_lag();
         pipeline.check_idle_log().await?;
-        let cache_time = pipeline.cache.invalidate(&Invalidations::new()).await;
+        let cache_time = pipeline.cache.invalidate(&VersionsToInvalidate::new()).await;
         let (pool, generation) = (&pipeline.store.pool, pipeline.store.generation);
         let announcements = pipeline.announcements();
         let check = pipeline.epochs.check(pool, generation, &pipeline.owned, &announcements);

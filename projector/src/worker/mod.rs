@@ -59,7 +59,7 @@ impl Worker {
                     self.renew_leases().await?;
                 }
                 ConsumerEvent::Revoked => self.pipeline.revoke_partitions(),
-                first @ (ConsumerEvent::Record(_) | ConsumerEvent::Reached { .. }) => {
+                first @ (ConsumerEvent::Record(_) | ConsumerEvent::AdvancedWithoutRecord { .. }) => {
                     event = self.pipeline.run(first, &mut self.consumer.events).await?;
                 }
             }

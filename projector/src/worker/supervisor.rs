@@ -5,10 +5,9 @@ use crate::{
     health::ProjectorState,
     metrics, migrate,
     pipeline::{
-        Pipeline,
+        Discarded, Pipeline,
         assignment::live_generation,
         consume::{Consumer, ConsumerState},
-        decode::Discarded,
     },
     stop::{Interrupt, StopSignal},
 };
@@ -20,9 +19,9 @@ use event_log::{
 use key_store::Keys;
 use privacy::Vacuum;
 use read_model::{
-    link::Link,
     operate::pause::{self, Pause, PausedBy},
-    write::{Cache, Mode, Store, fence::Epochs},
+    redis_connection::RedisConnection,
+    write::{Cache, Mode, Store, ownership::Epochs},
 };
 use service_kit::{database::answered, errors::describe_error, settings::Settings};
 use sqlx::PgPool;
@@ -46,7 +45,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) pool: PgPool,
     pub(crate) keys: Keys,
-    pub(crate) link: Link,
+    pub(crate) redis: RedisConnection,
     pub(crate) consumer: ConsumerState,
     pub(crate) state: watch::Sender<ProjectorState>,
     pub(crate) stop: StopSignal,
@@ -149,7 +148,7 @@ async fn prepare(settings: &Settings, stop: &StopSignal) -> Result<(), Interrupt
 }
 
 async fn start(parts: Parts) -> Result<Worker, Interrupt> {
-    let Parts { settings, pool, keys, link, consumer: shared, stop, .. } = parts;
+    let Parts { settings, pool, keys, redis, consumer: shared, stop, .. } = parts;
     let partition_count =
         stop.retry("asking for the topics", async || log_ends::partitions(&settings).await).await?;
     let live = stop.retry("asking for the live generation", async || live_generation(&pool).await).await?;
@@ -164,7 +163,7 @@ async fn start(parts: Parts) -> Result<Worker, Interrupt> {
         stop,
         consumer: shared,
         identity,
-        cache: Cache::new(&settings.topic_prefix, live, link, metrics::REDIS_FAILURES.clone()),
+        cache: Cache::new(&settings.topic_prefix, live, redis, metrics::REDIS_FAILURES.clone()),
         epochs: Epochs::default(),
         owned: BTreeMap::new(),
         record_times: BTreeMap::new(),

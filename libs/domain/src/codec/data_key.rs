@@ -54,7 +54,8 @@ impl DataKey {
     }
 
     /// Seals a text together with associated data, under a key derived from this one and a random
-    /// salt. So no key and nonce repeat, however many messages are sealed.
+    /// salt. So the same key is never used twice with the same nonce, however many messages are
+    /// sealed.
     ///
     /// # Errors
     /// The system's random number generator failed, or the text is too long for AES-GCM.
@@ -70,7 +71,7 @@ impl DataKey {
     /// release, which sealed messages under the data key itself.
     ///
     /// # Errors
-    /// The text was not sealed so.
+    /// It was not sealed under this key with this associated data.
     pub fn open(
         &self,
         associated: &[u8],

@@ -1,7 +1,7 @@
 //! From a record's content to its event: personal data is opened with the user's key.
 
 use super::{DataKey, KeyRing, canonical_text, owner, plain_digest};
-use crate::evolve::user::{Creation, Fact, Written};
+use crate::evolve::user::{Creation, Fact, OpenedPersonal};
 use events_schema::{
     ReasonCode, UserRecord,
     personal::{Binding, EncodedPersonal, Personal, Sealed},
@@ -33,11 +33,11 @@ pub fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCode> {
                 None => plain_digest(&personal),
             };
             let key_id = key.map(|key| key.id());
-            Ok(Fact::Created(Creation { at: data.created_at, digest }, Written { personal, key_id }))
+            Ok(Fact::Created(Creation { at: data.created_at, digest }, OpenedPersonal { personal, key_id }))
         }
         UserEvent::Updated(data) => {
             let (personal, key) = opened(data.personal)?;
-            Ok(Fact::Updated(Written { personal, key_id: key.map(|key| key.id()) }))
+            Ok(Fact::Updated(OpenedPersonal { personal, key_id: key.map(|key| key.id()) }))
         }
         UserEvent::Deleted(_) => Ok(Fact::Deleted),
     }

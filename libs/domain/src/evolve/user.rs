@@ -40,16 +40,16 @@ pub enum Rejection {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     /// The user was created.
-    Created(Creation, Written),
+    Created(Creation, OpenedPersonal),
     /// Claims and link were replaced.
-    Updated(Written),
+    Updated(OpenedPersonal),
     /// The user was deleted.
     Deleted,
 }
 
-/// The personal data of an event.
+/// The personal data of an event, opened.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Written {
+pub struct OpenedPersonal {
     /// Claims and link.
     pub personal: Personal,
     /// The key under which it was sealed. `None` if the event is older than keys.
@@ -64,7 +64,7 @@ pub enum Change {
         /// Set if the user was created in this batch.
         created: Option<Creation>,
         /// Claims and link, with the key of the last event.
-        written: Written,
+        written: OpenedPersonal,
     },
     /// Deletes the user and all their data.
     Delete {
@@ -166,9 +166,9 @@ mod tests {
         Timestamp::from_unix_millis(ms).unwrap()
     }
 
-    fn written(n: u8) -> Written {
+    fn written(n: u8) -> OpenedPersonal {
         let claims = serde_json::json!({ "n": n }).as_object().cloned().unwrap();
-        Written { personal: Personal { claims, authentication_provider: None }, key_id: None }
+        OpenedPersonal { personal: Personal { claims, authentication_provider: None }, key_id: None }
     }
 
     fn fact(kind: u8, n: u8) -> Fact {
@@ -184,7 +184,7 @@ mod tests {
     struct Row {
         state: State,
         created: Option<Creation>,
-        written: Option<Written>,
+        written: Option<OpenedPersonal>,
     }
 
     impl Row {

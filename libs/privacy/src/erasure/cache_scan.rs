@@ -29,7 +29,7 @@ pub(super) async fn scan(
     is_wanted: impl Fn(&UserKey) -> bool,
     progress: &mut impl FnMut(ScanProgress),
 ) -> anyhow::Result<Cached> {
-    let client = read_model::link::Link::client(settings.redis_url()?)?;
+    let client = read_model::redis_connection::RedisConnection::client(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let total: u64 = redis::cmd("DBSIZE").query_async(&mut connection).await?;
     let names = CacheKeys::new(&settings.topic_prefix);
@@ -62,5 +62,5 @@ pub(super) async fn scan(
 /// gone by now does not.
 async fn is_body(connection: &mut MultiplexedConnection, key: &[u8]) -> redis::RedisResult<bool> {
     let value: Option<Vec<u8>> = redis::cmd("GET").arg(key).query_async(connection).await?;
-    Ok(value.is_some_and(|value| !values::is_mark(&value)))
+    Ok(value.is_some_and(|value| !values::is_invalidation(&value)))
 }

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `rollcall:<prefix>{<partition>}:<generation>:<tenant>/<user>` | `<version>\n<body>`, or an invalidation: `<version>\n` |
 //! | `rollcall:<prefix>{<partition>}:lease` | `<run id of the server>/<generation>` |
-//! | `rollcall:<prefix>{<partition>}:next` | `<generation>/<nonce>.<revision>/<offset>` |
-//! | `rollcall:<prefix>health` | nothing: a health check writes it |
+//! | `rollcall:<prefix>{<partition>}:next` | `<generation>/<cache version>/<offset>`; a cache version is `<nonce>.<revision>` |
+//! | `rollcall:<prefix>health` | empty; a health check writes it |
 //!
 //! The partition is a hash tag, so that all keys of one partition lie on the same node of a Redis cluster.
 

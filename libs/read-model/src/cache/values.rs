@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-/// A user as the cache holds it, under the version of its last event.
+/// The value for a user: the version of the last event, and the response body.
 pub fn body(version: impl std::fmt::Display, body: &str) -> String {
     format!("{version}\n{body}")
 }
 
 /// An invalidation: a version without a body. Readers that find one ask PostgreSQL.
-pub fn mark(version: impl std::fmt::Display) -> String {
+pub fn invalidation(version: impl std::fmt::Display) -> String {
     format!("{version}\n")
 }
 
@@ -21,7 +21,7 @@ pub fn parse_body(value: Vec<u8>) -> Option<(i64, Bytes)> {
 }
 
 /// Whether the value is an invalidation. A value of an unknown form counts as a body.
-pub fn is_mark(value: &[u8]) -> bool {
+pub fn is_invalidation(value: &[u8]) -> bool {
     value.strip_suffix(b"\n").is_some_and(|version| version.iter().all(u8::is_ascii_digit))
 }
 
@@ -36,13 +36,13 @@ pub fn parse_lease(lease: &[u8], run: &str) -> Option<i32> {
     std::str::from_utf8(generation).ok()?.parse().ok()
 }
 
-/// Up to where the cache holds a partition. The nonce names its beginning, the revision counts changes
-/// behind the checkpoint.
+/// Up to where the cache holds a partition. `<nonce>.<revision>` is the cache version: a cache that is
+/// rewritten from the start gets a new nonce, and the revision counts changes behind the checkpoint.
 pub fn next(generation: i32, nonce: &str, revision: i64, offset: i64) -> String {
     format!("{generation}/{nonce}.{revision}/{offset}")
 }
 
-/// Beginning (`<nonce>.<revision>`) and offset, if the value is of that generation.
+/// Cache version (`<nonce>.<revision>`) and offset, if the value is of that generation.
 pub fn parse_next(generation: i32, next: &str) -> Option<(&str, i64)> {
     let mut parts = next.splitn(3, '/');
     (parts.next()?.parse() == Ok(generation)).then_some(())?;
@@ -62,13 +62,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_no_user() {
+    fn an_invalidation_is_no_user() {
         let text = r#"{"id":"a"}"#;
         assert_eq!(parse_body(body(3, text).into()), Some((3, Bytes::from(text))));
         for value in ["", "3", "3\n", "\n{}", "x\n{}"] {
             assert_eq!(parse_body(value.into()), None, "{value}");
         }
-        assert!(is_mark(mark(3).as_bytes()) && !is_mark(body(3, text).as_bytes()) && !is_mark(b"3"));
+        assert!(
+            is_invalidation(invalidation(3).as_bytes())
+                && !is_invalidation(body(3, text).as_bytes())
+                && !is_invalidation(b"3")
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     cache::{CacheKeys, generation_of},
-    link::Link,
+    redis_connection::RedisConnection,
 };
 use service_kit::settings::Settings;
 
@@ -15,7 +15,7 @@ const STEP: u32 = 1_000;
 /// # Errors
 /// Redis can't be reached, or fails on the way.
 pub async fn unlink(settings: &Settings, live: i32) -> anyhow::Result<()> {
-    let client = Link::client(settings.redis_url()?)?;
+    let client = RedisConnection::client(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let bodies = CacheKeys::new(&settings.topic_prefix).bodies_pattern();
     let mut cursor = 0_u64;

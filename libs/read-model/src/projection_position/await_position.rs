@@ -81,7 +81,7 @@ impl ProjectionPosition {
     fn is_certain_since(&self, live: &LivePositions, began: Instant) -> bool {
         let is_certain = live.queried_at.is_some_and(|queried_at| queried_at >= began);
         if !is_certain {
-            self.waiters.request_poll();
+            self.poll_demand.request_poll();
         }
         is_certain
     }
@@ -94,7 +94,7 @@ impl ProjectionPosition {
         let mut found = None;
         let mut live = self.live.clone();
         let wait = async {
-            let _waiter = self.waiters.enter();
+            let _waiter = self.poll_demand.enter();
             let _ = live
                 .wait_for(|live| {
                     found = check(live);

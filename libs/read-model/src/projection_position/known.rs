@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-/// Rejections that are kept per partition, so that a waiter that wakes late still finds its own.
+/// The most rejections that are kept per partition. A waiter that wakes late still finds its own.
 const KEPT_REJECTIONS: usize = 1_024;
 
 /// The log that the live generation is folded from.
@@ -48,20 +48,20 @@ impl LivePositions {
         Some(LiveLog { epoch: self.epoch, partitions })
     }
 
-    /// Takes in an announcement. Returns whether anything changed.
+    /// Applies an announcement. Returns whether anything changed.
     pub(super) fn apply(&mut self, announcement: &Announcement) -> bool {
         let batch = announcement.batch.as_ref().filter(|_| announcement.generation == self.generation);
         let Some(batch) = batch else { return false };
-        // Before the first answer of the read model one partition would look like all of them.
+        // Ignored until the first query: otherwise `log` would take the partitions heard of so far for all.
         let known = u32::try_from(batch.partition).ok().and_then(|p| self.partitions.get_mut(&p));
         let Some(known) = known else { return false };
         known.apply(batch);
         true
     }
 
-    /// Takes in the checkpoints that a query found which began at `queried_at`. Returns whether anything
-    /// changed. Announcements that arrived meanwhile may be ahead of the answer; those of another
-    /// generation count for nothing.
+    /// Applies the checkpoints that a query returned. `queried_at` is when it began. Returns whether
+    /// anything changed. Announcements that arrived meanwhile may be ahead of the answer, except those of
+    /// another generation, which are ignored.
     pub(super) fn update(&mut self, checkpoints: &[Checkpoint], queried_at: Instant) -> bool {
         let mut of_users = checkpoints.iter().filter(|checkpoint| checkpoint.is_of_users()).peekable();
         let Some(first) = of_users.peek() else { return false };
@@ -85,9 +85,9 @@ impl LivePositions {
 pub(super) struct PartitionPosition {
     /// The first offset that is not visible yet.
     pub(super) next: i64,
-    /// The records whose outcome was announced, without a gap …
+    /// The offsets whose outcome is known, without gaps.
     announced: Range<i64>,
-    /// … and those of them that had no effect.
+    /// The offsets in `announced` that had no effect.
     rejected: VecDeque<(i64, WriteOutcome)>,
 }
 

@@ -1,6 +1,6 @@
 //! Listens for announcements on a connection of its own.
 
-use super::{POLL_INTERVAL, QUERY_TIMEOUT, catch_up::Gate, known::LivePositions, waiters::Waiters};
+use super::{POLL_INTERVAL, QUERY_TIMEOUT, catch_up::Gate, known::LivePositions, poll_demand::PollDemand};
 use crate::{
     announcement::{self, CHANNEL},
     read::checkpoints::{self, Checkpoint},
@@ -26,7 +26,7 @@ const LOG_SILENCE_AFTER: Duration = Duration::from_secs(10);
 /// Where announcements go.
 pub(super) struct Listener {
     pub(super) live: watch::Sender<LivePositions>,
-    pub(super) waiters: Arc<Waiters>,
+    pub(super) poll_demand: Arc<PollDemand>,
     pub(super) gate: Arc<Gate>,
 }
 
@@ -98,7 +98,7 @@ impl Listener {
             }
             self.live.send_if_modified(|live| {
                 if live.generation != generation {
-                    self.waiters.request_poll();
+                    self.poll_demand.request_poll();
                 }
                 live.apply(&announcement)
             });

@@ -12,8 +12,8 @@ mod await_position;
 mod catch_up;
 mod known;
 mod listener;
+mod poll_demand;
 mod poller;
-mod waiters;
 
 pub use await_position::WaitError;
 pub use catch_up::{CatchingUp, Tail};
@@ -22,11 +22,11 @@ pub use known::LiveLog;
 use catch_up::Gate;
 use known::LivePositions;
 use listener::Listener;
+use poll_demand::PollDemand;
 use service_kit::{health::Health, position::LogPosition};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
-use waiters::Waiters;
 
 /// How often the read model is queried while somebody waits: what a lost notification costs at most.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -38,7 +38,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct ProjectionPosition {
     pool: PgPool,
     live: watch::Receiver<LivePositions>,
-    waiters: Arc<Waiters>,
+    poll_demand: Arc<PollDemand>,
     gate: Arc<Gate>,
 }
 
@@ -46,11 +46,12 @@ impl ProjectionPosition {
     /// Starts to follow. Reconnects by itself, without an end.
     pub fn start(pool: PgPool) -> Self {
         let (sender, live) = watch::channel(LivePositions::default());
-        let (waiters, gate) = (Arc::new(Waiters::default()), Arc::new(Gate::default()));
-        let listener = Listener { live: sender.clone(), waiters: waiters.clone(), gate: gate.clone() };
+        let (poll_demand, gate) = (Arc::new(PollDemand::default()), Arc::new(Gate::default()));
+        let listener =
+            Listener { live: sender.clone(), poll_demand: poll_demand.clone(), gate: gate.clone() };
         tokio::spawn(listener.run(pool.clone()));
-        tokio::spawn(poller::run(pool.clone(), sender, waiters.clone()));
-        Self { pool, live, waiters, gate }
+        tokio::spawn(poller::run(pool.clone(), sender, poll_demand.clone()));
+        Self { pool, live, poll_demand, gate }
     }
 
     /// What the read model still lacks of what the log held when this process began to listen. `None`: it

@@ -1,10 +1,11 @@
 //! The commit of a batch: everything or nothing.
 
 use super::{
-    Effects, Invalidation, Mode, Span, Store,
-    commit_rows::{CommitRows, Shape},
+    Effects, InvalidationStatus, Mode, Span, Store,
+    commit_rows::CommitRows,
+    commit_statement::Shape,
     erase,
-    fence::{self, Epochs},
+    ownership::{self, Epochs},
 };
 use crate::announcement;
 use events_schema::{Partition, Topic};
@@ -21,7 +22,7 @@ impl Store {
         &self,
         effects: &mut Effects,
         epochs: &Epochs,
-        invalidation: Invalidation,
+        invalidation: InvalidationStatus,
     ) -> sqlx::Result<u64> {
         let is_one_statement = effects.tombstones.is_empty()
             && effects.late.is_empty()
@@ -36,7 +37,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         // Checkpoints are locked before any other row, by everybody: this rules out deadlocks.
         let partitions: Vec<Partition> = effects.spans.keys().copied().collect();
-        fence::lock(&mut transaction, self.generation, &partitions).await?;
+        ownership::lock(&mut transaction, self.generation, &partitions).await?;
         match self.mode {
             Mode::Live => {
                 erase::leave_out_deleted(&mut transaction, effects).await?;
@@ -65,8 +66,8 @@ impl Store {
         };
         let shape = Shape::of(effects);
         let statement = match shape {
-            Shape::Users => &self.sql.commit_users,
-            Shape::All => &self.sql.commit_all,
+            Shape::UsersOnly => &self.sql.commit_users_only,
+            Shape::Full => &self.sql.commit_full,
         };
         let (displaced, ..): (i64, i64, i64) =
             rows.bind(shape, sqlx::query_as(statement.get())).fetch_one(executor).await?;

@@ -2,25 +2,24 @@
 //! column. Names and types of the columns are declared once, beside the values that are bound.
 
 use super::{
-    CredentialRow, DeadLetterRow, Effects, MAX_CREDENTIAL_LETTERS, RejectionRow, Span, TombstoneRow, UserRow,
-    fence::Epochs,
-    sql::{COMMIT, COUNT_DISPLACED, DELETE_USERS, PARK, REJECT, WRITE_CREDENTIALS, WRITE_USERS},
+    CredentialRow, DeadLetterRow, Effects, RejectionRow, Span, TombstoneRow, UserRow,
+    commit_statement::Shape, ownership::Epochs,
 };
 use events_schema::{Partition, Timestamp};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
 type Query<'q, O> = QueryAs<'q, Postgres, O, PgArguments>;
 
-/// Parameters before the rows: the generation and the announcements.
-const SINGLE: usize = 2;
+/// The parameters before the rows are the generation and the announcements.
+pub(super) const FIRST_ROW_PARAMETER: usize = 3;
 
 /// A kind of row: its name in the statement, and its columns with their types, in binding order.
-struct Rows {
-    name: &'static str,
-    columns: &'static [(&'static str, &'static str)],
+pub(super) struct Rows {
+    pub(super) name: &'static str,
+    pub(super) columns: &'static [(&'static str, &'static str)],
 }
 
-const SPANS: Rows = Rows {
+pub(super) const SPANS: Rows = Rows {
     name: "spans",
     columns: &[
         ("topic", "text"),
@@ -32,7 +31,7 @@ const SPANS: Rows = Rows {
     ],
 };
 
-const USERS: Rows = Rows {
+pub(super) const USERS: Rows = Rows {
     name: "users",
     columns: &[
         ("tenant_id", "text"),
@@ -51,7 +50,7 @@ const USERS: Rows = Rows {
     ],
 };
 
-const TOMBSTONES: Rows = Rows {
+pub(super) const TOMBSTONES: Rows = Rows {
     name: "tombstones",
     columns: &[
         ("tenant_id", "text"),
@@ -63,7 +62,7 @@ const TOMBSTONES: Rows = Rows {
     ],
 };
 
-const CREDENTIALS: Rows = Rows {
+pub(super) const CREDENTIALS: Rows = Rows {
     name: "credentials",
     columns: &[
         ("tenant_id", "text"),
@@ -77,12 +76,12 @@ const CREDENTIALS: Rows = Rows {
     ],
 };
 
-const REJECTIONS: Rows = Rows {
+pub(super) const REJECTIONS: Rows = Rows {
     name: "rejections",
     columns: &[("partition", "int"), ("log_offset", "bigint"), ("reason", "text")],
 };
 
-const DEAD_LETTERS: Rows = Rows {
+pub(super) const DEAD_LETTERS: Rows = Rows {
     name: "dead_letters",
     columns: &[
         ("topic", "text"),
@@ -102,59 +101,9 @@ const DEAD_LETTERS: Rows = Rows {
     ],
 };
 
-/// The statements of a commit. PostgreSQL prepares every part of a statement each time that it
-/// runs, so the batches of every day have a short one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// Users are added and changed, events are rejected.
-    Users,
-    /// Anything.
-    All,
-}
-
-impl Shape {
-    /// The shortest statement for these effects.
-    pub(super) fn of(effects: &Effects) -> Self {
-        let has_users_alone = effects.tombstones.is_empty()
-            && effects.credentials.is_empty()
-            && effects.dead_letters.is_empty();
-        if has_users_alone { Self::Users } else { Self::All }
-    }
-
-    /// The kinds of rows, in binding order.
-    fn rows(self) -> &'static [&'static Rows] {
-        match self {
-            Self::Users => &[&SPANS, &USERS, &REJECTIONS],
-            Self::All => &[&SPANS, &USERS, &REJECTIONS, &TOMBSTONES, &CREDENTIALS, &DEAD_LETTERS],
-        }
-    }
-
-    fn effects(self) -> &'static [&'static str] {
-        match self {
-            Self::Users => &[WRITE_USERS, REJECT],
-            Self::All => &[WRITE_USERS, REJECT, DELETE_USERS, WRITE_CREDENTIALS, PARK],
-        }
-    }
-
-    /// The statement on the generation `{g}`.
-    pub(super) fn statement(self) -> String {
-        let displaced = if self == Self::All { COUNT_DISPLACED } else { "0::bigint" };
-        let mut text = COMMIT
-            .replace("{effects}", &self.effects().concat())
-            .replace("{displaced}", displaced)
-            .replace("{limit}", &MAX_CREDENTIAL_LETTERS.to_string());
-        // `{users}` and the like become `unnest($n::text[], …) AS r(tenant_id, …)`.
-        let mut first = SINGLE + 1;
-        for rows in self.rows() {
-            text = text.replace(&format!("{{{}}}", rows.name), &rows.unnest(first));
-            first += rows.columns.len();
-        }
-        text
-    }
-}
-
 impl Rows {
-    fn unnest(&self, first: usize) -> String {
+    /// `unnest($n::text[], …) AS r(tenant_id, …)`, where `n` is `first`.
+    pub(super) fn unnest(&self, first: usize) -> String {
         let parameter = |(n, (_, of)): (usize, &(&str, &str))| format!("${n}::{of}[]");
         let parameters: Vec<_> = (first..).zip(self.columns).map(parameter).collect();
         let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
@@ -182,8 +131,8 @@ impl<'e> CommitRows<'e> {
         let query = bind_users(query, &effects.users);
         let query = bind_rejections(query, &effects.rejections);
         match shape {
-            Shape::Users => query,
-            Shape::All => {
+            Shape::UsersOnly => query,
+            Shape::Full => {
                 let query = bind_tombstones(query, &effects.tombstones);
                 let query = bind_credentials(query, &effects.credentials);
                 bind_dead_letters(query, &effects.dead_letters)
@@ -204,7 +153,7 @@ fn version(version: u64) -> i64 {
 
 fn bind_spans<'q, O>(query: Query<'q, O>, effects: &'q Effects, epochs: &Epochs) -> Query<'q, O> {
     let mut spans: Vec<(&Partition, &Span)> = effects.spans.iter().collect();
-    // In the order in which `fence::lock` locks the same rows: this rules out deadlocks.
+    // In the order in which `ownership::lock` locks the same rows: this rules out deadlocks.
     spans.sort_unstable_by_key(|((topic, partition), _)| (topic.as_str(), *partition));
     query
         .bind(column(&spans, |((topic, _), _)| topic.as_str()))
@@ -277,31 +226,4 @@ fn bind_dead_letters<'q, O>(query: Query<'q, O>, rows: &'q [DeadLetterRow]) -> Q
         .bind(column(rows, |row| row.time.map(Timestamp::get)))
         .bind(column(rows, |row| row.sequence.map(version)))
         .bind(column(rows, |row| row.is_at_home))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sqlx::{AssertSqlSafe, Execute as _};
-
-    #[test]
-    fn every_parameter_is_bound() {
-        for shape in [Shape::Users, Shape::All] {
-            let text = shape.statement();
-            assert!(!text.replace("{g}", "").contains('{'), "{text}");
-            let declared = SINGLE + shape.rows().iter().map(|rows| rows.columns.len()).sum::<usize>();
-            let used = (1..=declared + 1).filter(|n| {
-                text.match_indices(&format!("${n}")).any(|(at, found)| {
-                    !text[at + found.len()..].starts_with(|next: char| next.is_ascii_digit())
-                })
-            });
-            assert_eq!(used.max(), Some(declared));
-            let (effects, epochs) = (Effects::default(), Epochs::default());
-            let rows =
-                CommitRows { generation: 1, announcements: Vec::new(), effects: &effects, epochs: &epochs };
-            let query = sqlx::query_as::<_, (i64, i64, i64)>(AssertSqlSafe(text.as_str()));
-            let bound = rows.bind(shape, query).take_arguments().unwrap().unwrap();
-            assert_eq!(sqlx::Arguments::len(&bound), declared);
-        }
-    }
 }

@@ -12,8 +12,9 @@ pub const MAX_CREDENTIAL_LETTERS: usize = 1_000;
 /// A user's credential.
 pub type CredentialKey = (UserKey, Uuid);
 
-/// Partition and offset of the last record about a row.
-pub type At = (i32, i64);
+/// Partition and offset of a record of `users.events`. In a row of `credentials`: of
+/// `users.credentials`.
+pub type PartitionOffset = (i32, i64);
 
 /// How far a batch moves a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct UserRow {
     /// The data key of the last event.
     pub key_id: Option<Uuid>,
     /// The last event.
-    pub at: At,
+    pub at: PartitionOffset,
 }
 
 /// A row of `tombstones`.
@@ -61,7 +62,7 @@ pub struct TombstoneRow {
     /// When the user was deleted.
     pub deleted_at: Timestamp,
     /// The deletion.
-    pub at: At,
+    pub at: PartitionOffset,
 }
 
 /// A row of `credentials`.
@@ -75,13 +76,13 @@ pub struct CredentialRow {
     /// The item of the list, once the credential is issued.
     pub body: Option<String>,
     /// The last event.
-    pub at: At,
+    pub at: PartitionOffset,
 }
 
 /// A row of `rejections`.
 pub struct RejectionRow {
     /// The event.
-    pub at: At,
+    pub at: PartitionOffset,
     /// The reason.
     pub reason: RejectionReason,
 }
@@ -125,7 +126,7 @@ pub struct Effects {
     pub late: Vec<UserKey>,
     /// Events that waited for a missing data key, of users that are now deleted: they had their
     /// effect.
-    pub restored: Vec<At>,
+    pub restored: Vec<PartitionOffset>,
     /// Newly parked users whose data key is missing, with Kafka's time of the first such event.
     pub keyless: BTreeMap<UserKey, Option<Timestamp>>,
     /// Users newly parked for another reason. A record of `users.events` without a user counts as
@@ -179,12 +180,12 @@ impl Effects {
         self.tombstones.iter().map(|row| &row.key)
     }
 
-    /// The offsets of a partition of `users.events` without effect.
+    /// The offsets of a partition of `users.events` whose events have no effect.
     pub fn rejected(&self, partition: i32) -> impl Iterator<Item = i64> {
         self.rejections.iter().filter(move |row| row.at.0 == partition).map(|row| row.at.1)
     }
 
-    /// Those of them that are dead letters.
+    /// The offsets of a partition of `users.events` whose events are parked.
     pub fn parked(&self, partition: i32) -> impl Iterator<Item = i64> {
         let parked = self.rejections.iter().filter(|row| row.reason == RejectionReason::Parked);
         parked.filter(move |row| row.at.0 == partition).map(|row| row.at.1)

@@ -3,7 +3,7 @@
 //! key in another database, a cache that does not answer) become rows in `rollcall.erasures`, and
 //! the projector retries them until they are done.
 
-use super::{Effects, Store, sql};
+use super::{Effects, InvalidationStatus, Store};
 use crate::generation;
 use domain::codec::owner;
 use events_schema::UserKey;
@@ -13,18 +13,24 @@ use sqlx::PgConnection;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// What a commit knows of the cached bodies of the users that it changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Invalidation {
-    /// The cache confirmed that they are invalid.
-    Confirmed,
-    /// The cache did not answer.
-    Unknown,
-}
-
-/// Held shared by deletions, and exclusively by whoever stores a record outside of its user's
+/// The advisory lock that deletions hold shared, and a commit holds exclusively that stores a record outside of its user's
 /// partition.
 const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
+
+/// Removes everything personal of users from a generation that is not the live one. The rows stay,
+/// with their versions: a generation that is being built has yet to fold the deletion.
+const BLANK: &str = "\
+WITH gone AS (SELECT * FROM unnest($1::text[], $2::uuid[]) AS r(tenant_id, id)), \
+    credentials AS (DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = ANY (ARRAY[gone.tenant_id]) AND c.user_id = gone.id), \
+    letters AS (UPDATE {g}.dead_letters d SET key = NULL, value = NULL, headers = '[]', raw_headers = '[]' FROM gone \
+        WHERE d.tenant_id = ANY (ARRAY[gone.tenant_id]) AND d.user_id = gone.id) \
+UPDATE {g}.users u SET claims = '{}', provider_id = NULL, provider_url = NULL, subject_id = NULL, body = '', creation_digest = '' \
+FROM gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id";
+
+/// Deletes rejections of events that were parked for a missing key and had their effect after all.
+pub(super) const RESTORE: &str = "\
+DELETE FROM {g}.rejections r USING unnest($1::int[], $2::bigint[]) AS f(partition, log_offset) \
+WHERE r.partition = ANY (ARRAY[f.partition]) AND r.log_offset = f.log_offset";
 
 type Columns<'k> = (Vec<&'k str>, Vec<Uuid>);
 
@@ -38,7 +44,7 @@ impl Store {
         &self,
         connection: &mut PgConnection,
         effects: &Effects,
-        invalidation: Invalidation,
+        invalidation: InvalidationStatus,
     ) -> sqlx::Result<()> {
         self.restore_on(connection, effects).await?;
         let gone: BTreeSet<&UserKey> = effects.erased().chain(&effects.late).collect();
@@ -67,7 +73,7 @@ impl Store {
             let owners: Vec<Owner> = gone.into_iter().map(owner).collect();
             Keys::destroy_in(&mut *connection, &owners).await?;
         }
-        if invalidation == Invalidation::Unknown {
+        if invalidation == InvalidationStatus::Unconfirmed {
             defer(connection, "cache", effects.erased()).await?;
         }
         failpoint::hit("erase.destroyed");
@@ -141,7 +147,7 @@ async fn blank<'k>(
     gone: impl IntoIterator<Item = &'k UserKey>,
 ) -> sqlx::Result<()> {
     let (tenants, ids) = columns(gone);
-    let blank = sqlx::query(generation::statement(sql::BLANK, other));
+    let blank = sqlx::query(generation::statement(BLANK, other));
     blank.bind(tenants).bind(ids).execute(connection).await.map(drop)
 }
 

@@ -1,10 +1,10 @@
-//! When a commit may be sent while readers may trust the cache, and when a lease may be granted.
-//! Pure: times are arguments.
+//! Leases, under which readers trust the cache: when a commit may be sent although one may be valid,
+//! and when one may be granted. Pure: times are arguments.
 
 use std::time::{Duration, Instant};
 
-/// How long a lease is valid after the server's time that it counts from.
-pub const LENGTH: Duration = Duration::from_secs(2);
+/// How long a lease is valid. It counts from a time of the server.
+pub const LEASE_DURATION: Duration = Duration::from_secs(2);
 
 /// A Redis server's time, from one of its replies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,23 +13,23 @@ pub struct ServerTime {
     pub run: String,
     /// Its clock, in milliseconds.
     pub millis: i64,
-    /// When the reply arrived, which is not before the server's time.
+    /// When the reply arrived: at or after the server read its clock.
     pub at: Instant,
 }
 
 /// The leases of this process that may not have expired yet.
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
-    /// The run id that they name, and when the last of them has certainly expired.
+    /// The run id in them, and when the last of them has expired for certain.
     granted: Option<(String, Instant)>,
-    /// When leases of earlier owners have certainly expired.
+    /// When the leases of earlier owners have expired for certain.
     foreign_until: Option<Instant>,
 }
 
 impl Leases {
     /// Records that partitions were taken over from another owner.
     pub fn taken_over(&mut self, now: Instant) {
-        self.foreign_until = Some(now + LENGTH);
+        self.foreign_until = Some(now + LEASE_DURATION);
     }
 
     /// When a batch may be committed. `invalidated_on` is the run id of the server that confirmed
@@ -42,14 +42,15 @@ impl Leases {
         own.max(self.foreign_until.unwrap_or(now)).max(now)
     }
 
-    /// Whether a lease for this run id may be granted: not until leases for another have expired.
+    /// Whether a lease on the server with this run id may be granted. False until the leases on
+    /// another server have expired.
     pub fn may_grant(&self, run: &str, now: Instant) -> bool {
         self.granted.as_ref().is_none_or(|(granted, until)| granted == run || *until <= now)
     }
 
-    /// Records that a lease was sent that counts from `seen`.
+    /// Records that a lease was sent. It counts from `seen`.
     pub fn record(&mut self, seen: &ServerTime) {
-        let until = seen.at + LENGTH;
+        let until = seen.at + LEASE_DURATION;
         self.granted = Some(match self.granted.take() {
             Some((run, earlier)) if run == seen.run => (run, earlier.max(until)),
             Some(_) | None => (seen.run.clone(), until),
@@ -66,15 +67,15 @@ mod tests {
     }
 
     #[test]
-    fn marks_on_the_leased_server_or_waiting_out() {
+    fn a_commit_needs_invalidations_on_the_leased_server_or_waits() {
         let now = Instant::now();
         let mut leases = Leases::default();
         assert_eq!(leases.commit_from(None, now), now);
         leases.record(&seen("a", now));
         assert_eq!(leases.commit_from(Some("a"), now), now);
-        assert_eq!(leases.commit_from(None, now), now + LENGTH);
-        assert_eq!(leases.commit_from(Some("b"), now), now + LENGTH);
-        assert_eq!(leases.commit_from(None, now + 2 * LENGTH), now + 2 * LENGTH);
+        assert_eq!(leases.commit_from(None, now), now + LEASE_DURATION);
+        assert_eq!(leases.commit_from(Some("b"), now), now + LEASE_DURATION);
+        assert_eq!(leases.commit_from(None, now + 2 * LEASE_DURATION), now + 2 * LEASE_DURATION);
     }
 
     #[test]
@@ -83,23 +84,23 @@ mod tests {
         let mut leases = Leases::default();
         leases.record(&seen("a", now));
         assert!(leases.may_grant("a", now) && !leases.may_grant("b", now));
-        assert!(leases.may_grant("b", now + LENGTH));
+        assert!(leases.may_grant("b", now + LEASE_DURATION));
     }
 
     #[test]
     fn an_older_time_does_not_shorten_what_was_granted() {
         let now = Instant::now();
         let mut leases = Leases::default();
-        leases.record(&seen("a", now + LENGTH));
+        leases.record(&seen("a", now + LEASE_DURATION));
         leases.record(&seen("a", now));
-        assert_eq!(leases.commit_from(None, now), now + 2 * LENGTH);
+        assert_eq!(leases.commit_from(None, now), now + 2 * LEASE_DURATION);
     }
 
     #[test]
-    fn a_takeover_waits_a_whole_length_whatever_was_marked() {
+    fn a_takeover_waits_for_a_whole_lease_whatever_was_invalidated() {
         let now = Instant::now();
         let mut leases = Leases::default();
         leases.taken_over(now);
-        assert_eq!(leases.commit_from(Some("a"), now), now + LENGTH);
+        assert_eq!(leases.commit_from(Some("a"), now), now + LEASE_DURATION);
     }
 }

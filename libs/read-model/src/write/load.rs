@@ -1,10 +1,40 @@
 //! Reading what a batch is folded on, and what the cache has to hold. One round trip each.
 
-use super::{At, CredentialKey, Store};
+use super::{CredentialKey, PartitionOffset, Store};
 use anyhow::Context as _;
 use events_schema::{ReasonCode, Timestamp, UserKey, millis};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+/// Version, tombstone and parking of users, with their place in the list of keys.
+pub(super) const LOAD_USERS: &str = "\
+SELECT k.n, u.version, t.version, EXISTS (SELECT FROM {g}.dead_letters d \
+        WHERE d.topic <> 'credentials' AND d.at_home AND d.tenant_id = ANY (ARRAY[k.tenant_id]) AND d.user_id = k.id) \
+FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY k(tenant_id, id, n) \
+LEFT JOIN {g}.users u ON u.tenant_id = ANY (ARRAY[k.tenant_id]) AND u.id = k.id \
+LEFT JOIN {g}.tombstones t ON t.tenant_id = ANY (ARRAY[k.tenant_id]) AND t.id = k.id";
+
+/// The waiting records of parked users in the order of the log, and whether they wait for a key.
+pub(super) const LOAD_QUEUES: &str = "\
+SELECT d.tenant_id, d.user_id, d.partition, d.log_offset, d.sequence, d.reason = $3 \
+FROM unnest($1::text[], $2::uuid[]) k(tenant_id, id) \
+JOIN {g}.dead_letters d ON d.topic <> 'credentials' AND d.at_home AND d.tenant_id = ANY (ARRAY[k.tenant_id]) AND d.user_id = k.id ORDER BY d.partition, d.log_offset";
+
+/// Credentials, with their place in the list of keys.
+pub(super) const LOAD_CREDENTIALS: &str = "\
+SELECT k.n, c.created_at, c.status, c.body, c.log_offset FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, user_id, id, n) \
+JOIN {g}.credentials c ON c.tenant_id = ANY (ARRAY[k.tenant_id]) AND c.user_id = k.user_id AND c.id = k.id";
+
+/// What a cache has to hold of one partition from an offset on: users with their bodies; deleted
+/// users and large bodies without.
+pub(super) const LOAD_BODIES: &str = "\
+SELECT * FROM (
+    (SELECT tenant_id, id, version, CASE WHEN octet_length(body) <= 16384 THEN body END, log_offset FROM {g}.users
+     WHERE log_partition = $1 AND log_offset >= $2 AND log_offset < $3 ORDER BY log_offset LIMIT $4)
+    UNION ALL
+    (SELECT tenant_id, id, version, NULL, log_offset FROM {g}.tombstones
+     WHERE log_partition = $1 AND log_offset >= $2 AND log_offset < $3 ORDER BY log_offset LIMIT $4)
+) r ORDER BY log_offset LIMIT $4";
 
 /// A user as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +55,7 @@ pub struct WaitingRecord {
     /// The user.
     pub key: UserKey,
     /// The record's place.
-    pub at: At,
+    pub at: PartitionOffset,
     /// The version that the record would give its user, if it names one.
     pub sequence: Option<u64>,
     /// Whether it waits for a missing data key.

@@ -3,7 +3,7 @@
 
 use crate::{
     cache::CacheKeys,
-    link::{category, connection},
+    redis_connection::{category, connection},
 };
 use redis::{Client, RedisError, RedisResult};
 use service_kit::health::Health;

@@ -1,8 +1,8 @@
 //! Reprocessing a dead letter's queue: loading it, and committing the result.
 
 use super::{
-    Effects, Invalidation, Mode, Store,
-    fence::{self, Epochs},
+    Effects, InvalidationStatus, Mode, Store,
+    ownership::{self, Epochs},
 };
 use crate::operate::requests::{self, Outcome, Request};
 use events_schema::{Partition, Place, Reason, Timestamp, Topic, millis, raw::Raw};
@@ -12,6 +12,28 @@ use time::OffsetDateTime;
 
 /// Records that are reprocessed at once, at most.
 const MAX_QUEUE: i64 = 2_000;
+
+/// The queue of a dead letter: all letters of its user in the user's own partition, or the letter
+/// alone if it waits for nobody. In the order of the log, `users.events` first.
+pub(super) const LOAD_QUEUE: &str = "\
+SELECT d.topic, d.partition, d.log_offset, d.key, d.value, coalesce(d.raw_headers, d.headers), d.raw_headers IS NOT NULL, d.record_time \
+FROM {g}.dead_letters named JOIN {g}.dead_letters d \
+    ON d.id = named.id OR (named.at_home AND d.at_home AND d.tenant_id = named.tenant_id AND d.user_id = named.user_id) \
+WHERE named.topic = $1 AND named.partition = $2 AND named.log_offset = $3 \
+ORDER BY d.topic DESC, d.log_offset LIMIT $4";
+
+/// Deletes resolved dead letters and their rejections.
+pub(super) const RESOLVE: &str = "\
+WITH resolved AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS s(topic, log_offset)), \
+    letters AS (DELETE FROM {g}.dead_letters d USING resolved s \
+        WHERE d.topic = s.topic AND d.partition = $3 AND d.log_offset = s.log_offset) \
+DELETE FROM {g}.rejections r USING resolved s WHERE s.topic = 'users' AND r.partition = $3 AND r.log_offset = s.log_offset";
+
+/// Updates the reasons of dead letters that remain.
+pub(super) const UPDATE_REASONS: &str = "\
+UPDATE {g}.dead_letters d SET reason = s.reason, detail = s.detail \
+FROM unnest($1::text[], $2::bigint[], $4::text[], $5::text[]) AS s(topic, log_offset, reason, detail) \
+WHERE d.topic = s.topic AND d.partition = $3 AND d.log_offset = s.log_offset AND (d.reason, d.detail) IS DISTINCT FROM (s.reason, s.detail)";
 
 /// A record as a dead letter keeps it.
 pub struct StoredRecord {
@@ -70,12 +92,12 @@ impl Store {
         request: Option<&Request>,
         reprocessed: &Reprocessed,
         epochs: &Epochs,
-        invalidation: Invalidation,
+        invalidation: InvalidationStatus,
     ) -> sqlx::Result<bool> {
         let mut transaction = self.pool.begin().await?;
         let users = (Topic::Users, reprocessed.partition);
         // The checkpoint is locked before any other row, by everybody: this rules out deadlocks.
-        let checkpoints = fence::lock(&mut transaction, self.generation, &[users]).await?;
+        let checkpoints = ownership::lock(&mut transaction, self.generation, &[users]).await?;
         if checkpoints.get(&users).is_none_or(|checkpoint| checkpoint.epoch != epochs.of(users)) {
             return Ok(false);
         }
@@ -95,7 +117,7 @@ impl Store {
         }
         self.update_letters(&mut transaction, reprocessed).await?;
         self.commit_on(&mut *transaction, &reprocessed.effects, epochs).await?;
-        fence::count_revision(&mut transaction, self.generation, users).await?;
+        ownership::count_revision(&mut transaction, self.generation, users).await?;
         transaction.commit().await?;
         Ok(true)
     }

@@ -1,18 +1,18 @@
 //! The store of one generation, as the projector writes it.
 
-use super::{commit_rows::Shape, sql};
+use super::{commit_statement::Shape, erase, load, reprocess};
 use crate::generation;
 use key_store::Keys;
 use service_kit::database::KeptConnections;
 use sqlx::{AssertSqlSafe, PgPool};
 use std::sync::Arc;
 
-/// What a generation is to the one who writes it.
+/// How a generation is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It is the live one: positions are announced, and deletions erase.
+    /// It is live: positions are announced, and deletions erase.
     Live,
-    /// It is being built: nobody reads it, and what the live one erased is left out.
+    /// It is being built: nobody reads it, and data that the live one has erased is left out.
     Building,
 }
 
@@ -31,7 +31,11 @@ pub struct Store {
     pub(super) sql: Arc<Statements>,
 }
 
-/// A statement with the generation's schema filled in.
+/// A statement with the generation's schema filled in for `{g}`.
+///
+/// Lists of keys are joined by `column = ANY (ARRAY[key])` on the first column of the primary key,
+/// see [`service_kit::database::by_key`]; dead letters likewise, by their owner. `topic <>
+/// 'credentials'` stands for `topic = 'users'`, which would let the planner take another index.
 pub(super) struct Text(String);
 
 impl Text {
@@ -51,8 +55,8 @@ pub(super) struct Statements {
     pub(super) load_credentials: Text,
     pub(super) load_bodies: Text,
     pub(super) load_queue: Text,
-    pub(super) commit_users: Text,
-    pub(super) commit_all: Text,
+    pub(super) commit_users_only: Text,
+    pub(super) commit_full: Text,
     pub(super) resolve: Text,
     pub(super) update_reasons: Text,
     pub(super) restore: Text,
@@ -64,16 +68,16 @@ impl Store {
     pub fn new(pool: PgPool, generation: i32, mode: Mode, keys: Keys) -> Self {
         let text = |template: &str| Text::new(template, generation);
         let sql = Arc::new(Statements {
-            load_users: text(sql::LOAD_USERS),
-            load_queues: text(sql::LOAD_QUEUES),
-            load_credentials: text(sql::LOAD_CREDENTIALS),
-            load_bodies: text(sql::LOAD_BODIES),
-            load_queue: text(sql::LOAD_QUEUE),
-            commit_users: text(&Shape::Users.statement()),
-            commit_all: text(&Shape::All.statement()),
-            resolve: text(sql::RESOLVE),
-            update_reasons: text(sql::UPDATE_REASONS),
-            restore: text(sql::RESTORE),
+            load_users: text(load::LOAD_USERS),
+            load_queues: text(load::LOAD_QUEUES),
+            load_credentials: text(load::LOAD_CREDENTIALS),
+            load_bodies: text(load::LOAD_BODIES),
+            load_queue: text(reprocess::LOAD_QUEUE),
+            commit_users_only: text(&Shape::UsersOnly.statement()),
+            commit_full: text(&Shape::Full.statement()),
+            resolve: text(reprocess::RESOLVE),
+            update_reasons: text(reprocess::UPDATE_REASONS),
+            restore: text(erase::RESTORE),
         });
         // Loading and committing take turns.
         let connections = Arc::new(KeptConnections::new(pool.clone(), 1));

@@ -1,8 +1,9 @@
-//! Step 1, consume: what is queued becomes a batch. The consumer has a thread of its own, which
-//! decodes records and sends them down one bounded channel, so that back-pressure is natural.
+//! Step 1, collect: makes a batch of the queued records. The consumer has a thread of its own,
+//! which decodes records and sends them through one bounded channel. While the channel is full, the
+//! thread waits.
 //!
-//! The offsets to read from come from PostgreSQL. Those that Kafka keeps are only for its own
-//! tools.
+//! The offsets to read from come from PostgreSQL. The offsets that are committed to Kafka only serve
+//! tools that show lag.
 
 mod consumer;
 mod group_member;
@@ -20,26 +21,27 @@ use events_schema::Partition;
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 
-/// What the consumer sends to the pipeline.
+/// An event that the consumer sends to the pipeline.
 pub(crate) enum ConsumerEvent {
     /// A record.
     Record(Box<Record>),
-    /// A partition is read up to an offset, and its last records are no records for readers:
-    /// control records, or those of aborted transactions.
-    Reached {
+    /// A partition was read up to `next`. Only control records and aborted transactions lie before
+    /// it, so no record carries this offset.
+    AdvancedWithoutRecord {
         /// The partition.
         partition: Partition,
-        /// The first offset behind them.
+        /// The first offset that was not read.
         next: i64,
     },
-    /// The group assigned these partitions to us, and asks for the offsets to read from.
+    /// The group assigned these partitions to this process. The consumer waits for the offsets to
+    /// read from.
     Assigned {
         /// The partitions with the ends of their logs.
         partitions: BTreeMap<Partition, Ends>,
-        /// Takes the offsets.
+        /// Receives the offsets.
         reply: oneshot::Sender<BTreeMap<Partition, i64>>,
     },
-    /// No partition is ours until the next assignment.
+    /// This process owns no partition until the next assignment.
     Revoked,
 }
 
@@ -47,9 +49,9 @@ pub(crate) enum ConsumerEvent {
 pub(crate) type EventQueue = mpsc::Receiver<ConsumerEvent>;
 
 impl Pipeline {
-    /// Collects what is queued, until the batch is full or an event is about an assignment. That
-    /// event is returned.
-    pub(super) fn consume(
+    /// Collects queued records until the batch is full, the queue is empty, or an event is about an
+    /// assignment. Returns that event.
+    pub(super) fn collect_batch(
         &self,
         first: ConsumerEvent,
         events: &mut EventQueue,
@@ -59,7 +61,9 @@ impl Pipeline {
         while let Some(next) = event.take() {
             match next {
                 ConsumerEvent::Record(record) => self.add_record(&mut batch, *record),
-                ConsumerEvent::Reached { partition, next } => self.add_end(&mut batch, partition, next),
+                ConsumerEvent::AdvancedWithoutRecord { partition, next } => {
+                    self.add_end(&mut batch, partition, next)
+                }
                 other => return (batch, Some(other)),
             }
             if !batch.is_full() && !self.is_one_by_one() {
@@ -69,7 +73,7 @@ impl Pipeline {
         (batch, None)
     }
 
-    /// Adds a record. One that was read before the partition was lost or read again is left out.
+    /// Skips a record if its partition is no longer owned, or if its offset is already covered.
     fn add_record(&self, batch: &mut Batch, record: Record) {
         let Some((start, next)) = self.offsets_in(batch, record.partition) else { return };
         if record.offset >= next {
@@ -77,15 +81,15 @@ impl Pipeline {
         }
     }
 
-    /// Adds the end of a partition, under the same condition.
+    /// Skips an offset under the same conditions.
     fn add_end(&self, batch: &mut Batch, partition: Partition, end: i64) {
         let Some((start, next)) = self.offsets_in(batch, partition) else { return };
         if end > next {
-            batch.reach(partition, start, end);
+            batch.advance(partition, start, end);
         }
     }
 
-    /// The next offset of an owned partition: before the batch, and behind it.
+    /// The next offset of an owned partition before the batch, and after it.
     fn offsets_in(&self, batch: &Batch, partition: Partition) -> Option<(i64, i64)> {
         let start = *self.owned.get(&partition)?;
         Some((start, batch.spans.get(&partition).map_or(start, |span| span.next)))

@@ -1,8 +1,10 @@
 //! The consumer's thread: it polls Kafka, decodes records and sends them to the pipeline.
 
 use super::{ConsumerEvent, group_member::GroupMember, state::locked};
-use crate::pipeline::decode::decode;
-use event_log::log_ends::{name_of, topic_of};
+use event_log::{
+    log_ends::{name_of, topic_of},
+    record::Record,
+};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
@@ -80,7 +82,7 @@ impl ConsumerThread {
         let member = self.consumer.context();
         member.set_connected(true);
         let Some(topic) = topic_of(&self.topics, message.topic()) else { return };
-        let record = decode(topic, message, self.partition_count);
+        let record = Record::read(topic, message, self.partition_count);
         locked(&member.positions).sent(record.partition, record.offset);
         let _ = self.events.blocking_send(ConsumerEvent::Record(Box::new(record)));
     }
@@ -94,13 +96,13 @@ impl ConsumerThread {
         }
     }
 
-    /// Handles the end of a partition, of which the client reports the number but not the topic.
-    /// The position is behind control records and aborted transactions, which the client does not
-    /// return.
+    /// Handles the end of a partition. The client reports its number but not its topic, so both
+    /// topics are checked. The position lies after control records and aborted transactions, which
+    /// the client does not return.
     ///
-    /// The position is never one of an earlier assignment: the client starts reading a new
-    /// assignment after it has stopped the partitions of the old one, which resets their positions,
-    /// and after it has dropped their queued records.
+    /// The position is never one of an earlier assignment. Before the client reads a new assignment,
+    /// it stops the partitions of the old one, which resets their positions, and drops their queued
+    /// records.
     fn send_end(&self, partition: i32) {
         let member = self.consumer.context();
         member.set_connected(true);
@@ -108,9 +110,12 @@ impl ConsumerThread {
         for element in positions.iter().flat_map(TopicPartitionList::elements) {
             let Some(topic) = topic_of(&self.topics, element.topic()) else { continue };
             let Offset::Offset(next) = element.offset() else { continue };
-            let place = (topic, element.partition());
-            if element.partition() == partition && locked(&member.positions).advance(place, next) {
-                let _ = self.events.blocking_send(ConsumerEvent::Reached { partition: place, next });
+            if element.partition() != partition {
+                continue;
+            }
+            let partition = (topic, partition);
+            if locked(&member.positions).advance(partition, next) {
+                let _ = self.events.blocking_send(ConsumerEvent::AdvancedWithoutRecord { partition, next });
             }
         }
     }

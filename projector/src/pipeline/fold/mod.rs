@@ -1,11 +1,11 @@
-//! Step 4, fold: what the records of a batch change, given the states before. Pure. Each row is
+//! Step 3, fold: what the records of a batch change, given the states before. Pure. Each row is
 //! written once, however often it changes.
 
 mod park;
 pub(super) mod parked_queue;
 mod rows;
 
-use self::parked_queue::ParkedQueue;
+use self::{park::RecordSource, parked_queue::ParkedQueue};
 use super::{Batch, States};
 use domain::{
     codec::open,
@@ -21,7 +21,7 @@ use events_schema::{
 use key_store::KeyRing;
 use read_model::{
     RejectionReason,
-    write::{At, CredentialKey, DeadLetterRow, Effects, RejectionRow, Span},
+    write::{CredentialKey, Effects, PartitionOffset, RejectionRow, Span},
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,13 +34,16 @@ pub fn fold(batch: Batch, states: States) -> Effects {
     fold.finish(batch.spans)
 }
 
+/// A user, with the place of the last accepted event if it is in the batch.
+type FoldedUser = (User, Option<PartitionOffset>);
+
 /// A credential, the offset of the last record about it, and that record's place if it is in the
 /// batch.
-type FoldedCredential = (credential::State, i64, Option<At>);
+type FoldedCredential = (credential::State, i64, Option<PartitionOffset>);
 
 /// The states while a batch is folded.
 struct Fold {
-    users: HashMap<UserKey, (User, At)>,
+    users: HashMap<UserKey, FoldedUser>,
     parked: BTreeMap<UserKey, ParkedQueue>,
     keys: KeyRing,
     credentials: HashMap<CredentialKey, FoldedCredential>,
@@ -50,9 +53,8 @@ struct Fold {
 impl Fold {
     fn new(states: States) -> Self {
         let States { users, parked, keys, credentials } = states;
-        let nowhere = (0, 0);
         Self {
-            users: users.into_iter().map(|(key, state)| (key, (User::new(state), nowhere))).collect(),
+            users: users.into_iter().map(|(key, state)| (key, (User::new(state), None))).collect(),
             parked,
             keys,
             credentials: credentials
@@ -65,76 +67,64 @@ impl Fold {
 
     fn record(&mut self, record: Record) {
         let Record { partition, offset, time, fact, raw } = record;
-        let dead_letter = DeadLetterRow {
-            partition,
-            offset,
-            time,
-            sequence: None,
-            key: None,
-            is_at_home: true,
-            raw,
-            reason: ReasonCode::Unknown.alone(),
-        };
+        let source = RecordSource { partition, offset, time, raw };
         match fact {
-            Fact::User(fact) => self.user(*fact, dead_letter),
-            Fact::Credential(fact) => self.credential(*fact, dead_letter),
+            Fact::User(fact) => self.user(*fact, source),
+            Fact::Credential(fact) => self.credential(*fact, source),
             Fact::Unknown => self.effects.unknown += 1,
-            Fact::Discarded => self.reject(&dead_letter, RejectionReason::Discarded),
-            Fact::Poison(Poison { key, is_at_home, reason }) => {
-                self.park(key, reason, DeadLetterRow { is_at_home, ..dead_letter });
-            }
+            Fact::Discarded => self.reject(&source, RejectionReason::Discarded),
+            Fact::Poison(poison) => self.park(poison, None, source),
         }
     }
 
-    /// Folds an event of a user. `dead_letter` is its row if it has to be set aside.
-    fn user(&mut self, fact: UserRecord, dead_letter: DeadLetterRow) {
-        let dead_letter = DeadLetterRow { sequence: Some(fact.sequence), ..dead_letter };
-        if self.has_to_wait(&fact) {
-            return self.park(Some(fact.key), ReasonCode::Queued.alone(), dead_letter);
-        }
+    fn user(&mut self, fact: UserRecord, source: RecordSource) {
         let (key, sequence, time) = (fact.key.clone(), fact.sequence, fact.time);
+        if self.has_to_wait(&fact) {
+            return self.park(poison(key, ReasonCode::Queued), Some(sequence), source);
+        }
         let (user, last) = self.users.entry(key.clone()).or_default();
         let applied = user.admit(sequence, fact.event.event_type()).and_then(|()| {
             let fact = open(fact, &self.keys).map_err(Rejection::Poison)?;
             user.apply(sequence, time, fact)
         });
         match applied {
-            Ok(()) => *last = (dead_letter.partition.1, dead_letter.offset),
-            Err(Rejection::Superseded) => self.reject(&dead_letter, RejectionReason::Superseded),
+            Ok(()) => *last = Some(source.partition_offset()),
+            Err(Rejection::Superseded) => self.reject(&source, RejectionReason::Superseded),
             Err(Rejection::Deleted) => {
-                self.reject(&dead_letter, RejectionReason::Deleted);
+                self.reject(&source, RejectionReason::Deleted);
                 self.effects.late.push(key);
             }
-            Err(Rejection::Poison(reason)) => self.park(Some(key), reason.alone(), dead_letter),
+            Err(Rejection::Poison(reason)) => self.park(poison(key, reason), Some(sequence), source),
         }
     }
 
-    fn credential(&mut self, fact: CredentialRecord, dead_letter: DeadLetterRow) {
+    fn credential(&mut self, fact: CredentialRecord, source: RecordSource) {
         // Nothing is kept of a deleted user. `finish` drops what came before the deletion.
         if self.is_deleted(&fact.key) {
             return;
         }
         let key = (fact.key, fact.event.id());
         let known = self.credentials.get(&key);
-        // Only a dead letter that is tried again can be late. Issuing a credential of which only
+        // Only a dead letter that is reprocessed can be late. Issuing a credential of which only
         // statuses are known gives the same result in either order.
         let is_late = known.is_some_and(|(state, last, _)| {
-            dead_letter.offset < *last
+            source.offset < *last
                 && (state.issued.is_some() || matches!(fact.event, CredentialEvent::StatusChanged(_)))
         });
         if is_late {
-            return self.park(Some(key.0), ReasonCode::LateCredential.alone(), dead_letter);
+            return self.park(poison(key.0, ReasonCode::LateCredential), None, source);
         }
-        let last = known.map_or(dead_letter.offset, |(_, last, _)| dead_letter.offset.max(*last));
+        let last = known.map_or(source.offset, |(_, last, _)| source.offset.max(*last));
         if let Some(state) = credential::evolve(known.map(|(state, ..)| state), fact.time, fact.event) {
-            self.credentials.insert(key, (state, last, Some((dead_letter.partition.1, last))));
+            self.credentials.insert(key, (state, last, Some((source.partition.1, last))));
         }
     }
 
-    /// Records that an event of `users.events` has no effect. Only for that topic does anybody ask.
-    fn reject(&mut self, record: &DeadLetterRow, reason: RejectionReason) {
-        if record.partition.0 == Topic::Users {
-            self.effects.rejections.push(RejectionRow { at: (record.partition.1, record.offset), reason });
+    /// Records that an event has no effect. Records of `users.credentials` are skipped: no writer
+    /// waits for them.
+    fn reject(&mut self, source: &RecordSource, reason: RejectionReason) {
+        if source.partition.0 == Topic::Users {
+            self.effects.rejections.push(RejectionRow { at: source.partition_offset(), reason });
         }
     }
 
@@ -154,9 +144,16 @@ impl Fold {
         self.effects.dead_letters = dead_letters;
         self.effects.keep_newest();
         for (key, (user, at)) in self.users {
-            rows::push_user(&mut self.effects, key, user, at);
+            if let Some(at) = at {
+                rows::push_user(&mut self.effects, key, user, at);
+            }
         }
         rows::sort(&mut self.effects);
         Effects { spans, ..self.effects }
     }
+}
+
+/// An event in its user's own partition that can't be folded for this reason.
+fn poison(key: UserKey, reason: ReasonCode) -> Poison {
+    Poison { key: Some(key), is_at_home: true, reason: reason.alone() }
 }

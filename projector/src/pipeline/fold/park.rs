@@ -2,8 +2,27 @@
 
 use super::{Fold, ParkedQueue};
 use domain::evolve::user::State;
-use events_schema::{EventType, Reason, ReasonCode, Topic, UserKey, UserRecord};
-use read_model::{RejectionReason, write::DeadLetterRow};
+use event_log::record::Poison;
+use events_schema::{EventType, Partition, ReasonCode, Timestamp, Topic, UserKey, UserRecord, raw::Raw};
+use read_model::{
+    RejectionReason,
+    write::{DeadLetterRow, PartitionOffset},
+};
+
+/// A record's place in the log, its time, and its bytes.
+pub(super) struct RecordSource {
+    pub(super) partition: Partition,
+    pub(super) offset: i64,
+    pub(super) time: Option<Timestamp>,
+    pub(super) raw: Raw,
+}
+
+impl RecordSource {
+    /// The place in the record's topic.
+    pub(super) fn partition_offset(&self) -> PartitionOffset {
+        (self.partition.1, self.offset)
+    }
+}
 
 impl Fold {
     /// Whether an event has to wait behind others of its user. The deletion of a user whose events
@@ -22,47 +41,61 @@ impl Fold {
         false
     }
 
-    /// Sets a record aside. Anyone may write records of credentials, so those never park their
-    /// user.
-    pub(super) fn park(&mut self, key: Option<UserKey>, reason: Reason, dead_letter: DeadLetterRow) {
+    /// Sets a record aside as a dead letter. `sequence` is the version that it would give its user,
+    /// if it names one. Anyone may write records of credentials, so those never park their user.
+    pub(super) fn park(&mut self, poison: Poison, sequence: Option<u64>, source: RecordSource) {
+        let Poison { key, is_at_home, reason } = poison;
         // Nothing is kept of a deleted user, not even poison.
         let is_kept = !key.as_ref().is_some_and(|key| self.is_deleted(key));
-        if !is_kept && dead_letter.is_at_home {
-            return self.reject(&dead_letter, RejectionReason::Deleted);
+        if !is_kept && is_at_home {
+            return self.reject(&source, RejectionReason::Deleted);
         }
         // A record outside of its user's partition may be read before or after the user's deletion.
         // Its rejection is the same in both cases.
-        self.reject(&dead_letter, RejectionReason::Parked);
+        self.reject(&source, RejectionReason::Parked);
         if !is_kept {
             return;
         }
-        if dead_letter.partition.0 == Topic::Users {
-            let at_home = key.as_ref().filter(|_| dead_letter.is_at_home);
-            self.queue_or_count(at_home, reason.code, &dead_letter);
+        if source.partition.0 == Topic::Users {
+            let at_home = key.as_ref().filter(|_| is_at_home);
+            self.queue_or_count(at_home, reason.code, sequence, &source);
         }
-        self.effects.dead_letters.push(DeadLetterRow { key, reason, ..dead_letter });
+        let RecordSource { partition, offset, time, raw } = source;
+        let row = DeadLetterRow { partition, offset, time, sequence, key, is_at_home, raw, reason };
+        self.effects.dead_letters.push(row);
     }
 
     /// Adds a record to its user's queue, and counts newly parked users. A record without a user
     /// counts as one.
-    fn queue_or_count(&mut self, key: Option<&UserKey>, reason: ReasonCode, dead_letter: &DeadLetterRow) {
-        let is_new = key.is_none_or(|key| self.push_queued(key, reason, dead_letter));
+    fn queue_or_count(
+        &mut self,
+        key: Option<&UserKey>,
+        reason: ReasonCode,
+        sequence: Option<u64>,
+        source: &RecordSource,
+    ) {
+        let is_new = key.is_none_or(|key| self.push_queued(key, reason, sequence, source));
         match key {
             Some(key) if is_new && reason == ReasonCode::KeyMissing => {
-                self.effects.keyless.insert(key.clone(), dead_letter.time);
+                self.effects.keyless.insert(key.clone(), source.time);
             }
             _ => self.effects.newly_parked += usize::from(is_new),
         }
     }
 
     /// Adds a record to its user's queue. Returns whether it is the first one there.
-    fn push_queued(&mut self, key: &UserKey, reason: ReasonCode, dead_letter: &DeadLetterRow) -> bool {
+    fn push_queued(
+        &mut self,
+        key: &UserKey,
+        reason: ReasonCode,
+        sequence: Option<u64>,
+        source: &RecordSource,
+    ) -> bool {
         let version = self.users.get(key).map_or(0, |(user, _)| user.state.version());
-        let at = (dead_letter.partition.1, dead_letter.offset);
         let is_new = !self.parked.contains_key(key);
         let is_for_key = reason == ReasonCode::KeyMissing;
         let queue = self.parked.entry(key.clone()).or_insert_with(|| ParkedQueue::new(version, is_for_key));
-        queue.push(at, dead_letter.sequence);
+        queue.push(source.partition_offset(), sequence);
         is_new
     }
 }

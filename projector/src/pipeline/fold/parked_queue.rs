@@ -1,6 +1,6 @@
 //! The queue of a parked user: the event that could not be folded, and all later ones.
 
-use read_model::write::At;
+use read_model::write::PartitionOffset;
 
 /// The queue of a parked user. If it waits only for a missing data key, it tracks which events
 /// would have had their effect, so that the user's deletion is recognized when it comes.
@@ -10,7 +10,7 @@ pub struct ParkedQueue {
     /// something else.
     version: Option<u64>,
     /// The events that would have had their effect.
-    accepted: Vec<At>,
+    accepted: Vec<PartitionOffset>,
 }
 
 /// A queue that ended with the deletion of its user.
@@ -19,7 +19,7 @@ pub(crate) struct EndedQueue {
     /// The version before the deletion.
     pub(crate) version: u64,
     /// The events that had their effect.
-    pub(crate) accepted: Vec<At>,
+    pub(crate) accepted: Vec<PartitionOffset>,
 }
 
 impl ParkedQueue {
@@ -30,7 +30,7 @@ impl ParkedQueue {
 
     /// Adds a record. One without a sequence is no event whose key is missing, so the queue waits
     /// for something else.
-    pub fn push(&mut self, at: At, sequence: Option<u64>) {
+    pub fn push(&mut self, at: PartitionOffset, sequence: Option<u64>) {
         self.version = match (self.version, sequence) {
             (Some(version), Some(sequence)) if sequence == version + 1 => {
                 self.accepted.push(at);

@@ -2,13 +2,13 @@
 
 use domain::evolve::{
     credential,
-    user::{Change, Creation, State, User, Written},
+    user::{Change, Creation, OpenedPersonal, State, User},
 };
 use events_schema::{UserKey, credential::Status, personal::user_json};
-use read_model::write::{At, CredentialKey, CredentialRow, Effects, TombstoneRow, UserRow};
+use read_model::write::{CredentialKey, CredentialRow, Effects, PartitionOffset, TombstoneRow, UserRow};
 
 /// Adds the row of a user, if the batch has changed the user.
-pub(super) fn push_user(effects: &mut Effects, key: UserKey, user: User, at: At) {
+pub(super) fn push_user(effects: &mut Effects, key: UserKey, user: User, at: PartitionOffset) {
     let (State::Present(version) | State::Deleted(version)) = user.state else { return };
     match user.change {
         Some(Change::Write { created, written }) => {
@@ -22,8 +22,14 @@ pub(super) fn push_user(effects: &mut Effects, key: UserKey, user: User, at: At)
 }
 
 /// The row of a user with the response body, which is printed here once and not by every read.
-fn user_row(key: UserKey, version: u64, created: Option<Creation>, written: Written, at: At) -> UserRow {
-    let Written { personal, key_id } = written;
+fn user_row(
+    key: UserKey,
+    version: u64,
+    created: Option<Creation>,
+    written: OpenedPersonal,
+    at: PartitionOffset,
+) -> UserRow {
+    let OpenedPersonal { personal, key_id } = written;
     let body = user_json(key.user, &personal);
     // A map with string keys and finite numbers can always be printed.
     let claims = serde_json::to_string(&personal.claims).unwrap_or_default();
@@ -47,7 +53,11 @@ fn user_row(key: UserKey, version: u64, created: Option<Creation>, written: Writ
 }
 
 /// The row of a credential.
-pub(super) fn credential(key: CredentialKey, state: &credential::State, at: At) -> CredentialRow {
+pub(super) fn credential(
+    key: CredentialKey,
+    state: &credential::State,
+    at: PartitionOffset,
+) -> CredentialRow {
     let status = state.status.map(|status| match status {
         Status::Valid => "valid",
         Status::Suspended => "suspended",

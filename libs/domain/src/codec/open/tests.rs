@@ -44,7 +44,7 @@ fn a_fact_is_opened_with_its_own_key_alone() {
     let (key, data_key, other) =
         (format!("acme/{USER}").parse().unwrap(), DataKey::random().unwrap(), DataKey::random().unwrap());
     let record = updated(&key, &data_key);
-    let written = Written { personal: personal(1), key_id: Some(data_key.id()) };
+    let written = OpenedPersonal { personal: personal(1), key_id: Some(data_key.id()) };
     assert_eq!(open(record.clone(), &ring(&key, &data_key)), Ok(Fact::Updated(written)));
     assert_eq!(open(record.clone(), &KeyRing::new()), Err(ReasonCode::KeyMissing));
     assert_eq!(
@@ -61,7 +61,7 @@ fn what_is_older_than_keys_needs_none() {
     let key = format!("acme/{USER}").parse().unwrap();
     let event = UserEvent::Updated(UserUpdated { personal: EncodedPersonal::Plain(personal(7)) });
     let record = UserRecord { event, key_id: None, ..updated(&key, &DataKey::random().unwrap()) };
-    let written = Written { personal: personal(7), key_id: None };
+    let written = OpenedPersonal { personal: personal(7), key_id: None };
     assert_eq!(open(record, &KeyRing::new()), Ok(Fact::Updated(written)));
 }
 

@@ -1,4 +1,4 @@
-//! The connection to Redis. One connection is one server; a new one is made in the background.
+//! A connection to one Redis server. If it is lost, a new one is opened in the background.
 
 use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
 use std::time::Duration;
@@ -18,14 +18,14 @@ pub struct Server {
     pub run: String,
 }
 
-/// A connection that is replaced when it is lost.
+/// A connection to one Redis server. If it is lost, a new one is opened in the background.
 #[derive(Clone)]
-pub struct Link {
+pub struct RedisConnection {
     client: Client,
     server: watch::Receiver<Option<Server>>,
 }
 
-impl Link {
+impl RedisConnection {
     /// Parses the URL.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Link {
         self.server.borrow().clone()
     }
 
-    /// Drops the connection and makes a new one in the background.
+    /// Drops the connection and opens a new one in the background.
     pub fn reconnect(&mut self) {
         self.server = connect(self.client.clone());
     }
@@ -78,7 +78,7 @@ async fn server(client: &Client) -> RedisResult<Server> {
     Ok(Server { connection, run: run.trim().to_owned() })
 }
 
-/// Makes a new connection.
+/// Opens a new connection.
 pub(crate) async fn connection(client: &Client) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(TIMEOUT))

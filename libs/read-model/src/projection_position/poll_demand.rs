@@ -1,21 +1,23 @@
-//! How many requests wait for a position. While none does, the read model is not queried.
+//! Whether the read model has to be queried: only while requests wait for a position, or if another
+//! generation may be live.
 
 use super::POLL_INTERVAL;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
+/// Counts the requests that wait for a position.
 #[derive(Default)]
-pub(super) struct Waiters {
-    count: AtomicUsize,
+pub(super) struct PollDemand {
+    waiters: AtomicUsize,
     entered: Notify,
-    /// Another generation may be the live one now: the poller queries without delay.
+    /// Notified if another generation may be live: the poller then queries without delay.
     stale: Notify,
 }
 
-impl Waiters {
-    /// Counts one more, until the guard is dropped.
+impl PollDemand {
+    /// Counts one more waiter until the guard is dropped.
     pub(super) fn enter(&self) -> WaiterGuard<'_> {
-        self.count.fetch_add(1, Ordering::SeqCst);
+        self.waiters.fetch_add(1, Ordering::SeqCst);
         self.entered.notify_one();
         WaiterGuard(self)
     }
@@ -38,16 +40,17 @@ impl Waiters {
     }
 
     async fn any(&self) {
-        while self.count.load(Ordering::SeqCst) == 0 {
+        while self.waiters.load(Ordering::SeqCst) == 0 {
             self.entered.notified().await;
         }
     }
 }
 
-pub(super) struct WaiterGuard<'a>(&'a Waiters);
+/// A waiter, as long as it is not dropped.
+pub(super) struct WaiterGuard<'a>(&'a PollDemand);
 
 impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::SeqCst);
+        self.0.waiters.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,20 +1,13 @@
-//! Step 2, decode: what a record says. The consumer's thread decodes each message. A record that
-//! can't be decoded becomes a dead letter when it is folded.
+//! Records that an operator discarded.
 
 use event_log::record::{Fact, Record};
-use events_schema::{Partition, Place, Topic};
-use rdkafka::message::BorrowedMessage;
+use events_schema::{Partition, Place};
 use read_model::operate::discarded;
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Decodes a message. `partition_count` is the number of partitions of its topic.
-pub(super) fn decode(topic: Topic, message: &BorrowedMessage<'_>, partition_count: u32) -> Record {
-    Record::read(topic, message, partition_count)
-}
-
-/// Records that an operator discarded and that are not folded yet. They are skipped permanently, in
-/// rebuilds too.
+/// Records that an operator discarded and that are not folded yet. They never take effect, in
+/// rebuilds neither.
 #[derive(Debug, Default)]
 pub(crate) struct Discarded(pub(crate) BTreeSet<Place>);
 
@@ -34,7 +27,7 @@ impl Discarded {
         Ok(Self(places.into_iter().filter(is_ahead).collect()))
     }
 
-    /// Replaces what the record says if it is one of them.
+    /// Replaces the fact of a record that was discarded.
     pub(crate) fn apply(&self, mut record: Record) -> Record {
         if self.0.contains(&(record.partition, record.offset)) {
             record.fact = Fact::Discarded;
