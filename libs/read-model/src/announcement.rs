@@ -6,8 +6,8 @@
 //! - the owner of some partitions confirms up to where they are folded and where the log ends;
 //! - the generation has become the live one.
 //!
-//! PostgreSQL limits a payload to 8,000 bytes. A list that does not fit is left out, and the reader asks
-//! the read model instead.
+//! PostgreSQL limits a payload to 8,000 bytes. A list that does not fit is left out, and the reader
+//! asks the read model instead.
 
 use crate::WriteOutcome;
 use serde::{Deserialize, Serialize};
@@ -29,14 +29,15 @@ pub struct Announcement {
     /// The batch that was committed, if it announces one.
     #[serde(flatten)]
     pub batch: Option<CommittedBatch>,
-    /// Partitions whose owner has just confirmed that it still owns them. The name in the payload stays
-    /// `standings`, so that projectors and services of different releases understand each other.
+    /// Partitions whose owner has just confirmed that it still owns them. The name in the payload
+    /// stays `standings`, so that projectors and services of different releases understand each
+    /// other.
     #[serde(rename = "standings", default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<ConfirmedPartition>,
 }
 
-/// The records that a batch covers in one partition of `users.events`. They are folded and visible to
-/// every read.
+/// The records that a batch covers in one partition of `users.events`. They are folded and visible
+/// to every read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedBatch {
     /// The partition.
@@ -84,7 +85,8 @@ impl From<ConfirmedPartition> for Confirmed {
 }
 
 impl CommittedBatch {
-    /// The events without effect and the outcome of each. `None` where the read model must be asked.
+    /// The events without effect and the outcome of each. `None` where the read model must be
+    /// asked.
     pub(crate) fn without_effect(&self) -> Option<Vec<(i64, WriteOutcome)>> {
         let rejected = self.rejected.as_ref()?;
         let parked = self.parked.as_ref();
@@ -98,8 +100,8 @@ impl CommittedBatch {
     }
 }
 
-/// The payload for the records of a partition that a batch covers. `rejected` lists the events without
-/// effect, `parked` those of them that are parked.
+/// The payload for the records of a partition that a batch covers. `rejected` lists the events
+/// without effect, `parked` those of them that are parked.
 pub fn batch_committed(
     generation: i32,
     partition: i32,

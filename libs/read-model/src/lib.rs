@@ -1,4 +1,4 @@
-//! The one owner of the read model: tables, migrations, statements, Redis keys and scripts, announcements.
+//! Owns the read model: tables, migrations, statements, Redis keys and scripts, announcements.
 //!
 //! - [`read`]: the statements of the services, which only read;
 //! - [`mod@write`]: for the projector alone;

@@ -6,8 +6,8 @@ use read_model::operate::discarded;
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Records that an operator discarded and that are not folded yet. They never take effect, in
-/// rebuilds neither.
+/// Records that an operator discarded and that are not folded yet. They never take effect,
+/// not even in a rebuild.
 #[derive(Debug, Default)]
 pub(crate) struct Discarded(pub(crate) BTreeSet<Place>);
 

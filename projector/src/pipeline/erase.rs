@@ -1,12 +1,12 @@
-//! What a commit leaves of an erasure: keys in another database, and bodies in a cache that did not
-//! answer.
+//! The steps of an erasure that a commit can't do: keys in another database, and bodies in a cache
+//! that did not answer.
 
 use super::Pipeline;
 use crate::{erasures, metrics, stop::Interrupt};
 use service_kit::errors;
 
 impl Pipeline {
-    /// Finishes erasures. What fails is tried again with the next lease renewal.
+    /// Finishes erasures. A step that fails is retried with the next lease renewal.
     pub(crate) async fn finish_erasures(&mut self) -> Result<(), Interrupt> {
         let owned = self.user_offsets().into_keys().collect();
         let finish = erasures::finish(&self.store, &mut self.cache, &owned, self.partition_count);

@@ -1,7 +1,7 @@
 //! The pipeline: takes one batch after another from the log to the readers.
 //!
-//! The consumer's thread polls and decodes (`consume/thread.rs`); then: collect, load, fold, commit,
-//! publish.
+//! The consumer's thread polls and decodes (`consume/thread.rs`); then: collect, load, fold,
+//! commit, publish.
 
 pub(crate) mod assignment;
 mod batch;

@@ -16,7 +16,7 @@ impl Pipeline {
         self.owned = offsets;
     }
 
-    /// Moves the owned partitions behind a committed batch.
+    /// Moves the owned partitions to the end of a committed batch.
     pub(super) fn record_offsets(&mut self, effects: &Effects) {
         let mut folded = self.consumer.folded();
         for (partition, span) in &effects.spans {

@@ -126,8 +126,8 @@ async fn work(parts: Parts) -> Result<(), Interrupt> {
     ended
 }
 
-/// The log may have changed since the pause, for example because the operator followed the advice in
-/// its reason. Then the reason says what is to be done now.
+/// The log may have changed since the pause, for example because the operator followed the advice
+/// in its reason. Then the reason says what is to be done now.
 async fn update_reason(parts: &Parts, pause: &Pause) {
     let Err(error) = identity::check_log(&parts.settings).await else { return };
     let Some(halt) = error.downcast_ref::<Halt>() else { return };

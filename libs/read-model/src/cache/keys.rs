@@ -36,12 +36,14 @@ impl CacheKeys {
         format!("{}health", self.namespace)
     }
 
-    /// The pattern that all bodies match. A topic prefix contains no characters with a meaning in patterns.
+    /// The pattern that all bodies match. A topic prefix contains no characters with a meaning in
+    /// patterns.
     pub fn bodies_pattern(&self) -> String {
         format!("{}{{*}}:*:*", self.namespace)
     }
 
-    /// The user and the generation of a body's key. `None` if the key is not that of a body of this deployment.
+    /// The user and the generation of a body's key. `None` if the key is not that of a body of this
+    /// deployment.
     pub fn user_of(&self, key: &[u8]) -> Option<(UserKey, String)> {
         let key = std::str::from_utf8(key).ok()?.strip_prefix(&self.namespace)?.strip_prefix('{')?;
         let (partition, rest) = key.split_once("}:")?;

@@ -7,7 +7,8 @@
 //! | `rollcall:<prefix>{<partition>}:next` | `<generation>/<cache version>/<offset>`; a cache version is `<nonce>.<revision>` |
 //! | `rollcall:<prefix>health` | empty; a health check writes it |
 //!
-//! The partition is a hash tag, so that all keys of one partition lie on the same node of a Redis cluster.
+//! The partition is a hash tag, so that all keys of one partition lie on the same node of a Redis
+//! cluster.
 
 mod keys;
 pub mod values;

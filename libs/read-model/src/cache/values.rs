@@ -30,14 +30,16 @@ pub fn lease(run: &str, generation: i32) -> String {
     format!("{run}/{generation}")
 }
 
-/// The generation of a lease. `None` if it was granted on another server than the one with that run id.
+/// The generation of a lease. `None` if it was granted on another server than the one with that run
+/// id.
 pub fn parse_lease(lease: &[u8], run: &str) -> Option<i32> {
     let generation = lease.strip_prefix(run.as_bytes())?.strip_prefix(b"/")?;
     std::str::from_utf8(generation).ok()?.parse().ok()
 }
 
-/// Up to where the cache holds a partition. `<nonce>.<revision>` is the cache version: a cache that is
-/// rewritten from the start gets a new nonce, and the revision counts changes behind the checkpoint.
+/// Up to where the cache holds a partition. `<nonce>.<revision>` is the cache version: a cache that
+/// is rewritten from the start gets a new nonce, and the revision counts changes behind the
+/// checkpoint.
 pub fn next(generation: i32, nonce: &str, revision: i64, offset: i64) -> String {
     format!("{generation}/{nonce}.{revision}/{offset}")
 }

@@ -67,7 +67,8 @@ impl ProjectionPosition {
                 return self.is_certain_since(live, began).then_some(Err(WaitError::AnotherLog));
             }
             match live.partitions.get(&partition) {
-                // All partitions of a log are learned at once, so one that is missing does not exist.
+                // All partitions of a log are learned at once, so one that is missing does not
+                // exist.
                 None => (!live.partitions.is_empty()).then_some(Err(WaitError::NoSuchPartition)),
                 Some(known) if offset < known.next => Some(Ok(known.outcome(offset))),
                 Some(_) => None,
@@ -76,8 +77,8 @@ impl ProjectionPosition {
         self.wait_until(deadline, check).await?
     }
 
-    /// Whether what is known was queried after the wait began. Another instance may learn of a new log
-    /// before this one does, so an older answer proves nothing; it is queried again.
+    /// Whether what is known was queried after the wait began. Another instance may learn of a new
+    /// log before this one does, so an older answer proves nothing; it is queried again.
     fn is_certain_since(&self, live: &LivePositions, began: Instant) -> bool {
         let is_certain = live.queried_at.is_some_and(|queried_at| queried_at >= began);
         if !is_certain {
@@ -102,7 +103,8 @@ impl ProjectionPosition {
                 })
                 .await;
         };
-        // The condition is checked before the clock, so a deadline of now checks it without waiting.
+        // The condition is checked before the clock, so a deadline of now checks it without
+        // waiting.
         let _ = tokio::time::timeout_at(deadline.into(), wait).await;
         found.ok_or(WaitError::TimedOut)
     }

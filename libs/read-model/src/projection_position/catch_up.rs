@@ -1,13 +1,14 @@
 //! Whether the read model has caught up with the log as it was when this process began to listen.
 //!
-//! A database that was restored from a backup shows users that were deleted after the backup, and none of
-//! its rows says so. Nothing that the read model says about itself is therefore proof. What counts is what
-//! the owner of each partition announces while this process listens: how far the partition is folded, and
-//! where the log ends. An announcement is stored nowhere, so no backup contains one.
+//! A database that was restored from a backup shows users that were deleted after the backup, and
+//! none of its rows says so. Nothing that the read model says about itself is therefore proof. What
+//! counts is what the owner of each partition announces while this process listens: how far the
+//! partition is folded, and where the log ends. An announcement is stored nowhere, so no backup
+//! contains one.
 //!
-//! Once every partition is folded up to the end that was announced first, the gate opens and stays open:
-//! owners may come and go. Only a position that goes backwards, which nothing but a restore causes, closes
-//! it again.
+//! Once every partition is folded up to the end that was announced first, the gate opens and stays
+//! open: owners may come and go. Only a position that goes backwards, which nothing but a restore
+//! causes, closes it again.
 
 use crate::{announcement::ConfirmedPartition, read::checkpoints::Checkpoint};
 use std::{
@@ -39,8 +40,8 @@ pub struct CatchingUp {
 }
 
 impl CatchingUp {
-    /// The sum over these tails. `None`: nothing is missing. `unknown` is the number of partitions whose
-    /// owner has not announced anything yet.
+    /// The sum over these tails. `None`: nothing is missing. `unknown` is the number of partitions
+    /// whose owner has not announced anything yet.
     pub fn of<'t>(tails: impl IntoIterator<Item = &'t Tail>, unknown: usize) -> Option<Self> {
         let mut all = Self { unknown, ..Self::default() };
         for Tail { from, to, next } in tails {
@@ -102,8 +103,9 @@ impl Gate {
         Some(CatchingUp::of(tails, unknown).unwrap_or_default())
     }
 
-    /// Takes in checkpoints. Returns whether a position went backwards; then everything that was known is
-    /// discarded. Only one task may call this, or an older answer could be taken in after a newer one.
+    /// Applies checkpoints. Returns whether a position went backwards; then everything that was
+    /// known is discarded. Only one task may call this, or an older answer could be taken in after
+    /// a newer one.
     pub(super) fn observe(&self, checkpoints: &[Checkpoint]) -> bool {
         let mut state = self.state();
         let went_back = state.went_back(checkpoints);
@@ -115,7 +117,8 @@ impl Gate {
         went_back
     }
 
-    /// Takes in how far a partition of `users` is folded. From then on a lower checkpoint is a step back.
+    /// Records how far a partition of `users` is folded. From then on a lower checkpoint is a step
+    /// back.
     pub(super) fn advance(&self, generation: i32, partition: i32, next: i64) {
         let mut state = self.state();
         if state.generation == generation
@@ -125,7 +128,7 @@ impl Gate {
         }
     }
 
-    /// Takes in what owners confirm.
+    /// Records what owners confirm.
     pub(super) fn confirm(&self, generation: i32, confirmed: &[ConfirmedPartition]) {
         let mut state = self.state();
         if state.generation != generation {

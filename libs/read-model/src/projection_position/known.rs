@@ -52,16 +52,17 @@ impl LivePositions {
     pub(super) fn apply(&mut self, announcement: &Announcement) -> bool {
         let batch = announcement.batch.as_ref().filter(|_| announcement.generation == self.generation);
         let Some(batch) = batch else { return false };
-        // Ignored until the first query: otherwise `log` would take the partitions heard of so far for all.
+        // Ignored until the first query: otherwise `log` would take the partitions heard of so far
+        // for all.
         let known = u32::try_from(batch.partition).ok().and_then(|p| self.partitions.get_mut(&p));
         let Some(known) = known else { return false };
         known.apply(batch);
         true
     }
 
-    /// Applies the checkpoints that a query returned. `queried_at` is when it began. Returns whether
-    /// anything changed. Announcements that arrived meanwhile may be ahead of the answer, except those of
-    /// another generation, which are ignored.
+    /// Applies the checkpoints that a query returned. `queried_at` is when it began. Returns
+    /// whether anything changed. Announcements that arrived meanwhile may be ahead of the answer,
+    /// except those of another generation, which are ignored.
     pub(super) fn update(&mut self, checkpoints: &[Checkpoint], queried_at: Instant) -> bool {
         let mut of_users = checkpoints.iter().filter(|checkpoint| checkpoint.is_of_users()).peekable();
         let Some(first) = of_users.peek() else { return false };

@@ -16,11 +16,11 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How often the listener reads the checkpoints. It bounds how long a restore under this process, or a
-/// connection that was lost without an error, goes unnoticed.
+/// How often the listener reads the checkpoints. It bounds how long a restore under this process,
+/// or a connection that was lost without an error, goes unnoticed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long announcements may be missing before that is logged. Until then queries stand in for them, and
-/// a database that restarts is usually back.
+/// How long announcements may be missing before that is logged. Until then queries stand in for
+/// them, and a database that restarts is usually back.
 const LOG_SILENCE_AFTER: Duration = Duration::from_secs(10);
 
 /// Where announcements go.
@@ -31,7 +31,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Listens as long as somebody is interested in positions.
+    /// Listens until every receiver of positions is dropped.
     pub(super) async fn run(self, pool: PgPool) {
         let mut silence = Silence::default();
         while !self.live.is_closed() {
@@ -49,7 +49,8 @@ impl Listener {
         }
     }
 
-    /// Listens until the connection is lost, or a restore makes everything that was heard on it worthless.
+    /// Listens until the connection is lost, or a restore makes everything that was heard on it
+    /// worthless.
     async fn listen(&self, pool: &PgPool, silence: &mut Silence) -> sqlx::Result<()> {
         // A pool of its own, so that it takes no connection away from requests.
         let own = PgPoolOptions::new().max_connections(1).acquire_timeout(QUERY_TIMEOUT);
@@ -68,7 +69,7 @@ impl Listener {
         }
     }
 
-    /// Takes in checkpoints. Returns whether the read model was restored.
+    /// Applies checkpoints. Returns whether the read model was restored.
     fn check(&self, found: &[Checkpoint], queried_at: Instant) -> bool {
         let went_back = self.gate.observe(found);
         if went_back {
@@ -85,7 +86,8 @@ impl Listener {
         went_back
     }
 
-    /// Receives announcements for a while. `None`: the connection was lost, and announcements with it.
+    /// Receives announcements until `end`. `None`: the connection was lost, and announcements with
+    /// it.
     async fn receive_until(&self, end: Instant, listener: &mut PgListener) -> sqlx::Result<Option<()>> {
         while Instant::now() < end {
             let Ok(received) = tokio::time::timeout_at(end.into(), listener.try_recv()).await else { break };
@@ -122,8 +124,8 @@ impl Silence {
         }
     }
 
-    /// A connection has ended, or there was none. Returns the length of the silence when it is to be
-    /// logged: once, and only when it lasts.
+    /// A connection has ended, or there was none. Returns the length of the silence when it is to
+    /// be logged: once, and only when it lasts.
     fn disconnected(&mut self, now: Instant) -> Option<Duration> {
         let since = *self.since.get_or_insert(now);
         let silent_for = now.saturating_duration_since(since);

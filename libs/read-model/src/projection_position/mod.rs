@@ -1,12 +1,12 @@
 //! How far the live generation has been folded, partition by partition, and waiting for it.
 //!
 //! A service learns of progress in two ways. The projector announces each batch by `NOTIFY`
-//! (`listener`); an announcement also lists the events without effect, so a writer usually learns the
-//! outcome of its event without a query. Whatever was not heard, because a connection was lost or a list
-//! did not fit, is queried while somebody waits (`poller`).
+//! (`listener`); an announcement also lists the events without effect, so a writer usually learns
+//! the outcome of its event without a query. Whatever was not heard, because a connection was lost
+//! or a list did not fit, is queried while somebody waits (`poller`).
 //!
-//! Everything here is about one generation. When another one is promoted, all positions are queried again:
-//! the new generation may be folded from another log, where an offset means another record.
+//! Everything here is about one generation. When another one is promoted, all positions are queried
+//! again: the new generation may be folded from another log, where an offset means another record.
 
 mod await_position;
 mod catch_up;
@@ -28,7 +28,8 @@ use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// How often the read model is queried while somebody waits: what a lost notification costs at most.
+/// How often the read model is queried while somebody waits: what a lost notification costs at
+/// most.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long one query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,8 +55,8 @@ impl ProjectionPosition {
         Self { pool, live, poll_demand, gate }
     }
 
-    /// What the read model still lacks of what the log held when this process began to listen. `None`: it
-    /// lacks nothing, so its answers may be used. Costs no query.
+    /// What the read model still lacks of what the log held when this process began to listen.
+    /// `None`: it lacks nothing, so its answers may be used. Costs no query.
     pub fn catching_up(&self) -> Option<CatchingUp> {
         self.gate.catching_up()
     }
@@ -69,7 +70,8 @@ impl ProjectionPosition {
         });
     }
 
-    /// The first offset of a partition of a log that is not known to be folded. 0 where nothing is known.
+    /// The first offset of a partition of a log that is not known to be folded. 0 where nothing is
+    /// known.
     pub fn next_offset(&self, log: LiveLog, partition: u32) -> i64 {
         let live = self.live.borrow();
         let known = live.partitions.get(&partition).filter(|_| live.epoch == log.epoch);

@@ -1,5 +1,5 @@
-//! Queries positions at the start, after a hint that another generation is live, and while somebody waits
-//! for longer than an announcement takes.
+//! Queries positions at the start, after a hint that another generation is live, and while somebody
+//! waits for longer than an announcement takes.
 
 use super::{POLL_INTERVAL, QUERY_TIMEOUT, known::LivePositions, poll_demand::PollDemand};
 use crate::read::checkpoints;

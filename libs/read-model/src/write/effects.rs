@@ -1,12 +1,12 @@
-//! What a batch changes: rows, each written once, and how far the batch moves its partitions.
+//! The changes of a batch: rows, each written once, and how far the batch moves its partitions.
 
 use crate::RejectionReason;
 use events_schema::{Partition, Reason, Timestamp, Topic, UserKey, raw::Raw};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Dead letters of a partition of `users.credentials` that are kept: the newest ones, because anyone
-/// may write to that topic.
+/// Dead letters of a partition of `users.credentials` that are kept: the newest ones, because
+/// anyone may write to that topic.
 pub const MAX_CREDENTIAL_LETTERS: usize = 1_000;
 
 /// A user's credential.
@@ -146,7 +146,7 @@ impl Effects {
         users.chain(credentials).chain(self.dead_letters.iter().filter_map(|row| row.key.as_ref())).collect()
     }
 
-    /// Takes out what is personal of users that are erased elsewhere already. Their versions stay.
+    /// Removes the personal data of users that are already erased elsewhere. Their versions stay.
     pub fn forget(&mut self, gone: &BTreeSet<UserKey>) {
         for row in self.users.iter_mut().filter(|row| gone.contains(&row.key)) {
             "{}".clone_into(&mut row.claims);

@@ -1,5 +1,5 @@
-//! Erasure: a commit that deletes users also destroys their keys and removes what is personal of
-//! them from every generation, in the same transaction. Steps that this transaction can't reach (a
+//! Erasure: a commit that deletes users also destroys their keys and removes their personal data
+//! from every generation, in the same transaction. Steps that this transaction can't reach (a
 //! key in another database, a cache that does not answer) become rows in `rollcall.erasures`, and
 //! the projector retries them until they are done.
 
@@ -13,11 +13,11 @@ use sqlx::PgConnection;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// The advisory lock that deletions hold shared, and a commit holds exclusively that stores a record outside of its user's
-/// partition.
+/// The advisory lock that deletions hold shared, and a commit holds exclusively that stores a
+/// record outside of its user's partition.
 const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
 
-/// Removes everything personal of users from a generation that is not the live one. The rows stay,
+/// Removes all personal data of users from a generation that is not the live one. The rows stay,
 /// with their versions: a generation that is being built has yet to fold the deletion.
 const BLANK: &str = "\
 WITH gone AS (SELECT * FROM unnest($1::text[], $2::uuid[]) AS r(tenant_id, id)), \
@@ -89,7 +89,7 @@ impl Store {
         restore.bind(partitions).bind(offsets).execute(connection).await.map(drop)
     }
 
-    /// Removes from a batch of a generation that is being built what the live one has erased.
+    /// Removes data that the live generation has erased from a batch of one that is being built.
     pub(super) async fn forget_on(
         &self,
         connection: &mut PgConnection,
@@ -123,7 +123,7 @@ pub(super) async fn leave_out_deleted(
     Ok(())
 }
 
-/// Those of these users that the live generation has deleted.
+/// Which of these users the live generation has deleted.
 async fn deleted_among(
     connection: &mut PgConnection,
     users: BTreeSet<&UserKey>,
@@ -151,7 +151,7 @@ async fn blank<'k>(
     blank.bind(tenants).bind(ids).execute(connection).await.map(drop)
 }
 
-/// Records a step that this transaction can't do.
+/// Records a step of an erasure that this transaction can't do.
 async fn defer<'k>(
     connection: &mut PgConnection,
     step: &str,

@@ -1,5 +1,5 @@
-//! Leases, under which readers trust the cache: when a commit may be sent although one may be valid,
-//! and when one may be granted. Pure: times are arguments.
+//! Leases, under which readers trust the cache: when a commit may be sent although one may be
+//! valid, and when one may be granted. Pure: times are arguments.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Reading what a batch is folded on, and what the cache has to hold. One round trip each.
+//! Loads the states that a batch is folded on, and the users that a cache must hold. Each load
+//! takes one round trip.
 
 use super::{CredentialKey, PartitionOffset, Store};
 use anyhow::Context as _;
@@ -25,8 +26,8 @@ pub(super) const LOAD_CREDENTIALS: &str = "\
 SELECT k.n, c.created_at, c.status, c.body, c.log_offset FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, user_id, id, n) \
 JOIN {g}.credentials c ON c.tenant_id = ANY (ARRAY[k.tenant_id]) AND c.user_id = k.user_id AND c.id = k.id";
 
-/// What a cache has to hold of one partition from an offset on: users with their bodies; deleted
-/// users and large bodies without.
+/// The users of a partition that a cache must hold from an offset on: with their bodies, except
+/// deleted users and large bodies.
 pub(super) const LOAD_BODIES: &str = "\
 SELECT * FROM (
     (SELECT tenant_id, id, version, CASE WHEN octet_length(body) <= 16384 THEN body END, log_offset FROM {g}.users
@@ -77,13 +78,13 @@ pub struct StoredCredential {
     pub offset: i64,
 }
 
-/// What the cache has to hold of a user.
+/// A user as the cache must hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheEntry {
     pub(super) tenant: String,
     pub(super) user: Uuid,
     pub(super) version: i64,
-    /// `None`: readers are to ask PostgreSQL.
+    /// `None`: readers ask PostgreSQL.
     pub(super) body: Option<String>,
     pub(super) offset: i64,
 }
@@ -95,7 +96,7 @@ type QueueColumns = (String, Uuid, i32, i64, Option<i64>, bool);
 type CredentialColumns = (i64, OffsetDateTime, Option<String>, Option<String>, i64);
 
 impl Store {
-    /// What is stored of these users.
+    /// The stored states of these users.
     ///
     /// # Errors
     /// The query failed.
@@ -145,7 +146,7 @@ impl Store {
         rows.into_iter().map(record).collect()
     }
 
-    /// What is stored of these credentials.
+    /// The stored states of these credentials.
     ///
     /// # Errors
     /// The query failed.
@@ -168,7 +169,8 @@ impl Store {
         rows.into_iter().map(credential).collect()
     }
 
-    /// What the cache has to hold of a partition for the offsets `from..to`: `limit` users at most.
+    /// The users of a partition that the cache must hold for the offsets `from..to`, at most
+    /// `limit`.
     ///
     /// # Errors
     /// The query failed.

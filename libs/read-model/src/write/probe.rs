@@ -1,5 +1,5 @@
-//! The health check of Redis: whether it accepts writes. A server that is full, or a replica, answers
-//! every query but takes no invalidation, and then every delete is answered 202.
+//! The health check of Redis: whether it accepts writes. A server that is full, or a replica,
+//! answers every query but takes no invalidation, and then every delete is answered 202.
 
 use crate::{
     cache::CacheKeys,

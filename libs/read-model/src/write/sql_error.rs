@@ -39,7 +39,8 @@ pub fn reason(error: &sqlx::Error) -> String {
 
 /// Class 23 is not about a record: a key or a reference is violated only if another row is wrong.
 fn kind(code: &str) -> Kind {
-    // A row that is too long for an index; a row twice in one statement; data and indexes that the server finds broken.
+    // A row that is too long for an index; a row twice in one statement; data and indexes that the
+    // server finds broken.
     let (too_long, broken) = ("54000", ["21000", "XX001", "XX002"]);
     if code.starts_with("22") || code == too_long {
         Kind::Data

@@ -2,8 +2,8 @@
 //! which decodes records and sends them through one bounded channel. While the channel is full, the
 //! thread waits.
 //!
-//! The offsets to read from come from PostgreSQL. The offsets that are committed to Kafka only serve
-//! tools that show lag.
+//! The offsets to read from come from PostgreSQL. The offsets that are committed to Kafka only
+//! serve tools that show lag.
 
 mod consumer;
 mod group_member;

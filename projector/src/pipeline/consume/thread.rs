@@ -100,9 +100,9 @@ impl ConsumerThread {
     /// topics are checked. The position lies after control records and aborted transactions, which
     /// the client does not return.
     ///
-    /// The position is never one of an earlier assignment. Before the client reads a new assignment,
-    /// it stops the partitions of the old one, which resets their positions, and drops their queued
-    /// records.
+    /// The position is never one of an earlier assignment. Before the client reads a new
+    /// assignment, it stops the partitions of the old one, which resets their positions, and drops
+    /// their queued records.
     fn send_end(&self, partition: i32) {
         let member = self.consumer.context();
         member.set_connected(true);

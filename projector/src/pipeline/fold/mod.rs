@@ -1,5 +1,5 @@
-//! Step 3, fold: what the records of a batch change, given the states before. Pure. Each row is
-//! written once, however often it changes.
+//! Step 3, fold: applies the records of a batch to the loaded states. Pure. A row is written once,
+//! however often the batch changes it.
 
 mod park;
 pub(super) mod parked_queue;
@@ -132,7 +132,7 @@ impl Fold {
         self.users.get(key).is_some_and(|(user, _)| matches!(user.state, State::Deleted(_)))
     }
 
-    /// Makes the rows. Nothing is kept of users that the batch deletes.
+    /// Makes the rows. Drops everything about users that the batch deletes.
     fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
         for (key, (state, _, at)) in std::mem::take(&mut self.credentials) {
             if let Some(at) = at.filter(|_| !self.is_deleted(&key.0)) {

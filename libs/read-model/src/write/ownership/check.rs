@@ -1,5 +1,5 @@
-//! Questions to the checkpoints: whether this process still owns its partitions, and whether a commit
-//! took place.
+//! Questions to the checkpoints: whether this process still owns its partitions, and whether a
+//! commit took place.
 
 use super::{Epochs, columns, lock};
 use crate::{announcement::CHANNEL, write::Span};
