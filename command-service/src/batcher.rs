@@ -95,8 +95,7 @@ impl<Q, A> Inner<Q, A> {
     }
 }
 
-/// Dropped if a batch panicked. Then all waiting callers are dismissed, so that none waits for
-/// ever.
+/// Dropped if a batch panicked. Then all waiting callers get `None`, so that none waits for ever.
 struct PanicGuard<'d, Q, A>(&'d Inner<Q, A>);
 
 impl<Q, A> Drop for PanicGuard<'_, Q, A> {

@@ -23,20 +23,20 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::Keys;
 use keys::DataKeys;
 use log::Log;
-use read_model::{projection_position::ProjectionPosition, read::commands::HEALTH_CHECK};
+use read_model::{projection_position::ProjectionPosition, read::user_before_write::HEALTH_CHECK};
 use routes::Service;
 use service_kit::{
     analytics::Recorder,
     auth::Authenticator,
     database::{self, Role},
     health::Health,
-    operation::Frame,
+    operation::OperationContext,
     settings::Settings,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use write::{
-    Outcomes, UserLocks, Users, Writer,
+    Projection, UserLocks, Users, Writer,
     resolve::{EventLookup, FollowUps, UnconfirmedAppends},
 };
 
@@ -77,16 +77,16 @@ async fn try_start(
     metrics::register();
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
     let log = Arc::new(Log::users(settings)?);
-    let which_log = IdentityWatch::start(IdentityCheck::new(settings, pool.clone())?);
-    let projection = ProjectionPosition::start(pool.clone());
-    add_health_checks(settings, health, &projection, &log, &which_log)?;
-    let outcomes = Outcomes::new(projection, settings.visibility_timeout);
-    let follow_ups = FollowUps::new(outcomes.clone(), pool.clone());
+    let log_watch = IdentityWatch::start(IdentityCheck::new(settings, pool.clone())?);
+    let folded_up_to = ProjectionPosition::start(pool.clone());
+    add_health_checks(settings, health, &folded_up_to, &log, &log_watch)?;
+    let projection = Projection::new(folded_up_to, settings.visibility_timeout);
+    let follow_ups = FollowUps::new(projection.clone(), pool.clone());
     let lookup = EventLookup::new(settings)?;
     let unconfirmed = UnconfirmedAppends::start(
         log.clone(),
-        which_log.clone(),
-        outcomes.clone(),
+        log_watch.clone(),
+        projection.clone(),
         follow_ups.clone(),
         lookup,
     );
@@ -95,9 +95,10 @@ async fn try_start(
     keys.watch(health);
     let data_keys = DataKeys::new(keys.clone(), pool.clone());
     let (users, locks) = (Users::new(pool), UserLocks::default());
-    let writer = Writer { log, which_log, users, keys, data_keys, outcomes, locks, follow_ups, unconfirmed };
-    let frame = Frame { authenticator, recorder };
-    let service = Service { frame, writer: Arc::new(writer), runtime: Handle::current() };
+    let writer =
+        Writer { log, log_watch, users, keys, data_keys, projection, locks, follow_ups, unconfirmed };
+    let context = OperationContext { authenticator, recorder };
+    let service = Service { context, writer: Arc::new(writer), runtime: Handle::current() };
     Ok(App { service: Data::new(service) })
 }
 
@@ -118,21 +119,21 @@ impl App {
 fn add_health_checks(
     settings: &Settings,
     health: &Health,
-    projection: &ProjectionPosition,
+    folded_up_to: &ProjectionPosition,
     log: &Arc<Log>,
-    which_log: &IdentityWatch,
+    log_watch: &IdentityWatch,
 ) -> anyhow::Result<()> {
-    let (log, which_log) = (log.clone(), which_log.clone());
-    health.add("kafka", move || check_log(log.clone(), which_log.clone()).boxed());
+    let (log, log_watch) = (log.clone(), log_watch.clone());
+    health.add("kafka", move || check_log(log.clone(), log_watch.clone()).boxed());
     health.add_postgres("postgres", settings.database_url()?, Some(HEALTH_CHECK))?;
-    projection.add_health_check(health);
+    folded_up_to.add_health_check(health);
     Ok(())
 }
 
-async fn check_log(log: Arc<Log>, which_log: IdentityWatch) -> Result<(), String> {
-    if which_log.is_another() {
+async fn check_log(log: Arc<Log>, log_watch: IdentityWatch) -> Result<(), String> {
+    if log_watch.is_replaced() {
         return Err(
-            "the log is not the one that was folded: nothing is written before an operator has acted"
+            "the log is not the one that was folded: writes are refused until an operator decides which log counts"
                 .to_owned(),
         );
     }

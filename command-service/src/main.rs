@@ -6,6 +6,9 @@ use service_kit::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// How long analytic events may take to be delivered on shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
 const ABOUT: &str = "Takes the writes of the users API and appends their events to the log.";
 const ADDR: &str = "127.0.0.1:8081";
 
@@ -21,13 +24,15 @@ async fn main() -> Result<(), ExitError> {
     let recorder = Recorder::start(&settings)?;
     let authenticator = Arc::new(Authenticator::new(&settings)?);
     let app = command_service::start(&settings, recorder.clone(), authenticator, &health).await?;
-    let routes = app.clone();
-    let configure = move |config: &mut _| {
-        routes.configure(config);
-        command_service::fallbacks(config);
+    let configure = {
+        let app = app.clone();
+        move |config: &mut _| {
+            app.configure(config);
+            command_service::fallbacks(config);
+        }
     };
     let served = server::serve(listener, health, configure, server::stop_signal()).await;
     app.stop().await;
-    recorder.flush(Duration::from_secs(5)).await;
+    recorder.flush(FLUSH_TIMEOUT).await;
     Ok(served?)
 }

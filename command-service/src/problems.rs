@@ -9,12 +9,12 @@ use uuid::Uuid;
 const RETRY_AFTER: u64 = 1;
 
 /// 400 about a header.
-pub(crate) fn header(name: &'static str, msg: &'static str) -> Problem {
+pub(crate) fn invalid_header(name: &'static str, msg: &'static str) -> Problem {
     Problem::invalid(None, msg, name, Location::Headers)
 }
 
 /// 413: the user's representation.
-pub(crate) fn too_long() -> Problem {
+pub(crate) fn representation_too_large() -> Problem {
     Problem::new(Code::PayloadTooLarge, format!("The user's representation is larger than {MAX_BYTES} bytes"))
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn not_found(id: Uuid) -> Problem {
 }
 
 /// The problem for a refused change of the user `id`.
-pub(crate) fn change(refusal: Refusal, id: Uuid) -> Problem {
+pub(crate) fn change_refused(refusal: Refusal, id: Uuid) -> Problem {
     match refusal {
         Refusal::NotFound | Refusal::Deleted => not_found(id),
         Refusal::PreconditionFailed => precondition_failed(),
@@ -57,7 +57,7 @@ pub(crate) fn parked() -> Problem {
 }
 
 /// 409: other writers' events came first each time.
-pub(crate) fn outrun() -> Problem {
+pub(crate) fn superseded() -> Problem {
     Problem::new(
         Code::Conflict,
         "Other writes to this user came first each time: nothing was changed, send the request again",
@@ -71,7 +71,7 @@ pub(crate) fn deleted_since() -> Problem {
 }
 
 /// 422: the key was used with another body.
-pub(crate) fn another_body() -> Problem {
+pub(crate) fn idempotency_key_reused() -> Problem {
     Problem::new(
         Code::UnprocessableEntity,
         "This Idempotency-Key was used with another body before: use a new key",
@@ -79,7 +79,7 @@ pub(crate) fn another_body() -> Problem {
 }
 
 /// 503: the read model is unavailable.
-pub(crate) fn no_read_model() -> Problem {
+pub(crate) fn read_model_unavailable() -> Problem {
     Problem::unavailable(
         "The read model can't be reached: nothing was changed, send the request again",
         RETRY_AFTER,
@@ -103,7 +103,7 @@ pub(crate) fn key_is_missing() -> Problem {
 }
 
 /// An event that was answered 202 and then queued behind a dead letter. Only recorded, never sent.
-pub(crate) fn queued() -> Problem {
+pub(crate) fn queued_behind_dead_letter() -> Problem {
     Problem::new(
         Code::Conflict,
         "Events of this user wait for an operator: the write is in the log and may take effect when they are retried",
@@ -111,7 +111,7 @@ pub(crate) fn queued() -> Problem {
 }
 
 /// 503: the log was replaced, and the event was not appended.
-pub(crate) fn another_log() -> Problem {
+pub(crate) fn log_replaced() -> Problem {
     Problem::unavailable(
         "The log was replaced by another, so an operator must act first: nothing was written, send the request again later",
         RETRY_AFTER,
@@ -129,7 +129,7 @@ pub(crate) fn log_replaced_meanwhile() -> Problem {
 }
 
 /// 503: an append failed.
-pub(crate) fn append(error: AppendError) -> Problem {
+pub(crate) fn append_failed(error: AppendError) -> Problem {
     let message = match error {
         AppendError::Full => {
             "Too many writes are waiting for the log: nothing was written, send the request again"

@@ -8,12 +8,12 @@ pub(crate) const MAX_BYTES: usize = 257 * 1024;
 
 /// A representation is larger than [`MAX_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooLong;
+pub(crate) struct TooLarge;
 
 /// The JSON of a user, without spaces.
-pub(crate) fn of(id: Uuid, personal: &Personal) -> Result<String, TooLong> {
+pub(crate) fn of(id: Uuid, personal: &Personal) -> Result<String, TooLarge> {
     let text = user_json(id, personal);
-    if text.len() > MAX_BYTES { Err(TooLong) } else { Ok(text) }
+    if text.len() > MAX_BYTES { Err(TooLarge) } else { Ok(text) }
 }
 
 #[cfg(test)]
@@ -38,6 +38,6 @@ mod tests {
             of(Uuid::nil(), &Personal { claims, authentication_provider: None })
         };
         assert_eq!(user(MAX_BYTES - empty).unwrap().len(), MAX_BYTES);
-        assert_eq!(user(MAX_BYTES - empty + 1), Err(TooLong));
+        assert_eq!(user(MAX_BYTES - empty + 1), Err(TooLarge));
     }
 }

@@ -4,15 +4,13 @@ use domain::link;
 use events_schema::personal::{AuthenticationProvider, Claims};
 use serde_json::{Map, Value};
 use service_kit::{
-    json::{Refusal, check_claims_limits, parse},
+    json::{MAX_BODY_LEVELS, Refusal, check_claims_limits, parse},
     path,
 };
 use uuid::Uuid;
 
-/// Claims may have 32 levels, and the enclosing object is one more.
-const LEVELS: usize = 33;
 /// How many characters of an unknown name a refusal repeats.
-const NAME: usize = 256;
+const MAX_NAME_CHARS: usize = 256;
 
 /// An object whose members are taken one by one.
 pub(crate) struct Object {
@@ -23,7 +21,7 @@ pub(crate) struct Object {
 impl Object {
     /// Parses an object with no other than the `known` members.
     pub(crate) fn parse(text: &[u8], known: &[&str]) -> Result<Self, Refusal> {
-        Self::of(parse(text, LEVELS)?, "", known)
+        Self::of(parse(text, MAX_BODY_LEVELS)?, "", known)
     }
 
     fn of(value: Value, path: &'static str, known: &[&str]) -> Result<Self, Refusal> {
@@ -39,7 +37,7 @@ impl Object {
 
     /// Refuses a member.
     pub(crate) fn refuse(&self, name: &str, msg: &'static str) -> Refusal {
-        let name: String = name.chars().take(NAME).collect();
+        let name: String = name.chars().take(MAX_NAME_CHARS).collect();
         let path = if self.path.is_empty() { name } else { format!("{}.{name}", self.path) };
         Refusal { path, msg }
     }

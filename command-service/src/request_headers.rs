@@ -19,7 +19,7 @@ pub(crate) fn precondition(headers: &HeaderMap) -> Result<Option<Precondition>, 
 }
 
 fn tags(headers: &HeaderMap, name: &'static str) -> Result<Option<Tags>, Problem> {
-    let refuse = || problems::header(name, "Must be * or a list of quoted entity tags");
+    let refuse = || problems::invalid_header(name, "Must be * or a list of quoted entity tags");
     let values: Result<Vec<_>, _> = headers.get_all(name).map(|value| value.to_str()).collect();
     match values.map_err(|_| refuse())? {
         values if values.is_empty() => Ok(None),
@@ -33,13 +33,13 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
     let mut values = headers.get_all(NAME);
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(problems::header(NAME, "Given more than once"));
+        return Err(problems::invalid_header(NAME, "Given more than once"));
     }
     let key = value
         .to_str()
         .ok()
         .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|c| c.is_ascii_graphic()));
-    let refuse = || problems::header(NAME, "Must be 1 to 255 visible ASCII characters");
+    let refuse = || problems::invalid_header(NAME, "Must be 1 to 255 visible ASCII characters");
     key.map(|key| Some(key.to_owned())).ok_or_else(refuse)
 }
 

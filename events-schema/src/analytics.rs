@@ -28,7 +28,7 @@ pub enum Operation {
 /// The stage of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// It passed authentication.
+    /// It passed authentication. Recorded once the body is read and parsed.
     Start,
     /// It succeeded.
     Success,

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use read_model::projection_position::ProjectionPosition;
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, health::Health, operation::Frame, settings::Settings,
+    analytics::Recorder, auth::Authenticator, health::Health, operation::OperationContext, settings::Settings,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -76,7 +76,10 @@ impl App {
     /// Each worker gets its own Redis connection, so that no read has to wake another thread.
     pub fn configure(&self, config: &mut ServiceConfig) {
         let state = State {
-            frame: Frame { authenticator: self.authenticator.clone(), recorder: self.recorder.clone() },
+            context: OperationContext {
+                authenticator: self.authenticator.clone(),
+                recorder: self.recorder.clone(),
+            },
             reader: self.store.reader(RedisConnection::start(self.redis.clone())),
             projection: self.projection.clone(),
             wait_timeout: self.wait_timeout,

@@ -7,7 +7,7 @@ use service_kit::{
 use std::{sync::Arc, time::Duration};
 
 /// How long analytic events may take to be delivered on shutdown.
-const FLUSH: Duration = Duration::from_secs(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 const ABOUT: &str = "Answers the reads of the users API from the read model.";
 const ADDR: &str = "127.0.0.1:8082";
@@ -25,15 +25,15 @@ async fn main() -> Result<(), ExitError> {
     let app = query_service::start(&settings, recorder.clone(), authenticator, &health).await?;
     let listener = server::bind(settings.addr)?;
     tracing::info!(addr = %listener.local_addr()?, "the query service listens");
-    let routes = {
+    let configure = {
         let app = app.clone();
         move |config: &mut actix_web::web::ServiceConfig| {
             app.configure(config);
             query_service::fallbacks(config);
         }
     };
-    server::serve(listener, health, routes, server::stop_signal()).await?;
+    server::serve(listener, health, configure, server::stop_signal()).await?;
     app.stop().await;
-    recorder.flush(FLUSH).await;
+    recorder.flush(FLUSH_TIMEOUT).await;
     Ok(())
 }

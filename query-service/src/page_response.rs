@@ -4,23 +4,23 @@ use crate::analytic_data;
 use actix_web::{HttpResponse, HttpResponseBuilder, http::header};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use read_model::read::page::Page;
-use service_kit::{cursor::Cursor, operation::Done};
+use service_kit::{cursor::Cursor, operation::Completed};
 
 /// The response to a page's request, with the data of its analytic event.
 ///
 /// # Errors
 /// An entry lacks a column.
-pub(crate) fn page_response(page: &Page) -> sqlx::Result<Done> {
+pub(crate) fn page_response(page: &Page) -> sqlx::Result<Completed> {
     let bodies = page.entries.iter().map(|entry| entry.body()).collect::<sqlx::Result<Vec<_>>>()?;
     let last = page.entries.last().map(|entry| entry.cursor()).transpose()?;
     Ok(response(&bodies, last.filter(|_| page.has_more)))
 }
 
 /// `last`: the place of the last entry, if more follow.
-fn response(bodies: &[&str], last: Option<Cursor>) -> Done {
+fn response(bodies: &[&str], last: Option<Cursor>) -> Completed {
     let next = last.map(|last| last.encode());
     let success = analytic_data::page_result(bodies.len(), next.as_deref());
-    Done { response: json_ok().body(print(bodies, next.as_deref())), success: Some(success) }
+    Completed { response: json_ok().body(print(bodies, next.as_deref())), success: Some(success) }
 }
 
 fn print(bodies: &[&str], next: Option<&str>) -> Bytes {

@@ -2,7 +2,7 @@
 
 use super::{Identity, ImportedEvent, Kind};
 use events_schema::TenantId;
-use read_model::read::commands;
+use read_model::read::import;
 use sqlx::PgPool;
 use std::collections::HashSet;
 
@@ -18,8 +18,8 @@ impl Existing<'_> {
     pub(super) async fn of(&self, events: &[ImportedEvent]) -> sqlx::Result<HashSet<Identity>> {
         let ids: Vec<Identity> = events.iter().map(|event| event.identity).collect();
         let existing = match self.kind {
-            Kind::Users => commands::existing_users(self.pool, self.tenant, &ids).await?,
-            Kind::Credentials => commands::existing_credentials(self.pool, self.tenant, &ids).await?,
+            Kind::Users => import::existing_users(self.pool, self.tenant, &ids).await?,
+            Kind::Credentials => import::existing_credentials(self.pool, self.tenant, &ids).await?,
         };
         Ok(existing.into_iter().collect())
     }

@@ -127,7 +127,7 @@ pub async fn run(
 struct Import<'a> {
     tenant: &'a TenantId,
     kind: Kind,
-    which_log: IdentityCheck,
+    log_identity: IdentityCheck,
     keys: Keys,
     id_secret: Arc<DataKey>,
     origin: Origin,
@@ -149,14 +149,14 @@ impl<'a> Import<'a> {
             partitions > 0,
             "the read model has no live generation: run `rollcall migrate` first"
         );
-        let which_log = IdentityCheck::new(settings, pool.clone())?;
+        let log_identity = IdentityCheck::new(settings, pool.clone())?;
         let appender = Appender::new(log(settings, kind)?, partitions);
         let keys = Keys::open(settings)?;
         let origin = Origins::new(pool.clone()).current().await?;
         let id_secret = keys.id_secret().await?;
         let existing = Existing { pool, tenant, kind };
         let (recent, progress) = (Recent::default(), Progress::default());
-        Ok(Self { tenant, kind, which_log, keys, id_secret, origin, existing, recent, appender, progress })
+        Ok(Self { tenant, kind, log_identity, keys, id_secret, origin, existing, recent, appender, progress })
     }
 
     /// Imports the next lines. Returns whether the input ends with them.
@@ -168,7 +168,7 @@ impl<'a> Import<'a> {
         let batch = read_batch(lines, self.tenant, self.kind, &self.id_secret, &mut self.progress, bad)
             .context("the input can't be read")?;
         let new = self.new_events(batch.events).await?;
-        let may_append = new.is_empty() || !self.which_log.is_another().await?;
+        let may_append = new.is_empty() || !self.log_identity.is_replaced().await?;
         anyhow::ensure!(may_append, "{}", refused(self.progress.appended));
         for (line, record) in records(&self.keys, &self.origin, new).await? {
             self.appender.append(line, record).await?;
@@ -192,7 +192,7 @@ impl<'a> Import<'a> {
     /// Waits until everything is in the log.
     async fn finish(self) -> anyhow::Result<(Reached, Progress)> {
         let reached = self.appender.finish().await?;
-        let is_folded = self.progress.appended == 0 || !self.which_log.is_another().await?;
+        let is_folded = self.progress.appended == 0 || !self.log_identity.is_replaced().await?;
         anyhow::ensure!(is_folded, wait::ANOTHER_LOG);
         Ok((reached, self.progress))
     }

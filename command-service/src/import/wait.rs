@@ -2,7 +2,7 @@
 
 use super::{BlockingTransaction, Kind, appender::Reached};
 use anyhow::{bail, ensure};
-use read_model::read::commands;
+use read_model::read::import::topic_positions;
 use service_kit::{kafka, settings::Settings};
 use sqlx::PgPool;
 use std::{
@@ -47,7 +47,7 @@ pub(super) async fn positions(pool: &PgPool, kind: Kind) -> anyhow::Result<Posit
         Kind::Credentials => "credentials",
     };
     let mut positions = Positions::default();
-    for position in commands::topic_positions(pool, topic).await? {
+    for position in topic_positions(pool, topic).await? {
         positions.epoch = position.epoch;
         positions.next.insert(position.partition.try_into()?, position.next_offset);
     }

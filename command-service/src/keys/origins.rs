@@ -1,7 +1,7 @@
 //! The origin of new keys: this deployment and its live log, as the read model names them.
 
 use key_store::{Keys, KeysError, Origin};
-use read_model::read::commands::{self, LiveDeployment};
+use read_model::read::deployment::{LiveDeployment, deployment_id, live_deployment};
 use sqlx::PgPool;
 use std::{
     sync::{Mutex, PoisonError},
@@ -41,7 +41,7 @@ impl Origins {
     }
 
     async fn query(&self) -> Result<(Origin, u32), KeysError> {
-        let found = match tokio::time::timeout(QUERY_TIMEOUT, commands::live_deployment(&self.pool)).await {
+        let found = match tokio::time::timeout(QUERY_TIMEOUT, live_deployment(&self.pool)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the read model can't be queried for its deployment");
@@ -66,7 +66,7 @@ impl Origins {
 /// The key store belongs to another deployment.
 pub(crate) async fn check_binding(pool: &PgPool, keys: &Keys) -> anyhow::Result<()> {
     let check = async {
-        match commands::deployment_id(pool).await? {
+        match deployment_id(pool).await? {
             ours @ Some(_) => keys.check_binding(ours).await,
             // The migration checks it, and no key is created before that.
             None => Ok(()),

@@ -59,7 +59,7 @@ pub(crate) struct Log {
     topic: String,
     /// How long a record may be in flight.
     delivery_timeout: Duration,
-    producer: RwLock<Arc<Client>>,
+    client: RwLock<Arc<Client>>,
     is_unavailable: watch::Sender<bool>,
 }
 
@@ -76,8 +76,8 @@ impl Log {
         topic: String,
         delivery_timeout: Duration,
     ) -> anyhow::Result<Self> {
-        let producer = RwLock::new(Arc::new(Client::from_config_and_context(&config, Reports)?));
-        Ok(Self { config, topic, delivery_timeout, producer, is_unavailable: watch::Sender::new(false) })
+        let client = RwLock::new(Arc::new(Client::from_config_and_context(&config, Reports)?));
+        Ok(Self { config, topic, delivery_timeout, client, is_unavailable: watch::Sender::new(false) })
     }
 
     /// Appends a record to its key's partition, out of `partitions`. Resolves once the log has
@@ -115,7 +115,7 @@ impl Log {
             .payload(&record.value)
             .headers(owned(&record.headers));
         let refused = |error| self.failure(&DeliveryError { error, is_uncertain: false });
-        let client = self.producer();
+        let client = self.client();
         client.send(message).map_err(|(error, _)| refused(error))?;
         Ok(Delivery { report, client: Arc::downgrade(&client) })
     }
@@ -154,7 +154,11 @@ impl Log {
 
     fn failure(&self, failed: &DeliveryError) -> AppendError {
         let DeliveryError { error, is_uncertain } = failed;
-        tracing::warn!(%error, is_uncertain, "an event could not be appended");
+        if *is_uncertain {
+            tracing::warn!(%error, "an event may not have been appended");
+        } else {
+            tracing::warn!(%error, "an event was not appended");
+        }
         self.replace_if_dead();
         match error.rdkafka_error_code() {
             _ if *is_uncertain => AppendError::Unknown,
@@ -165,7 +169,7 @@ impl Log {
 
     /// After a fatal error a client accepts no more records, so it is replaced.
     fn replace_if_dead(&self) {
-        self.replace_if(|producer| producer.client().fatal_error().is_some());
+        self.replace_if(|current| current.client().fatal_error().is_some());
     }
 
     /// Replaces a client, unless that has happened already.
@@ -174,21 +178,21 @@ impl Log {
     }
 
     fn replace_if(&self, is_useless: impl FnOnce(&Client) -> bool) {
-        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
-        if !is_useless(&producer) {
+        let mut client = self.client.write().unwrap_or_else(PoisonError::into_inner);
+        if !is_useless(&client) {
             return;
         }
-        let old = producer.clone();
+        let old = client.clone();
         match Client::from_config_and_context(&self.config, Reports) {
-            Ok(new) => *producer = Arc::new(new),
+            Ok(new) => *client = Arc::new(new),
             Err(error) => tracing::error!(%error, "the log's client can't be replaced"),
         }
         // Its shutdown takes a moment, in which it reports on its remaining records.
         std::thread::spawn(move || retire(&*old));
     }
 
-    fn producer(&self) -> Arc<Client> {
-        self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn client(&self) -> Arc<Client> {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn brokers(&self) -> &str {
@@ -218,14 +222,14 @@ impl Log {
         });
     }
 
-    /// Resolves once the log is not known to be unavailable.
-    pub(crate) async fn is_back(&self) {
+    /// Waits until the log is not known to be unavailable.
+    pub(crate) async fn until_available(&self) {
         let _ = self.is_unavailable.subscribe().wait_for(|is_unavailable| !is_unavailable).await;
     }
 
     /// Waits until no record is in flight, at most for `within`.
     pub(crate) async fn flush(self: Arc<Self>, within: Duration) {
-        let flushed = tokio::task::spawn_blocking(move || self.producer().flush(within)).await;
+        let flushed = tokio::task::spawn_blocking(move || self.client().flush(within)).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!("some events were not appended before the shutdown");
         }
@@ -240,7 +244,7 @@ impl Log {
     fn check_blocking(&self) -> Result<(), String> {
         // Only for this topic, because a cluster may have thousands. Our clients never create
         // topics.
-        let asked = self.producer().client().fetch_metadata(Some(&self.topic), CHECK_TIMEOUT);
+        let asked = self.client().client().fetch_metadata(Some(&self.topic), CHECK_TIMEOUT);
         let metadata = asked.map_err(|_| "no broker answers")?;
         let is_there = metadata.topics().iter().any(|topic| topic.error().is_none());
         if is_there { Ok(()) } else { Err(format!("topic {} is missing", self.topic)) }

@@ -1,6 +1,6 @@
 //! Changes of an existing user: what update and delete have in common.
 
-use super::{answer::Answer, id_data};
+use super::{id_data, response::WriteResponse};
 use crate::{
     problems,
     write::{Appended, Failure, Write, Writer, Written, resolve::DeferredOutcome},
@@ -8,7 +8,7 @@ use crate::{
 use domain::{command::Command, precondition::Precondition};
 use events_schema::UserKey;
 use service_kit::{
-    operation::{Call, Done},
+    operation::{Call, Completed},
     problem::Problem,
 };
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub(super) async fn change(
     writer: Arc<Writer>,
     call: Call,
     change: Change,
-    accepted: fn(Appended) -> Answer,
-) -> Result<Done<Answer>, Problem> {
+    accepted: fn(Appended) -> WriteResponse,
+) -> Result<Completed<WriteResponse>, Problem> {
     let Change { id, command, precondition, is_async } = change;
     let key = UserKey { tenant: call.context.tenant.clone(), user: id };
     let write = Write { key, command, precondition, is_async };
@@ -36,17 +36,17 @@ pub(super) async fn change(
         Ok(Written::Accepted(appended)) => accepted(appended),
         Ok(Written::Pending(appended, lock)) => {
             writer.follow_up(&appended, lock, deferred_outcome(call, &write));
-            Answer::pending(&appended, is_async)
+            WriteResponse::pending(&appended, is_async)
         }
         Err(Failure::Unconfirmed(event, problem)) => {
             writer.unconfirmed.add(*event, deferred_outcome(call, &write));
-            Answer::unconfirmed(problem)
+            WriteResponse::unconfirmed(problem)
         }
-        Err(Failure::Refused { refusal, .. }) => return Err(problems::change(refusal, id)),
+        Err(Failure::Refused { refusal, .. }) => return Err(problems::change_refused(refusal, id)),
         Err(Failure::Problem(problem)) => return Err(problem),
     };
     // SUCCESS is derived from the log.
-    Ok(Done { response, success: None })
+    Ok(Completed { response, success: None })
 }
 
 /// For a change that is answered before its outcome is known.
@@ -54,7 +54,7 @@ fn deferred_outcome(call: Call, write: &Write) -> DeferredOutcome {
     let id = write.key.user;
     let superseded = match write.precondition {
         Some(_) => problems::precondition_failed(),
-        None => problems::outrun(),
+        None => problems::superseded(),
     };
     DeferredOutcome { call, about: id_data(id), superseded, deleted: problems::not_found(id) }
 }

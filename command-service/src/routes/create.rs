@@ -1,6 +1,6 @@
 //! `POST …/users`
 
-use super::{Service, answer::Answer, id_data, personal_data};
+use super::{Service, id_data, personal_data, response::WriteResponse};
 use crate::{
     ids, problems,
     request_body::Object,
@@ -18,12 +18,12 @@ use domain::{
     decide::Refusal,
 };
 use events_schema::{UserKey, analytics::Operation, millis, personal::Personal};
-use read_model::read::commands::CreatedUser;
+use read_model::read::user_before_write::CreatedUser;
 use service_kit::{
     analytics,
     auth::Scope,
     json,
-    operation::{Call, Done, Parsed, Spec, run_to_end},
+    operation::{Call, Completed, OperationSpec, Parsed, run_to_end},
     position::LogPosition,
     problem::Problem,
 };
@@ -31,7 +31,8 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-const SPEC: Spec = Spec { operation: Operation::Create, scope: Scope::Write, body_limit: Some(256 * 1024) };
+const SPEC: OperationSpec =
+    OperationSpec { operation: Operation::Create, scope: Scope::Write, body_limit: Some(256 * 1024) };
 
 /// A requested create.
 struct Create {
@@ -43,11 +44,11 @@ struct Create {
 }
 
 pub(super) async fn create(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let is_full = service.frame.recorder.records_full_data();
+    let is_full = service.context.recorder.records_full_data();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
     let writer = service.writer.clone();
     let handle = move |call, create| run(writer, call, create);
-    run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
+    run_to_end(&service.context, &service.runtime, &SPEC, &request, payload, parse, handle).await
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Create> {
@@ -73,7 +74,7 @@ fn personal(body: &[u8]) -> Result<Personal, json::Refusal> {
     Ok(Personal { claims, authentication_provider: object.link()? })
 }
 
-async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Answer>, Problem> {
+async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Completed<WriteResponse>, Problem> {
     let Create { personal, idempotency_key, is_async, users } = create;
     let tenant = call.context.tenant.clone();
     // A random id is new, so its user is known without a query.
@@ -85,14 +86,14 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
     let command = Command::Create { created_at: millis(OffsetDateTime::now_utc()), personal };
     let write = Write { key, command, precondition: None, is_async };
     let response = match writer.write(&call, &write, known).await {
-        Ok(Written::Accepted(appended)) => Answer::user(StatusCode::CREATED, appended),
+        Ok(Written::Accepted(appended)) => WriteResponse::user(StatusCode::CREATED, appended),
         Ok(Written::Pending(appended, lock)) => {
             writer.follow_up(&appended, lock, deferred_outcome(call));
-            Answer::pending(&appended, is_async)
+            WriteResponse::pending(&appended, is_async)
         }
         Err(Failure::Unconfirmed(event, problem)) => {
             writer.unconfirmed.add(*event, deferred_outcome(call));
-            return Ok(Done { response: Answer::unconfirmed(problem), success: None });
+            return Ok(Completed { response: WriteResponse::unconfirmed(problem), success: None });
         }
         Err(Failure::Refused { refusal, position }) => {
             return refused(&writer, &write, refusal, position).await;
@@ -100,12 +101,12 @@ async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Done<Ans
         Err(Failure::Problem(problem)) => return Err(problem),
     };
     // SUCCESS is derived from the log.
-    Ok(Done { response: response.location(format!("{users}/{user}")), success: None })
+    Ok(Completed { response: response.location(format!("{users}/{user}")), success: None })
 }
 
 /// For a create that is answered before its outcome is known.
 fn deferred_outcome(call: Call) -> DeferredOutcome {
-    let (superseded, deleted) = (problems::outrun(), problems::deleted_since());
+    let (superseded, deleted) = (problems::superseded(), problems::deleted_since());
     DeferredOutcome { call, about: analytics::Data::default(), superseded, deleted }
 }
 
@@ -115,7 +116,7 @@ async fn refused(
     write: &Write,
     refusal: Refusal,
     position: Option<LogPosition>,
-) -> Result<Done<Answer>, Problem> {
+) -> Result<Completed<WriteResponse>, Problem> {
     match refusal {
         Refusal::Exists => {}
         Refusal::Deleted | Refusal::NotFound => return Err(problems::deleted_since()),
@@ -125,14 +126,14 @@ async fn refused(
     }
     let created = writer.users.created(&write.key).await?.ok_or_else(problems::deleted_since)?;
     if !has_same_body(writer, write, &created).await? {
-        return Err(problems::another_body());
+        return Err(problems::idempotency_key_reused());
     }
-    let found = Answer::existing(created.version, created.body);
+    let found = WriteResponse::existing(created.version, created.body);
     let response = match position {
         Some(position) => found.position(position),
         None => found,
     };
-    Ok(Done { response, success: Some(id_data(write.key.user)) })
+    Ok(Completed { response, success: Some(id_data(write.key.user)) })
 }
 
 /// Whether a create has the same body as the one that created the user. Without the user's key,

@@ -2,9 +2,9 @@
 
 use super::{
     Service,
-    answer::Answer,
     change::{Change, change},
     id_data,
+    response::WriteResponse,
 };
 use crate::request_headers;
 use actix_web::{
@@ -16,19 +16,20 @@ use events_schema::analytics::Operation;
 use service_kit::{
     analytics,
     auth::Scope,
-    operation::{Parsed, Spec, run_to_end},
+    operation::{OperationSpec, Parsed, run_to_end},
     path,
     problem::Problem,
 };
 use uuid::Uuid;
 
-const SPEC: Spec = Spec { operation: Operation::Delete, scope: Scope::Write, body_limit: None };
+const SPEC: OperationSpec =
+    OperationSpec { operation: Operation::Delete, scope: Scope::Write, body_limit: None };
 
 pub(super) async fn delete(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let writer = service.writer.clone();
-    let deleted = |appended| Answer::deleted(&appended);
+    let deleted = |appended| WriteResponse::deleted(&appended);
     let handle = move |call, input| change(writer, call, input, deleted);
-    run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
+    run_to_end(&service.context, &service.runtime, &SPEC, &request, payload, parse, handle).await
 }
 
 fn parse(request: &HttpRequest, _: Bytes) -> Parsed<Change> {

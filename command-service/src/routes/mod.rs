@@ -1,9 +1,9 @@
 //! The HTTP operations: where they are mounted, and what they share.
 
-mod answer;
 mod change;
 mod create;
 mod delete;
+mod response;
 mod update;
 
 use crate::write::Writer;
@@ -13,14 +13,14 @@ use actix_web::{
 };
 use events_schema::personal::{AuthenticationProvider, Claims};
 use serde_json::{Map, Value, json};
-use service_kit::{analytics, operation::Frame, server::method_not_allowed};
+use service_kit::{analytics, operation::OperationContext, server::method_not_allowed};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 /// What the handlers need.
 pub(crate) struct Service {
-    pub(crate) frame: Frame,
+    pub(crate) context: OperationContext,
     pub(crate) writer: Arc<Writer>,
     /// Where writes run. It outlives the connection and the worker that received a request.
     pub(crate) runtime: Handle,

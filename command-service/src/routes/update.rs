@@ -2,9 +2,9 @@
 
 use super::{
     Service,
-    answer::Answer,
     change::{Change, change},
     id_data, personal_data,
+    response::WriteResponse,
 };
 use crate::{representation, request_body::Object, request_headers};
 use actix_web::{
@@ -21,7 +21,7 @@ use service_kit::{
     analytics,
     auth::Scope,
     json,
-    operation::{Parsed, Spec, run_to_end},
+    operation::{OperationSpec, Parsed, run_to_end},
     path,
     problem::Problem,
 };
@@ -29,19 +29,22 @@ use uuid::Uuid;
 
 /// Larger than the limit of a create: a client may send back the whole body of a GET, which also
 /// contains the id.
-const SPEC: Spec =
-    Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(representation::MAX_BYTES) };
+const SPEC: OperationSpec = OperationSpec {
+    operation: Operation::Update,
+    scope: Scope::Write,
+    body_limit: Some(representation::MAX_BYTES),
+};
 
 /// The body.
 type Fields = (Claims, Option<AuthenticationProvider>);
 
 pub(super) async fn update(service: Data<Service>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let is_full = service.frame.recorder.records_full_data();
+    let is_full = service.context.recorder.records_full_data();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
     let writer = service.writer.clone();
-    let updated = |appended| Answer::user(StatusCode::OK, appended);
+    let updated = |appended| WriteResponse::user(StatusCode::OK, appended);
     let handle = move |call, input| change(writer, call, input, updated);
-    run_to_end(&service.frame, &service.runtime, &SPEC, &request, payload, parse, handle).await
+    run_to_end(&service.context, &service.runtime, &SPEC, &request, payload, parse, handle).await
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Change> {

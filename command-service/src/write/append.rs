@@ -59,8 +59,9 @@ impl Writer {
         log: LiveLog,
     ) -> Result<Appended, Failure> {
         let Decision { sequence: version, event } = decision;
-        let print = |personal| representation::of(key.user, personal).map_err(|_| problems::too_long());
-        let body = event.personal().map(print).transpose()?;
+        let to_json = |personal| representation::of(key.user, personal);
+        let body = event.personal().map(to_json).transpose();
+        let body = body.map_err(|_| problems::representation_too_large())?;
         let event = seal(key, version, event, data_key.as_deref()).map_err(|error| {
             tracing::error!(%error, "an event could not be sealed");
             Problem::internal()
@@ -70,7 +71,7 @@ impl Writer {
         let record = record(call, key, id, version, key_id, &event);
         let partition = key.partition(log.partitions);
         // Everything before this offset is folded, so the event gets this one or a later one.
-        let from = self.outcomes.next_offset(log, partition);
+        let from = self.projection.next_offset(log, partition);
         let event = SentEvent { id, key: key.clone(), log, partition, from };
         match self.log.append(&record, log.partitions).await {
             Ok(position) if position.offset < from => {
@@ -80,9 +81,9 @@ impl Writer {
             }
             Ok(position) => Ok(Appended { event, position: log.position(position), version, body }),
             Err(error @ AppendError::Unknown) => {
-                Err(Failure::Unconfirmed(Box::new(event), problems::append(error)))
+                Err(Failure::Unconfirmed(Box::new(event), problems::append_failed(error)))
             }
-            Err(error) => Err(problems::append(error).into()),
+            Err(error) => Err(problems::append_failed(error).into()),
         }
     }
 }

@@ -51,7 +51,7 @@ impl Writer {
     /// A concurrent delete also removes the key; that is no loss. A restored read model may not
     /// know of that delete yet.
     pub(crate) async fn is_key_missing(&self, key: &UserKey) -> Result<bool, Problem> {
-        if self.outcomes.is_catching_up() {
+        if self.projection.is_catching_up() {
             return Err(problems::catching_up());
         }
         match self.users.load(key).await?.user {

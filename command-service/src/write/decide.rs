@@ -19,8 +19,8 @@ impl Writer {
     ) -> Result<Decision, Failure> {
         let decision = decide(&write.command, user, write.precondition.as_ref());
         let decision = decision.map_err(|refusal| self.refused(refusal, lost))?;
-        if self.which_log.is_another() {
-            return Err(problems::another_log().into());
+        if self.log_watch.is_replaced() {
+            return Err(problems::log_replaced().into());
         }
         Ok(decision)
     }
@@ -28,7 +28,7 @@ impl Writer {
     /// A refusal must not rest on a read model that lags behind the log. Once an event of this
     /// write was folded, the user's partition has caught up.
     fn refused(&self, refusal: Refusal, lost: Option<LogPosition>) -> Failure {
-        if lost.is_none() && self.outcomes.is_catching_up() {
+        if lost.is_none() && self.projection.is_catching_up() {
             return problems::catching_up().into();
         }
         Failure::Refused { refusal, position: lost }

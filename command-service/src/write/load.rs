@@ -8,7 +8,10 @@ use crate::{
 use domain::{codec::owner, command::Command};
 use events_schema::UserKey;
 use key_store::DataKey;
-use read_model::read::commands::{self, CreatedUser, LoadedUser, PendingErasure};
+use read_model::read::{
+    after_write::{self, PendingErasure},
+    user_before_write::{self, CreatedUser, LoadedUser},
+};
 use service_kit::{database::KeptConnections, problem::Problem};
 use sqlx::PgPool;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -34,17 +37,17 @@ impl Users {
 
     /// Loads what a decision needs to know of a user.
     pub(crate) async fn load(&self, key: &UserKey) -> Result<LoadedUser, Problem> {
-        self.batcher.ask(key.clone()).await.unwrap_or_else(|| Err(problems::no_read_model()))
+        self.batcher.ask(key.clone()).await.unwrap_or_else(|| Err(problems::read_model_unavailable()))
     }
 
     /// What is left of the erasure of a deleted user.
     pub(crate) async fn pending_erasure(&self, key: &UserKey) -> Result<PendingErasure, Problem> {
-        answered(commands::pending_erasure(&self.pool, key)).await
+        run_query(after_write::pending_erasure(&self.pool, key)).await
     }
 
     /// The current user, with the digest of its creation.
     pub(crate) async fn created(&self, key: &UserKey) -> Result<Option<CreatedUser>, Problem> {
-        answered(commands::created_user(&self.pool, key)).await
+        run_query(user_before_write::created_user(&self.pool, key)).await
     }
 }
 
@@ -74,22 +77,22 @@ impl Writer {
 async fn load_all(connections: &KeptConnections, keys: &[UserKey]) -> Vec<Result<LoadedUser, Problem>> {
     let load = async {
         let mut connection = connections.take().await?;
-        let users = commands::users(&mut *connection, keys).await?;
+        let users = user_before_write::load_users(&mut *connection, keys).await?;
         connection.keep();
         Ok(users)
     };
-    match answered(load).await {
+    match run_query(load).await {
         Ok(users) => users.into_iter().map(Ok).collect(),
         Err(problem) => vec![Err(problem); keys.len()],
     }
 }
 
-async fn answered<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Problem> {
+async fn run_query<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Problem> {
     let error = match tokio::time::timeout(QUERY_TIMEOUT, query).await {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer in time".to_owned(),
     };
     tracing::warn!(error, "the read model can't be queried for a user");
-    Err(problems::no_read_model())
+    Err(problems::read_model_unavailable())
 }

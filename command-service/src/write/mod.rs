@@ -5,24 +5,24 @@
 //! 3. decide: turn command and state into an event ([`decide`]), and get the key that will seal it
 //!    ([`data_key`]).
 //! 4. append: seal the event and write it to the log ([`append`]).
-//! 5. await: wait until the projector has folded it ([`await_outcome`]). A delete also waits until
-//!    the user is erased ([`complete`]).
+//! 5. await: wait until the projector has folded it ([`projection`]). A delete also waits until
+//!    the user is erased ([`await_erasure`]).
 //!
 //! If another writer's event took the same sequence, the loop starts over at step 2. A write that is
 //! answered 202 or 503 is not over: [`resolve`] finds out its outcome afterwards.
 
 mod append;
-mod await_outcome;
-mod complete;
+mod await_erasure;
 mod data_key;
 mod decide;
 mod load;
+mod projection;
 pub(crate) mod resolve;
 mod user_lock;
 
 pub(crate) use append::{Appended, SentEvent};
-pub(crate) use await_outcome::Outcomes;
 pub(crate) use load::Users;
+pub(crate) use projection::Projection;
 pub(crate) use user_lock::{UserLock, UserLocks};
 
 use crate::{keys::DataKeys, log::Log, metrics, problems};
@@ -34,7 +34,7 @@ use domain::{
 use event_log::identity_watch::IdentityWatch;
 use events_schema::UserKey;
 use key_store::Keys;
-use read_model::{WriteOutcome, read::commands::LoadedUser};
+use read_model::{WriteOutcome, read::user_before_write::LoadedUser};
 use resolve::UnconfirmedAppends;
 use service_kit::{operation::Call, position::LogPosition, problem::Problem};
 use std::{sync::Arc, time::Instant};
@@ -47,11 +47,11 @@ const MAX_ATTEMPTS: u32 = 64;
 /// Executes writes.
 pub(crate) struct Writer {
     pub(crate) log: Arc<Log>,
-    pub(crate) which_log: IdentityWatch,
+    pub(crate) log_watch: IdentityWatch,
     pub(crate) users: Users,
     pub(crate) keys: Keys,
     pub(crate) data_keys: DataKeys,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) projection: Projection,
     pub(crate) locks: UserLocks,
     pub(crate) follow_ups: resolve::FollowUps,
     pub(crate) unconfirmed: UnconfirmedAppends,
@@ -104,46 +104,50 @@ impl Writer {
         write: &Write,
         known: Option<User>,
     ) -> Result<Written, Failure> {
-        let deadline = self.outcomes.deadline();
-        let log = self.outcomes.live_log().await.ok_or_else(problems::no_read_model)?;
+        let deadline = self.projection.deadline();
+        let log = self.projection.live_log().await.ok_or_else(problems::read_model_unavailable)?;
         let mut lock = self.lock(write, known.as_ref()).await;
-        let (mut next, mut position) = (known.map(|user| LoadedUser { user, key_id: None }), None);
+        let (mut next, mut lost) = (known.map(|user| LoadedUser { user, key_id: None }), None);
         for attempt in 1..=MAX_ATTEMPTS {
             let (LoadedUser { user, key_id }, prefetched) = self.load(write, next.take()).await?;
-            let decision = self.decide(write, &user, position)?;
+            let decision = self.decide(write, &user, lost)?;
             let data_key = self.data_key(write, key_id, prefetched, log).await?;
             let began = Instant::now();
             let appended = self.append(call, &write.key, decision, data_key, log).await?;
-            position = Some(appended.position);
             if write.is_async {
                 return self.pending(appended, lock);
             }
-            let outcome = self.outcomes.await_outcome(appended.position, deadline).await;
+            let position = appended.position;
+            let outcome = self.projection.await_outcome(position, deadline).await;
             let took = began.elapsed();
-            let accepted = (outcome == Some(WriteOutcome::Accepted)).then_some(appended.position);
+            let accepted = (outcome == Some(WriteOutcome::Accepted)).then_some(position);
             lock.iter_mut().for_each(|lock| lock.record_attempt(took, accepted));
             match outcome {
                 Some(WriteOutcome::Accepted) => {
                     metrics::attempts(attempt);
-                    return Ok(self.complete(write, appended, lock, deadline).await);
+                    return Ok(match &write.command {
+                        Command::Delete => self.await_erasure(&write.key, appended, lock, deadline).await,
+                        Command::Create { .. } | Command::Update { .. } => Written::Accepted(appended),
+                    });
                 }
                 Some(WriteOutcome::Parked) | None => return self.pending(appended, lock),
                 Some(WriteOutcome::Rejected) => metrics::superseded(),
             }
+            // With a precondition the next attempt is usually refused, so it need not wait.
             if write.precondition.is_none() {
                 back_off(took, attempt).await;
             }
             let Ok(user) = self.users.load(&write.key).await else { return self.pending(appended, lock) };
-            next = Some(user);
+            (next, lost) = (Some(user), Some(position));
         }
         metrics::attempts(MAX_ATTEMPTS);
-        Err(problems::outrun().into())
+        Err(problems::superseded().into())
     }
 
     /// Answers before the outcome is known. If the log was replaced meanwhile, nobody folds the
     /// event before an operator decides which log counts.
     fn pending(&self, appended: Appended, lock: Option<UserLock>) -> Result<Written, Failure> {
-        if self.which_log.is_another() {
+        if self.log_watch.is_replaced() {
             return Err(Failure::Unconfirmed(Box::new(appended.event), problems::log_replaced_meanwhile()));
         }
         Ok(Written::Pending(appended, lock))

@@ -123,8 +123,8 @@ impl Writer {
         if known.is_some() {
             return None;
         }
-        let mut lock = self.locks.acquire(&write.key, self.outcomes.lock_timeout()).await;
-        let has_rejected_since = |position| self.outcomes.has_rejected_since(position);
+        let mut lock = self.locks.acquire(&write.key, self.projection.lock_timeout()).await;
+        let has_rejected_since = |position| self.projection.has_rejected_since(position);
         if let Some(took) = lock.as_mut().and_then(|lock| lock.contended(has_rejected_since)) {
             back_off(took, 0).await;
         }

@@ -8,7 +8,7 @@
 mod mismatch;
 mod registry;
 
-pub use mismatch::is_another;
+pub use mismatch::log_replaced;
 pub use registry::{fill_counts, folded_log, known_epoch, known_log, register, register_first};
 
 use crate::Halt;
@@ -74,7 +74,7 @@ impl LogMatch {
     pub fn require_same(self) -> Result<(), Halt> {
         match self {
             Self::Same => Ok(()),
-            Self::Another => Err(is_another()),
+            Self::Another => Err(log_replaced()),
             Self::Altered(altered) => Err(altered.into()),
         }
     }

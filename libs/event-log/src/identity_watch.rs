@@ -35,15 +35,15 @@ impl IdentityCheck {
         Ok(Self { topics: Topics::new(&settings.topic_prefix), kafka: TopicIds::new(settings)?, pool })
     }
 
-    /// Whether nothing may be appended: the log is another one than that of the live generation, it
-    /// has another number of partitions, or a projector has stopped because of that.
+    /// Whether the log was replaced, so that nothing may be appended: it is not the log of the live
+    /// generation, it has another number of partitions, or a projector has stopped because of that.
     ///
     /// A missing topic proves nothing: a broker that is starting may not know it yet, and nobody
     /// can append to it.
     ///
     /// # Errors
     /// Kafka or the read model does not answer.
-    pub async fn is_another(&self) -> anyhow::Result<bool> {
+    pub async fn is_replaced(&self) -> anyhow::Result<bool> {
         let Some(folded) = answered(QUERY_TIMEOUT, folded_log(&self.pool)).await? else { return Ok(false) };
         if folded.is_halted {
             return Ok(true);
@@ -54,7 +54,7 @@ impl IdentityCheck {
     }
 }
 
-/// Whether a topic is another one than the one that was folded. With more partitions, the next
+/// Whether a topic is not the one that was folded. With more partitions, the next
 /// event of a user could be in another partition than those before it.
 fn differs(there: Option<&Described>, folded_id: &str, folded: &FoldedLog) -> bool {
     there.is_some_and(|there| {
@@ -71,11 +71,11 @@ pub struct IdentityWatch(watch::Receiver<bool>);
 impl IdentityWatch {
     /// Checks as long as somebody is interested. While a check fails, the last answer stands.
     pub fn start(check: IdentityCheck) -> Self {
-        let (sender, is_another) = watch::channel(false);
+        let (sender, is_replaced) = watch::channel(false);
         tokio::spawn(async move {
             while !sender.is_closed() {
-                match check.is_another().await {
-                    Ok(is_another) => publish(&sender, is_another),
+                match check.is_replaced().await {
+                    Ok(is_replaced) => publish(&sender, is_replaced),
                     Err(error) => {
                         tracing::debug!(error = format!("{error:#}"), "the log's identity can't be checked")
                     }
@@ -83,25 +83,25 @@ impl IdentityWatch {
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
         });
-        Self(is_another)
+        Self(is_replaced)
     }
 
-    /// Whether the log is another one, as far as is known.
-    pub fn is_another(&self) -> bool {
+    /// Whether the log is known to be replaced.
+    pub fn is_replaced(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Resolves as soon as the log is not known to be another one.
-    pub async fn is_ours(&self) {
-        let _ = self.0.clone().wait_for(|is_another| !is_another).await;
+    /// Waits until the log is not known to be replaced.
+    pub async fn until_not_replaced(&self) {
+        let _ = self.0.clone().wait_for(|is_replaced| !is_replaced).await;
     }
 }
 
-fn publish(sender: &watch::Sender<bool>, is_another: bool) {
-    if sender.send_replace(is_another) == is_another {
+fn publish(sender: &watch::Sender<bool>, is_replaced: bool) {
+    if sender.send_replace(is_replaced) == is_replaced {
         return;
     }
-    if is_another {
+    if is_replaced {
         tracing::error!(
             "the log is not the one that was folded: writes are refused until an operator has acted"
         );

@@ -8,12 +8,12 @@ use std::{
 };
 
 /// The maximum number of keys in each of the two halves, about 6 MB in total.
-const HALF: usize = 25_000;
+const HALF_CAPACITY: usize = 25_000;
 /// How long a half is filled. No key stays longer than twice that.
-const HALF_LIFE: Duration = Duration::from_secs(15);
+const HALF_LIFETIME: Duration = Duration::from_secs(15);
 
 /// How many owners may be registered as in use before stale entries are removed.
-const MOST_USES: usize = 4 * HALF;
+const MOST_USES: usize = 4 * HALF_CAPACITY;
 
 type Keys = HashMap<Owner, Arc<DataKey>>;
 
@@ -95,7 +95,7 @@ impl Cache {
             return;
         }
         for (owner, key) in keys {
-            if state.young.len() >= HALF {
+            if state.young.len() >= HALF_CAPACITY {
                 state.rotate_halves(now);
             }
             state.young.insert(owner, key);
@@ -131,9 +131,9 @@ impl State {
         if self.valid_until.is_none_or(|until| now >= until) {
             (self.young, self.old) = Default::default();
         }
-        while self.since.is_none_or(|since| now.saturating_duration_since(since) >= HALF_LIFE) {
+        while self.since.is_none_or(|since| now.saturating_duration_since(since) >= HALF_LIFETIME) {
             let is_long_ago =
-                self.since.is_none_or(|since| now.saturating_duration_since(since) >= 2 * HALF_LIFE);
+                self.since.is_none_or(|since| now.saturating_duration_since(since) >= 2 * HALF_LIFETIME);
             self.rotate_halves(now);
             if is_long_ago {
                 self.old = Keys::new();
@@ -171,10 +171,10 @@ mod tests {
         let now = Instant::now();
         let cache = told(now);
         cache.put([key(1)], cache.eviction_count(), now);
-        assert!(cache.get(&owner(1), now + HALF_LIFE).is_some());
-        assert!(cache.get(&owner(1), now + 2 * HALF_LIFE).is_none());
-        cache.put([key(2)], cache.eviction_count(), now + 2 * HALF_LIFE);
-        assert!(cache.get(&owner(2), now + 5 * HALF_LIFE).is_none());
+        assert!(cache.get(&owner(1), now + HALF_LIFETIME).is_some());
+        assert!(cache.get(&owner(1), now + 2 * HALF_LIFETIME).is_none());
+        cache.put([key(2)], cache.eviction_count(), now + 2 * HALF_LIFETIME);
+        assert!(cache.get(&owner(2), now + 5 * HALF_LIFETIME).is_none());
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         let cache = told(now);
         cache.put((0..80_000).map(key), cache.eviction_count(), now);
         let state = cache.state();
-        assert!(state.young.len() + state.old.len() <= 2 * HALF);
+        assert!(state.young.len() + state.old.len() <= 2 * HALF_CAPACITY);
     }
 
     #[test]

@@ -29,15 +29,15 @@ const CHANNEL: &str = "rollcall_keys";
 pub(super) const LEASE: Duration = Duration::from_secs(3);
 /// A process stops trusting its lease this much earlier, because clocks may run at different
 /// speeds.
-const MARGIN: Duration = Duration::from_millis(500);
+const SAFETY_MARGIN: Duration = Duration::from_millis(500);
 /// How often the lease is renewed.
-const RENEW: Duration = Duration::from_millis(800);
+const RENEW_INTERVAL: Duration = Duration::from_millis(800);
 /// How long one reply of the key store may take.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often to check whether an evicted key is still in use.
-const RECHECK: Duration = Duration::from_millis(5);
+const RECHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long to wait after the database failed.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Leases of processes that are gone are deleted after this time.
 const STALE: &str = "1 hour";
 
@@ -49,7 +49,7 @@ pub(super) async fn run(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Recei
         let kept = tokio::select! {
             biased;
             _ = stopped => {
-                let _ = answered(ANSWER, remove_lease(&pool, me)).await;
+                let _ = answered(ANSWER_TIMEOUT, remove_lease(&pool, me)).await;
                 return;
             }
             kept = hold_lease(&cache, &pool, me) => kept,
@@ -60,18 +60,18 @@ pub(super) async fn run(cache: Weak<Cache>, pool: PgPool, mut stop: watch::Recei
         if let Some(cache) = cache.upgrade() {
             cache.clear();
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
 async fn hold_lease(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Result<()> {
     let (pool, mut listener) = connect(pool).await?;
     let inserted = Instant::now();
-    let mut pending = PendingEvictions::new(answered(ANSWER, insert_lease(&pool, me)).await?);
+    let mut pending = PendingEvictions::new(answered(ANSWER_TIMEOUT, insert_lease(&pool, me)).await?);
     let Some(strong) = cache.upgrade() else { return Ok(()) };
-    strong.valid_until(inserted + LEASE - MARGIN);
+    strong.valid_until(inserted + LEASE - SAFETY_MARGIN);
     drop(strong);
-    let mut renew = tokio::time::interval(RENEW);
+    let mut renew = tokio::time::interval(RENEW_INTERVAL);
     loop {
         tokio::select! {
             received = listener.try_recv() => {
@@ -79,15 +79,15 @@ async fn hold_lease(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Resul
                 pending.evict(first, &mut listener, &cache);
                 pending.acknowledge(&pool, me, &cache).await?;
             }
-            () = tokio::time::sleep(RECHECK), if !pending.0.is_empty() => {
+            () = tokio::time::sleep(RECHECK_INTERVAL), if !pending.0.is_empty() => {
                 let Some(cache) = cache.upgrade() else { return Ok(()) };
                 pending.acknowledge(&pool, me, &cache).await?;
             }
             _ = renew.tick() => {
                 let began = Instant::now();
-                let still_exists = answered(ANSWER, renew_lease(&pool, me)).await?;
+                let still_exists = answered(ANSWER_TIMEOUT, renew_lease(&pool, me)).await?;
                 let Some(cache) = cache.upgrade().filter(|_| still_exists) else { return Ok(()) };
-                cache.valid_until(began + LEASE - MARGIN);
+                cache.valid_until(began + LEASE - SAFETY_MARGIN);
             }
         }
     }
@@ -96,13 +96,13 @@ async fn hold_lease(cache: &Weak<Cache>, pool: &PgPool, me: Uuid) -> sqlx::Resul
 /// Connections of its own, one to listen and one to write, so that the lease is renewed however
 /// many requests wait for a connection.
 async fn connect(pool: &PgPool) -> sqlx::Result<(PgPool, PgListener)> {
-    let own = PgPoolOptions::new().max_connections(2).acquire_timeout(ANSWER);
+    let own = PgPoolOptions::new().max_connections(2).acquire_timeout(ANSWER_TIMEOUT);
     let pool = own.connect_lazy_with((*pool.connect_options()).clone());
-    let mut listener = answered(ANSWER, PgListener::connect_with(&pool)).await?;
+    let mut listener = answered(ANSWER_TIMEOUT, PgListener::connect_with(&pool)).await?;
     // A lost connection ends the lease at once. Reconnecting inside `try_recv`, which the other
     // branches cancel, could hide the loss and the announcements missed meanwhile.
     listener.eager_reconnect(false);
-    answered(ANSWER, listener.listen(CHANNEL)).await?;
+    answered(ANSWER_TIMEOUT, listener.listen(CHANNEL)).await?;
     Ok((pool, listener))
 }
 
@@ -155,7 +155,7 @@ impl PendingEvictions {
 
     async fn acknowledge(&mut self, pool: &PgPool, me: Uuid, cache: &Cache) -> sqlx::Result<()> {
         let free = self.free(cache, Instant::now());
-        if free.is_empty() { Ok(()) } else { answered(ANSWER, acknowledge(pool, me, &free)).await }
+        if free.is_empty() { Ok(()) } else { answered(ANSWER_TIMEOUT, acknowledge(pool, me, &free)).await }
     }
 }
 

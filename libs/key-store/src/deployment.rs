@@ -1,7 +1,7 @@
 //! Which deployment a key store belongs to. Two deployments sharing one by mistake would destroy
 //! each other's keys. So the store is bound to the first, and any other is refused.
 
-use super::{ANSWER, Keys, KeysError, schema, store};
+use super::{ANSWER_TIMEOUT, Keys, KeysError, schema, store};
 use service_kit::database::{self, Role, answered};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -35,13 +35,14 @@ impl Keys {
         let is_there = sqlx::query_scalar(
             "SELECT to_regclass('rollcall_keys.deployment') IS NOT NULL AND to_regclass('rollcall_keys.logs') IS NOT NULL",
         );
-        if !answered(ANSWER, is_there.fetch_one(&self.0.pool)).await? {
+        if !answered(ANSWER_TIMEOUT, is_there.fetch_one(&self.0.pool)).await? {
             return Ok(None);
         }
         let bound = sqlx::query_as(
             "SELECT d.id, ARRAY(SELECT l.id FROM rollcall_keys.logs l ORDER BY l.since, l.id) FROM rollcall_keys.deployment d",
         );
-        let bound: Option<(Uuid, Vec<String>)> = answered(ANSWER, bound.fetch_optional(&self.0.pool)).await?;
+        let bound: Option<(Uuid, Vec<String>)> =
+            answered(ANSWER_TIMEOUT, bound.fetch_optional(&self.0.pool)).await?;
         Ok(bound.map(|(deployment, logs)| Binding { deployment, logs }))
     }
 
@@ -71,7 +72,7 @@ impl Keys {
             return Ok(());
         }
         let forget = sqlx::query("DELETE FROM rollcall_keys.logs");
-        answered(ANSWER, forget.execute(&self.0.pool)).await?;
+        answered(ANSWER_TIMEOUT, forget.execute(&self.0.pool)).await?;
         Ok(())
     }
 
@@ -101,7 +102,7 @@ impl Keys {
             transaction.commit().await?;
             Ok(bound)
         };
-        let written: sqlx::Result<Uuid> = answered(ANSWER, written).await;
+        let written: sqlx::Result<Uuid> = answered(ANSWER_TIMEOUT, written).await;
         pool.close().await;
         Ok(written?)
     }
@@ -118,10 +119,10 @@ impl Keys {
     /// It can't be reached.
     pub async fn stored(&self) -> Result<u64, KeysError> {
         let is_there = sqlx::query_scalar("SELECT to_regclass('rollcall_keys.data_keys') IS NOT NULL");
-        if !answered(ANSWER, is_there.fetch_one(&self.0.pool)).await? {
+        if !answered(ANSWER_TIMEOUT, is_there.fetch_one(&self.0.pool)).await? {
             return Ok(0);
         }
-        let count = answered(ANSWER, store::count_keys(&self.0.pool)).await?;
+        let count = answered(ANSWER_TIMEOUT, store::count_keys(&self.0.pool)).await?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
 

@@ -1,6 +1,6 @@
 //! Destroys keys, and waits until no process has them in memory any more.
 
-use super::{ANSWER, Keys, KeysError, LOOK, cache_lease, store};
+use super::{ANSWER_TIMEOUT, Keys, KeysError, MAX_CHECK_INTERVAL, cache_lease, store};
 use domain::codec::Owner;
 use service_kit::{database::answered, vacuum};
 use sqlx::{Connection as _, PgExecutor};
@@ -21,7 +21,7 @@ impl Keys {
     /// # Errors
     /// The store can't be reached.
     pub async fn destroy(&self, owners: &[Owner]) -> Result<(), KeysError> {
-        answered(ANSWER, store::destroy(&self.0.pool, owners)).await?;
+        answered(ANSWER_TIMEOUT, store::destroy(&self.0.pool, owners)).await?;
         Ok(())
     }
 
@@ -44,7 +44,7 @@ impl Keys {
             let mut pause = Duration::from_millis(1);
             loop {
                 let asked = store::is_destroyed(&self.0.pool, owner, cache_lease::LEASE.as_secs_f64());
-                match answered(ANSWER, asked).await {
+                match answered(ANSWER_TIMEOUT, asked).await {
                     Ok(true) => return,
                     Ok(false) => {}
                     Err(error) => {
@@ -52,7 +52,7 @@ impl Keys {
                     }
                 }
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LOOK);
+                pause = (pause * 2).min(MAX_CHECK_INTERVAL);
             }
         };
         tokio::time::timeout_at(deadline.into(), destroyed).await.is_ok()

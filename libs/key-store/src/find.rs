@@ -1,7 +1,7 @@
 //! Finds the keys of owners, in the cache or in the store.
 
 use super::{
-    ANSWER, KeyRing, Keys, KeysError, retry_once,
+    ANSWER_TIMEOUT, KeyRing, Keys, KeysError, retry_once,
     store::{self, Stored},
     wrapper::WrappedKey,
 };
@@ -53,8 +53,10 @@ impl Keys {
     pub(super) async fn read(&self, owners: &[Owner]) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let uses = self.uses(owners);
         let uses = &uses;
-        retry_once(|| async move { self.unwrap(answered(ANSWER, self.find(owners)).await?, uses).await })
-            .await
+        retry_once(
+            || async move { self.unwrap(answered(ANSWER_TIMEOUT, self.find(owners)).await?, uses).await },
+        )
+        .await
     }
 
     async fn find(&self, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {

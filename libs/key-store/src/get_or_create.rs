@@ -1,7 +1,8 @@
 //! Creates keys for owners that have none.
 
 use super::{
-    ANSWER, DataKey, KeyRing, Keys, KeysError, LOOK, Origin, Owner, Uses, is_unknown_master, random, rotate,
+    ANSWER_TIMEOUT, DataKey, KeyRing, Keys, KeysError, MAX_CHECK_INTERVAL, Origin, Owner, Uses,
+    is_unknown_master, random, rotate,
     store::{self, Stored, aad},
     wrapper::PlainKey,
 };
@@ -75,10 +76,11 @@ impl Keys {
     async fn store_new(&self, new: &New<'_>, origin: &Origin) -> Result<Vec<Stored>, KeysError> {
         let give_up = Instant::now() + RETRY_FOR;
         loop {
-            match answered(ANSWER, store::add(&self.0.pool, self.wrap_new(new).await?, origin)).await {
+            match answered(ANSWER_TIMEOUT, store::add(&self.0.pool, self.wrap_new(new).await?, origin)).await
+            {
                 Err(error) if is_unknown_master(&error) && Instant::now() < give_up => {
                     self.register_current_master().await?;
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(MAX_CHECK_INTERVAL).await;
                 }
                 added => return Ok(added?),
             }
@@ -90,13 +92,16 @@ impl Keys {
     /// about to be destroyed, nor one from a file that predates the last rotation or belongs to
     /// another deployment.
     async fn register_current_master(&self) -> Result<(), KeysError> {
-        let mut transaction = answered(ANSWER, self.0.pool.begin()).await?;
-        if answered(ANSWER, rotate::try_lock(&mut transaction)).await? {
-            self.0.wrapper.check_has(answered(ANSWER, store::masters(&mut *transaction)).await?).await?;
+        let mut transaction = answered(ANSWER_TIMEOUT, self.0.pool.begin()).await?;
+        if answered(ANSWER_TIMEOUT, rotate::try_lock(&mut transaction)).await? {
+            self.0
+                .wrapper
+                .check_has(answered(ANSWER_TIMEOUT, store::masters(&mut *transaction)).await?)
+                .await?;
             let current = self.0.wrapper.current().await?;
-            answered(ANSWER, store::register_master(&mut *transaction, &current)).await?;
+            answered(ANSWER_TIMEOUT, store::register_master(&mut *transaction, &current)).await?;
         }
-        Ok(answered(ANSWER, transaction.commit()).await?)
+        Ok(answered(ANSWER_TIMEOUT, transaction.commit()).await?)
     }
 
     async fn wrap_new(&self, new: &New<'_>) -> Result<Vec<Stored>, KeysError> {

@@ -2,6 +2,8 @@
 //!
 //! They are stored wrapped under a master key that is kept elsewhere. Once an owner's key is
 //! destroyed, nobody can read what was sealed under it, whoever has copies.
+//!
+//! Keys are looked up in `find.rs`, created in `get_or_create.rs`, and destroyed in `destroy.rs`.
 
 mod cache;
 mod cache_lease;
@@ -50,11 +52,11 @@ use wrapper::Wrapper;
 /// Number of connections for programs that query rarely, or for many keys at once.
 const CONNECTIONS: u32 = 2;
 /// How long one reply of the key store may take.
-const ANSWER: Duration = Duration::from_secs(4);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the first check at startup may take.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
+const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest interval between checks whether a key is destroyed.
-const LOOK: Duration = Duration::from_millis(40);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_millis(40);
 /// The name of the secret that ids are derived with.
 const ID_SECRET: &str = "ids";
 
@@ -143,7 +145,7 @@ impl Keys {
         self.0.stop.send_replace(true);
         // Bounded by the store's timeouts. A process that is gone is not waited for longer than a
         // lease.
-        let _ = tokio::time::timeout(ANSWER, self.0.stop.closed()).await;
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, self.0.stop.closed()).await;
     }
 }
 

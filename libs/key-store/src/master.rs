@@ -1,7 +1,8 @@
 //! Checks the master key, and creates the first one.
 
 use super::{
-    ANSWER, DataKey, FIRST_LOOK, ID_SECRET, Keys, KeysError, random, retry_once, schema, secret_aad, store,
+    ANSWER_TIMEOUT, DataKey, FIRST_CHECK_TIMEOUT, ID_SECRET, Keys, KeysError, random, retry_once, schema,
+    secret_aad, store,
     wrapper::{PlainKey, WrappedKey},
 };
 use service_kit::database::{self, Role, answered};
@@ -15,7 +16,7 @@ impl Keys {
     /// # Errors
     /// It is lost, wrong, or accessible to others.
     pub async fn check_if_reachable(&self) -> Result<(), KeysError> {
-        match tokio::time::timeout(FIRST_LOOK, self.check()).await {
+        match tokio::time::timeout(FIRST_CHECK_TIMEOUT, self.check()).await {
             Ok(Err(refused @ KeysError::NeedsOperator(_))) => Err(refused),
             // Start order does not matter: whoever needs a key first will check again.
             Ok(Err(KeysError::Unavailable(_) | KeysError::NoAnswer) | Ok(())) | Err(_) => Ok(()),
@@ -27,11 +28,11 @@ impl Keys {
     /// # Errors
     /// It can't be reached.
     pub async fn is_new(&self) -> Result<bool, KeysError> {
-        if !answered(ANSWER, schema::is_there(&self.0.pool)).await? {
+        if !answered(ANSWER_TIMEOUT, schema::is_there(&self.0.pool)).await? {
             return Ok(true);
         }
         // The last thing that a migration creates.
-        Ok(answered(ANSWER, store::secret(&self.0.pool, ID_SECRET)).await?.is_none())
+        Ok(answered(ANSWER_TIMEOUT, store::secret(&self.0.pool, ID_SECRET)).await?.is_none())
     }
 
     /// Creates what is missing of the key store, including a first master key if there has never
@@ -82,8 +83,8 @@ impl Keys {
     }
 
     pub(super) async fn read_id_secret(&self, pool: &PgPool) -> Result<Arc<DataKey>, KeysError> {
-        let masters = answered(ANSWER, store::masters(pool)).await?;
-        let found = answered(ANSWER, store::secret(pool, ID_SECRET)).await?;
+        let masters = answered(ANSWER_TIMEOUT, store::masters(pool)).await?;
+        let found = answered(ANSWER_TIMEOUT, store::secret(pool, ID_SECRET)).await?;
         let Some((id, wrapped)) = found else {
             return Err(KeysError::Unavailable("it is not set up yet".to_owned()));
         };

@@ -2,7 +2,7 @@
 //! Its content is as good as a key that was never destroyed.
 
 use super::{
-    ANSWER, KeysError, Owner,
+    ANSWER_TIMEOUT, KeysError, Owner,
     pages::{PAGE, StoredKey, stored_keys},
     schema, store,
 };
@@ -29,7 +29,7 @@ impl OldKeyStore {
             return Ok(None);
         };
         let pool = database::pool(model, Role::Projector, 1)?;
-        if !answered(ANSWER, schema::is_there(&pool)).await? {
+        if !answered(ANSWER_TIMEOUT, schema::is_there(&pool)).await? {
             return Ok(None);
         }
         let (there, here) = (place(keys).await?, place(model).await?);
@@ -42,7 +42,7 @@ impl OldKeyStore {
     /// It can't be reached.
     pub async fn count(&self) -> Result<u64, KeysError> {
         let count = store::count_keys(&self.0);
-        Ok(u64::try_from(answered(ANSWER, count).await?).unwrap_or_default())
+        Ok(u64::try_from(answered(ANSWER_TIMEOUT, count).await?).unwrap_or_default())
     }
 
     /// The key of an owner in it.
@@ -51,7 +51,7 @@ impl OldKeyStore {
     /// It can't be reached.
     pub async fn of(&self, owner: &Owner) -> Result<Option<StoredKey>, KeysError> {
         let found = store::find(&self.0, std::slice::from_ref(owner));
-        Ok(stored_keys(answered(ANSWER, found).await?).pop())
+        Ok(stored_keys(answered(ANSWER_TIMEOUT, found).await?).pop())
     }
 
     /// The next page of its keys, ordered by owner. Empty at the end.
@@ -59,14 +59,14 @@ impl OldKeyStore {
     /// # Errors
     /// It can't be reached.
     pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<StoredKey>, KeysError> {
-        Ok(stored_keys(answered(ANSWER, store::page(&self.0, after, PAGE)).await?))
+        Ok(stored_keys(answered(ANSWER_TIMEOUT, store::page(&self.0, after, PAGE)).await?))
     }
 }
 
 async fn place(url: &str) -> anyhow::Result<Place> {
     let pool = database::pool(url, Role::Projector, 1)?;
     let place = sqlx::query_as("SELECT current_database()::text, pg_postmaster_start_time()");
-    let place = answered(ANSWER, place.fetch_one(&pool)).await;
+    let place = answered(ANSWER_TIMEOUT, place.fetch_one(&pool)).await;
     pool.close().await;
     Ok(place?)
 }

@@ -2,7 +2,7 @@
 //! orphaned key from one that another log or another deployment needs.
 
 use super::{
-    ANSWER, Keys, KeysError, Owner,
+    ANSWER_TIMEOUT, Keys, KeysError, Owner,
     pages::{PAGE, StoredKey},
 };
 use service_kit::database::answered;
@@ -55,7 +55,7 @@ impl Keys {
         .bind(after.map_or(Uuid::nil(), |owner| owner.id))
         .bind(PAGE)
         .fetch_all(&self.0.pool);
-        let rows: Vec<Row> = answered(ANSWER, page).await?;
+        let rows: Vec<Row> = answered(ANSWER_TIMEOUT, page).await?;
         Ok(rows.into_iter().filter_map(from_row).collect())
     }
 
@@ -71,7 +71,7 @@ impl Keys {
              WHERE k.tenant_id = ANY (ARRAY[o.tenant_id]) AND k.owner_id = o.owner_id AND k.id = o.id AND k.log_id IS NULL",
         );
         let note = note.bind(tenants).bind(owners).bind(ids).bind(origin.deployment).bind(&origin.log);
-        answered(ANSWER, note.execute(&self.0.pool)).await?;
+        answered(ANSWER_TIMEOUT, note.execute(&self.0.pool)).await?;
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Keys {
              SELECT count(pg_notify('rollcall_keys', tenant_id || '/' || owner_id)) FROM gone",
         );
         let destroy = destroy.bind(tenants).bind(owners).bind(ids).bind(asked_before);
-        let count: i64 = answered(ANSWER, destroy.fetch_one(&self.0.pool)).await?;
+        let count: i64 = answered(ANSWER_TIMEOUT, destroy.fetch_one(&self.0.pool)).await?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
 }

@@ -1,7 +1,7 @@
 //! Iterates over all keys, page by page, for maintenance.
 
 use super::{
-    ANSWER, DataKey, Keys, KeysError, Owner, Uses, retry_once,
+    ANSWER_TIMEOUT, DataKey, Keys, KeysError, Owner, Uses, retry_once,
     store::{self, Stored},
 };
 use service_kit::database::answered;
@@ -49,7 +49,7 @@ impl Keys {
     /// The store can't be reached.
     pub async fn time(&self) -> Result<OffsetDateTime, KeysError> {
         let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.0.pool);
-        Ok(answered(ANSWER, now).await?)
+        Ok(answered(ANSWER_TIMEOUT, now).await?)
     }
 
     /// The next page of stored keys, ordered by owner. Empty at the end.
@@ -57,7 +57,7 @@ impl Keys {
     /// # Errors
     /// The store can't be reached.
     pub async fn page(&self, after: Option<&Owner>) -> Result<Vec<StoredKey>, KeysError> {
-        Ok(stored_keys(answered(ANSWER, store::page(&self.0.pool, after, PAGE)).await?))
+        Ok(stored_keys(answered(ANSWER_TIMEOUT, store::page(&self.0.pool, after, PAGE)).await?))
     }
 
     /// The stored keys of these owners.
@@ -65,7 +65,7 @@ impl Keys {
     /// # Errors
     /// The store can't be reached.
     pub async fn stored_keys_of(&self, owners: &[Owner]) -> Result<Vec<StoredKey>, KeysError> {
-        Ok(stored_keys(answered(ANSWER, store::find(&self.0.pool, owners)).await?))
+        Ok(stored_keys(answered(ANSWER_TIMEOUT, store::find(&self.0.pool, owners)).await?))
     }
 
     /// Like [`Self::page`], with the keys unwrapped.
@@ -77,7 +77,8 @@ impl Keys {
         after: Option<&Owner>,
     ) -> Result<Vec<(Owner, Arc<DataKey>)>, KeysError> {
         let page = || store::page(&self.0.pool, after, PAGE);
-        retry_once(|| async move { self.unwrap(answered(ANSWER, page()).await?, &Uses::new()).await }).await
+        retry_once(|| async move { self.unwrap(answered(ANSWER_TIMEOUT, page()).await?, &Uses::new()).await })
+            .await
     }
 
     /// The master keys and the number of keys under each.

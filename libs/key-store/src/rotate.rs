@@ -3,7 +3,7 @@
 //! of the key store become useless.
 
 use super::{
-    ANSWER, ID_SECRET, Keys, KeysError, is_unknown_master, secret_aad,
+    ANSWER_TIMEOUT, ID_SECRET, Keys, KeysError, is_unknown_master, secret_aad,
     store::{self, Stored},
     wrapper::{PlainKey, Wrapped, WrappedKey},
 };
@@ -45,24 +45,24 @@ impl Keys {
     pub async fn rotate(&self, mut progress: impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
         self.check().await?;
         // The lock lives as long as this connection.
-        let mut guard = answered(ANSWER, self.0.pool.acquire()).await?.detach();
+        let mut guard = answered(ANSWER_TIMEOUT, self.0.pool.acquire()).await?.detach();
         let locked = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut guard);
-        if !answered(ANSWER, locked).await? {
+        if !answered(ANSWER_TIMEOUT, locked).await? {
             return Err(KeysError::NeedsOperator("another rotation of the master key is running".to_owned()));
         }
         let rotation = self.rotate_locked(&mut progress).await;
         // Release it explicitly: the server may notice the end of a process only after the next one
         // asks.
         let unlocked = sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(&mut guard);
-        let _ = answered(ANSWER, unlocked).await;
-        let _ = answered(ANSWER, guard.close()).await;
+        let _ = answered(ANSWER_TIMEOUT, unlocked).await;
+        let _ = answered(ANSWER_TIMEOUT, guard.close()).await;
         rotation
     }
 
     async fn rotate_locked(&self, progress: &mut impl FnMut(&Rotation)) -> Result<Rotation, KeysError> {
         let master = self.0.wrapper.rotate().await?;
         failpoint::hit("rotate.made");
-        answered(ANSWER, store::register_master(&self.0.pool, &master)).await?;
+        answered(ANSWER_TIMEOUT, store::register_master(&self.0.pool, &master)).await?;
         let counts = store::count(&self.0.pool).await?;
         let total = counts.iter().filter(|(id, ..)| *id != master).map(|(.., count)| count).sum::<i64>();
         let mut rotation = Rotation { master, rewrapped: 0, total: total.try_into().unwrap_or_default() };

@@ -26,7 +26,7 @@ use token::Token;
 use zeroize::Zeroizing;
 
 /// How long one response may take.
-const TIMEOUT: Duration = Duration::from_secs(4);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A key of the transit engine.
 pub(super) struct Vault {
@@ -37,7 +37,7 @@ pub(super) struct Vault {
 
 impl Vault {
     pub(super) fn new(settings: &VaultSettings) -> anyhow::Result<Self> {
-        let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build()?;
+        let client = Client::builder().timeout(REQUEST_TIMEOUT).redirect(Policy::none()).build()?;
         Ok(Self { token: Token::new(settings), settings: settings.clone(), client })
     }
 

@@ -16,7 +16,7 @@ pub mod pooler;
 mod writable;
 
 /// How long acquiring a connection may take, whether idle or new.
-const ACQUIRE: Duration = Duration::from_secs(3);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection that was used this recently is assumed to be alive.
 const RECENTLY_USED: Duration = Duration::from_millis(200);
 /// How long the liveness check of an idle connection may take.
@@ -138,7 +138,7 @@ fn writing(role: Role, connections: u32) -> PgPoolOptions {
 fn bounded(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         // `is_usable` does this instead: with bounds, and not between two statements of a busy
         // service.
         .test_before_acquire(false)

@@ -29,9 +29,9 @@ use tokio::runtime::Handle;
 /// How long one check may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a "ready" result is reused.
-const READY: Duration = Duration::from_secs(1);
+const READY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a "not ready" result is reused: shorter, so that a start is noticed soon.
-const NOT_READY: Duration = Duration::from_millis(250);
+const NOT_READY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Registration fails only if the name is taken. Then nothing is counted, and nothing else breaks.
 static ROUNDS: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
@@ -169,7 +169,7 @@ impl Inner {
     fn held(&self) -> Option<Arc<Report>> {
         let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
         let Answer { asked, report } = last.as_ref()?;
-        let holds = if report.is_ready() { READY } else { NOT_READY };
+        let holds = if report.is_ready() { READY_INTERVAL } else { NOT_READY_INTERVAL };
         (asked.elapsed() < holds).then(|| report.clone())
     }
 

@@ -1,4 +1,4 @@
-//! What the services share: the frame of a request, settings, telemetry, database pools and the
+//! What the services share: what happens around an operation, settings, telemetry, database pools and the
 //! Kafka client. It knows tenants, requests and topics, but nothing about the domain.
 
 pub mod analytics;

@@ -8,7 +8,7 @@ use super::{Discarded, Pipeline};
 use crate::stop::{Interrupt, StopSignal};
 use anyhow::Context as _;
 use event_log::{
-    identity::{LogIdentity, LogMatch, is_another},
+    identity::{LogIdentity, LogMatch, log_replaced},
     log_ends::Ends,
 };
 use events_schema::{Partition, Topic};
@@ -129,7 +129,7 @@ impl Pipeline {
             (Err(interrupt), _) => interrupt,
             // It may have another number of partitions, so everything starts again.
             (Ok(true), _) => Interrupt::LogReplaced,
-            (Ok(false), found) => found.require_same().err().unwrap_or_else(is_another).into(),
+            (Ok(false), found) => found.require_same().err().unwrap_or_else(log_replaced).into(),
         }
     }
 

@@ -12,7 +12,7 @@ use actix_web::{
 use events_schema::analytics::Operation;
 use service_kit::{
     auth::Scope,
-    operation::{Call, Done, Parsed, Spec, run},
+    operation::{Call, Completed, OperationSpec, Parsed, run},
     path,
     position::LogPosition,
     problem::Problem,
@@ -20,8 +20,8 @@ use service_kit::{
 };
 use uuid::Uuid;
 
-const SPEC: Spec =
-    Spec { operation: Operation::CredentialRetrieveList, scope: Scope::Read, body_limit: None };
+const SPEC: OperationSpec =
+    OperationSpec { operation: Operation::CredentialRetrieveList, scope: Scope::Read, body_limit: None };
 
 struct Input {
     user: Uuid,
@@ -31,7 +31,7 @@ struct Input {
 
 pub(super) async fn credentials(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let handle = async |call: Call, input: Input| state.credentials(call, input).await;
-    run(&state.frame, &SPEC, &request, payload, |request, _| parse(request), handle).await
+    run(&state.context, &SPEC, &request, payload, |request, _| parse(request), handle).await
 }
 
 fn parse(request: &HttpRequest) -> Parsed<Input> {
@@ -47,7 +47,7 @@ fn parse(request: &HttpRequest) -> Parsed<Input> {
 }
 
 impl State {
-    async fn credentials(&self, call: Call, input: Input) -> Result<Done, Problem> {
+    async fn credentials(&self, call: Call, input: Input) -> Result<Completed, Problem> {
         read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
         let page = self.reader.credentials(&call.context.tenant, input.user, &input.page).await;
         page.and_then(|page| page_response(&page)).map_err(|error| unavailable(&call, &error))

@@ -18,14 +18,15 @@ use events_schema::{UserKey, analytics::Operation};
 use read_model::read::users::User;
 use service_kit::{
     auth::Scope,
-    operation::{Call, Done, Parsed, Spec, run},
+    operation::{Call, Completed, OperationSpec, Parsed, run},
     path,
     position::LogPosition,
     problem::{Code, Detail, Location, Problem},
 };
 use uuid::Uuid;
 
-const SPEC: Spec = Spec { operation: Operation::Retrieve, scope: Scope::Read, body_limit: None };
+const SPEC: OperationSpec =
+    OperationSpec { operation: Operation::Retrieve, scope: Scope::Read, body_limit: None };
 
 struct Input {
     id: Uuid,
@@ -34,7 +35,7 @@ struct Input {
 
 pub(super) async fn get(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let handle = async |call: Call, input: Input| state.get(call, input, &request).await;
-    run(&state.frame, &SPEC, &request, payload, |request, _| parse(request), handle).await
+    run(&state.context, &SPEC, &request, payload, |request, _| parse(request), handle).await
 }
 
 fn parse(request: &HttpRequest) -> Parsed<Input> {
@@ -50,7 +51,7 @@ fn parse(request: &HttpRequest) -> Parsed<Input> {
 }
 
 impl State {
-    async fn get(&self, call: Call, input: Input, request: &HttpRequest) -> Result<Done, Problem> {
+    async fn get(&self, call: Call, input: Input, request: &HttpRequest) -> Result<Completed, Problem> {
         read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
         let key = UserKey { tenant: call.context.tenant.clone(), user: input.id };
         let found = self.reader.user(&key).await.map_err(|error| unavailable(&call, &error))?;
@@ -62,7 +63,7 @@ impl State {
         if call.recorder.records_full_data() {
             success.full = analytic_data::present([("user", serde_json::from_slice(&user.body).ok())]);
         }
-        Ok(Done { response: response(user, request), success: Some(success) })
+        Ok(Completed { response: response(user, request), success: Some(success) })
     }
 }
 

@@ -13,13 +13,14 @@ use events_schema::analytics::Operation;
 use service_kit::{
     analytics,
     auth::Scope,
-    operation::{Call, Done, Parsed, Spec, run},
+    operation::{Call, Completed, OperationSpec, Parsed, run},
     position::LogPosition,
     problem::Problem,
     query::PageRequest,
 };
 
-const SPEC: Spec = Spec { operation: Operation::RetrieveList, scope: Scope::Read, body_limit: None };
+const SPEC: OperationSpec =
+    OperationSpec { operation: Operation::RetrieveList, scope: Scope::Read, body_limit: None };
 
 struct Input {
     page: PageRequest,
@@ -28,7 +29,7 @@ struct Input {
 
 pub(super) async fn list(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let handle = async |call: Call, input: Input| state.list(call, input).await;
-    run(&state.frame, &SPEC, &request, payload, |request, _| parse(request), handle).await
+    run(&state.context, &SPEC, &request, payload, |request, _| parse(request), handle).await
 }
 
 fn parse(request: &HttpRequest) -> Parsed<Input> {
@@ -42,7 +43,7 @@ fn parse(request: &HttpRequest) -> Parsed<Input> {
 }
 
 impl State {
-    async fn list(&self, call: Call, input: Input) -> Result<Done, Problem> {
+    async fn list(&self, call: Call, input: Input) -> Result<Completed, Problem> {
         read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
         let page = self.reader.users(&call.context.tenant, &input.page).await;
         page.and_then(|page| page_response(&page)).map_err(|error| unavailable(&call, &error))

@@ -16,12 +16,13 @@ use events_schema::analytics::Operation;
 use service_kit::{
     analytics,
     auth::Scope,
-    operation::{Call, Done, Parsed, Spec, run},
+    operation::{Call, Completed, OperationSpec, Parsed, run},
     position::LogPosition,
     problem::Problem,
 };
 
-const SPEC: Spec = Spec { operation: Operation::Search, scope: Scope::Read, body_limit: Some(BODY_LIMIT) };
+const SPEC: OperationSpec =
+    OperationSpec { operation: Operation::Search, scope: Scope::Read, body_limit: Some(BODY_LIMIT) };
 
 struct Input {
     search: SearchRequest,
@@ -29,10 +30,10 @@ struct Input {
 }
 
 pub(super) async fn search(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let is_full = state.frame.recorder.records_full_data();
+    let is_full = state.context.recorder.records_full_data();
     let parse = |request: &HttpRequest, body: Bytes| parse(request, &body, is_full);
     let handle = async |call: Call, input: Input| state.search(call, input).await;
-    run(&state.frame, &SPEC, &request, payload, parse, handle).await
+    run(&state.context, &SPEC, &request, payload, parse, handle).await
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Input> {
@@ -44,7 +45,7 @@ fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Input> {
 }
 
 impl State {
-    async fn search(&self, call: Call, input: Input) -> Result<Done, Problem> {
+    async fn search(&self, call: Call, input: Input) -> Result<Completed, Problem> {
         read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
         let SearchRequest { criteria, page } = &input.search;
         let page = self.reader.search(&call.context.tenant, criteria, page).await;

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 /// How many pointers are reported at most.
-const COUNT: usize = 32;
+const MAX_POINTERS: usize = 32;
 /// The longest pointer that is reported, in bytes, so that an event stays small.
-const BYTES: usize = 1_024;
+const MAX_POINTER_BYTES: usize = 1_024;
 
 /// The pointers of all leaves, or `None` without any. An array counts as a leaf, since containment
 /// ignores positions in arrays.
@@ -18,7 +18,7 @@ pub(super) fn of(claims: &Map<String, Value>) -> Option<Value> {
 fn collect(members: &Map<String, Value>, above: &str, pointers: &mut Vec<String>) {
     for (key, value) in members {
         let pointer = format!("{above}/{}", key.replace('~', "~0").replace('/', "~1"));
-        if pointers.len() == COUNT || pointer.len() > BYTES {
+        if pointers.len() == MAX_POINTERS || pointer.len() > MAX_POINTER_BYTES {
             continue;
         }
         match value {
@@ -47,8 +47,8 @@ mod tests {
     #[test]
     fn few_and_short() {
         let many: Map<_, _> = (0..50).map(|n| (n.to_string(), json!({ "x": 1 }))).collect();
-        assert_eq!(of(&many).unwrap().as_array().unwrap().len(), COUNT);
-        let long = "x".repeat(BYTES);
+        assert_eq!(of(&many).unwrap().as_array().unwrap().len(), MAX_POINTERS);
+        let long = "x".repeat(MAX_POINTER_BYTES);
         assert_eq!(pointers(json!({ long: 1, "a": 1 })), Some(json!(["/a"])));
     }
 }

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use service_kit::{
     analytics::Data,
     cursor::Cursor,
-    json, path,
+    json::{self, MAX_BODY_LEVELS},
+    path,
     problem::{Location, Problem},
     query::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest},
 };
@@ -18,8 +19,6 @@ use uuid::Uuid;
 
 /// The largest body, in bytes.
 pub(crate) const BODY_LIMIT: usize = 256 * 1024;
-/// How deeply the body may be nested: the levels that claims may have, and the body itself.
-const DEPTH: usize = 33;
 
 const LINK: &str = "authenticationProvider";
 
@@ -60,7 +59,7 @@ pub(crate) fn read(
 }
 
 fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
-    match json::parse(body, DEPTH).map_err(Problem::from)? {
+    match json::parse(body, MAX_BODY_LEVELS).map_err(Problem::from)? {
         Value::Object(members) => Ok(members),
         _ => Err(invalid("body", "Not an object")),
     }

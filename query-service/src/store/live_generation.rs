@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// The pause between two queries.
-const PAUSE: Duration = Duration::from_millis(200);
+const QUERY_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -65,7 +65,7 @@ async fn follow(shared: Weak<Shared>, refresh: Arc<Notify>, pool: PgPool) {
         }
         drop(shared);
         // A pause for a database that was just queried, not a substitute for a condition.
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(QUERY_INTERVAL).await;
         if is_known {
             refresh.notified().await;
         }

@@ -16,9 +16,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Connections for single users and plain pages.
-const READS: u32 = 12;
+const READ_CONNECTIONS: u32 = 12;
 /// Connections for search. They are separate, so that slow searches don't delay other reads.
-const SEARCHES: u32 = 6;
+const SEARCH_CONNECTIONS: u32 = 6;
 /// How long it may take to find one user.
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long it may take to find a page: slightly longer than PostgreSQL's own statement timeout, so
@@ -36,12 +36,12 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub(super) fn open(url: &str) -> anyhow::Result<Self> {
-        let searches = pool(url, Role::Reader, SEARCHES)?;
+        let searches = pool(url, Role::Reader, SEARCH_CONNECTIONS)?;
         // The best plan depends on how common the criteria are, so each search is planned for its
         // values.
         let options = (*searches.connect_options()).clone();
         searches.set_connect_options(options.options([("plan_cache_mode", "force_custom_plan")]));
-        let (reads, checks) = (pool(url, Role::Reader, READS)?, pool(url, Role::Reader, 1)?);
+        let (reads, checks) = (pool(url, Role::Reader, READ_CONNECTIONS)?, pool(url, Role::Reader, 1)?);
         Ok(Self { reads, searches, checks })
     }
 

@@ -13,7 +13,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a new connection and its first answer may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the next attempt to connect.
-const PAUSE: Duration = Duration::from_millis(200);
+const CONNECT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A connection that is restored in the background. When it fails, all readers lose it at once
 /// until the server answers again, so only the first readers wait for a frozen Redis.
@@ -126,7 +126,7 @@ async fn keep_connected(state: Arc<State>, client: Client) {
             Err(_) => {}
         }
         // A pause for a server that just failed, not a substitute for a condition.
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(CONNECT_INTERVAL).await;
     }
 }
 

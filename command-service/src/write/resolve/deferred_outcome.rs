@@ -22,7 +22,7 @@ impl DeferredOutcome {
         let problem = match reason {
             RejectionReason::Superseded | RejectionReason::Discarded => self.superseded.clone(),
             RejectionReason::Deleted => self.deleted.clone(),
-            RejectionReason::Parked => problems::queued(),
+            RejectionReason::Parked => problems::queued_behind_dead_letter(),
         };
         if reason != RejectionReason::Parked {
             metrics::superseded();

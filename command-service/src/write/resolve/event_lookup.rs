@@ -19,7 +19,7 @@ use std::{
 use uuid::Uuid;
 
 /// How long one poll may take.
-const STEP: Duration = Duration::from_secs(10);
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The consumer joins no group and never commits.
 const CONSUMER: [(&str, &str); 5] = [
@@ -61,7 +61,7 @@ fn find(config: &ClientConfig, topic: &str, wanted: &[SentEvent]) -> anyhow::Res
     let ids: HashSet<Uuid> = wanted.iter().map(|event| event.id).collect();
     let mut found = Found::new();
     while !open.is_empty() {
-        match consumer.poll(STEP).context("no broker answers")? {
+        match consumer.poll(POLL_TIMEOUT).context("no broker answers")? {
             Ok(message) => {
                 let id = event_id(&message).filter(|id| ids.contains(id));
                 found.extend(id.map(|id| (id, message.offset())));

@@ -1,8 +1,10 @@
 //! Follows up writes that were answered 202.
 
 use super::DeferredOutcome;
-use crate::write::{await_outcome::Outcomes, user_lock::UserLock};
-use read_model::{RejectionReason, WriteOutcome, projection_position::WaitError, read::commands};
+use crate::write::{projection::Projection, user_lock::UserLock};
+use read_model::{
+    RejectionReason, WriteOutcome, projection_position::WaitError, read::after_write::rejection_reason,
+};
 use service_kit::position::LogPosition;
 use sqlx::PgPool;
 use std::{
@@ -14,12 +16,12 @@ use tokio::sync::Semaphore;
 /// How many writes are followed up at once, so that an outage of the projector can't fill memory.
 const MAX_FOLLOW_UPS: usize = 65_536;
 /// How long one wait lasts before it starts over.
-const WAIT: Duration = Duration::from_secs(3_600);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The pause after a failed query.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Another log became live.
-struct AnotherLog;
+struct LogReplaced;
 
 /// The query for a reason was not answered in time.
 struct NoAnswer;
@@ -27,49 +29,49 @@ struct NoAnswer;
 /// Follows up writes whose outcome was not known in time. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct FollowUps {
-    outcomes: Outcomes,
+    projection: Projection,
     pool: PgPool,
     permits: Arc<Semaphore>,
 }
 
 impl FollowUps {
-    pub(crate) fn new(outcomes: Outcomes, pool: PgPool) -> Self {
-        Self { outcomes, pool, permits: Arc::new(Semaphore::new(MAX_FOLLOW_UPS)) }
+    pub(crate) fn new(projection: Projection, pool: PgPool) -> Self {
+        Self { projection, pool, permits: Arc::new(Semaphore::new(MAX_FOLLOW_UPS)) }
     }
 
     /// Waits for the outcome in the background and records it if the write failed. The user's lock
     /// is held until the event is visible, or until a write would stop waiting for it.
-    /// `on_another_log` takes over if another log becomes live.
+    /// `on_log_replaced` takes over if another log becomes live.
     pub(crate) fn start(
         &self,
         position: LogPosition,
         lock: Option<UserLock>,
         deferred: DeferredOutcome,
-        on_another_log: impl FnOnce(DeferredOutcome) + Send + 'static,
+        on_log_replaced: impl FnOnce(DeferredOutcome) + Send + 'static,
     ) {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             return tracing::warn!("too many writes wait for the projector; one is not followed up");
         };
-        let (this, until) = (self.clone(), self.outcomes.deadline());
+        let (this, until) = (self.clone(), self.projection.deadline());
         tokio::spawn(async move {
             let _permit = permit;
-            let _ = this.outcomes.projection.await_position(position, until).await;
+            let _ = this.projection.folded_up_to.await_position(position, until).await;
             drop(lock);
             match this.rejection(position).await {
                 Ok(Some(reason)) => deferred.rejected(reason),
                 Ok(None) => {}
-                Err(AnotherLog) => on_another_log(deferred),
+                Err(LogReplaced) => on_log_replaced(deferred),
             }
         });
     }
 
     /// Waits as long as it takes. `None`: the event was accepted.
-    async fn rejection(&self, position: LogPosition) -> Result<Option<RejectionReason>, AnotherLog> {
+    async fn rejection(&self, position: LogPosition) -> Result<Option<RejectionReason>, LogReplaced> {
         loop {
-            let until = Instant::now() + WAIT;
-            match self.outcomes.projection.await_outcome(position, until).await {
+            let until = Instant::now() + WAIT_TIMEOUT;
+            match self.projection.folded_up_to.await_outcome(position, until).await {
                 Ok(WriteOutcome::Accepted) => return Ok(None),
-                Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => return Err(AnotherLog),
+                Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => return Err(LogReplaced),
                 Ok(WriteOutcome::Rejected | WriteOutcome::Parked) => {
                     if let Ok(reason) = self.reason(position, until).await {
                         return Ok(reason);
@@ -89,7 +91,7 @@ impl FollowUps {
     ) -> Result<Option<RejectionReason>, NoAnswer> {
         let query = async {
             loop {
-                match commands::rejection_reason(&self.pool, position).await {
+                match rejection_reason(&self.pool, position).await {
                     Ok(reason) => return reason,
                     Err(error) => tracing::warn!(
                         error = service_kit::errors::describe_error(&error),

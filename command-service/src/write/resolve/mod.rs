@@ -28,7 +28,7 @@ impl Writer {
         deferred: DeferredOutcome,
     ) {
         let (writer, event) = (self.clone(), appended.event.clone());
-        let on_another_log = move |deferred| writer.unconfirmed.add(event, deferred);
-        self.follow_ups.start(appended.position, lock, deferred, on_another_log);
+        let on_log_replaced = move |deferred| writer.unconfirmed.add(event, deferred);
+        self.follow_ups.start(appended.position, lock, deferred, on_log_replaced);
     }
 }

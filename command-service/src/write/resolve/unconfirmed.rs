@@ -5,11 +5,10 @@
 //! of our records can still be in flight. Only a write whose event is not there has failed.
 
 use super::{DeferredOutcome, EventLookup, FollowUps, event_lookup::Found};
-use crate::write::SentEvent;
 use crate::{
     log::{AppendError, Log},
     metrics, problems,
-    write::await_outcome::Outcomes,
+    write::{SentEvent, projection::Projection},
 };
 use event_log::identity_watch::IdentityWatch;
 use service_kit::position::Position;
@@ -22,7 +21,7 @@ const CAPACITY: usize = 4_096;
 /// How long to wait after the log answers again. Longer than an append and the shutdown of its
 /// client take, so nothing is in flight any more. A broker that was frozen has finished what had
 /// arrived by then.
-const GRACE: Duration = Duration::from_secs(15);
+const GRACE_PERIOD: Duration = Duration::from_secs(15);
 
 /// An unconfirmed append with its request.
 struct Unconfirmed {
@@ -41,14 +40,14 @@ impl UnconfirmedAppends {
     /// Starts the task that resolves them.
     pub(crate) fn start(
         log: Arc<Log>,
-        which_log: IdentityWatch,
-        outcomes: Outcomes,
+        log_watch: IdentityWatch,
+        projection: Projection,
         follow_ups: FollowUps,
         lookup: EventLookup,
     ) -> Self {
         let (sender, queue) = mpsc::channel(CAPACITY);
         let stop = CancellationToken::new();
-        tokio::spawn(Resolver { log, which_log, outcomes, follow_ups, lookup }.run(queue, stop.clone()));
+        tokio::spawn(Resolver { log, log_watch, projection, follow_ups, lookup }.run(queue, stop.clone()));
         Self { queue: sender, _stop_on_drop: stop.clone().drop_guard(), stop }
     }
 
@@ -75,14 +74,14 @@ fn give_up(append: Unconfirmed) {
 
 fn fail(append: Unconfirmed, error: AppendError) {
     metrics::unconfirmed(-1);
-    append.deferred.fail(&problems::append(error));
+    append.deferred.fail(&problems::append_failed(error));
 }
 
 /// Resolves unconfirmed appends.
 struct Resolver {
     log: Arc<Log>,
-    which_log: IdentityWatch,
-    outcomes: Outcomes,
+    log_watch: IdentityWatch,
+    projection: Projection,
     follow_ups: FollowUps,
     lookup: EventLookup,
 }
@@ -102,11 +101,11 @@ impl Resolver {
         if open.is_empty() && queue.recv_many(open, CAPACITY).await == 0 {
             return std::future::pending().await;
         }
-        self.log.is_back().await;
+        self.log.until_available().await;
         // Until an operator has decided which log counts, no event of ours takes effect.
-        self.which_log.is_ours().await;
-        tokio::time::sleep(GRACE).await;
-        let Some(log) = self.outcomes.live_log().await else { return };
+        self.log_watch.until_not_replaced().await;
+        tokio::time::sleep(GRACE_PERIOD).await;
+        let Some(log) = self.projection.live_log().await else { return };
         for append in open.iter_mut() {
             append.event = append.event.clone().in_log(log);
         }
@@ -120,8 +119,8 @@ impl Resolver {
         let SentEvent { id, log, partition, .. } = append.event;
         let Some(offset) = found.get(&id) else { return fail(append, AppendError::Refused) };
         metrics::unconfirmed(-1);
-        let on_another_log = |deferred: DeferredOutcome| deferred.fail(&problems::log_replaced_meanwhile());
+        let on_log_replaced = |deferred: DeferredOutcome| deferred.fail(&problems::log_replaced_meanwhile());
         let position = log.position(Position { partition, offset: *offset });
-        self.follow_ups.start(position, None, append.deferred, on_another_log);
+        self.follow_ups.start(position, None, append.deferred, on_log_replaced);
     }
 }

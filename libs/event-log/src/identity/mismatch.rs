@@ -24,8 +24,8 @@ impl From<Altered> for Halt {
     }
 }
 
-/// The error for another log: an operator must decide what to do with it.
-pub fn is_another() -> Halt {
+/// The error for a replaced log: an operator must decide what to do with it.
+pub fn log_replaced() -> Halt {
     Halt(
         "the log is not the one that was folded: its topics were recreated, or belong to another prefix. If that was not intended, restore the \
          topics (or ROLLCALL_TOPIC_PREFIX), then run `rollcall projection resume`. To continue with this log, run `rollcall projection rebuild`: \

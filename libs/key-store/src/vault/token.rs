@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 /// The shortest and longest interval between lookups of the token.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
 /// How long to wait after Vault did not answer, and between checks of the file.
-const PAUSE: Duration = Duration::from_secs(10);
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// How long before its end a token that can't be renewed any more is reported.
 const WARN: Duration = Duration::from_secs(24 * 3_600);
 
@@ -101,7 +101,7 @@ impl Vault {
                 // Whoever needs a key, or asks for the health, gets the same error.
                 Err(error) => {
                     tracing::warn!(%error, "Vault's token can't be renewed");
-                    if matches!(error, KeysError::NeedsOperator(_)) { INTERVAL.1 } else { PAUSE }
+                    if matches!(error, KeysError::NeedsOperator(_)) { INTERVAL.1 } else { RETRY_INTERVAL }
                 }
             };
             self.rest(pause, &current).await;
@@ -116,7 +116,7 @@ impl Vault {
             if left.is_zero() || self.token.now() != *token {
                 return;
             }
-            tokio::time::sleep(left.min(PAUSE)).await;
+            tokio::time::sleep(left.min(RETRY_INTERVAL)).await;
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) type Unsent = (usize, OwnedMessage);
 pub(super) struct DeliveryReports {
     tally: Arc<Tally>,
     /// Notified whenever the client is done with an event.
-    room: SyncSender<()>,
+    room_sender: SyncSender<()>,
     state: Arc<Mutex<State>>,
 }
 
@@ -33,9 +33,9 @@ struct State {
 }
 
 impl DeliveryReports {
-    pub(super) fn new(tally: Arc<Tally>, room: SyncSender<()>) -> Self {
+    pub(super) fn new(tally: Arc<Tally>, room_sender: SyncSender<()>) -> Self {
         let state = State { unsent: Vec::new(), progressed: Instant::now() };
-        Self { tally, room, state: Arc::new(Mutex::new(state)) }
+        Self { tally, room_sender, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Counts an event as lost. `reason` is a fixed text.
@@ -98,6 +98,6 @@ impl ProducerContext for DeliveryReports {
             Err((error, message)) => self.failed(error, message, number),
         }
         // A full channel means that the receiver has been notified already.
-        let _ = self.room.try_send(());
+        let _ = self.room_sender.try_send(());
     }
 }

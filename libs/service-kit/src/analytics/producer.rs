@@ -28,9 +28,9 @@ use tokio::sync::mpsc;
 /// How many events are taken from the queue at once.
 const BATCH: usize = 256;
 /// How long a broker may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a retired client may take to report on its events.
-const REPORTS: Duration = Duration::from_secs(5);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Large batches: events are many and small, and nobody waits for one.
 const DEFAULTS: [(&str, &str); 4] = [
@@ -58,10 +58,10 @@ pub(super) fn start(
     queue: mpsc::Receiver<Draft>,
     tally: Arc<Tally>,
 ) -> anyhow::Result<()> {
-    let (made, room) = sync_channel(1);
-    let ends = DeliveryReports::new(tally, made);
-    let producer = EventProducer::from_config_and_context(&config, ends.clone())?;
-    let thread = ProducerThread { config, topic, ends, room, producer, stuck: Stuck::default(), sent: 0 };
+    let (room_sender, room) = sync_channel(1);
+    let reports = DeliveryReports::new(tally, room_sender);
+    let producer = EventProducer::from_config_and_context(&config, reports.clone())?;
+    let thread = ProducerThread { config, topic, reports, room, producer, stuck: Stuck::default(), sent: 0 };
     thread::Builder::new().name("analytics".to_owned()).spawn(move || thread.run(queue))?;
     Ok(())
 }
@@ -69,7 +69,8 @@ pub(super) fn start(
 struct ProducerThread {
     config: ClientConfig,
     topic: String,
-    ends: DeliveryReports,
+    reports: DeliveryReports,
+    /// Receives when the client is done with an event, so that it has room for another.
     room: Receiver<()>,
     producer: EventProducer,
     stuck: Stuck,
@@ -105,7 +106,7 @@ impl ProducerThread {
                     self.wait_for_room();
                     self.replace_client_if_broken();
                 }
-                Err(_) => return self.ends.dropped("the client rejected them"),
+                Err(_) => return self.reports.dropped("the client rejected them"),
             }
         }
     }
@@ -122,9 +123,9 @@ impl ProducerThread {
             return self.replace();
         }
         if self.producer.in_flight_count() == 0 {
-            return self.ends.progressed();
+            return self.reports.progressed();
         }
-        let (now, stalled_since) = (Instant::now(), self.ends.stalled_since());
+        let (now, stalled_since) = (Instant::now(), self.reports.stalled_since());
         if self.stuck.is(now, stalled_since, || answers(&self.config)) {
             tracing::warn!(
                 "no analytic event has been delivered for a while although Kafka answers; replacing the producer"
@@ -134,17 +135,17 @@ impl ProducerThread {
     }
 
     fn replace(&mut self) {
-        let Ok(producer) = EventProducer::from_config_and_context(&self.config, self.ends.clone()) else {
+        let Ok(producer) = EventProducer::from_config_and_context(&self.config, self.reports.clone()) else {
             return;
         };
         let old = std::mem::replace(&mut self.producer, producer);
         kafka::retire(&old);
-        if old.flush(REPORTS).is_err() {
+        if old.flush(REPORT_TIMEOUT).is_err() {
             tracing::warn!("the old analytics producer did not report on all of its events");
         }
         drop(old);
-        self.ends.progressed();
-        for (number, event) in self.ends.take_unsent() {
+        self.reports.progressed();
+        for (number, event) in self.reports.take_unsent() {
             self.send_again(number, &event);
         }
     }
@@ -156,7 +157,7 @@ impl ProducerThread {
             .payload(event.payload().unwrap_or_default())
             .headers(event.headers().cloned().unwrap_or_default());
         if self.producer.send(record).is_err() {
-            self.ends.dropped("the client rejected them");
+            self.reports.dropped("the client rejected them");
         }
     }
 }
@@ -166,7 +167,8 @@ fn answers(config: &ClientConfig) -> bool {
     let mut config = config.clone();
     // This client writes nothing, and librdkafka would log a warning about the setting.
     config.remove("enable.gapless.guarantee");
-    let asked = config.create().and_then(|client: BaseProducer| client.client().fetch_metadata(None, ANSWER));
+    let asked =
+        config.create().and_then(|client: BaseProducer| client.client().fetch_metadata(None, ANSWER_TIMEOUT));
     asked.is_ok()
 }
 

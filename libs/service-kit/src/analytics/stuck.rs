@@ -5,11 +5,11 @@
 use std::time::{Duration, Instant};
 
 /// How long delivery may stall before a broker is probed.
-const STALLED: Duration = Duration::from_secs(15);
+const STALLED_AFTER: Duration = Duration::from_secs(15);
 /// The interval between probes.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// How long a broker must answer other clients before this one counts as stuck.
-const ANSWERED: Duration = Duration::from_secs(15);
+const STUCK_AFTER: Duration = Duration::from_secs(15);
 
 /// What is known about the client's state.
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Stuck {
         stalled_since: Instant,
         answers: impl FnOnce() -> bool,
     ) -> bool {
-        if now.saturating_duration_since(stalled_since) < STALLED {
+        if now.saturating_duration_since(stalled_since) < STALLED_AFTER {
             *self = Self::default();
             return false;
         }
@@ -36,7 +36,7 @@ impl Stuck {
         }
         self.probed = Some(now);
         self.answered_since = answers().then(|| self.answered_since.unwrap_or(now));
-        self.answered_since.is_some_and(|since| now.saturating_duration_since(since) >= ANSWERED)
+        self.answered_since.is_some_and(|since| now.saturating_duration_since(since) >= STUCK_AFTER)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
-const TIMEOUT: Duration = Duration::from_secs(3);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_BYTES: usize = 1024 * 1024;
 /// After this age a new version is fetched in the background while the old one serves.
 const REFRESH_AFTER: Duration = Duration::from_secs(10 * 60);
@@ -20,7 +20,7 @@ const REFRESH_AFTER: Duration = Duration::from_secs(10 * 60);
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// Unknown keys trigger at most one fetch in this time. Otherwise anyone could make us flood the
 /// issuer.
-const UNKNOWN_KEY_EVERY: Duration = Duration::from_secs(10);
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
 /// How long to wait after a failed fetch.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -47,7 +47,7 @@ pub(super) struct RemoteSource {
 impl RemoteSource {
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
         let client = Client::builder()
-            .timeout(TIMEOUT)
+            .timeout(FETCH_TIMEOUT)
             .redirect(Policy::limited(2))
             // Fetches are rare, and a pooled connection would belong to the worker that created it.
             .pool_max_idle_per_host(0)
@@ -74,7 +74,7 @@ impl RemoteSource {
         if let Some(fetched) = self.current(MAX_AGE).filter(|fetched| fetched.keys.id() != old.id()) {
             return Ok(fetched.keys.clone());
         }
-        if has_passed(flight.unknown_key_at, UNKNOWN_KEY_EVERY) {
+        if has_passed(flight.unknown_key_at, UNKNOWN_KEY_INTERVAL) {
             flight.unknown_key_at = Some(Instant::now());
             self.fetch(&mut flight).await;
         }
@@ -105,7 +105,7 @@ impl RemoteSource {
             // Another task is fetching already.
             let Ok(mut flight) = source.flight.try_lock() else { return };
             let is_due = source.current(REFRESH_AFTER).is_none();
-            if is_due && has_passed(flight.failed_at, UNKNOWN_KEY_EVERY) {
+            if is_due && has_passed(flight.failed_at, UNKNOWN_KEY_INTERVAL) {
                 source.fetch(&mut flight).await;
             }
         });

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 
 /// A key set that may change.
 pub(super) enum Source {
-    /// A file. The local pair's key set is one, too.
+    /// A file. Also used for the key set of the locally generated key pair.
     File(FileSource),
     /// Fetched from a URL.
     Remote(Arc<RemoteSource>),

@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 /// Tolerated clock skew, in seconds.
-const LEEWAY: u64 = 5;
+const LEEWAY_SECS: u64 = 5;
 
 /// A principal, and when the token expires.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) struct Verifier {
 
 impl Verifier {
     pub(super) fn new(jwt: &JwtSettings) -> Self {
-        let mut validation = Validation { leeway: LEEWAY, validate_nbf: true, ..Validation::default() };
+        let mut validation = Validation { leeway: LEEWAY_SECS, validate_nbf: true, ..Validation::default() };
         validation.set_issuer(&[&jwt.issuer]);
         validation.set_audience(&[&jwt.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);

@@ -18,9 +18,9 @@ use std::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// For opening a connection, which takes many round trips where a check takes two.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the replies of one check.
-const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool";
 
@@ -89,20 +89,20 @@ impl Probe {
 impl Inner {
     async fn check(&self, mut session: OwnedMutexGuard<Option<PgConnection>>) -> Result<(), String> {
         if let Some(kept) = &mut *session
-            && let Ok(found) = answered(ANSWER, self.ask(kept)).await
+            && let Ok(found) = answered(ANSWER_TIMEOUT, self.ask(kept)).await
         {
             return found;
         }
         *session = None;
         let mut new = self.connect().await.map_err(|error| refused(&error))?;
-        let asked = answered(ANSWER, self.ask(&mut new)).await;
+        let asked = answered(ANSWER_TIMEOUT, self.ask(&mut new)).await;
         let found = asked.map_err(|_| "no answer".to_owned())?;
         *session = Some(new);
         found
     }
 
     async fn connect(&self) -> sqlx::Result<PgConnection> {
-        answered(CONNECT, PgConnection::connect_with(&self.options)).await
+        answered(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await
     }
 
     /// Opens a connection for the next check. If that fails, the next check reports why.
@@ -115,7 +115,7 @@ impl Inner {
         self.is_renewing.store(false, Ordering::Release);
         if let Some(old) = old {
             // A courtesy to the server; its failure does not matter.
-            let _ = answered(CONNECT, old.close()).await;
+            let _ = answered(CONNECT_TIMEOUT, old.close()).await;
         }
     }
 

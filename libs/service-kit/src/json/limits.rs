@@ -3,12 +3,14 @@
 use super::{Path, Refusal};
 use serde_json::Value;
 
-/// Levels of nesting, counting the object itself.
-const LEVELS: usize = 32;
+/// Levels of nesting in claims, counting the object itself.
+const MAX_LEVELS: usize = 32;
+/// Levels of nesting in a body that contains claims: the enclosing object is one more.
+pub const MAX_BODY_LEVELS: usize = MAX_LEVELS + 1;
 /// Total number of members at all levels.
-const MEMBERS: usize = 1_000;
+const MAX_MEMBERS: usize = 1_000;
 /// Length of a key in Unicode characters.
-const KEY: std::ops::RangeInclusive<usize> = 1..=256;
+const KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=256;
 
 /// Checks a free-form object against its limits: 32 levels, 1,000 members in total, keys of 1 to
 /// 256 characters. `root` is the name that paths start with.
@@ -26,7 +28,7 @@ struct Check {
 
 impl Check {
     fn value(&mut self, value: &Value, level: usize) -> Result<(), Refusal> {
-        if level > LEVELS && (value.is_object() || value.is_array()) {
+        if level > MAX_LEVELS && (value.is_object() || value.is_array()) {
             return Err(self.path.refuse("More than 32 levels deep"));
         }
         match value {
@@ -38,7 +40,7 @@ impl Check {
             }),
             Value::Object(members) => {
                 self.members += members.len();
-                if self.members > MEMBERS {
+                if self.members > MAX_MEMBERS {
                     return Err(self.path.refuse("More than 1000 members in all"));
                 }
                 members.iter().try_for_each(|(key, value)| self.member(key, value, level))
@@ -49,7 +51,7 @@ impl Check {
 
     fn member(&mut self, key: &str, value: &Value, level: usize) -> Result<(), Refusal> {
         let above = self.path.enter_key(key);
-        if !KEY.contains(&key.chars().count()) {
+        if !KEY_CHARS.contains(&key.chars().count()) {
             return Err(self.path.refuse("A key has 1 to 256 characters"));
         }
         self.value(value, level + 1)?;

@@ -6,7 +6,7 @@ mod number;
 mod parse;
 
 pub use encoding::is_utf16;
-pub use limits::check_claims_limits;
+pub use limits::{MAX_BODY_LEVELS, check_claims_limits};
 pub use parse::parse;
 
 use crate::problem::{Location, Problem};

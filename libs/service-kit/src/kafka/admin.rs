@@ -16,7 +16,7 @@ use std::{
 };
 
 /// For one request to the broker.
-const REQUEST: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new topic may take to become visible.
 const SPREAD: Duration = Duration::from_secs(20);
 
@@ -52,7 +52,9 @@ pub(super) struct Admin {
 impl Admin {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let client = client_config(settings)?.create().context("the Kafka client can't be created")?;
-        let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
+        let options = AdminOptions::new()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(REQUEST_TIMEOUT));
         Ok(Self { client: Arc::new(client), options })
     }
 
@@ -96,7 +98,7 @@ impl Admin {
         let client = Arc::clone(&self.client);
         // For all topics: asking for one by name could make a broker create it with its own
         // settings.
-        let ask = move || client.inner().fetch_metadata(None, REQUEST);
+        let ask = move || client.inner().fetch_metadata(None, REQUEST_TIMEOUT);
         tokio::task::spawn_blocking(ask).await?.context("KAFKA_BROKERS: no broker answers")
     }
 

@@ -50,7 +50,7 @@ pub fn client_config(settings: &Settings) -> Result<ClientConfig, NotSet> {
 }
 
 /// The base configuration of a producer of domain events: idempotent, `acks=all`,
-/// `partitioner=murmur2_random`, low linger. It never gives a record up.
+/// `partitioner=murmur2_random`, no linger. It never gives a record up.
 ///
 /// # Errors
 /// `KAFKA_BROKERS` is not set.

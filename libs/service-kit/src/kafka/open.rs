@@ -17,9 +17,9 @@ use std::{
 use time::OffsetDateTime;
 
 /// For one reply of the broker.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// For reading the record at which consumers stop.
-const RECORD: Duration = Duration::from_secs(2);
+const RECORD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first open transaction of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -93,7 +93,7 @@ fn reader(config: &ClientConfig, isolation: &str) -> anyhow::Result<BaseConsumer
 /// What the broker reports as the end depends on the client's isolation level: the high watermark,
 /// or the last stable offset.
 fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64, KafkaError> {
-    consumer.fetch_watermarks(topic, partition, ANSWER).map(|(_, end)| end)
+    consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT).map(|(_, end)| end)
 }
 
 fn find_open(
@@ -126,7 +126,7 @@ fn written_at(
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     consumer.assign(&list)?;
-    let deadline = Instant::now() + RECORD;
+    let deadline = Instant::now() + RECORD_TIMEOUT;
     while let Some(left) = deadline.checked_duration_since(Instant::now()) {
         if let Some(Ok(message)) = consumer.poll(left) {
             let millis = message.timestamp().to_millis();

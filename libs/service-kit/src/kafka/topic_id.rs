@@ -20,7 +20,7 @@ use std::{
 };
 
 /// How long the brokers may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the brokers report about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn describe(
 ) -> anyhow::Result<Vec<Option<Described>>> {
     let client = client.inner().native_ptr();
     let mut texts: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let millis = c_int::try_from(ANSWER.as_millis())?;
+    let millis = c_int::try_from(ANSWER_TIMEOUT.as_millis())?;
     // SAFETY: the client outlives this call, since the caller holds it; the names live as long as
     // `names` and are copied; each object has one owner here and is destroyed before the objects
     // that it was made from.

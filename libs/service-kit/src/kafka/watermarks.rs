@@ -13,7 +13,7 @@ use std::{
 /// How long a partition may be without a leader.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait before the broker is asked again.
-const PAUSE: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Asks for both ends of a partition, and asks again while it has no leader: a broker accepts
 /// connections seconds before it leads all of its partitions, and a new topic has no leader at first.
@@ -30,7 +30,7 @@ pub fn watermarks<C: ConsumerContext>(
     let give_up = Instant::now() + LEADER_TIMEOUT;
     loop {
         match consumer.fetch_watermarks(topic, partition, timeout) {
-            Err(error) if has_no_leader(&error) && Instant::now() < give_up => thread::sleep(PAUSE),
+            Err(error) if has_no_leader(&error) && Instant::now() < give_up => thread::sleep(RETRY_INTERVAL),
             answer => return answer,
         }
     }

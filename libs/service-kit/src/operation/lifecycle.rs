@@ -1,6 +1,6 @@
 //! The two analytic events of a request: one START and one end, whatever happens.
 
-use super::{Call, Done};
+use super::{Call, Completed};
 use crate::{
     analytics::{Context, Data, Recorder},
     problem::Problem,
@@ -42,10 +42,10 @@ impl Lifecycle {
     }
 
     /// Records the end and returns the response.
-    pub(super) fn end<R>(mut self, outcome: Result<Done<R>, Problem>) -> Result<R, Problem> {
+    pub(super) fn end<R>(mut self, outcome: Result<Completed<R>, Problem>) -> Result<R, Problem> {
         self.is_ended = true;
         match outcome {
-            Ok(Done { response, success }) => {
+            Ok(Completed { response, success }) => {
                 if let Some(data) = success {
                     self.record(Phase::Success, data);
                 }

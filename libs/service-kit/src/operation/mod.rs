@@ -1,4 +1,4 @@
-//! The frame around each operation: authentication, authorization, input, and its two analytic
+//! What happens around each operation: authentication, authorization, input, and its two analytic
 //! events.
 
 mod body;
@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 
 /// What an operation requires of a request before its content is examined.
 #[derive(Debug, Clone, Copy)]
-pub struct Spec {
+pub struct OperationSpec {
     /// Its analytic types.
     pub operation: Operation,
     /// The scope that the token must have.
@@ -44,7 +44,7 @@ pub struct Parsed<I> {
 }
 
 /// The result of the operation.
-pub struct Done<R = HttpResponse> {
+pub struct Completed<R = HttpResponse> {
     /// The response.
     pub response: R,
     /// The data of SUCCESS. `None`: the end comes from elsewhere (the projector, or the follow-up
@@ -53,7 +53,7 @@ pub struct Done<R = HttpResponse> {
 }
 
 /// What every operation needs.
-pub struct Frame {
+pub struct OperationContext {
     /// Verifies tokens.
     pub authenticator: Arc<Authenticator>,
     /// Records analytic events.
@@ -69,15 +69,15 @@ pub struct Frame {
 /// 403, 413 or 415; what `parse` finds in the path still goes into the events. `handle` gets the
 /// call and the parsed input.
 pub async fn run<I>(
-    frame: &Frame,
-    spec: &Spec,
+    context: &OperationContext,
+    spec: &OperationSpec,
     request: &HttpRequest,
     payload: Payload,
     parse: impl FnOnce(&HttpRequest, Bytes) -> Parsed<I>,
-    handle: impl AsyncFnOnce(Call, I) -> Result<Done, Problem>,
+    handle: impl AsyncFnOnce(Call, I) -> Result<Completed, Problem>,
 ) -> HttpResponse {
-    let Opened { call, lifecycle, input } = match open(frame, spec, request, payload, parse).await {
-        Ok(opened) => opened,
+    let Started { call, lifecycle, input } = match start(context, spec, request, payload, parse).await {
+        Ok(started) => started,
         Err(problem) => return problem.response(),
     };
     let outcome = match input {
@@ -90,9 +90,9 @@ pub async fn run<I>(
 /// Like [`run`], for an operation that must not be cancelled: once its input is read, it runs to
 /// its end as a task of `runtime` and records that end, whether or not the client is still there.
 pub async fn run_to_end<I, R, F>(
-    frame: &Frame,
+    context: &OperationContext,
     runtime: &Handle,
-    spec: &Spec,
+    spec: &OperationSpec,
     request: &HttpRequest,
     payload: Payload,
     parse: impl FnOnce(&HttpRequest, Bytes) -> Parsed<I>,
@@ -100,10 +100,10 @@ pub async fn run_to_end<I, R, F>(
 ) -> HttpResponse
 where
     R: Into<HttpResponse> + Send + 'static,
-    F: Future<Output = Result<Done<R>, Problem>> + Send + 'static,
+    F: Future<Output = Result<Completed<R>, Problem>> + Send + 'static,
 {
-    let Opened { call, lifecycle, input } = match open(frame, spec, request, payload, parse).await {
-        Ok(opened) => opened,
+    let Started { call, lifecycle, input } = match start(context, spec, request, payload, parse).await {
+        Ok(started) => started,
         Err(problem) => return problem.response(),
     };
     let work = match input {
@@ -116,28 +116,28 @@ where
 }
 
 /// A request that passed authentication and whose START is recorded.
-struct Opened<I> {
+struct Started<I> {
     call: Call,
     lifecycle: Lifecycle,
     input: Result<I, Problem>,
 }
 
-async fn open<I>(
-    frame: &Frame,
-    spec: &Spec,
+async fn start<I>(
+    context: &OperationContext,
+    spec: &OperationSpec,
     request: &HttpRequest,
     payload: Payload,
     parse: impl FnOnce(&HttpRequest, Bytes) -> Parsed<I>,
-) -> Result<Opened<I>, Problem> {
-    let principal = frame.authenticator.authenticate(request).await?;
+) -> Result<Started<I>, Problem> {
+    let principal = context.authenticator.authenticate(request).await?;
     log_tenant(request, &principal.tenant);
-    let call = Call::new(request, &principal, frame.recorder.clone(), spec.operation);
+    let call = Call::new(request, &principal, context.recorder.clone(), spec.operation);
     let mut lifecycle = Lifecycle::new(&call);
     let admitted = admit(spec, &principal, request, payload).await;
     let (body, refusal) = admitted.map_or_else(|problem| (Bytes::new(), Some(problem)), |body| (body, None));
     let Parsed { start, fail, input } = parse(request, body);
     lifecycle.start(start, fail);
-    Ok(Opened { call, lifecycle, input: refusal.map_or(input, Err) })
+    Ok(Started { call, lifecycle, input: refusal.map_or(input, Err) })
 }
 
 fn answer(outcome: Result<impl Into<HttpResponse>, Problem>) -> HttpResponse {
@@ -146,7 +146,7 @@ fn answer(outcome: Result<impl Into<HttpResponse>, Problem>) -> HttpResponse {
 
 /// Checks the scope, then reads the body.
 async fn admit(
-    spec: &Spec,
+    spec: &OperationSpec,
     principal: &Principal,
     request: &HttpRequest,
     payload: Payload,

@@ -11,13 +11,14 @@ use events_schema::analytics::{AnalyticEvent, Level};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const SPEC: Spec = Spec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(64) };
+const SPEC: OperationSpec =
+    OperationSpec { operation: Operation::Update, scope: Scope::Write, body_limit: Some(64) };
 
-/// The local pair's home, the frame under test, and the recorded events.
+/// The local pair's home, the context under test, and the recorded events.
 struct Bench {
     _home: tempfile::TempDir,
     settings: Settings,
-    frame: AppData<Frame>,
+    context: AppData<OperationContext>,
     events: Events,
 }
 
@@ -26,7 +27,7 @@ fn data(value: Value) -> Data {
 }
 
 /// Echoes a body of at most seven bytes; `panic`, `wait` and `later` do what they say.
-async fn handler(frame: AppData<Frame>, request: HttpRequest, payload: Payload) -> HttpResponse {
+async fn handler(context: AppData<OperationContext>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let parse = |_: &HttpRequest, body: Bytes| Parsed {
         start: data(json!({"id": "u"})),
         fail: data(json!({"id": "u"})),
@@ -38,10 +39,12 @@ async fn handler(frame: AppData<Frame>, request: HttpRequest, payload: Payload) 
     let handle = async |_: Call, body: Bytes| match &body[..] {
         b"panic" => panic!("as told"),
         b"wait" => std::future::pending().await,
-        b"later" => Ok(Done { response: HttpResponse::Accepted().finish(), success: None }),
-        _ => Ok(Done { response: HttpResponse::Ok().body(body), success: Some(data(json!({"id": "u"}))) }),
+        b"later" => Ok(Completed { response: HttpResponse::Accepted().finish(), success: None }),
+        _ => {
+            Ok(Completed { response: HttpResponse::Ok().body(body), success: Some(data(json!({"id": "u"}))) })
+        }
     };
-    run(&frame, &SPEC, &request, payload, parse, handle).await
+    run(&context, &SPEC, &request, payload, parse, handle).await
 }
 
 impl Bench {
@@ -51,7 +54,12 @@ impl Bench {
         let settings = Settings::from_vars(vars, "127.0.0.1:0").unwrap();
         let (recorder, events) = Recorder::to_channel(Level::NonSensitive);
         let authenticator = Arc::new(Authenticator::new(&settings).unwrap());
-        Self { _home: home, settings, frame: AppData::new(Frame { authenticator, recorder }), events }
+        Self {
+            _home: home,
+            settings,
+            context: AppData::new(OperationContext { authenticator, recorder }),
+            events,
+        }
     }
 
     fn request(&self, scope: &str) -> TestRequest {
@@ -65,7 +73,7 @@ impl Bench {
     }
 
     async fn call(&self, request: TestRequest) -> (StatusCode, HeaderMap, Bytes) {
-        let app = App::new().app_data(self.frame.clone()).default_service(web::to(handler));
+        let app = App::new().app_data(self.context.clone()).default_service(web::to(handler));
         let response = call_service(&init_service(app).await, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());
         (status, headers, to_bytes(response.into_body()).await.unwrap())
@@ -182,11 +190,11 @@ async fn a_client_that_goes_away_has_its_end() {
 #[actix_web::test]
 async fn a_panic_has_its_end() {
     let mut bench = Bench::new();
-    let frame = bench.frame.clone();
+    let context = bench.context.clone();
     let (request, mut payload) = bench.request("users:write").set_payload("panic").to_http_parts();
     let payload = <Payload as actix_web::FromRequest>::from_request(&request, &mut payload).await.unwrap();
     let panicked =
-        tokio::task::spawn_local(async move { handler(frame, request, payload).await.status() }).await;
+        tokio::task::spawn_local(async move { handler(context, request, payload).await.status() }).await;
     assert!(panicked.is_err());
     bench.assert_failed("InternalServerError");
 }
@@ -201,10 +209,10 @@ async fn what_must_not_end_halfway_outlives_its_client() {
         |_: &HttpRequest, _: Bytes| Parsed { start: Data::default(), fail: Data::default(), input: Ok(()) };
     let handle = |_: Call, (): ()| async {
         let _ = told.await;
-        Ok(Done { response: Plain, success: Some(data(json!({"id": "u"}))) })
+        Ok(Completed { response: Plain, success: Some(data(json!({"id": "u"}))) })
     };
     let runtime = Handle::current();
-    let mut call = Box::pin(run_to_end(&bench.frame, &runtime, &SPEC, &request, payload, parse, handle));
+    let mut call = Box::pin(run_to_end(&bench.context, &runtime, &SPEC, &request, payload, parse, handle));
     assert!(futures_util::FutureExt::now_or_never(&mut call).is_none());
     drop(call);
     go_on.send(()).unwrap();

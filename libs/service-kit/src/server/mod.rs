@@ -29,12 +29,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send the head of its first request. The limit is generous because
 /// the clock behind it stops with the process: after a freeze (a debugger, a migrated virtual
 /// machine) a shorter one would answer 408 to a new connection before reading from it.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to finish once the server stops, in seconds.
-const SHUTDOWN: u64 = 10;
+const SHUTDOWN_TIMEOUT_SECS: u64 = 10;
 
-/// Routes that the server mounts itself.
-const OWN: &[(&str, &str)] = &[("/health/live", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
+/// The routes that every server has.
+const COMMON_PATHS: &[(&str, &str)] =
+    &[("/health/live", "GET"), ("/health/ready", "GET"), ("/metrics", "GET")];
 
 /// Binds the listener.
 ///
@@ -88,21 +89,22 @@ fn start(
 ) -> anyhow::Result<Server> {
     let mount = move |config: &mut ServiceConfig| {
         configure(config);
-        own(config, &health);
+        mount_common(config, &health);
     };
     let server = HttpServer::new(move || App::new().wrap(from_fn(observe::observe)).configure(&mount))
         .workers(std::thread::available_parallelism().map_or(2, usize::from))
         .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD)
-        .shutdown_timeout(SHUTDOWN)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT_SECS)
         .shutdown_signal(stop);
     Ok(server.listen(listener).context("can't listen")?.run())
 }
 
-fn own(config: &mut ServiceConfig, health: &Health) {
+/// Mounts what every server has: health, metrics, and 404 for all other paths.
+fn mount_common(config: &mut ServiceConfig, health: &Health) {
     health.clone().mount(config);
     metrics::mount(config);
-    method_not_allowed(config, OWN);
+    method_not_allowed(config, COMMON_PATHS);
     config.default_service(web::to(fallback::not_found));
 }
 

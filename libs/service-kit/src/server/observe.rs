@@ -47,7 +47,7 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let id = from_headers(request.headers());
+    let id = request_id(request.headers());
     let trace = TraceParent::from_headers_or_new(request.headers());
     let observed = Observed {
         method: method(request.method()),
@@ -58,14 +58,14 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     request.extensions_mut().insert(id);
     request.extensions_mut().insert(trace);
     match AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await {
-        Ok(Ok(response)) => Ok(observed.answered(response)),
+        Ok(Ok(response)) => Ok(observed.responded(response)),
         Ok(Err(error)) => Err(observed.failed(error)),
         Err(_) => Err(observed.failed(Problem::internal().into())),
     }
 }
 
 impl Observed {
-    fn answered<B: MessageBody + 'static>(
+    fn responded<B: MessageBody + 'static>(
         self,
         response: ServiceResponse<B>,
     ) -> ServiceResponse<EitherBody<B>> {
@@ -118,8 +118,9 @@ fn as_problem<B: MessageBody + 'static>(response: ServiceResponse<B>) -> Service
     response.into_response(problem.map_into_right_body())
 }
 
-/// A repeated header is treated like a malformed one.
-fn from_headers(headers: &HeaderMap) -> RequestId {
+/// The request's id: the given one if it is well-formed, else a new one. A repeated header is treated
+/// like a malformed one.
+fn request_id(headers: &HeaderMap) -> RequestId {
     let mut given = headers.get_all(REQUEST_ID);
     let only = given.next().filter(|_| given.next().is_none());
     RequestId::from_given_or_new(only.and_then(|value| value.to_str().ok()))

@@ -9,13 +9,13 @@ use actix_web::{
 use service_kit::{position::LogPosition, problem::Problem};
 
 /// A response other than a problem.
-pub(super) struct Answer {
+pub(super) struct WriteResponse {
     status: StatusCode,
     headers: Vec<(&'static str, String)>,
     body: Option<String>,
 }
 
-impl Answer {
+impl WriteResponse {
     fn of(status: StatusCode, body: Option<String>) -> Self {
         Self { status, headers: Vec::new(), body }
     }
@@ -37,16 +37,16 @@ impl Answer {
 
     /// 202: the event is in the log. After a delete there is no version to name.
     pub(super) fn pending(appended: &Appended, is_async: bool) -> Self {
-        let answer = Self::of(StatusCode::ACCEPTED, None).position(appended.position);
-        let answer = if appended.body.is_some() { answer.version(appended.version) } else { answer };
-        if is_async { answer.header("Preference-Applied", "respond-async".to_owned()) } else { answer }
+        let response = Self::of(StatusCode::ACCEPTED, None).position(appended.position);
+        let response = if appended.body.is_some() { response.version(appended.version) } else { response };
+        if is_async { response.header("Preference-Applied", "respond-async".to_owned()) } else { response }
     }
 
     /// 503: the event may be in the log. Its outcome is still open, so this is not a failure.
     pub(super) fn unconfirmed(problem: Problem) -> Self {
-        let answer = Self::of(problem.code.status(), serde_json::to_string(&problem).ok());
-        let answer = answer.header("Cache-Control", "no-store".to_owned());
-        problem.headers.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value))
+        let response = Self::of(problem.code.status(), serde_json::to_string(&problem).ok());
+        let response = response.header("Cache-Control", "no-store".to_owned());
+        problem.headers.into_iter().fold(response, |response, (name, value)| response.header(name, value))
     }
 
     pub(super) fn position(self, position: LogPosition) -> Self {
@@ -67,15 +67,15 @@ impl Answer {
     }
 }
 
-impl From<Answer> for HttpResponse {
-    fn from(answer: Answer) -> Self {
-        let mut response = Self::build(answer.status);
-        for header in answer.headers {
-            response.insert_header(header);
+impl From<WriteResponse> for HttpResponse {
+    fn from(response: WriteResponse) -> Self {
+        let mut http = Self::build(response.status);
+        for header in response.headers {
+            http.insert_header(header);
         }
-        match answer.body {
-            Some(body) => response.insert_header((header::CONTENT_TYPE, "application/json")).body(body),
-            None => response.finish(),
+        match response.body {
+            Some(body) => http.insert_header((header::CONTENT_TYPE, "application/json")).body(body),
+            None => http.finish(),
         }
     }
 }

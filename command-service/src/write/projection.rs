@@ -1,4 +1,5 @@
-//! Step 5: wait until the projector has folded the event.
+//! Step 5: wait until the projector has folded the event ([`Projection::await_outcome`]). The other
+//! steps ask here how far it is, which log is live, and how long a write waits.
 
 use crate::metrics;
 use read_model::{
@@ -8,24 +9,27 @@ use read_model::{
 use service_kit::position::LogPosition;
 use std::time::{Duration, Instant};
 
-/// How long the read model may take to say which log is live, once after the start.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait until it is known which log is live. Only the first writes after a start have to
+/// wait.
+const LIVE_LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Waits for the projector. Cheap to clone.
+/// The read model as a write sees it: how far it is folded, and what became of an event. Cheap to
+/// clone.
 #[derive(Clone)]
-pub(crate) struct Outcomes {
-    pub(super) projection: ProjectionPosition,
+pub(crate) struct Projection {
+    pub(super) folded_up_to: ProjectionPosition,
+    /// How long a write waits for its outcome.
     timeout: Duration,
 }
 
-impl Outcomes {
-    pub(crate) fn new(projection: ProjectionPosition, timeout: Duration) -> Self {
-        Self { projection, timeout }
+impl Projection {
+    pub(crate) fn new(folded_up_to: ProjectionPosition, timeout: Duration) -> Self {
+        Self { folded_up_to, timeout }
     }
 
     /// Whether the read model may lack events of the log, so that a refusal can't rest on it alone.
     pub(crate) fn is_catching_up(&self) -> bool {
-        self.projection.catching_up().is_some()
+        self.folded_up_to.catching_up().is_some()
     }
 
     /// When a write that starts now stops waiting.
@@ -40,17 +44,17 @@ impl Outcomes {
 
     /// The first offset of a partition that is not known to be folded.
     pub(crate) fn next_offset(&self, log: LiveLog, partition: u32) -> i64 {
-        self.projection.next_offset(log, partition)
+        self.folded_up_to.next_offset(log, partition)
     }
 
     /// Whether an event after `position` was announced as rejected.
     pub(crate) fn has_rejected_since(&self, position: LogPosition) -> bool {
-        self.projection.has_rejected_since(position)
+        self.folded_up_to.has_rejected_since(position)
     }
 
     /// The live log. `None` if the read model does not answer.
     pub(crate) async fn live_log(&self) -> Option<LiveLog> {
-        self.projection.live_log(Instant::now() + QUERY_TIMEOUT).await.ok()
+        self.folded_up_to.live_log(Instant::now() + LIVE_LOG_TIMEOUT).await.ok()
     }
 
     /// Waits for the outcome of the event at `position`. `None` if it is not known in time.
@@ -60,7 +64,7 @@ impl Outcomes {
         deadline: Instant,
     ) -> Option<WriteOutcome> {
         let began = Instant::now();
-        match self.projection.await_outcome(position, deadline).await {
+        match self.folded_up_to.await_outcome(position, deadline).await {
             Ok(WriteOutcome::Accepted) => {
                 metrics::waited(began.elapsed());
                 Some(WriteOutcome::Accepted)

@@ -1,31 +1,26 @@
-//! After an accepted event: a delete is complete once the user is erased.
+//! After an accepted deletion: wait until nothing of the user is left.
 
-use super::{Appended, UserLock, Write, Writer, Written};
-use domain::{codec::owner, command::Command};
+use super::{Appended, UserLock, Writer, Written};
+use domain::codec::owner;
 use events_schema::UserKey;
-use read_model::read::commands::PendingErasure;
+use read_model::read::after_write::PendingErasure;
 use std::time::{Duration, Instant};
 
 /// The longest pause between two checks of an erasure.
-const MAX_PAUSE: Duration = Duration::from_millis(40);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_millis(40);
 
 impl Writer {
-    /// Completes an accepted write. A delete is complete once the user's key is destroyed and no
-    /// copy of the user is left. Until then it is pending.
-    pub(super) async fn complete(
+    /// Completes an accepted delete: waits until the user's key is destroyed and no copy of the user
+    /// is left. If that takes too long, the delete is pending.
+    pub(super) async fn await_erasure(
         &self,
-        write: &Write,
+        key: &UserKey,
         appended: Appended,
         lock: Option<UserLock>,
         deadline: Instant,
     ) -> Written {
-        let is_complete = match &write.command {
-            Command::Create { .. } | Command::Update { .. } => true,
-            Command::Delete => {
-                self.is_erased(&write.key, deadline).await
-                    && self.keys.is_destroyed(&owner(&write.key), deadline).await
-            }
-        };
+        let is_complete =
+            self.is_erased(key, deadline).await && self.keys.is_destroyed(&owner(key), deadline).await;
         if is_complete { Written::Accepted(appended) } else { Written::Pending(appended, lock) }
     }
 
@@ -42,7 +37,7 @@ impl Writer {
                 }
                 Ok(_) | Err(_) => return false,
             }
-            pause = (pause * 2).min(MAX_PAUSE);
+            pause = (pause * 2).min(MAX_CHECK_INTERVAL);
         }
     }
 }
