@@ -153,7 +153,8 @@ suite! {
             another_tenants_cursor_is_only_a_time,
             another_tenants_position_shows_nothing,
             two_tenants_may_have_the_same_id,
-            an_id_in_a_body_stays_within_the_tenant;
+            an_id_in_a_body_stays_within_the_tenant,
+            the_log_line_of_a_request_names_its_tenant;
         log_format:
             the_events_of_one_user,
             partitions_are_those_of_the_java_client,

@@ -1,7 +1,7 @@
 //! No tenant can see, find, change or wait for another tenant's users.
 
 use serde_json::{Value, json};
-use tests::{Api, Stack};
+use tests::{Answer, Api, Stack, until};
 
 const FOUND_BY: &str = "shared-marker";
 
@@ -81,4 +81,26 @@ pub async fn an_id_in_a_body_stays_within_the_tenant(stack: &'static Stack) {
     let our_user = ours.user(json!({})).await;
     ours.update(&our_user, json!({ "id": their_user, "claims": {} })).await.expect(400);
     ours.create(json!({ "id": their_user, "claims": {} })).await.expect(400);
+}
+
+pub async fn the_log_line_of_a_request_names_its_tenant(stack: &'static Stack) {
+    let api = stack.tenant();
+    let created = api.create(json!({})).await.expect(201);
+    let refused = api.update(&created.id(), json!({ "claims": 1 })).await.expect(400);
+    let found = api.get(&created.id()).await.expect(200);
+    for answer in [&created, &refused, &found] {
+        assert_eq!(log_line(stack, answer).await["tenant"], api.tenant, "{answer:?}");
+    }
+}
+
+/// The log line of the request that got this answer.
+async fn log_line(stack: &Stack, answer: &Answer) -> Value {
+    let id = answer.header("x-request-id");
+    until("the request has a log line", async || {
+        let log = std::fs::read_to_string(stack.home.join("run.log")).unwrap();
+        let mut lines =
+            log.lines().filter(|line| line.contains(id)).filter_map(|line| serde_json::from_str(line).ok());
+        lines.find(|line: &Value| line["target"] == "http" && line["request_id"] == id)
+    })
+    .await
 }
