@@ -13,17 +13,17 @@ use service_kit::{cursor::Cursor, operation::Completed};
 pub(crate) fn page_response(page: &Page) -> sqlx::Result<Completed> {
     let bodies = page.entries.iter().map(|entry| entry.body()).collect::<sqlx::Result<Vec<_>>>()?;
     let last = page.entries.last().map(|entry| entry.cursor()).transpose()?;
-    Ok(response(&bodies, last.filter(|_| page.has_more)))
+    Ok(completed(&bodies, last.filter(|_| page.has_more)))
 }
 
 /// `last`: the place of the last entry, if more follow.
-fn response(bodies: &[&str], last: Option<Cursor>) -> Completed {
+fn completed(bodies: &[&str], last: Option<Cursor>) -> Completed {
     let next = last.map(|last| last.encode());
     let success = analytic_data::page_result(bodies.len(), next.as_deref());
-    Completed { response: json_ok().body(print(bodies, next.as_deref())), success: Some(success) }
+    Completed { response: json_ok().body(page_json(bodies, next.as_deref())), success: Some(success) }
 }
 
-fn print(bodies: &[&str], next: Option<&str>) -> Bytes {
+fn page_json(bodies: &[&str], next: Option<&str>) -> Bytes {
     let length: usize = bodies.iter().map(|body| body.len() + 1).sum();
     let mut json = BytesMut::with_capacity(length + 128);
     json.put_slice(br#"{"data":["#);
@@ -63,16 +63,16 @@ mod tests {
 
     #[test]
     fn an_empty_page_is_data_alone() {
-        assert_eq!(print(&[], None), &br#"{"data":[]}"#[..]);
+        assert_eq!(page_json(&[], None), &br#"{"data":[]}"#[..]);
     }
 
     #[test]
     fn a_cursor_names_the_last_entry_where_more_follow() {
         let last = Cursor { created_at: OffsetDateTime::UNIX_EPOCH, id: Uuid::from_u128(3) };
-        let data = response(&["{}"; 3], Some(last)).success.unwrap().non_sensitive;
+        let data = completed(&["{}"; 3], Some(last)).success.unwrap().non_sensitive;
         assert_eq!(data["entriesCount"], 3);
         assert_eq!(data["nextCursor"], last.encode());
-        assert!(!response(&["{}"; 3], None).success.unwrap().non_sensitive.contains_key("nextCursor"));
+        assert!(!completed(&["{}"; 3], None).success.unwrap().non_sensitive.contains_key("nextCursor"));
     }
 
     proptest! {
@@ -85,7 +85,7 @@ mod tests {
             if let Some(next) = &next {
                 expected["nextCursor"] = json!(next);
             }
-            let page: Value = serde_json::from_slice(&print(&bodies, next.as_deref())).unwrap();
+            let page: Value = serde_json::from_slice(&page_json(&bodies, next.as_deref())).unwrap();
             prop_assert_eq!(page, expected);
         }
     }

@@ -11,10 +11,10 @@ use service_kit::json::Refusal;
 use std::io::BufRead;
 
 /// The size of a batch, in lines and in bytes. A batch is looked up and appended together.
-const BATCH: usize = 1_000;
+const BATCH_LINES: usize = 1_000;
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 /// The maximum length of a line in bytes.
-pub(super) const LONGEST: usize = 256 * 1024;
+pub(super) const MAX_LINE_BYTES: usize = 256 * 1024;
 
 /// The events of a batch of lines, and whether the input ends with it.
 pub(super) struct Batch {
@@ -31,7 +31,7 @@ pub(super) fn read_batch(
     bad: &mut Vec<BadLine>,
 ) -> std::io::Result<Batch> {
     let mut batch = Batch { events: Vec::new(), is_end: false };
-    while batch.events.len() < BATCH && lines.bytes() - progress.bytes < BATCH_BYTES {
+    while batch.events.len() < BATCH_LINES && lines.bytes() - progress.bytes < BATCH_BYTES {
         let Some((number, line)) = lines.next()? else {
             batch.is_end = true;
             break;

@@ -26,7 +26,7 @@ impl Existing<'_> {
 }
 
 /// How many ids are remembered at least.
-const REMEMBERED: usize = 500_000;
+const MAX_REMEMBERED: usize = 500_000;
 
 /// Ids of recent lines, which may not be visible yet. Forgetting one costs only a record without
 /// effect.
@@ -39,7 +39,7 @@ pub(super) struct Recent {
 impl Recent {
     /// Remembers an id and returns whether it is new.
     pub(super) fn is_new(&mut self, identity: Identity) -> bool {
-        if self.young.len() >= REMEMBERED {
+        if self.young.len() >= MAX_REMEMBERED {
             self.old = std::mem::take(&mut self.young);
         }
         !self.old.contains(&identity) && self.young.insert(identity)

@@ -18,7 +18,7 @@ pub use report::{BadLine, BlockingTransaction, Progress, Report};
 use crate::{keys::origins::Origins, log::Log};
 use anyhow::Context as _;
 use appender::{Appender, Reached};
-use batch::{LONGEST, read_batch};
+use batch::{MAX_LINE_BYTES, read_batch};
 use event_log::identity_watch::IdentityCheck;
 use events_schema::{TenantId, Timestamp, UserKey, personal::Personal};
 use existing::{Existing, Recent};
@@ -102,7 +102,7 @@ pub async fn run(
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, 2)?);
     let before = wait::positions(&pool, kind).await.context("the read model can't be queried")?;
     let mut import = Import::start(settings, &pool, tenant, kind, before.partitions()?).await?;
-    let mut lines = Lines::new(input, LONGEST);
+    let mut lines = Lines::new(input, MAX_LINE_BYTES);
     loop {
         let mut bad = Vec::new();
         let is_end = import.next_batch(&mut lines, &mut bad).await?;
@@ -193,7 +193,7 @@ impl<'a> Import<'a> {
     async fn finish(self) -> anyhow::Result<(Reached, Progress)> {
         let reached = self.appender.finish().await?;
         let is_folded = self.progress.appended == 0 || !self.log_identity.is_replaced().await?;
-        anyhow::ensure!(is_folded, wait::ANOTHER_LOG);
+        anyhow::ensure!(is_folded, wait::LOG_REPLACED);
         Ok((reached, self.progress))
     }
 }

@@ -13,7 +13,7 @@ const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
 
 fn read(kind: Kind, text: &str) -> (Vec<ImportedEvent>, Vec<BadLine>, Progress) {
     let (mut progress, mut bad, tenant) = (Progress::default(), Vec::new(), "acme".parse().unwrap());
-    let (mut lines, secret) = (Lines::new(text.as_bytes(), LONGEST), &SECRET);
+    let (mut lines, secret) = (Lines::new(text.as_bytes(), MAX_LINE_BYTES), &SECRET);
     let batch = read_batch(&mut lines, &tenant, kind, secret, &mut progress, &mut bad).unwrap();
     assert!(batch.is_end);
     (batch.events, bad, progress)
@@ -95,8 +95,8 @@ fn a_users_line_is_held_to_the_limits_of_a_body() {
     for time in ["", "today", "2020-08-25", "9999-12-31T23:59:59-01:00"] {
         refused(Kind::Users, &format!(r#"{{"createdAt":"{time}"}}"#), "createdAt: ");
     }
-    refused(Kind::Users, &format!("{{{}}}", " ".repeat(LONGEST - 1)), "Longer than");
-    taken(Kind::Users, &format!("{{{}}}", " ".repeat(LONGEST - 2)));
+    refused(Kind::Users, &format!("{{{}}}", " ".repeat(MAX_LINE_BYTES - 1)), "Longer than");
+    taken(Kind::Users, &format!("{{{}}}", " ".repeat(MAX_LINE_BYTES - 2)));
 }
 
 #[test]

@@ -11,13 +11,13 @@ use std::{
 };
 
 /// The pause between two queries.
-const ASK_EVERY: Duration = Duration::from_millis(50);
+const QUERY_INTERVAL: Duration = Duration::from_millis(50);
 /// How long to wait without progress.
-const STALLED: Duration = Duration::from_secs(120);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long to wait without progress before looking for open transactions, and the interval between
 /// lookups.
 const TRANSACTION_INTERVAL: Duration = Duration::from_secs(2);
-pub(super) const ANOTHER_LOG: &str = "everything is in the log, but it is not the log that was folded, so it may or may not take effect: \
+pub(super) const LOG_REPLACED: &str = "everything is in the log, but it is not the log that was folded, so it may or may not take effect: \
     see `rollcall projection status`";
 
 /// How far the live generation has been folded.
@@ -64,13 +64,13 @@ pub(super) async fn until_visible(
     mut on_left: impl FnMut(u64, &[BlockingTransaction]),
 ) -> anyhow::Result<()> {
     let is_behind = reached.iter().any(|(partition, offset)| *offset < before.of(*partition));
-    ensure!(!is_behind, ANOTHER_LOG);
+    ensure!(!is_behind, LOG_REPLACED);
     let mut waiting =
         Waiting { least: u64::MAX, progressed_at: Instant::now(), checked: Instant::now(), held: Vec::new() };
     loop {
         match positions(pool, kind).await {
             Ok(positions) => {
-                ensure!(positions.epoch == before.epoch, ANOTHER_LOG);
+                ensure!(positions.epoch == before.epoch, LOG_REPLACED);
                 let left = left(&positions, reached);
                 if waiting.must_explain(left) {
                     waiting.held = open_transactions(settings, kind, &positions, reached).await;
@@ -85,10 +85,10 @@ pub(super) async fn until_visible(
                 "the read model's position can't be read"
             ),
         }
-        if waiting.progressed_at.elapsed() > STALLED {
+        if waiting.progressed_at.elapsed() > STALL_TIMEOUT {
             bail!("{}", stalled(&waiting.held));
         }
-        tokio::time::sleep(ASK_EVERY).await;
+        tokio::time::sleep(QUERY_INTERVAL).await;
     }
 }
 
@@ -144,7 +144,7 @@ async fn open_transactions(
 }
 
 fn stalled(held: &[BlockingTransaction]) -> String {
-    let seconds = STALLED.as_secs();
+    let seconds = STALL_TIMEOUT.as_secs();
     match held.first() {
         None => format!(
             "everything is in the log, but the projector has not moved for {seconds} s: is it running? It will catch up by itself"

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 const MAX_CHECK_INTERVAL: Duration = Duration::from_millis(40);
 
 impl Writer {
-    /// Completes an accepted delete: waits until the user's key is destroyed and no copy of the user
-    /// is left. If that takes too long, the delete is pending.
+    /// Completes an accepted delete: waits until the user's key is destroyed and no copy of the
+    /// user is left. If that takes too long, the delete is pending.
     pub(super) async fn await_erasure(
         &self,
         key: &UserKey,

@@ -8,8 +8,8 @@
 //! 5. await: wait until the projector has folded it ([`projection`]). A delete also waits until
 //!    the user is erased ([`await_erasure`]).
 //!
-//! If another writer's event took the same sequence, the loop starts over at step 2. A write that is
-//! answered 202 or 503 is not over: [`resolve`] finds out its outcome afterwards.
+//! If another writer's event took the same sequence, the loop starts over at step 2. A write that
+//! is answered 202 or 503 is not over: [`resolve`] finds out its outcome afterwards.
 
 mod append;
 mod await_erasure;

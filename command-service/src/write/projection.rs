@@ -9,8 +9,8 @@ use read_model::{
 use service_kit::position::LogPosition;
 use std::time::{Duration, Instant};
 
-/// How long to wait until it is known which log is live. Only the first writes after a start have to
-/// wait.
+/// How long to wait until it is known which log is live. Only the first writes after a start have
+/// to wait.
 const LIVE_LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The read model as a write sees it: how far it is folded, and what became of an event. Cheap to

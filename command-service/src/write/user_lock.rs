@@ -132,8 +132,9 @@ impl Writer {
     }
 }
 
-/// Lets a writer of another process go first, for a random time of up to two attempts. The more attempts a write has made, the shorter the pause, down to none. So new writers come
-/// last and none starves.
+/// Lets a writer of another process go first, for a random time of up to two attempts. The more
+/// attempts a write has made, the shorter the pause, down to none. So new writers come last and
+/// none starves.
 pub(super) async fn back_off(took: Duration, attempt: u32) {
     let longest = match attempt {
         0 => 2 * took,

@@ -1,5 +1,5 @@
-//! What the services share: what happens around an operation, settings, telemetry, database pools and the
-//! Kafka client. It knows tenants, requests and topics, but nothing about the domain.
+//! What the services share: what happens around an operation, settings, telemetry, database pools
+//! and the Kafka client. It knows tenants, requests and topics, but nothing about the domain.
 
 pub mod analytics;
 pub mod atomic_file;

@@ -1,7 +1,7 @@
 //! Compares the document with the service, and checks how the documents are served.
 
 use super::{OPENAPI, mount};
-use crate::routes::CONTRACT;
+use crate::routes::CONTRACT_PATHS;
 use actix_web::{
     App,
     http::{Method, StatusCode, header::HeaderMap},
@@ -27,7 +27,7 @@ fn operations(document: &Value) -> Vec<(String, String, &Value)> {
 
 /// The operations under a prefix, without the prefix.
 fn served(prefix: &str) -> Operations {
-    let paths = CONTRACT.iter().filter_map(|(path, allow)| Some((path.strip_prefix(prefix)?, allow)));
+    let paths = CONTRACT_PATHS.iter().filter_map(|(path, allow)| Some((path.strip_prefix(prefix)?, allow)));
     paths
         .flat_map(|(path, allow)| allow.split(", ").map(|method| (path.to_owned(), method.to_owned())))
         .collect()

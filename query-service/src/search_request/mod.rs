@@ -52,8 +52,9 @@ pub(crate) fn read(
         start.full =
             analytic_data::present([("claims", claims.flatten().cloned().map(Value::Object)), (LINK, link)]);
     }
-    let criteria =
-        linked.zip(claims).map(|(linked, claims)| Criteria { claims: claims.and_then(text), ..linked });
+    let criteria = linked
+        .zip(claims)
+        .map(|(linked, claims)| Criteria { claims: claims.and_then(claims_text), ..linked });
     let page = limit.zip(after).map(|(limit, after)| PageRequest { limit, after });
     (criteria.zip(page).map(|(criteria, page)| SearchRequest { criteria, page }), start)
 }
@@ -66,7 +67,7 @@ fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
 }
 
 /// The claims as text. Empty claims are no criterion.
-fn text(claims: &Map<String, Value>) -> Option<String> {
+fn claims_text(claims: &Map<String, Value>) -> Option<String> {
     (!claims.is_empty()).then(|| serde_json::to_string(claims).ok()).flatten()
 }
 

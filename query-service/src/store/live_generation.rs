@@ -1,7 +1,7 @@
 //! Follows which generation is live and how many partitions its log has: the names of cache keys
 //! depend on both.
 
-use super::describe_error;
+use super::describe_redacted;
 use arc_swap::ArcSwapOption;
 use read_model::read::generation::{LiveGeneration, live};
 use service_kit::database::answered;
@@ -60,7 +60,7 @@ async fn follow(shared: Weak<Shared>, refresh: Arc<Notify>, pool: PgPool) {
         match answer {
             Ok(live) => shared.live.store(live.map(Arc::new)),
             Err(error) => {
-                tracing::warn!(cause = describe_error(&error), "the live generation can't be read")
+                tracing::warn!(cause = describe_redacted(&error), "the live generation can't be read")
             }
         }
         drop(shared);

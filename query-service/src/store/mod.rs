@@ -47,7 +47,7 @@ impl Store {
 
     /// Whether PostgreSQL answers.
     pub(crate) async fn check(&self) -> Result<(), String> {
-        self.postgres.check().await.map_err(|error| describe_error(&error))
+        self.postgres.check().await.map_err(|error| describe_redacted(&error))
     }
 
     /// Closes the connections that only requests use.
@@ -98,7 +98,7 @@ impl Reader {
 }
 
 /// Describes an error without repeating any value: PostgreSQL's own message may quote one.
-pub(crate) fn describe_error(error: &sqlx::Error) -> String {
+pub(crate) fn describe_redacted(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(refused) => {
             format!("Postgres refused with SQLSTATE {}", refused.code().unwrap_or_default())

@@ -51,8 +51,8 @@ pub(crate) async fn of_users(pool: &PgPool) -> sqlx::Result<Vec<Checkpoint>> {
 
 /// Why the event was rejected, if it was. `None`: another log is live by now.
 ///
-/// PostgreSQL locks the views before it takes the statement's snapshot, so both answers are about one
-/// generation.
+/// PostgreSQL locks the views before it takes the statement's snapshot, so both answers are about
+/// one generation.
 pub(crate) async fn rejection(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<Option<String>>> {
     let LogPosition { epoch, at: Position { partition, offset } } = position;
     sqlx::query_scalar(

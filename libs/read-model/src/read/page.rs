@@ -1,5 +1,5 @@
-//! The frame of every paged statement: keyset pagination by `(created_at, id)`, with a limit in entries and
-//! in bytes.
+//! The frame of every paged statement: keyset pagination by `(created_at, id)`, with a limit in
+//! entries and in bytes.
 
 use events_schema::TenantId;
 use service_kit::{cursor::Cursor, query::PageRequest};
@@ -8,7 +8,8 @@ use sqlx::{PgPool, QueryBuilder, Row as _, postgres::PgRow};
 /// The size of a page in bytes, at most. Its first entry is returned whatever its size.
 const MAX_BYTES: i64 = 8 * 1024 * 1024;
 
-/// A statement that is being built. Between [`begin`] and [`fetch`], conditions are added with `AND`.
+/// A statement that is being built. Between [`begin`] and [`fetch`], conditions are added with
+/// `AND`.
 pub(super) type PageQuery = QueryBuilder<sqlx::Postgres>;
 
 /// The entries of a page.
@@ -42,8 +43,8 @@ impl Entry {
 
 /// The beginning of a page's statement, up to the condition on the tenant.
 ///
-/// The sum runs over lengths, which PostgreSQL knows without unpacking a body, so entries over the limit
-/// never leave the database.
+/// The sum runs over lengths, which PostgreSQL knows without unpacking a body, so entries over the
+/// limit never leave the database.
 pub(super) fn begin(table: &str, tenant: &TenantId) -> PageQuery {
     let mut query = PageQuery::new(
         "SELECT body, created_at, id, found FROM (\
@@ -54,7 +55,8 @@ pub(super) fn begin(table: &str, tenant: &TenantId) -> PageQuery {
     query
 }
 
-/// Ends the statement and runs it. It looks at one entry more than asked for, to know whether any follows.
+/// Ends the statement and runs it. It looks at one entry more than asked for, to know whether any
+/// follows.
 pub(super) async fn fetch(pool: &PgPool, mut query: PageQuery, page: &PageRequest) -> sqlx::Result<Page> {
     if let Some(after) = page.after {
         query.push(" AND (created_at, id) > (").push_bind(after.created_at);

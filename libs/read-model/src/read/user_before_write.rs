@@ -1,4 +1,5 @@
-//! A user as a write needs it: its state before a decision, and the user that an earlier create made.
+//! A user as a write needs it: its state before a decision, and the user that an earlier create
+//! made.
 
 use domain::command::User;
 use events_schema::{UserKey, personal::AuthenticationProvider};

@@ -34,7 +34,8 @@ pub async fn page(pool: &PgPool, tenant: &TenantId, page: &PageRequest) -> sqlx:
     page::fetch(pool, of_tenant(tenant), page).await
 }
 
-/// All users of a tenant. The index of these pages is partial, on `version > 0`, which holds for all users.
+/// All users of a tenant. The index of these pages is partial, on `version > 0`, which holds for
+/// all users.
 pub(super) fn of_tenant(tenant: &TenantId) -> PageQuery {
     let mut query = page::begin("live.users", tenant);
     query.push(" AND version > 0");

@@ -40,7 +40,7 @@ impl Data {
 
 /// The request that an event belongs to.
 #[derive(Clone)]
-pub struct Context {
+pub struct RequestContext {
     /// `requestId`
     pub request_id: String,
     /// `requestIp`
@@ -55,7 +55,7 @@ pub struct Context {
 
 /// An event in the queue.
 pub(super) struct Draft {
-    pub(super) context: Context,
+    pub(super) context: RequestContext,
     pub(super) operation: Operation,
     pub(super) phase: Phase,
     pub(super) at: OffsetDateTime,

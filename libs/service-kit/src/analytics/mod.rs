@@ -4,8 +4,8 @@ mod delivery_reports;
 mod draft;
 mod producer;
 mod recorder;
-mod stuck;
+mod stall_detector;
 mod tally;
 
-pub use draft::{Context, Data};
+pub use draft::{Data, RequestContext};
 pub use recorder::{Events, Recorder};

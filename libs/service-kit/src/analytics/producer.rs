@@ -5,7 +5,7 @@
 //! the events that the old one never sent. Events that the old one may have written are counted as
 //! lost: a missing event does less harm than a duplicate.
 
-use super::{delivery_reports::DeliveryReports, draft::Draft, stuck::Stuck, tally::Tally};
+use super::{delivery_reports::DeliveryReports, draft::Draft, stall_detector::StallDetector, tally::Tally};
 use crate::{kafka, settings::Settings};
 use events_schema::analytics::AnalyticEvent;
 use rdkafka::{
@@ -61,7 +61,15 @@ pub(super) fn start(
     let (room_sender, room) = sync_channel(1);
     let reports = DeliveryReports::new(tally, room_sender);
     let producer = EventProducer::from_config_and_context(&config, reports.clone())?;
-    let thread = ProducerThread { config, topic, reports, room, producer, stuck: Stuck::default(), sent: 0 };
+    let thread = ProducerThread {
+        config,
+        topic,
+        reports,
+        room,
+        producer,
+        stall_detector: StallDetector::default(),
+        sent: 0,
+    };
     thread::Builder::new().name("analytics".to_owned()).spawn(move || thread.run(queue))?;
     Ok(())
 }
@@ -73,7 +81,7 @@ struct ProducerThread {
     /// Receives when the client is done with an event, so that it has room for another.
     room: Receiver<()>,
     producer: EventProducer,
-    stuck: Stuck,
+    stall_detector: StallDetector,
     /// How many events have been handed over.
     sent: usize,
 }
@@ -126,7 +134,7 @@ impl ProducerThread {
             return self.reports.progressed();
         }
         let (now, stalled_since) = (Instant::now(), self.reports.stalled_since());
-        if self.stuck.is(now, stalled_since, || answers(&self.config)) {
+        if self.stall_detector.is_stuck(now, stalled_since, || answers(&self.config)) {
             tracing::warn!(
                 "no analytic event has been delivered for a while although Kafka answers; replacing the producer"
             );

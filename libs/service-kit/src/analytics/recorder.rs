@@ -1,7 +1,7 @@
 //! The request's side of the queue.
 
 use super::{
-    draft::{Context, Data, Draft},
+    draft::{Data, Draft, RequestContext},
     producer,
     tally::Tally,
 };
@@ -55,7 +55,7 @@ impl Recorder {
 
     /// Queues an event. If the queue is full, the event is dropped and counted
     /// (`rollcall_analytics_dropped_total`), and a warning is logged at intervals.
-    pub fn record(&self, context: &Context, operation: Operation, phase: Phase, data: Data) {
+    pub fn record(&self, context: &RequestContext, operation: Operation, phase: Phase, data: Data) {
         self.tally.queued();
         // Reserve first: an event that will be dropped need not be built.
         match self.queue.try_reserve() {
@@ -106,8 +106,8 @@ mod tests {
     use super::*;
     use prometheus::proto::MetricType;
 
-    fn context() -> Context {
-        Context {
+    fn context() -> RequestContext {
+        RequestContext {
             request_id: "r".to_owned(),
             request_ip: None,
             tenant: "acme".parse().unwrap(),

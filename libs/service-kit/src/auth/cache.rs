@@ -53,7 +53,8 @@ impl Cache {
     }
 }
 
-/// Removes expired entries, and those of other key sets. If none is left to remove, removes an arbitrary one.
+/// Removes expired entries, and those of other key sets. If none is left to remove, removes an
+/// arbitrary one.
 fn make_room(shard: &mut HashMap<Box<str>, Entry>, keys: u64) {
     let now = Instant::now();
     shard.retain(|_, entry| entry.keys == keys && now < entry.until);

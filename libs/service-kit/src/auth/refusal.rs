@@ -17,7 +17,8 @@ pub(super) enum Refusal {
     Malformed,
     /// `alg` is not supported or does not match the key.
     Algorithm,
-    /// The key set has no key with this `kid`; or there is no `kid` and no key verifies the signature.
+    /// The key set has no key with this `kid`; or there is no `kid` and no key verifies the
+    /// signature.
     UnknownKey,
     /// The signature does not match the key.
     Signature,

@@ -30,8 +30,8 @@ struct Idle {
 }
 
 impl KeptConnections {
-    /// Keeps up to `limit` connections of `pool`. They count as connections of the pool, so it needs
-    /// more than that.
+    /// Keeps up to `limit` connections of `pool`. They count as connections of the pool, so it
+    /// needs more than that.
     #[must_use]
     pub fn new(pool: PgPool, limit: usize) -> Self {
         Self { pool, limit, idle: Mutex::default() }
@@ -68,8 +68,8 @@ pub struct KeptConnection<'k> {
 }
 
 impl KeptConnection<'_> {
-    /// Keeps the connection for the next statement. Call it after a statement that succeeded, outside
-    /// of a transaction.
+    /// Keeps the connection for the next statement. Call it after a statement that succeeded,
+    /// outside of a transaction.
     pub fn keep(self) {
         let mut idle = self.home.idle();
         if idle.len() < self.home.limit {

@@ -8,7 +8,8 @@ use sqlx::{
 /// The migrations of a schema. A released one never changes: its checksum is recorded where it was
 /// applied, and a different text is refused there.
 pub struct Migrations {
-    /// The schema, which is created if it is missing. Its table `migrations` records what was applied.
+    /// The schema, which is created if it is missing. Its table `migrations` records what was
+    /// applied.
     pub schema: &'static str,
     /// Names and statements, in order. The first one has version 1.
     pub steps: &'static [(&'static str, &'static str)],
@@ -30,8 +31,8 @@ impl Migrations {
         Ok(migrator.run_direct(None, connection, false).await?)
     }
 
-    /// For tests: asserts that the released steps have these checksums, in hexadecimal, of which the
-    /// first 16 digits are compared.
+    /// For tests: asserts that the released steps have these checksums, in hexadecimal, of which
+    /// the first 16 digits are compared.
     ///
     /// # Panics
     /// A released step has changed.

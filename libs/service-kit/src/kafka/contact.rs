@@ -2,9 +2,10 @@
 //!
 //! A client that lost its last broker finds it again by itself, except in one case: a broker that
 //! has just resumed may answer that there are no brokers. librdkafka (2.12.1) then drops the one it
-//! knows and may fail to return to `bootstrap.servers`. So a client that finds no broker, although one
-//! accepts connections, is replaced by its owner. A client is kept while no broker is reachable: it
-//! can't leave its group, so a new member would have to wait until the old one's session ends.
+//! knows and may fail to return to `bootstrap.servers`. So a client that finds no broker, although
+//! one accepts connections, is replaced by its owner. A client is kept while no broker is
+//! reachable: it can't leave its group, so a new member would have to wait until the old one's
+//! session ends.
 
 use std::{
     net::{TcpStream, ToSocketAddrs as _},
@@ -47,7 +48,8 @@ impl Contact {
     }
 
     /// Whether the client has been without a broker for so long, although one of `brokers` accepts
-    /// connections, that it should be replaced. If so, the time starts again. May block for a moment.
+    /// connections, that it should be replaced. If so, the time starts again. May block for a
+    /// moment.
     pub fn is_lost(&self, brokers: &str) -> bool {
         {
             let mut state = self.state();

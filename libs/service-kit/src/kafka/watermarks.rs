@@ -16,8 +16,8 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Asks for both ends of a partition, and asks again while it has no leader: a broker accepts
-/// connections seconds before it leads all of its partitions, and a new topic has no leader at first.
-/// Blocks.
+/// connections seconds before it leads all of its partitions, and a new topic has no leader at
+/// first. Blocks.
 ///
 /// # Errors
 /// The broker's error, or no answer within `timeout`.

@@ -1,7 +1,7 @@
 //! The request as an operation sees it.
 
 use crate::{
-    analytics::{Context, Recorder},
+    analytics::{Recorder, RequestContext},
     auth::Principal,
     request_id::RequestId,
     trace_context::TraceParent,
@@ -13,7 +13,7 @@ use events_schema::analytics::Operation;
 #[derive(Clone)]
 pub struct Call {
     /// Tenant, client, request id, trace.
-    pub context: Context,
+    pub context: RequestContext,
     /// For recording an end after the response.
     pub recorder: Recorder,
     /// The operation, for the same purpose.
@@ -27,7 +27,7 @@ impl Call {
         recorder: Recorder,
         operation: Operation,
     ) -> Self {
-        let context = Context {
+        let context = RequestContext {
             request_id: RequestId::of(request).as_str().to_owned(),
             request_ip: request.peer_addr().map(|peer| peer.ip().to_canonical().to_string()),
             tenant: principal.tenant.clone(),

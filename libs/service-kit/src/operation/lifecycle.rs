@@ -2,7 +2,7 @@
 
 use super::{Call, Completed};
 use crate::{
-    analytics::{Context, Data, Recorder},
+    analytics::{Data, Recorder, RequestContext},
     problem::Problem,
 };
 use events_schema::analytics::{Operation, Phase};
@@ -15,7 +15,7 @@ const PANICKED: (&str, &str) = ("InternalServerError", "Internal Server Error");
 /// panicked, it records what is missing.
 pub(super) struct Lifecycle {
     recorder: Recorder,
-    context: Context,
+    context: RequestContext,
     operation: Operation,
     fail: Data,
     is_started: bool,

@@ -60,10 +60,11 @@ pub struct OperationContext {
     pub recorder: Recorder,
 }
 
-/// Runs one operation. A request without a valid token gets 401 and no event. For every other one the
-/// scope is checked, the body is read and parsed, START is recorded, and `handle` runs. The first
-/// failure is the response: 403, then 413 or 415, then `parse`'s problem, then `handle`'s. Records exactly one end for each START, even if the client goes away
-/// (the future is dropped) or `handle` panics.
+/// Runs one operation. A request without a valid token gets 401 and no event. For every other one
+/// the scope is checked, the body is read and parsed, START is recorded, and `handle` runs. The
+/// first failure is the response: 403, then 413 or 415, then `parse`'s problem, then `handle`'s.
+/// Records exactly one end for each START, even if the client goes away (the future is dropped) or
+/// `handle` panics.
 ///
 /// `parse` gets the request and the body. The body is empty if none is read, and if the response is
 /// 403, 413 or 415; what `parse` finds in the path still goes into the events. `handle` gets the

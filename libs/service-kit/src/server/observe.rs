@@ -118,8 +118,8 @@ fn as_problem<B: MessageBody + 'static>(response: ServiceResponse<B>) -> Service
     response.into_response(problem.map_into_right_body())
 }
 
-/// The request's id: the given one if it is well-formed, else a new one. A repeated header is treated
-/// like a malformed one.
+/// The request's id: the given one if it is well-formed, else a new one. A repeated header is
+/// treated like a malformed one.
 fn request_id(headers: &HeaderMap) -> RequestId {
     let mut given = headers.get_all(REQUEST_ID);
     let only = given.next().filter(|_| given.next().is_none());

@@ -1,5 +1,5 @@
 use super::*;
-use crate::analytics::draft::Context;
+use crate::analytics::draft::RequestContext;
 use events_schema::analytics::{Operation, Phase};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
@@ -17,14 +17,22 @@ type Cluster = MockCluster<'static, DefaultProducerContext>;
 fn feed(cluster: &Cluster) -> ProducerThread {
     let brokers = ("KAFKA_BROKERS".to_owned(), cluster.bootstrap_servers());
     let config = config(&Settings::from_vars([brokers], "127.0.0.1:0").unwrap()).unwrap();
-    let (made, room) = sync_channel(1);
-    let ends = DeliveryReports::new(Arc::new(Tally::new()), made);
-    let producer = EventProducer::from_config_and_context(&config, ends.clone()).unwrap();
-    ProducerThread { config, topic: TOPIC.to_owned(), ends, room, producer, stuck: Stuck::default(), sent: 0 }
+    let (room_sender, room) = sync_channel(1);
+    let reports = DeliveryReports::new(Arc::new(Tally::new()), room_sender);
+    let producer = EventProducer::from_config_and_context(&config, reports.clone()).unwrap();
+    ProducerThread {
+        config,
+        topic: TOPIC.to_owned(),
+        reports,
+        room,
+        producer,
+        stall_detector: StallDetector::default(),
+        sent: 0,
+    }
 }
 
 fn event(request: &str) -> AnalyticEvent {
-    let context = Context {
+    let context = RequestContext {
         request_id: request.to_owned(),
         request_ip: None,
         tenant: "acme".parse().unwrap(),

@@ -11,17 +11,17 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// How long a broker must answer other clients before this one counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 
-/// What is known about the client's state.
+/// Detects a stuck client.
 #[derive(Default)]
-pub(super) struct Stuck {
+pub(super) struct StallDetector {
     probed: Option<Instant>,
     answered_since: Option<Instant>,
 }
 
-impl Stuck {
+impl StallDetector {
     /// Whether the client is stuck at `now`, given that events have been waiting since
     /// `stalled_since` without progress. `answers` tells whether a broker answers a new client.
-    pub(super) fn is(
+    pub(super) fn is_stuck(
         &mut self,
         now: Instant,
         stalled_since: Instant,
@@ -47,14 +47,14 @@ mod tests {
     /// Checks once a second. Returns the second at which the client counts as stuck, within ten
     /// minutes.
     fn stuck_at(is_still: impl Fn(u64) -> bool, answers: impl Fn(u64) -> bool) -> Option<u64> {
-        let (began, mut stuck) = (Instant::now(), Stuck::default());
+        let (began, mut detector) = (Instant::now(), StallDetector::default());
         let mut still_since = began;
         (0..600).find(|second| {
             let now = began + Duration::from_secs(*second);
             if !is_still(*second) {
                 still_since = now;
             }
-            stuck.is(now, still_since, || answers(*second))
+            detector.is_stuck(now, still_since, || answers(*second))
         })
     }
 
