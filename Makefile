@@ -64,7 +64,7 @@ chaos: ## Kill, freeze and restart all parts under load, then check the result: 
 mutants: ## Inject small faults to show that each chaos and erasure check can fail: [NAMES="stale lost"]
 	@scripts/mutants.sh $(NAMES)
 
-bench: install ## Benchmark GET and PUT against another revision: [BASE=revision] [QUICK=1]
+bench: install ## Measure against twins and another revision: [BASE=revision] [QUICK=1]
 	@scripts/bench.sh
 
 clean: ## Remove build results and the data of `make run`
