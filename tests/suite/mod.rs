@@ -217,6 +217,7 @@ suite! {
             a_master_key_from_before_a_rotation_wraps_nothing,
             nothing_starts_without_the_right_master_key,
             an_empty_key_store_replaces_no_other,
+            an_empty_database_beside_a_full_log_is_refused,
             an_old_key_store_is_found,
             keys_that_nobody_needs_are_swept,
             a_recreated_log_destroys_no_key,

@@ -51,6 +51,17 @@ pub async fn an_empty_key_store_replaces_no_other(stack: &'static Stack) {
     assert!(has_key_store(&empty).await);
 }
 
+pub async fn an_empty_database_beside_a_full_log_is_refused(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    live(&api).await;
+    let (url, empty) = empty_database(stack).await;
+    let said = deployment.cli.clone().set("DATABASE_URL", &url).run(&["migrate"]).expect(1).stderr;
+    assert!(said.contains("events in the log are sealed under the keys of another one"), "{said}");
+    assert!(!has_key_store(&empty).await, "nothing was created");
+}
+
 /// A command service creates no key store. It waits for one.
 async fn is_never_ready(deployment: &mut Deployment, url: &str) {
     deployment.launch_instance(Service::Command, 9, &[(SETTING, url)]);

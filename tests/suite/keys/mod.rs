@@ -18,7 +18,7 @@ pub use apart::{
 pub use caches::{
     a_delete_reaches_every_cache, a_frozen_cache_is_waited_out, a_stopping_process_blocks_no_delete,
 };
-pub use emptied::an_empty_key_store_replaces_no_other;
+pub use emptied::{an_empty_database_beside_a_full_log_is_refused, an_empty_key_store_replaces_no_other};
 pub use master::nothing_starts_without_the_right_master_key;
 pub use moved::an_old_key_store_is_found;
 pub use orphans::keys_that_nobody_needs_are_swept;
