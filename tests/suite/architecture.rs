@@ -219,7 +219,9 @@ pub async fn the_read_model_has_one_owner() {
         })
     };
     let mut found = BTreeSet::new();
-    for krate in CRATES.into_iter().filter(|krate| *krate != "libs/read-model") {
+    // The benchmark copies a table for the twin that it compares the service with.
+    let others = CRATES.into_iter().filter(|krate| !["libs/read-model", "bench"].contains(krate));
+    for krate in others {
         for (path, code) in sources(&format!("{krate}/src")) {
             if names_table(&code) {
                 found.insert(path.strip_prefix(workspace()).unwrap().display().to_string());
