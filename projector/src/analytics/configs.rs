@@ -15,7 +15,7 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "range"),
     ("queued.max.messages.kbytes", "4096"),
     // Nobody waits for analytics, so records are fetched in few, large requests.
-    ("fetch.wait.max.ms", "300"),
+    ("fetch.wait.max.ms", "100"),
     ("fetch.min.bytes", "65536"),
     ("statistics.interval.ms", "5000"),
 ];

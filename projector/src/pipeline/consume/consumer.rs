@@ -28,7 +28,9 @@ const CONFIG: &[(&str, &str)] = &[
     ("session.timeout.ms", "6000"),
     // A member learns of a rebalance with its next heartbeat, and the others wait until then.
     ("heartbeat.interval.ms", "500"),
-    ("fetch.wait.max.ms", "200"),
+    // After an assignment, librdkafka (2.12.1) starts about one partition per fetch, and a fetch of an
+    // idle log lasts this long.
+    ("fetch.wait.max.ms", "50"),
     ("fetch.min.bytes", "1"),
     ("queued.min.messages", "20000"),
     ("queued.max.messages.kbytes", "16384"),
