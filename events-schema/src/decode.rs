@@ -1,4 +1,5 @@
-//! Decodes a record into an event. All checks that a consumer must make are here.
+//! Decodes a record into an event. Checks headers and data. Key, partition and size limits are
+//! checked before, in `event_log::record::decode`.
 
 use crate::{
     EventType, Reason, ReasonCode, Timestamp, UserKey, WrongMember,

@@ -70,8 +70,9 @@ pub(crate) struct Write {
 pub(crate) enum Written {
     /// The event took effect.
     Accepted(Appended),
-    /// The outcome is not known yet. The lock is held until it is, so that the next writer of the
-    /// user does not append in vain.
+    /// The write is answered before its end: the outcome is not known yet, the event is parked, or
+    /// it lost and the user could not be loaded again. The lock is held until then, so that the next
+    /// writer of the user does not append in vain.
     Pending(Appended, Option<UserLock>),
 }
 

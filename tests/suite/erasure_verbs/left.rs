@@ -220,6 +220,15 @@ async fn events_that_wait_for_a_key_are_loud(bench: &Bench, user: &str) {
     };
     assert!(audit["findings"].as_array().unwrap().iter().any(waits), "{audit}");
     assert_eq!(bench.proof(user, 1)["verdict"], "parked");
+
+    // The retired generation has folded a deletion that the present log lacks.
+    let put = "INSERT INTO generation_1.tombstones VALUES ('{t}', '{u}', 9, now(), 0, 0)";
+    bench.sql(&filled(bench, put, user)).await;
+    let audit = bench.audit(1);
+    assert!(has(&audit, "deletedElsewhere") && !has(&audit, "missingKey"), "{audit}");
+    let said = bench.deployment.cli.run(&["erasure", "audit"]).expect(1).stdout;
+    assert!(said.contains("do not restore their keys"), "{said}");
+    bench.sql(&filled(bench, "DELETE FROM generation_1.tombstones WHERE id = '{u}'", user)).await;
 }
 
 /// An event of the time before keys. No erasure reaches it.

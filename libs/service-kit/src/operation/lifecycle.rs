@@ -1,4 +1,5 @@
-//! The two analytic events of a request: one START and one end, whatever happens.
+//! The analytic events of a request: one START, and its end unless that comes from elsewhere
+//! ([`Completed::success`] is `None`).
 
 use super::{Call, Completed};
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
 };
 use events_schema::analytics::{Operation, Phase};
 
-/// The end of requests that never got a response.
+/// The ends of requests that were dropped or panicked.
 const CLIENT_CLOSED: (&str, &str) = ("ClientClosedRequest", "The client went away before the answer");
 const PANICKED: (&str, &str) = ("InternalServerError", "Internal Server Error");
 

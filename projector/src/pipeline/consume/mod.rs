@@ -73,7 +73,7 @@ impl Pipeline {
         (batch, None)
     }
 
-    /// Skips a record if its partition is no longer owned, or if its offset is already covered.
+    /// Adds a record, unless its partition is no longer owned or its offset is already covered.
     fn add_record(&self, batch: &mut Batch, record: Record) {
         let Some((start, next)) = self.offsets_in(batch, record.partition) else { return };
         if record.offset >= next {
@@ -81,7 +81,7 @@ impl Pipeline {
         }
     }
 
-    /// Skips an offset under the same conditions.
+    /// Moves a partition to `end` without a record, unless it is no longer owned or already there.
     fn add_end(&self, batch: &mut Batch, partition: Partition, end: i64) {
         let Some((start, next)) = self.offsets_in(batch, partition) else { return };
         if end > next {
