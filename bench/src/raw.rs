@@ -1,6 +1,11 @@
 //! What the servers can do by themselves, without HTTP: a statement, a commit, an append.
 
-use crate::{cpu::Cpu, load::Figures, users};
+use crate::{
+    cpu::Cpu,
+    load::Figures,
+    twin::{GET, UPDATE},
+    users,
+};
 use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use rdkafka::{
@@ -16,9 +21,6 @@ use std::{
 };
 use uuid::Uuid;
 
-const SELECT: &str = "SELECT body, version FROM twin.users WHERE tenant_id = $1 AND id = $2";
-const UPDATE: &str = "UPDATE twin.users SET claims = $3::jsonb, body = $4, version = version + 1 \
-    WHERE tenant_id = $1 AND id = $2 RETURNING version";
 const TOPIC: &str = "bench.raw";
 
 /// What one call does.
@@ -93,7 +95,7 @@ impl Raw {
             }
             if call == Call::Select {
                 let _: (String, i64) =
-                    sqlx::query_as(SELECT).bind(users::TENANT).bind(id).fetch_one(&mut connection).await?;
+                    sqlx::query_as(GET).bind(users::TENANT).bind(id).fetch_one(&mut connection).await?;
             } else {
                 let body = users::stored(&id.to_string(), turn as u64);
                 let request: serde_json::Value = serde_json::from_str(&users::request(turn as u64))?;

@@ -8,10 +8,8 @@ use event_log::{
 use events_schema::Topic;
 use key_store::Keys;
 use read_model::operate::{checkpoints::users_next_offsets, logs};
-use service_kit::{
-    database::{self, Role},
-    settings::Settings,
-};
+use service_kit::settings::Settings;
+use sqlx::PgPool;
 
 /// How many of the newest records of each partition are read. Only the oldest events may not be
 /// sealed.
@@ -22,8 +20,13 @@ const NEWEST: i64 = 5;
 ///
 /// # Errors
 /// Events in the log are sealed, or a store can't be queried.
-pub(crate) async fn check(settings: &Settings, keys: &Keys, partitions: u32) -> anyhow::Result<()> {
-    if !keys.is_new().await? || is_anything_folded(settings).await? {
+pub(crate) async fn check(
+    settings: &Settings,
+    pool: &PgPool,
+    keys: &Keys,
+    partitions: u32,
+) -> anyhow::Result<()> {
+    if !keys.is_new().await? || is_anything_folded(pool).await? {
         return Ok(());
     }
     let ends = log_ends::all_ends(settings).await?;
@@ -49,16 +52,10 @@ pub(crate) async fn check(settings: &Settings, keys: &Keys, partitions: u32) -> 
     Ok(())
 }
 
-async fn is_anything_folded(settings: &Settings) -> anyhow::Result<bool> {
-    let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    let folded = async {
-        let mut connection = pool.acquire().await?;
-        if !logs::exist(&mut connection).await? {
-            return Ok(false);
-        }
-        Ok(users_next_offsets(&mut connection).await?.values().any(|next| *next > 0))
-    };
-    let folded: sqlx::Result<bool> = folded.await;
-    pool.close().await;
-    Ok(folded?)
+async fn is_anything_folded(pool: &PgPool) -> sqlx::Result<bool> {
+    let mut connection = pool.acquire().await?;
+    if !logs::exist(&mut connection).await? {
+        return Ok(false);
+    }
+    Ok(users_next_offsets(&mut connection).await?.values().any(|next| *next > 0))
 }

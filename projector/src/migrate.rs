@@ -39,9 +39,12 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     let partitions = log_ends::partitions(settings).await?;
     let log = LogIdentity::new(settings)?.present().await?;
     let keys = Keys::open(settings)?;
-    empty_key_store::check(settings, &keys, partitions).await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
-    let migrated = create(&pool, partitions, &log, &keys).await;
+    let migrated = async {
+        empty_key_store::check(settings, &pool, &keys, partitions).await?;
+        create(&pool, partitions, &log, &keys).await
+    };
+    let migrated = migrated.await;
     pool.close().await;
     migrated?;
     let cuts: Vec<_> = cuts::cuts(settings).await?.into_iter().filter(|cut| !cut.accepted).collect();

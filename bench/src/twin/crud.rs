@@ -1,5 +1,6 @@
 //! The CRUD twin. It answers as the service does, but for errors and cursors.
 
+use super::table::{GET, UPDATE};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Bytes, Data, Path, Query, ServiceConfig},
@@ -18,9 +19,6 @@ use uuid::Uuid;
 /// As many as the service has for reads.
 const CONNECTIONS: u32 = 12;
 
-const GET: &str = "SELECT body, version FROM twin.users WHERE tenant_id = $1 AND id = $2";
-const UPDATE: &str = "UPDATE twin.users SET claims = $3::jsonb, body = $4, version = version + 1 \
-    WHERE tenant_id = $1 AND id = $2 RETURNING version";
 const INSERT: &str = "INSERT INTO twin.users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, log_offset) \
     VALUES ($1, $2, 1, now(), $3::jsonb, $4, '', 0, 0)";
 const DELETE: &str = "DELETE FROM twin.users WHERE tenant_id = $1 AND id = $2";

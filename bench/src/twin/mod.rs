@@ -7,7 +7,7 @@
 mod crud;
 mod table;
 
-pub(crate) use table::copy as copy_table;
+pub(crate) use table::{GET, UPDATE, copy as copy_table};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::ValueEnum;

@@ -3,6 +3,12 @@
 use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+/// Reads a user. The raw figures use the same text.
+pub(crate) const GET: &str = "SELECT body, version FROM twin.users WHERE tenant_id = $1 AND id = $2";
+/// Changes a user. The raw figures use the same text.
+pub(crate) const UPDATE: &str = "UPDATE twin.users SET claims = $3::jsonb, body = $4, version = version + 1 \
+    WHERE tenant_id = $1 AND id = $2 RETURNING version";
+
 /// Copies the users of the live generation.
 pub(crate) async fn copy(database_url: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(database_url).await?;

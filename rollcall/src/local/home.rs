@@ -2,9 +2,10 @@
 
 use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
+use service_kit::atomic_file;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -83,15 +84,8 @@ fn refuse_control(path: &Path) -> anyhow::Result<()> {
 
 /// Writes a file that only its owner can read, completely or not at all.
 pub(crate) fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
-    let write = || {
-        let new = path.with_extension("new");
-        let _ = fs::remove_file(&new);
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().with_context(|| format!("can't write {}", path.display()))
+    atomic_file::replace(path, content.as_bytes(), 0o600)
+        .with_context(|| format!("can't write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,13 +1,8 @@
 //! Writes a result to a new file.
 
 use anyhow::{Context as _, bail, ensure};
-use std::{
-    fs::{self, OpenOptions},
-    io::{ErrorKind, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
-use uuid::Uuid;
+use service_kit::atomic_file;
+use std::{fs, io::ErrorKind, path::Path};
 
 /// Fails early if the file could not be written in the end.
 pub(super) fn check(path: &Path) -> anyhow::Result<()> {
@@ -25,20 +20,10 @@ pub(super) fn check(path: &Path) -> anyhow::Result<()> {
 
 /// Writes a file that only its owner can read, completely or not at all. Never overwrites a file.
 pub(super) fn write(path: &Path, content: &str) -> anyhow::Result<()> {
-    let draft = path.with_extension(format!("new-{}", Uuid::new_v4().simple()));
-    // Unlike a rename, a link never replaces an existing file.
-    let written = write_private(&draft, content).and_then(|()| fs::hard_link(&draft, path));
-    let _ = fs::remove_file(&draft);
-    match written {
+    match atomic_file::create(path, format!("{content}\n").as_bytes(), 0o600) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(exists(path)),
         written => written.with_context(|| format!("{} can't be written", path.display())),
     }
-}
-
-fn write_private(path: &Path, content: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-    writeln!(file, "{content}")?;
-    file.sync_all()
 }
 
 fn exists(path: &Path) -> String {
