@@ -2,7 +2,7 @@
 
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake libssl-dev libzstd-dev pkg-config zlib1g-dev \
+    && apt-get install -y --no-install-recommends libssl-dev libzstd-dev pkg-config zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .

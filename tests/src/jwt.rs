@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use openssl::pkey::PKey;
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
 use time::OffsetDateTime;
@@ -24,11 +25,15 @@ impl Signer {
     /// The home has no key.
     pub fn of(home: &Path) -> Self {
         let pem = fs::read(home.join("jwt.key")).expect("jwt.key");
+        let pair = PKey::private_key_from_pem(&pem).expect("a private key");
+        let der = pair.private_key_to_pkcs8().expect("its PKCS#8 form");
         let jwks: Value =
             serde_json::from_slice(&fs::read(home.join("jwks.json")).expect("jwks.json")).expect("JSON");
         let jwk = &jwks["keys"][0];
+        // An error says that it is installed already.
+        let _ = jsonwebtoken_openssl::install_default();
         Self {
-            key: EncodingKey::from_ed_pem(&pem).expect("an Ed25519 key"),
+            key: EncodingKey::from_ed_der(&der),
             kid: jwk["kid"].as_str().map(str::to_owned),
             public: jwk["x"].as_str().expect("an OKP key").to_owned(),
         }

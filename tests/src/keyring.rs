@@ -1,10 +1,9 @@
 //! Reads the key store with the master key, as documented and without the service's code, so that
 //! tests can decrypt events.
 
-use crate::Record;
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    hkdf::{HKDF_SHA256, Salt},
+use crate::{
+    Record,
+    cipher::{NONCE_LEN, derive, open},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -56,7 +55,7 @@ impl Keyring {
         let masters = masters(&home.join("master.key"));
         let key = |(tenant, owner, id, wrapped, master): WrappedKey| {
             let (nonce, ciphertext) = wrapped.split_at(NONCE_LEN);
-            let key = open(&masters[&master], &format!("{tenant}/{owner}/{id}"), nonce, ciphertext);
+            let key = open(&masters[&master], nonce, format!("{tenant}/{owner}/{id}").as_bytes(), ciphertext);
             (id.to_string(), key.expect("a key that its master key opens"))
         };
         Self(rows.into_iter().map(key).collect())
@@ -77,7 +76,7 @@ impl Keyring {
         let opens = |(tenant, owner, id, wrapped, _): &&WrappedKey| {
             let (nonce, ciphertext) = wrapped.split_at(NONCE_LEN);
             let bound = format!("{tenant}/{owner}/{id}");
-            masters.values().any(|master| open(master, &bound, nonce, ciphertext).is_some())
+            masters.values().any(|master| open(master, nonce, bound.as_bytes(), ciphertext).is_some())
         };
         keys.iter().filter(opens).count()
     }
@@ -119,19 +118,7 @@ fn masters(path: &Path) -> HashMap<String, Vec<u8>> {
 fn open_event(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
     let (salt, nonce) = nonce.split_at_checked(NONCE_LEN)?;
     if nonce.is_empty() {
-        return open(key, bound, salt, ciphertext);
+        return open(key, salt, bound.as_bytes(), ciphertext);
     }
-    let mut derived = [0; 32];
-    let of_user = Salt::new(HKDF_SHA256, salt).extract(key);
-    of_user.expand(&[b"rollcall/message/1".as_slice()], HKDF_SHA256).ok()?.fill(&mut derived).ok()?;
-    open(&derived, bound, nonce, ciphertext)
-}
-
-fn open(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?);
-    let mut text = ciphertext.to_vec();
-    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let length = key.open_in_place(nonce, Aad::from(bound), &mut text).ok()?.len();
-    text.truncate(length);
-    Some(text)
+    open(&derive(key, salt, b"rollcall/message/1")?, nonce, bound.as_bytes(), ciphertext)
 }

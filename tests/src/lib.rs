@@ -6,6 +6,7 @@
 mod answer;
 mod api;
 pub mod chaos;
+mod cipher;
 mod cli;
 mod deployment;
 mod fold;

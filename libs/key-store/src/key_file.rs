@@ -5,9 +5,8 @@ use super::{
     KeysError,
     wrapper::{Answer, PlainKey, Wrapped, WrappedKey, Wrapper},
 };
-use aws_lc_rs::aead::NONCE_LEN;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use domain::codec::{KEY_LEN, Secret};
+use domain::codec::{KEY_LEN, NONCE_LEN, Secret};
 use futures_util::FutureExt as _;
 use service_kit::atomic_file;
 use std::{

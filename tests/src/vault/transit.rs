@@ -1,10 +1,8 @@
 //! The transit engine without HTTP: requests in, statuses and bodies out.
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    rand::fill,
-};
+use crate::cipher::{self, NONCE_LEN};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use openssl::rand::rand_bytes;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -152,19 +150,17 @@ impl Key {
         })
     }
 
-    fn cipher(&self, version: u64) -> Option<LessSafeKey> {
-        let key = self.versions.get(usize::try_from(version.checked_sub(1)?).ok()?)?;
-        UnboundKey::new(&AES_256_GCM, key).ok().map(LessSafeKey::new)
+    fn material(&self, version: u64) -> Option<&[u8; 32]> {
+        self.versions.get(usize::try_from(version.checked_sub(1)?).ok()?)
     }
 
     fn encrypt(&self, item: &Value) -> ItemResult {
-        let mut text = bytes(item, "plaintext")?;
+        let text = bytes(item, "plaintext")?;
         let associated = bytes(item, "associated_data")?;
         let nonce: [u8; NONCE_LEN] = random();
-        let cipher = self.cipher(self.latest()).ok_or("no version")?;
-        let sealed = Nonce::assume_unique_for_key(nonce);
-        cipher.seal_in_place_append_tag(sealed, Aad::from(associated), &mut text).map_err(|_| "too long")?;
-        let ciphertext = STANDARD.encode([nonce.as_slice(), &text].concat());
+        let key = self.material(self.latest()).ok_or("no version")?;
+        let sealed = cipher::seal(key, &nonce, &associated, &text).ok_or("too long")?;
+        let ciphertext = STANDARD.encode([nonce.as_slice(), &sealed].concat());
         Ok(
             json!({ "ciphertext": format!("vault:v{}:{ciphertext}", self.latest()), "key_version": self.latest() }),
         )
@@ -193,9 +189,7 @@ impl Key {
 
     fn open(&self, version: u64, associated: &[u8], text: &[u8]) -> Option<Vec<u8>> {
         let (nonce, text) = text.split_at_checked(NONCE_LEN)?;
-        let (nonce, mut text) = (Nonce::try_assume_unique_for_key(nonce).ok()?, text.to_vec());
-        let opened = self.cipher(version)?.open_in_place(nonce, Aad::from(associated), &mut text).ok()?;
-        Some(opened.to_vec())
+        cipher::open(self.material(version)?, nonce, associated, text)
     }
 }
 
@@ -222,7 +216,7 @@ fn bytes(item: &Value, name: &str) -> Result<Vec<u8>, String> {
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    fill(&mut bytes).expect("the system's randomness");
+    rand_bytes(&mut bytes).expect("the system's randomness");
     bytes
 }
 

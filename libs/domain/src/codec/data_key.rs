@@ -1,7 +1,6 @@
 //! The data key of one owner, and the operations under it.
 
-use super::secret::{SealError, SealedBytes, Secret};
-use aws_lc_rs::{aead::NONCE_LEN, rand::fill};
+use super::secret::{NONCE_LEN, SealError, SealedBytes, Secret, fill};
 use std::{fmt, sync::Arc};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -61,7 +60,7 @@ impl DataKey {
     /// The system's random number generator failed, or the text is too long for AES-GCM.
     pub fn seal(&self, associated: &[u8], plaintext: &[u8]) -> Result<SealedBytes, SealError> {
         let mut salt = [0; SALT_LEN];
-        fill(&mut salt).map_err(|_| SealError)?;
+        fill(&mut salt)?;
         let sealed = self.secret.derived(&salt, MESSAGE)?.seal(associated, plaintext)?;
         Ok(SealedBytes { nonce: [salt.as_slice(), &sealed.nonce].concat(), ciphertext: sealed.ciphertext })
     }

@@ -1,16 +1,21 @@
 //! Key material and the primitives under it: AES-256-GCM, HKDF-SHA-256 and HMAC-SHA-256.
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    hkdf::{HKDF_SHA256, Salt},
-    hmac,
-    rand::fill,
+use aes_gcm::{
+    Aes256Gcm, Nonce,
+    aead::{AeadInOut as _, KeyInit as _},
 };
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// The length of a key in bytes.
 pub const KEY_LEN: usize = 32;
+/// The length of the cipher's nonce in bytes.
+pub const NONCE_LEN: usize = 12;
+/// The block length of SHA-256 in bytes.
+const BLOCK_LEN: usize = 64;
 
 /// Key material. It is overwritten when it is dropped and never printed.
 #[derive(Clone)]
@@ -39,7 +44,7 @@ impl Secret {
     /// The system's random number generator failed.
     pub fn random() -> Result<Self, SealError> {
         let mut secret = Self(Zeroizing::new([0; KEY_LEN]));
-        fill(secret.0.as_mut_slice()).map_err(|_| SealError)?;
+        fill(secret.0.as_mut_slice())?;
         Ok(secret)
     }
 
@@ -63,13 +68,9 @@ impl Secret {
     /// The system's random number generator failed, or the text is too long for AES-GCM.
     pub fn seal(&self, associated: &[u8], plaintext: &[u8]) -> Result<SealedBytes, SealError> {
         let mut nonce = [0; NONCE_LEN];
-        fill(&mut nonce).map_err(|_| SealError)?;
+        fill(&mut nonce)?;
         let mut text = plaintext.to_vec();
-        let sealed = self.cipher()?.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(associated),
-            &mut text,
-        );
+        let sealed = self.cipher().encrypt_in_place(&Nonce::from(nonce), associated, &mut text);
         sealed.map(|()| SealedBytes { nonce: nonce.to_vec(), ciphertext: text }).map_err(|_| SealError)
     }
 
@@ -83,12 +84,10 @@ impl Secret {
         nonce: &[u8],
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError)?;
+        let nonce: [u8; NONCE_LEN] = nonce.try_into().map_err(|_| SealError)?;
         let mut text = Zeroizing::new(ciphertext.to_vec());
-        let opened = self.cipher()?.open_in_place(nonce, Aad::from(associated), &mut text);
-        let length = opened.map(|plaintext| plaintext.len()).map_err(|_| SealError)?;
-        text.truncate(length);
-        Ok(text)
+        let opened = self.cipher().decrypt_in_place(&Nonce::from(nonce), associated, &mut *text);
+        opened.map(|()| text).map_err(|_| SealError)
     }
 
     /// Derives a key for one purpose by HKDF-SHA-256.
@@ -97,25 +96,30 @@ impl Secret {
     /// The library refused to derive the key.
     pub fn derived(&self, salt: &[u8], purpose: &[u8]) -> Result<Self, SealError> {
         let mut derived = Self(Zeroizing::new([0; KEY_LEN]));
-        let key = Salt::new(HKDF_SHA256, salt).extract(self.bytes());
-        let purpose = [purpose];
-        let filled = key.expand(&purpose, HKDF_SHA256).and_then(|key| key.fill(derived.0.as_mut_slice()));
-        filled.map(|()| derived).map_err(|_| SealError)
+        let key = Hkdf::<Sha256>::new(Some(salt), self.bytes());
+        key.expand(purpose, derived.0.as_mut_slice()).map(|()| derived).map_err(|_| SealError)
     }
 
     /// The HMAC-SHA-256 of a text.
     pub fn digest(&self, text: &[u8]) -> [u8; 32] {
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.bytes()), text);
-        let mut digest = [0; 32];
-        digest.copy_from_slice(tag.as_ref());
-        digest
+        // HMAC pads a key to the block of its hash with zeros.
+        let mut block = Zeroizing::new([0; BLOCK_LEN]);
+        block[..KEY_LEN].copy_from_slice(self.bytes());
+        let mut mac = Hmac::<Sha256>::new((&*block).into());
+        mac.update(text);
+        mac.finalize().into_bytes().into()
     }
 
     /// Created for each message. The library overwrites its own copy, and creating one takes less
     /// than a microsecond.
-    fn cipher(&self) -> Result<LessSafeKey, SealError> {
-        UnboundKey::new(&AES_256_GCM, self.bytes()).map(LessSafeKey::new).map_err(|_| SealError)
+    fn cipher(&self) -> Aes256Gcm {
+        Aes256Gcm::new((&*self.0).into())
     }
+}
+
+/// Fills a buffer with the system's random bytes.
+pub(super) fn fill(bytes: &mut [u8]) -> Result<(), SealError> {
+    getrandom::fill(bytes).map_err(|_| SealError)
 }
 
 impl fmt::Debug for Secret {

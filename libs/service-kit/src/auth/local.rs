@@ -6,13 +6,12 @@ use crate::{
     settings::{Jwks, Settings},
 };
 use anyhow::{Context as _, anyhow, bail};
-use aws_lc_rs::{encoding::AsDer, signature::Ed25519KeyPair};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use events_schema::TenantId;
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, encode, get_current_timestamp,
     jwk::{Jwk, PublicKeyUse, ThumbprintHash},
 };
+use openssl::pkey::{Id, PKey};
 use serde_json::{Map, Value, json};
 use std::{
     fs,
@@ -98,6 +97,7 @@ fn existing(home: &Path) -> anyhow::Result<LocalKey> {
 }
 
 fn load(home: &Path) -> anyhow::Result<LocalKey> {
+    super::use_openssl();
     let key_path = home.join("jwt.key");
     let signing =
         read(&key_path).with_context(|| format!("the local key {} can't be used", key_path.display()))?;
@@ -114,10 +114,8 @@ fn load(home: &Path) -> anyhow::Result<LocalKey> {
 fn create(path: &Path) -> anyhow::Result<()> {
     let home = path.parent().ok_or_else(|| anyhow!("no directory"))?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
-    let pair = Ed25519KeyPair::generate()?;
-    let body = STANDARD.encode(AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair)?.as_ref());
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-    match atomic_file::create(path, pem.as_bytes(), 0o600) {
+    let pem = PKey::generate_ed25519()?.private_key_to_pem_pkcs8()?;
+    match atomic_file::create(path, &pem, 0o600) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         created => Ok(created?),
     }
@@ -128,9 +126,12 @@ fn read(path: &Path) -> anyhow::Result<EncodingKey> {
     if mode & 0o077 != 0 {
         bail!("others may read it (mode {:03o}): chmod 600 {}", mode & 0o777, path.display());
     }
+    let pair = PKey::private_key_from_pem(&fs::read(path)?);
+    let der =
+        pair.ok().filter(|pair| pair.id() == Id::ED25519).and_then(|pair| pair.private_key_to_pkcs8().ok());
     // The underlying error is not shown: it could quote the file.
-    EncodingKey::from_ed_pem(&fs::read(path)?)
-        .map_err(|_| anyhow!("it is not an Ed25519 key in PKCS#8 PEM form"))
+    let der = der.context("it is not an Ed25519 key in PKCS#8 PEM form")?;
+    Ok(EncodingKey::from_ed_der(&der))
 }
 
 /// Writes a file, unless it already has this content.

@@ -28,6 +28,12 @@ use source::Source;
 use std::{path::Path, sync::Arc};
 use verify::{Verified, Verifier};
 
+/// Makes OpenSSL sign and verify the tokens of this process.
+fn use_openssl() {
+    // An error says that it does already.
+    let _ = jsonwebtoken_openssl::install_default();
+}
+
 /// Verifies tokens. One per process.
 pub struct Authenticator {
     source: Source,
@@ -46,6 +52,7 @@ impl Authenticator {
     }
 
     fn of(jwt: &JwtSettings, home: &Path) -> anyhow::Result<Self> {
+        use_openssl();
         Ok(Self {
             source: Source::new(&jwt.jwks, home)?,
             verifier: Verifier::new(jwt),

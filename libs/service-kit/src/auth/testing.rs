@@ -1,14 +1,13 @@
 //! Keys and tokens for tests.
 
 use crate::settings::{Jwks, JwtSettings};
-use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
-    rand::SystemRandom,
-    rsa::{KeyPair, KeySize},
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
-};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp, jwk::Jwk};
+use openssl::{
+    ec::{EcGroup, EcKey},
+    nid::Nid,
+    pkey::PKey,
+    rsa::Rsa,
+};
 use serde_json::{Value, json};
 
 /// A signing key for a test.
@@ -20,22 +19,19 @@ pub(crate) struct TestKey {
 
 impl TestKey {
     pub(crate) fn new(algorithm: Algorithm, kid: Option<&'static str>) -> Self {
+        super::use_openssl();
         let signing = match algorithm {
             Algorithm::RS256 => {
-                let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
-                let der = AsDer::<Pkcs8V1Der>::as_der(&pair).unwrap();
-                let body = STANDARD.encode(der.as_ref());
-                let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-                EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap()
+                EncodingKey::from_rsa_der(&Rsa::generate(2048).unwrap().private_key_to_der().unwrap())
             }
             Algorithm::ES256 => {
-                let rng = SystemRandom::new();
-                let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng).unwrap();
-                EncodingKey::from_ec_der(der.as_ref())
+                let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+                let pair = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+                EncodingKey::from_ec_der(&pair.private_key_to_pkcs8().unwrap())
             }
             Algorithm::EdDSA => {
-                let pair = Ed25519KeyPair::generate().unwrap();
-                EncodingKey::from_ed_der(AsDer::<Pkcs8V1Der>::as_der(&pair).unwrap().as_ref())
+                let pair = PKey::generate_ed25519().unwrap();
+                EncodingKey::from_ed_der(&pair.private_key_to_pkcs8().unwrap())
             }
             other => panic!("no test keys for {other:?}"),
         };

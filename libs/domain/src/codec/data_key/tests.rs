@@ -2,7 +2,6 @@ use super::{
     super::secret::{SealError, Secret},
     *,
 };
-use aws_lc_rs::aead::NONCE_LEN;
 use proptest::prelude::*;
 
 proptest! {
