@@ -1,6 +1,6 @@
 //! The credentials of a user.
 
-use super::page::{self, Page};
+use super::page::{self, Page, PageQuery};
 use events_schema::TenantId;
 use service_kit::query::PageRequest;
 use sqlx::PgPool;
@@ -11,9 +11,10 @@ use uuid::Uuid;
 /// # Errors
 /// PostgreSQL fails or can't be reached.
 pub async fn page(pool: &PgPool, tenant: &TenantId, user: Uuid, page: &PageRequest) -> sqlx::Result<Page> {
-    let mut query = page::begin("live.credentials", tenant);
-    query.push(" AND issued AND user_id = ").push_bind(user);
-    query.push(" AND EXISTS (SELECT FROM live.users u WHERE u.tenant_id = ").push_bind(tenant.as_str());
-    query.push(" AND u.id = ").push_bind(user).push(")");
-    page::fetch(pool, query, page).await
+    let of_user = |query: &mut PageQuery| {
+        query.push(" AND issued AND user_id = ").push_bind(user);
+        query.push(" AND EXISTS (SELECT FROM live.users u WHERE u.tenant_id = ").push_bind(tenant.as_str());
+        query.push(" AND u.id = ").push_bind(user).push(")");
+    };
+    page::fetch(pool, "live.credentials", tenant, of_user, page).await
 }

@@ -1,7 +1,7 @@
 //! Search for users.
 
 use super::{
-    page::{self, Page, PageQuery},
+    page::{Page, PageQuery},
     users,
 };
 use events_schema::TenantId;
@@ -32,9 +32,7 @@ pub async fn page(
     criteria: &Criteria,
     page: &PageRequest,
 ) -> sqlx::Result<Page> {
-    let mut query = users::of_tenant(tenant);
-    add_criteria(&mut query, criteria);
-    page::fetch(pool, query, page).await
+    users::page_where(pool, tenant, |query| add_criteria(query, criteria), page).await
 }
 
 /// A text may be longer than an index entry, so the index is on its hash.

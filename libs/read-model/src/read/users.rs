@@ -31,13 +31,20 @@ pub async fn get(pool: &PgPool, key: &UserKey) -> sqlx::Result<Option<User>> {
 /// # Errors
 /// PostgreSQL fails or can't be reached.
 pub async fn page(pool: &PgPool, tenant: &TenantId, page: &PageRequest) -> sqlx::Result<Page> {
-    page::fetch(pool, of_tenant(tenant), page).await
+    page_where(pool, tenant, |_| {}, page).await
 }
 
-/// All users of a tenant. The index of these pages is partial, on `version > 0`, which holds for
-/// all users.
-pub(super) fn of_tenant(tenant: &TenantId) -> PageQuery {
-    let mut query = page::begin("live.users", tenant);
-    query.push(" AND version > 0");
-    query
+/// A page of the users of a tenant that meet these conditions. The index of these pages is partial,
+/// on `version > 0`, which holds for all users.
+pub(super) async fn page_where(
+    pool: &PgPool,
+    tenant: &TenantId,
+    conditions: impl Fn(&mut PageQuery),
+    page: &PageRequest,
+) -> sqlx::Result<Page> {
+    let of_users = |query: &mut PageQuery| {
+        query.push(" AND version > 0");
+        conditions(query);
+    };
+    page::fetch(pool, "live.users", tenant, of_users, page).await
 }
