@@ -1,0 +1,1 @@
+DELETE FROM users WHERE tenant_id = 'big' AND id = md5('new' || (SELECT nextval('bench.turn')))::uuid;

@@ -1,0 +1,3 @@
+WITH r AS MATERIALIZED (SELECT * FROM bench.extra WHERE rank = (SELECT nextval('bench.turn'))),
+added AS (INSERT INTO postings SELECT term, created_at, id FROM r, unnest(terms) term)
+INSERT INTO users SELECT tenant_id, id, 1, created_at, claims, provider_id, provider_url, subject_id, body, '\x00', rank % 12, rank, id, terms FROM r;
