@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures every shape on one variant: measure.sh DATABASE_URL SCHEMA STATE >> results.csv
-# A line: schema, state, tenant, shape, page, runs, p50 and p99 in milliseconds, digest of the plan, users found.
+# A line: schema, state, tenant, shape, page, runs, p50 and p99 in milliseconds, digest of the plan.
 set -eu
 url=$1 schema=$2 state=$3
 here=$(dirname "$0") seconds=${SECONDS_EACH:-1} tmp=$(mktemp -d)
@@ -25,17 +25,18 @@ latencies() {
         END { if (NR == 0) print "0,,"; else printf "%d,%.2f,%.2f", NR, v[int((NR - 1) * .5) + 1], v[int((NR - 1) * .99) + 1] }'
 }
 
-# explain: digest of the plan, and how many users it finds
+# explain FILE: digest of the plan
 explain() {
     [ "$mode" = prepared ] || { echo -; return; }
-    PGOPTIONS="$options $planner" psql -XAtq "$url" "$@" -f - <<SQL >"$tmp/plan"
-PREPARE s AS $(sed 's/:tenant/$1/; s/:terms/$2/g; s/:at/$3/g; s/:id/$4/g; s/:walk/$5::int/g; s/:claims/$6/g; s/:url/$7/g; s/:subject/$8/g; s/:oversized/$9/g; s/:buckets/$5::int/g; s/:first_bucket/$5::int/g' "$statement")
-EXPLAIN (COSTS OFF) EXECUTE s('x', '{1,2}', '2026-01-01', '0b5e6f1c-58f1-4b0c-8f0f-4f2c0c7e9a01', 10, '{}', '', '', 3);
+    PGOPTIONS="$options $planner" psql -XAtq "$url" -f - <<SQL >"$tmp/plan"
+PREPARE s(text, bigint[], timestamptz, uuid, int, jsonb, text, text, bigint, bigint, int) AS $(
+    sed 's/:tenant/$1/g; s/:terms/$2/g; s/:term/$10/g; s/:at/$3/g; s/:id/$4/g; s/:walk/$5/g; s/:claims/$6/g; s/:url/$7/g; s/:subject/$8/g
+        s/:oversized/$9/g; s/:buckets/$5/g; s/:first_bucket/$11/g' "$1")
+EXPLAIN (COSTS OFF) EXECUTE s('x', '{1,2}', '2026-01-01', '0b5e6f1c-58f1-4b0c-8f0f-4f2c0c7e9a01', 10, '{}', '', '', 3, 3, 0);
 SQL
     md5sum <"$tmp/plan" | cut -c1-8
 }
 
-digest=$(explain)
 for tenant in ${TENANTS:-big small}; do
     for page in ${PAGES:-first deep}; do
         page_first=0
@@ -59,7 +60,7 @@ for tenant in ${TENANTS:-big small}; do
             elif [ "${schema%%_*}" = postings ] && [ "${terms#*,}" = "$terms" ]; then file=$here/postings_one_search.sql; fi
             term=${terms#?} term=${term%?}
             echo "$schema,$state,$tenant,$shape,$page,$(latencies "$file" "$mode" "$planner" -Dtenant="$tenant" -Dat="$at" -Did="$id" \
-                -Dclaims="$claims" -Dterms="$terms" -Dterm="${term:-0}" -Durl="$link" -Dsubject="$subject" -Dwalk="${WALK:-200}" -Doversized=1 -Dbuckets="${BUCKETS:-64}" -Dfirst_bucket="$((page_first / 1024))"),$digest"
+                -Dclaims="$claims" -Dterms="$terms" -Dterm="${term:-0}" -Durl="$link" -Dsubject="$subject" -Dwalk="${WALK:-200}" -Doversized=1 -Dbuckets="${BUCKETS:-64}" -Dfirst_bucket="$((page_first / 1024))"),$(explain "$file")"
         done
     done
 done
