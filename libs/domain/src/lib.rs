@@ -10,3 +10,4 @@ pub mod decide;
 pub mod evolve;
 pub mod link;
 pub mod precondition;
+pub mod terms;
