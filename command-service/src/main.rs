@@ -31,7 +31,8 @@ async fn main() -> Result<(), ExitError> {
             command_service::fallbacks(config);
         }
     };
-    let served = server::serve(listener, health, configure, server::stop_signal()).await;
+    let served =
+        server::serve(listener, health, &settings.cors_origins, configure, server::stop_signal()).await;
     app.stop().await;
     recorder.flush(FLUSH_TIMEOUT).await;
     Ok(served?)

@@ -18,7 +18,7 @@ async fn main() -> Result<(), ExitError> {
     let health = Health::default();
     let listener = server::bind(settings.addr)?;
     let projector = projector::start(&settings, &health).await?;
-    let served = server::serve(listener, health, |_| {}, server::stop_signal()).await;
+    let served = server::serve(listener, health, &settings.cors_origins, |_| {}, server::stop_signal()).await;
     projector.stop().await;
     Ok(served?)
 }

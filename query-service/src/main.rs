@@ -32,7 +32,7 @@ async fn main() -> Result<(), ExitError> {
             query_service::fallbacks(config);
         }
     };
-    server::serve(listener, health, configure, server::stop_signal()).await?;
+    server::serve(listener, health, &settings.cors_origins, configure, server::stop_signal()).await?;
     app.stop().await;
     recorder.flush(FLUSH_TIMEOUT).await;
     Ok(())

@@ -157,10 +157,10 @@ async fn other_methods_are_told_what_is_allowed() {
     let mut bench = Bench::new(Level::NonSensitive).await;
     for root in ["/v1/users", "/core/v1/users"] {
         for (path, allow) in [
-            ("", "GET, POST"),
+            ("", "GET, HEAD, POST"),
             ("/search", "POST"),
-            (&format!("/{ID}"), "GET, PUT, DELETE"),
-            (&format!("/{ID}/credentials"), "GET"),
+            (&format!("/{ID}"), "GET, HEAD, PUT, DELETE"),
+            (&format!("/{ID}/credentials"), "GET, HEAD"),
         ] {
             let method = if path == "/search" { Method::GET } else { Method::PATCH };
             let answer = bench.call(bench.request(method, &format!("{root}{path}"))).await;

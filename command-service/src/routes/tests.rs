@@ -116,9 +116,9 @@ async fn a_method_that_no_operation_has_is_405() {
     for (method, path, allow) in [
         (Method::PUT, "/core/v1/users/search", "POST"),
         (Method::DELETE, "/v1/users/search", "POST"),
-        (Method::PATCH, "/v1/users", "GET, POST"),
-        (Method::POST, "/v1/users/x", "GET, PUT, DELETE"),
-        (Method::PUT, "/v1/users/x/credentials", "GET"),
+        (Method::PATCH, "/v1/users", "GET, HEAD, POST"),
+        (Method::POST, "/v1/users/x", "GET, HEAD, PUT, DELETE"),
+        (Method::PUT, "/v1/users/x/credentials", "GET, HEAD"),
     ] {
         let answer = bench.call(method, path, "").await;
         assert_eq!((answer.status, answer.allow.as_deref()), (StatusCode::METHOD_NOT_ALLOWED, Some(allow)));

@@ -146,7 +146,7 @@ async fn other_methods_are_not_allowed() {
     for path in ["/openapi.json", "/asyncapi.json", "/docs"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             let (status, headers, _) = call(TestRequest::with_uri(path).method(method)).await;
-            assert_eq!((status, text(&headers, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET"));
+            assert_eq!((status, text(&headers, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"));
         }
     }
 }

@@ -105,8 +105,13 @@ async fn serve(
     let Started { services, is_halted } = started;
     let address = listener.local_addr()?;
     let env_file = EnvFile::write(home, settings, address)?;
-    let mut server =
-        std::pin::pin!(server::serve(listener, services.health.clone(), services.routes(), stop.clone()));
+    let mut server = std::pin::pin!(server::serve(
+        listener,
+        services.health.clone(),
+        &settings.cors_origins,
+        services.routes(),
+        stop.clone()
+    ));
     tokio::select! {
         outcome = &mut server => return outcome,
         outcome = ready(&services.health, *is_halted) => outcome?,

@@ -37,5 +37,7 @@ pub(super) fn problem_for(status: StatusCode) -> Problem {
 }
 
 fn refusal(allow: &str) -> HttpResponse {
+    // HEAD is answered wherever GET is.
+    let allow = allow.replace("GET", "GET, HEAD");
     Problem::new(Code::MethodNotAllowed, "Method Not Allowed").header("Allow", allow).response()
 }

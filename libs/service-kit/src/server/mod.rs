@@ -1,5 +1,6 @@
 //! The HTTP server: limits, request ids, the canonical log line, metrics, graceful shutdown.
 
+mod cors;
 mod fallback;
 mod observe;
 mod signal;
@@ -16,6 +17,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use anyhow::Context as _;
+use cors::Cors;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use std::{
     io::ErrorKind,
@@ -57,33 +59,38 @@ type Mount = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 ///
 /// Mounts `/health/live`, `/health/ready`, `/metrics`, the routes of `configure`, and a 404 problem
 /// for every other path. Every response has an `X-Request-Id`; every request gets one log line and
-/// is counted in the metrics.
+/// is counted in the metrics. HEAD is answered wherever GET is. The pages of `cors_origins` may call
+/// (`ROLLCALL_CORS_ORIGINS`).
 ///
 /// # Errors
 /// The server can't be started.
 pub fn serve(
     listener: TcpListener,
     health: Health,
+    cors_origins: &[String],
     configure: impl Fn(&mut ServiceConfig) + Send + Sync + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> BoxFuture<'static, anyhow::Result<()>> {
-    serve_boxed(listener, health, Arc::new(configure), stop.boxed())
+    serve_boxed(listener, health, Cors::new(cors_origins), Arc::new(configure), stop.boxed())
 }
 
 /// Not generic, so that the HTTP stack is compiled once, here, and not again in every program.
 fn serve_boxed(
     listener: TcpListener,
     health: Health,
+    cors: Cors,
     configure: Mount,
     stop: BoxFuture<'static, ()>,
 ) -> BoxFuture<'static, anyhow::Result<()>> {
-    async move { start(listener, health, configure, stop)?.await.context("the HTTP server failed") }.boxed()
+    async move { start(listener, health, cors, configure, stop)?.await.context("the HTTP server failed") }
+        .boxed()
 }
 
 /// A function of its own: the builder is not `Send` and must not live across an await.
 fn start(
     listener: TcpListener,
     health: Health,
+    cors: Cors,
     configure: Mount,
     stop: BoxFuture<'static, ()>,
 ) -> anyhow::Result<Server> {
@@ -91,7 +98,12 @@ fn start(
         configure(config);
         mount_common(config, &health);
     };
-    let server = HttpServer::new(move || App::new().wrap(from_fn(observe::observe)).configure(&mount))
+    let app = move || {
+        let cors = cors.clone();
+        let observe = from_fn(move |request, next| observe::observe(cors.clone(), request, next));
+        App::new().wrap(observe).configure(&mount)
+    };
+    let server = HttpServer::new(app)
         .workers(std::thread::available_parallelism().map_or(2, usize::from))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)

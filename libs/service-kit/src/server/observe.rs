@@ -1,7 +1,10 @@
 //! Wraps every request: its id, its log line, its metrics, and a response even if the code
 //! panicked.
 
-use super::fallback::problem_for;
+use super::{
+    cors::{self, Cors},
+    fallback::problem_for,
+};
 use crate::{
     metrics,
     problem::Problem,
@@ -44,7 +47,8 @@ struct Observed {
 }
 
 pub(super) async fn observe<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    cors: Cors,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let id = request_id(request.headers());
@@ -57,19 +61,38 @@ pub(super) async fn observe<B: MessageBody + 'static>(
     };
     request.extensions_mut().insert(id);
     request.extensions_mut().insert(trace);
+    let allowed = cors.allowed(request.headers());
+    if allowed.is_some() && cors::is_preflight(request.method(), request.headers()) {
+        let response = request.into_response(cors::preflight()).map_into_right_body();
+        return Ok(with_cors(&cors, allowed, observed.responded(response)));
+    }
+    head_as_get(&mut request);
     match AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await {
-        Ok(Ok(response)) => Ok(observed.responded(response)),
+        Ok(Ok(response)) => Ok(with_cors(&cors, allowed, observed.responded(as_problem(response)))),
         Ok(Err(error)) => Err(observed.failed(error)),
         Err(_) => Err(observed.failed(Problem::internal().into())),
     }
 }
 
+/// Whatever has a GET answers HEAD. The connection remembers the method that was sent, and leaves
+/// the body out.
+fn head_as_get(request: &mut ServiceRequest) {
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+}
+
+fn with_cors<B>(
+    cors: &Cors,
+    allowed: Option<HeaderValue>,
+    mut response: ServiceResponse<B>,
+) -> ServiceResponse<B> {
+    cors.add(response.headers_mut(), allowed);
+    response
+}
+
 impl Observed {
-    fn responded<B: MessageBody + 'static>(
-        self,
-        response: ServiceResponse<B>,
-    ) -> ServiceResponse<EitherBody<B>> {
-        let mut response = as_problem(response);
+    fn responded<B: MessageBody>(self, mut response: ServiceResponse<B>) -> ServiceResponse<B> {
         // Every well-formed id is a valid header value.
         if let Ok(id) = HeaderValue::from_str(&self.id) {
             response.headers_mut().insert(REQUEST_ID, id);

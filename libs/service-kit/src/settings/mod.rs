@@ -53,6 +53,8 @@ pub struct Settings {
     pub visibility_timeout: Duration,
     /// `ROLLCALL_ANALYTICS_LEVEL`
     pub analytics_level: Level,
+    /// `ROLLCALL_CORS_ORIGINS`; empty: no browser origin may call
+    pub cors_origins: Vec<String>,
     /// `ROLLCALL_LOG`
     pub log: String,
     /// `ROLLCALL_KAFKA__*`: librdkafka's own settings
@@ -120,6 +122,7 @@ impl Settings {
             keys_database_url: source.optional("ROLLCALL_KEYS_DATABASE_URL", parse::POSTGRES_URL)?,
             visibility_timeout: source.parsed("ROLLCALL_VISIBILITY_TIMEOUT", parse::DURATION)?,
             analytics_level: source.parsed("ROLLCALL_ANALYTICS_LEVEL", parse::LEVEL)?,
+            cors_origins: source.optional("ROLLCALL_CORS_ORIGINS", parse::ORIGINS)?.unwrap_or_default(),
             log: source.parsed("ROLLCALL_LOG", parse::LOG_FILTER)?,
             kafka: kafka::keys(&source)?,
         })

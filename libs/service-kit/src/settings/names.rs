@@ -45,6 +45,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     secret("ROLLCALL_KEYS_DATABASE_URL"),
     plain("ROLLCALL_VISIBILITY_TIMEOUT", "5s"),
     plain("ROLLCALL_ANALYTICS_LEVEL", "2"),
+    plain("ROLLCALL_CORS_ORIGINS", ""),
     plain("ROLLCALL_LOG", "info"),
 ];
 

@@ -44,6 +44,8 @@ pub(super) const TOPIC_PREFIX: Form<String> =
 pub(super) const DURATION: Form<Duration> =
     Form { wanted: "a duration such as 500ms, 5s or 2m, at most an hour", parse: duration };
 pub(super) const LEVEL: Form<Level> = Form { wanted: "1, 2 or 3", parse: level };
+pub(super) const ORIGINS: Form<Vec<String>> =
+    Form { wanted: "* or origins such as https://app.example, separated by commas", parse: origins };
 pub(super) const LOG_FILTER: Form<String> =
     Form { wanted: "a filter such as info or info,projector=debug", parse: crate::telemetry::checked };
 pub(super) const VAULT_MOUNT: Form<String> = Form { wanted: "letters, digits, - _ . and /", parse: path };
@@ -81,6 +83,13 @@ fn http_url(text: &str) -> Option<String> {
 /// A base URL: an http(s) URL to which a path can be appended.
 fn base_url(text: &str) -> Option<String> {
     http_url(text).filter(|url| !url.contains('?'))
+}
+
+/// `*`, or origins as a browser sends them, several separated by commas.
+fn origins(text: &str) -> Option<Vec<String>> {
+    let is_origin = |text: &str| Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
+    let origins: Vec<_> = text.split(',').map(|origin| origin.trim().to_owned()).collect();
+    (text == "*" || origins.iter().all(|origin| is_origin(origin))).then_some(origins)
 }
 
 /// `host:port`, several separated by commas.
@@ -140,6 +149,25 @@ mod tests {
             ["users.example", "ftp://users.example", "http://", "http://a/?b", "http://a/#b", "mailto:a@b"]
         {
             assert_eq!(base_url(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins_are_what_a_browser_sends() {
+        let two = ["https://app.example".to_owned(), "http://localhost:3000".to_owned()];
+        assert_eq!(origins("https://app.example, http://localhost:3000").as_deref(), Some(&two[..]));
+        assert_eq!(origins("*").as_deref(), Some(&["*".to_owned()][..]));
+        for bad in [
+            "",
+            "app.example",
+            "https://app.example/",
+            "https://App.example",
+            "https://a:443",
+            "null",
+            "*,https://a",
+            "https://a,",
+        ] {
+            assert_eq!(origins(bad), None, "{bad}");
         }
     }
 
