@@ -22,6 +22,7 @@ COPY --from=build \
     /src/target/release/rollcall \
     /usr/local/bin/
 COPY LICENSE /usr/share/doc/rollcall/LICENSE
+COPY query-service/vendor/scalar/LICENSE /usr/share/doc/rollcall/scalar.LICENSE
 USER rollcall
 ENV ROLLCALL_HOME=/var/lib/rollcall
 VOLUME /var/lib/rollcall

@@ -49,6 +49,7 @@ doc: ## Build the API documentation; warnings are errors
 
 deny: ## Check the licences, origins and known vulnerabilities of dependencies
 	@scripts/deny.sh
+	@scripts/vendor-scalar.sh --check
 
 # The ignored tests are long and stop servers, so they run alone, after the others.
 suite: ## Run integration tests on their own stack

@@ -29,6 +29,9 @@ if [ "${1:-}" = test ]; then
     has nginx || [ -x /usr/sbin/nginx ] || want nginx-light
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
+    has javac || want default-jdk-headless
+    has kcat || want kcat
+    has chromium || has chromium-browser || has google-chrome || want chromium
 fi
 
 [ ${#packages[@]} -gt 0 ] || exit 0

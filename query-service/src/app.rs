@@ -1,7 +1,7 @@
 //! Starts, mounts and stops the service.
 
 use crate::{
-    contract, routes,
+    contract, reference, routes,
     state::State,
     store::{RedisConnection, Store, check_redis},
 };
@@ -86,6 +86,7 @@ impl App {
         };
         routes::mount(config, &Data::new(state));
         contract::mount(config);
+        reference::mount(config);
     }
 
     /// Closes connections. No request may be running.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod browser;
 pub mod chaos;
 mod cipher;
 mod cli;
@@ -29,6 +30,7 @@ mod vault;
 
 pub use answer::Answer;
 pub use api::{Api, Call, PREFIX};
+pub use browser::Browser;
 pub use cli::{Cli, Output, run_service};
 pub use deployment::{Deployment, Service, new_database};
 pub use fold::{Accepted, Model, User, fold};

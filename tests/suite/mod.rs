@@ -37,6 +37,7 @@ mod poison;
 mod read_only;
 mod rebuild;
 mod redis_faults;
+mod reference_page;
 mod replaced_log;
 mod restored;
 mod set_aside;
@@ -171,6 +172,9 @@ suite! {
             no_personal_data_is_in_the_topic,
             no_event_without_authentication_or_by_an_import,
             each_request_ends_exactly_once;
+        reference_page:
+            the_page_works_in_a_browser,
+            head_is_answered_wherever_get_is;
         analytics_levels:
             level_1_has_no_data,
             level_3_has_all_data;

@@ -1,13 +1,11 @@
-//! The contract: OpenAPI for the HTTP operations, AsyncAPI for the topics, and a page to read and
-//! try the operations. No token is needed.
+//! The contract: OpenAPI for the HTTP operations, AsyncAPI for the topics. No token is needed. The
+//! page that shows both is in `reference`.
 
-mod document;
-mod page;
 #[cfg(test)]
 mod tests;
 
+use crate::document::Document;
 use actix_web::{HttpRequest, Resource, guard, web::ServiceConfig};
-use document::Document;
 use events_schema::schema::ASYNCAPI;
 use service_kit::server::method_not_allowed;
 use std::sync::LazyLock;
@@ -15,14 +13,10 @@ use std::sync::LazyLock;
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// The paths that are mounted here, with their methods.
-const PATHS: &[(&str, &str)] = &[("/openapi.json", "GET"), ("/asyncapi.json", "GET"), ("/docs", "GET")];
+const PATHS: &[(&str, &str)] = &[("/openapi.json", "GET"), ("/asyncapi.json", "GET")];
 
-static DOCUMENTS: LazyLock<[(&str, Document); 3]> = LazyLock::new(|| {
-    [
-        ("/openapi.json", Document::json(OPENAPI)),
-        ("/asyncapi.json", Document::json(ASYNCAPI)),
-        ("/docs", page::page()),
-    ]
+static DOCUMENTS: LazyLock<[(&str, Document); 2]> = LazyLock::new(|| {
+    [("/openapi.json", Document::json(OPENAPI)), ("/asyncapi.json", Document::json(ASYNCAPI))]
 });
 
 /// Mounts the documents, and 405 for other methods.
