@@ -14,6 +14,7 @@ mod api_search;
 mod api_users;
 mod architecture;
 mod chaos;
+mod consumers;
 mod crash;
 mod environment;
 mod erasure;
@@ -172,6 +173,8 @@ suite! {
             no_personal_data_is_in_the_topic,
             no_event_without_authentication_or_by_an_import,
             each_request_ends_exactly_once;
+        consumers:
+            consumers_count_what_the_log_says;
         reference_page:
             the_page_works_in_a_browser,
             head_is_answered_wherever_get_is;
