@@ -3,7 +3,7 @@
 
 use super::{
     api_async, api_auth, api_conditions, api_errors, api_idempotency, api_input, api_search, api_users,
-    tenants,
+    reference_page, tenants,
 };
 use serde_json::json;
 use std::{fs, process::Command};
@@ -107,6 +107,8 @@ async fn users_are_kept(front: &'static Stack) {
             another_tenants_cursor_is_only_a_time,
             another_tenants_position_shows_nothing,
             an_id_in_a_body_stays_within_the_tenant;
+        reference_page:
+            head_is_answered_wherever_get_is;
     }
 }
 
