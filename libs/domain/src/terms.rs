@@ -12,7 +12,7 @@ mod number;
 #[cfg(test)]
 mod tests;
 
-use aws_lc_rs::hmac;
+use crate::codec::Secret;
 use events_schema::{TenantId, personal::Claims};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ pub const MAX_TERMS: usize = 1_000;
 
 /// The key of a tenant's terms. It makes collisions impossible to plan, and hashes of short values
 /// impossible to guess without it.
-pub struct TermKey(hmac::Key);
+pub struct TermKey(Secret);
 
 /// The parts of a link that are known. A user's link and criteria both fit.
 #[derive(Default, Clone, Copy)]
@@ -38,11 +38,10 @@ pub struct LinkParts<'a> {
 }
 
 impl TermKey {
-    /// The key of a tenant, derived from a generation's secret.
+    /// The key of a tenant, derived from the deployment's secret.
     #[must_use]
-    pub fn new(secret: &[u8; 32], tenant: &TenantId) -> Self {
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Self(hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, tenant.as_str().as_bytes()).as_ref()))
+    pub fn new(secret: &Secret, tenant: &TenantId) -> Self {
+        Self(secret.digest(tenant.as_str().as_bytes()).into())
     }
 
     /// The terms that a user is stored under.
@@ -75,8 +74,7 @@ impl TermKey {
     }
 
     fn hash(&self, text: &[u8]) -> i64 {
-        let tag = hmac::sign(&self.0, text);
-        tag.as_ref().first_chunk().copied().map_or(0, i64::from_be_bytes)
+        self.0.digest(text).first_chunk().copied().map_or(0, i64::from_be_bytes)
     }
 }
 

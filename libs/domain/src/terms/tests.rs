@@ -3,7 +3,7 @@ use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::{Map, json};
 
 fn key(tenant: &str) -> TermKey {
-    TermKey::new(&[7; 32], &tenant.parse().unwrap())
+    TermKey::new(&[7; 32].into(), &tenant.parse().unwrap())
 }
 
 fn claims(value: &Value) -> Claims {
@@ -84,7 +84,7 @@ fn another_tenant_or_secret_has_other_terms() {
     let user = claims(&json!({ "a": 1 }));
     let of = |key: TermKey| key.of_criteria(&user, LinkParts::default());
     assert_ne!(of(key("acme")), of(key("acmf")));
-    assert_ne!(of(key("acme")), of(TermKey::new(&[8; 32], &"acme".parse().unwrap())));
+    assert_ne!(of(key("acme")), of(TermKey::new(&[8; 32].into(), &"acme".parse().unwrap())));
 }
 
 #[test]
