@@ -1,6 +1,8 @@
 //! Analytic events: who did what, without personal data. The values of `users.analytics`.
 
-use crate::{CONTENT_TYPE, Headers, SOURCE, TenantId, Timestamp};
+mod data;
+
+use crate::{CONTENT_TYPE, Headers, SOURCE, TenantId, Timestamp, envelope::dataschema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -36,7 +38,28 @@ pub enum Phase {
     Fail,
 }
 
+impl Phase {
+    /// Every phase, in the order of a request.
+    pub const ALL: [Self; 3] = [Self::Start, Self::Success, Self::Fail];
+}
+
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Search,
+        Self::RetrieveList,
+        Self::Retrieve,
+        Self::Update,
+        Self::Delete,
+        Self::CredentialRetrieveList,
+    ];
+
+    /// The schema of `data` in events of a phase of this operation.
+    pub fn data_schema(self, phase: Phase) -> Value {
+        data::schema(self, phase)
+    }
+
     /// The analytic type of a phase of this operation.
     pub fn analytic_type(self, phase: Phase) -> String {
         let operation = match self {
@@ -116,7 +139,7 @@ impl AnalyticEvent {
             ("ce_source", SOURCE.to_owned()),
             ("ce_type", self.event_type.clone()),
             ("ce_time", self.timestamp.to_string()),
-            ("ce_dataschema", "urn:rollcall:schema:users.analytics".to_owned()),
+            ("ce_dataschema", dataschema(&self.event_type)),
             ("content-type", CONTENT_TYPE.to_owned()),
             ("ce_tenantid", self.tenant_id.to_string()),
             ("ce_requestid", self.request_id.clone()),

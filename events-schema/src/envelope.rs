@@ -7,8 +7,12 @@ use uuid::Uuid;
 pub const SOURCE: &str = "rollcall";
 /// `content-type` of every value.
 pub const CONTENT_TYPE: &str = "application/json";
-/// The prefix of `ce_dataschema`. The schemas are committed in this crate, by type.
-const DATASCHEMA: &str = "urn:rollcall:schema:";
+
+/// `ce_dataschema`: the `$id` of the schema of that name. It is a URN because events outlive the
+/// address of the service that wrote them.
+pub(crate) fn dataschema(name: &str) -> String {
+    format!("urn:rollcall:schema:{name}")
+}
 
 /// A record's headers as text, in writing order.
 pub type Headers = Vec<(&'static str, String)>;
@@ -86,7 +90,7 @@ impl Envelope {
             ("ce_type", self.event_type.as_str().to_owned()),
             ("ce_time", self.time.to_string()),
             ("ce_subject", self.user.to_string()),
-            ("ce_dataschema", format!("{DATASCHEMA}{}", self.event_type.as_str())),
+            ("ce_dataschema", dataschema(self.event_type.as_str())),
             ("content-type", CONTENT_TYPE.to_owned()),
             ("ce_tenantid", self.tenant.to_string()),
         ];

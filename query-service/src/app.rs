@@ -1,7 +1,8 @@
 //! Starts, mounts and stops the service.
 
 use crate::{
-    contract, reference, routes,
+    contract::Contract,
+    reference, routes,
     state::State,
     store::{RedisConnection, Store, check_redis},
 };
@@ -23,6 +24,7 @@ pub struct App {
     redis: redis::Client,
     projection: ProjectionPosition,
     wait_timeout: Duration,
+    contract: Contract,
 }
 
 /// Starts the service. PostgreSQL and Redis need not be up yet.
@@ -54,7 +56,8 @@ async fn try_start(
     add_health_checks(health, &store, &redis);
     projection.add_health_check(health);
     let wait_timeout = settings.visibility_timeout;
-    Ok(App { authenticator, recorder, store, redis, projection, wait_timeout })
+    let contract = Contract::new(settings);
+    Ok(App { authenticator, recorder, store, redis, projection, wait_timeout, contract })
 }
 
 /// Redis is optional: without it reads only become slower.
@@ -85,7 +88,7 @@ impl App {
             wait_timeout: self.wait_timeout,
         };
         routes::mount(config, &Data::new(state));
-        contract::mount(config);
+        self.contract.mount(config);
         reference::mount(config);
     }
 

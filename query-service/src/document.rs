@@ -26,14 +26,20 @@ pub(crate) struct Document {
 
 impl Document {
     /// A JSON document.
-    pub(crate) fn json(text: &'static str) -> Self {
-        Self::new("application/json", NO_CONTENT, text.as_bytes())
+    pub(crate) fn json(text: impl Into<Bytes>) -> Self {
+        Self::new("application/json", NO_CONTENT, text)
+    }
+
+    /// A JSON Schema.
+    pub(crate) fn json_schema(text: String) -> Self {
+        Self::new("application/schema+json", NO_CONTENT, text)
     }
 
     /// A document with its content security policy.
-    pub(crate) fn new(content_type: &'static str, policy: &'static str, body: &'static [u8]) -> Self {
-        let etag = format!("\"{}\"", STANDARD.encode(Sha256::digest(body)));
-        Self { content_type, is_gzip: false, policy, etag, body: Bytes::from_static(body) }
+    pub(crate) fn new(content_type: &'static str, policy: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let etag = format!("\"{}\"", STANDARD.encode(Sha256::digest(&body)));
+        Self { content_type, is_gzip: false, policy, etag, body }
     }
 
     /// A document that is stored compressed, and sent so to every client: all browsers read it.

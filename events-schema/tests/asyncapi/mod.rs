@@ -1,12 +1,19 @@
-//! The AsyncAPI document. It is written by hand, except for the schemas, which are inserted here so
-//! that the document is complete.
+//! The AsyncAPI document. It is written by hand, except for the schemas and the messages of the
+//! analytic types, which are inserted here so that the document is complete.
 
+mod analytic;
+
+use events_schema::schema;
 use serde_json::{Map, Value, json};
 
-/// The document with the current schemas under `components`.
-pub(crate) fn with_schemas(mut document: Value, schemas: Vec<(String, Value)>) -> Value {
+/// The document with the current schemas and analytic messages.
+pub(crate) fn complete(document: Value) -> Value {
+    analytic::with_messages(with_schemas(document))
+}
+
+fn with_schemas(mut document: Value) -> Value {
     let mut all = headers();
-    for (name, mut schema) in schemas {
+    for (name, mut schema) in schema::all() {
         let shared = schema.as_object_mut().and_then(|schema| schema.remove("$defs"));
         if let Some(Value::Object(shared)) = shared {
             all.extend(shared);
@@ -30,7 +37,7 @@ fn headers() -> Map<String, Value> {
         "ce_type": text("The type with its version."),
         "ce_time": of("date-time", "When the event was created."),
         "ce_subject": of("uuid", "The user's id, as in the key."),
-        "ce_dataschema": of("uri", "`urn:rollcall:schema:<type>`"),
+        "ce_dataschema": of("uri", "`urn:rollcall:schema:<ce_type>`, the `$id` of the schema of the value. A running service has it at `/schemas/<ce_type>.json`."),
         "ce_tenantid": text("The tenant, as in the key: 1 to 64 characters of `A-Z a-z 0-9 . _ -`."),
         "content-type": {"const": "application/json"},
         "traceparent": text("W3C Trace Context of the request. An import has none."),
@@ -72,7 +79,9 @@ fn headers() -> Map<String, Value> {
 fn repoint(value: &mut Value) {
     match value {
         Value::Object(members) => {
+            // Within the document the schemas have no address of their own.
             members.remove("$schema");
+            members.remove("$id");
             if let Some(Value::String(reference)) = members.get_mut("$ref") {
                 *reference = reference.replace("#/$defs/", "#/components/schemas/");
             }
@@ -85,7 +94,7 @@ fn repoint(value: &mut Value) {
 
 /// Every reference leads somewhere, every message has its schema, and the channels are the topics.
 pub(crate) fn check(document: &Value) {
-    assert_eq!(document["asyncapi"], json!("3.0.0"));
+    assert_eq!(document["asyncapi"], json!("3.1.0"));
     check_references(document, document);
     let topics = [
         ("users", events_schema::topics::USERS),
@@ -99,12 +108,12 @@ pub(crate) fn check(document: &Value) {
         let reference = format!("#/components/schemas/{name}");
         assert_eq!(message["payload"]["schema"]["$ref"], json!(reference), "{name}");
     }
-    for event_type in events_schema::EventType::ALL {
-        let message = &document["components"]["messages"][event_type.as_str()];
-        assert_eq!(
-            message["headers"]["allOf"][1]["properties"]["ce_type"]["const"],
-            json!(event_type.as_str())
-        );
+    let domain = events_schema::EventType::ALL.map(|event_type| event_type.as_str().to_owned());
+    let analytic = schema::analytic_types().map(|(operation, phase)| operation.analytic_type(phase));
+    for name in domain.into_iter().chain(analytic) {
+        let message = &document["components"]["messages"][&name];
+        assert_eq!(message["headers"]["allOf"][1]["properties"]["ce_type"]["const"], json!(name));
+        assert_eq!(message["examples"].as_array().map(Vec::len), Some(1), "{name}");
     }
 }
 

@@ -81,10 +81,10 @@ impl<'a> Comparison<'a> {
     }
 
     fn formats(&mut self, place: &str, before: &Value, now: &Value) {
-        for key in
-            ["format", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"]
-        {
-            if now.get(key).is_some_and(|now| before.get(key) != Some(now)) {
+        let keys =
+            ["format", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"];
+        for key in keys {
+            if now.get(key).is_some_and(|now| !is_within(key, before.get(key), now)) {
                 self.say(place, &format!("has another {key}"));
             }
         }
@@ -134,6 +134,16 @@ impl<'a> Comparison<'a> {
 
     fn say(&mut self, place: &str, what: &str) {
         self.found.push(format!("{}: {what}", if place.is_empty() { "/" } else { place }));
+    }
+}
+
+/// Whether all that the bound `before` allows is within the bound `now`.
+fn is_within(key: &str, before: Option<&Value>, now: &Value) -> bool {
+    let numbers = before.and_then(Value::as_f64).zip(now.as_f64());
+    match numbers {
+        Some((before, now)) if key.starts_with("min") => before >= now,
+        Some((before, now)) if key.starts_with("max") => before <= now,
+        _ => before == Some(now),
     }
 }
 
@@ -200,6 +210,7 @@ mod tests {
         breaks_with(json!({"type": "string", "format": "uuid"}), json!({"type": "string"}), &[]);
         breaks_with(json!({"type": "string"}), json!({"anyOf": [{"type": "string"}, {"type": "null"}]}), &[]);
         breaks_with(json!({"type": "string"}), json!(true), &[]);
+        breaks_with(json!({"minimum": 1, "maximum": 9}), json!({"minimum": 0, "maximum": 10}), &[]);
     }
 
     #[test]
@@ -228,6 +239,8 @@ mod tests {
             json!({"type": "string", "format": "uuid"}),
             &["/: has another format"],
         );
+        breaks_with(json!({"minimum": 1}), json!({"minimum": 2}), &["/: has another minimum"]);
+        breaks_with(json!({}), json!({"maxLength": 2}), &["/: has another maxLength"]);
         breaks_with(json!({"items": {}}), json!({"items": {"type": "null"}}), &["/items: has a type now"]);
         let closed = json!({"type": "object", "additionalProperties": false});
         breaks_with(json!({"type": "object"}), closed, &["/additionalProperties: is allowed no longer"]);

@@ -34,6 +34,22 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::UnprocessableEntity,
+        Self::InternalServerError,
+        Self::ServiceUnavailable,
+    ];
+
     /// The HTTP status of the code.
     pub fn status(self) -> StatusCode {
         match self {
@@ -66,6 +82,9 @@ pub enum Location {
     /// The headers.
     Headers,
 }
+
+/// The number of refused values that one response names at most.
+pub const MAX_DETAILS: usize = 20;
 
 /// One refused value.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -129,10 +148,12 @@ impl Problem {
         Self::new(Code::InternalServerError, "Internal Server Error")
     }
 
-    /// Adds a refused value.
+    /// Adds a refused value, unless there are [`MAX_DETAILS`].
     #[must_use]
     pub fn detail(mut self, detail: Detail) -> Self {
-        self.details.push(detail);
+        if self.details.len() < MAX_DETAILS {
+            self.details.push(detail);
+        }
         self
     }
 

@@ -1,6 +1,10 @@
 //! Compares the document with the service, and checks how the documents are served.
 
-use super::{OPENAPI, mount};
+mod compatible;
+#[path = "../../../events-schema/tests/compatible/mod.rs"]
+mod schemas;
+
+use super::{Contract, OPENAPI};
 use crate::routes::CONTRACT_PATHS;
 use actix_web::{
     App,
@@ -8,6 +12,7 @@ use actix_web::{
     test::{TestRequest, call_service, init_service, read_body},
 };
 use serde_json::Value;
+use service_kit::{problem::Code, settings::Settings};
 use std::collections::BTreeSet;
 
 type Operations = BTreeSet<(String, String)>;
@@ -98,7 +103,9 @@ fn every_parameter_in_a_path_is_declared() {
 }
 
 async fn call(request: TestRequest) -> (StatusCode, HeaderMap, String) {
-    let app = init_service(App::new().configure(mount)).await;
+    let settings = Settings::from_vars([], "127.0.0.1:0").unwrap();
+    let contract = Contract::new(&settings);
+    let app = init_service(App::new().configure(|config| contract.mount(config))).await;
     let response = call_service(&app, request.to_request()).await;
     let (status, headers) = (response.status(), response.headers().clone());
     (status, headers, String::from_utf8(read_body(response).await.to_vec()).unwrap())
@@ -119,6 +126,60 @@ async fn the_documents_need_no_token() {
 }
 
 #[actix_web::test]
+async fn each_schema_is_found_by_the_name_in_its_id() {
+    for (name, schema) in events_schema::schema::all() {
+        assert_eq!(schema["$id"], format!("urn:rollcall:schema:{name}"));
+        let (status, headers, body) = call(TestRequest::get().uri(&format!("/schemas/{name}.json"))).await;
+        assert_eq!((status, text(&headers, "content-type")), (StatusCode::OK, "application/schema+json"));
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), schema);
+    }
+    for unknown in
+        ["/schemas/x.json", "/schemas/.json", "/schemas/..%2Fopenapi.json", "/schemas/user.created.v1"]
+    {
+        assert_eq!(call(TestRequest::get().uri(unknown)).await.0, StatusCode::NOT_FOUND, "{unknown}");
+    }
+}
+
+/// What a reader of the page, or of a generated client, sees beside a name.
+#[test]
+fn everything_is_described() {
+    let document = document();
+    let components = document["components"].as_object().unwrap();
+    let parts = ["schemas", "parameters", "headers", "responses", "securitySchemes"];
+    let named = parts.iter().flat_map(|part| components[*part].as_object().unwrap());
+    let fields =
+        values(&document).into_iter().filter_map(|value| value.get("properties")?.as_object()).flatten();
+    for (name, value) in named.chain(fields).filter(|(_, value)| !value["example"].is_array()) {
+        assert!(value["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}: {value}");
+    }
+}
+
+#[test]
+fn every_response_with_a_body_has_one_example() {
+    let document = document();
+    let responses = values(&document).into_iter().filter_map(|value| value.get("responses")?.as_object());
+    for (status, response) in responses.flatten().filter(|(_, response)| response.get("content").is_some()) {
+        let media = &response["content"]["application/json"];
+        assert!(media["example"].is_object() && media.get("examples").is_none(), "{status}: {response}");
+    }
+}
+
+#[test]
+fn the_catalogue_explains_every_code() {
+    let document = document();
+    let about = document["info"]["description"].as_str().unwrap();
+    let codes = document["components"]["schemas"]["Error"]["properties"]["code"]["enum"].as_array().unwrap();
+    let served: BTreeSet<_> =
+        Code::ALL.iter().map(|code| serde_json::to_value(code).unwrap().to_string()).collect();
+    assert_eq!(codes.iter().map(Value::to_string).collect::<BTreeSet<_>>(), served);
+    for code in Code::ALL {
+        let heading = format!("### {code:?}\n\n{}. ", code.status().as_u16());
+        let (_, text) = about.split_once(&heading).unwrap();
+        let text = text.split("###").next().unwrap();
+        assert!(text.contains("*What to do:* "), "{code:?}");
+    }
+}
+
 async fn other_methods_are_not_allowed() {
     for path in ["/openapi.json", "/asyncapi.json"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
