@@ -1,10 +1,10 @@
-//! Parses the JSON of a user member by member. A refusal names the path, never the value.
+//! Parses the JSON of a user member by member. Refusals name the paths, never the values.
 
 use domain::link;
 use events_schema::personal::{AuthenticationProvider, Claims};
 use serde_json::{Map, Value};
 use service_kit::{
-    json::{MAX_BODY_LEVELS, Refusal, check_claims_limits, parse},
+    json::{Found, MAX_BODY_LEVELS, Refusal, Refusals, check_claims_limits, parse},
     path,
 };
 use uuid::Uuid;
@@ -12,109 +12,138 @@ use uuid::Uuid;
 /// How many characters of an unknown name a refusal repeats.
 const MAX_NAME_CHARS: usize = 256;
 
-/// An object whose members are taken one by one.
+/// An object whose members are taken one by one. It remembers what is wrong with them.
 pub(crate) struct Object {
     members: Map<String, Value>,
     path: &'static str,
+    found: Found,
 }
 
 impl Object {
     /// Parses an object with no other than the `known` members.
-    pub(crate) fn parse(text: &[u8], known: &[&str]) -> Result<Self, Refusal> {
-        Self::of(parse(text, MAX_BODY_LEVELS)?, "", known)
+    pub(crate) fn parse(text: &[u8], known: &[&str]) -> Result<Self, Refusals> {
+        Ok(Self::of(parse(text, MAX_BODY_LEVELS)?, "", known)?)
     }
 
     fn of(value: Value, path: &'static str, known: &[&str]) -> Result<Self, Refusal> {
         let Value::Object(members) = value else {
             return Err(Refusal { path: path.to_owned(), msg: "Must be an object" });
         };
-        let object = Self { members, path };
-        match object.members.keys().find(|name| !known.contains(&name.as_str())) {
-            Some(unknown) => Err(object.refuse(unknown, "Unknown field")),
-            None => Ok(object),
-        }
+        let (members, unknown): (Map<_, _>, Map<_, _>) =
+            members.into_iter().partition(|(name, _)| known.contains(&name.as_str()));
+        let mut object = Self { members, path, found: Found::default() };
+        unknown.keys().for_each(|name| object.refuse(name, "Unknown field"));
+        Ok(object)
     }
 
     /// Refuses a member.
-    pub(crate) fn refuse(&self, name: &str, msg: &'static str) -> Refusal {
+    pub(crate) fn refuse(&mut self, name: &str, msg: &'static str) {
         let name: String = name.chars().take(MAX_NAME_CHARS).collect();
         let path = if self.path.is_empty() { name } else { format!("{}.{name}", self.path) };
-        Refusal { path, msg }
+        self.found.push(Refusal { path, msg });
     }
 
-    /// Takes a string, if present.
-    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
-        match self.members.remove(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.refuse(name, "Must be a string")),
+    /// Refuses the object if it lacks a member. Call it before the member is taken.
+    pub(crate) fn require(&mut self, name: &str) {
+        if !self.members.contains_key(name) {
+            self.refuse(name, "Is required");
         }
     }
 
-    /// Takes a uuid, if present.
-    pub(crate) fn id(&mut self, name: &str) -> Result<Option<Uuid>, Refusal> {
-        match self.members.remove(name) {
-            None => Ok(None),
-            Some(value) => match value.as_str().and_then(path::uuid) {
-                Some(id) => Ok(Some(id)),
-                None => Err(self.refuse(name, "Must be a uuid")),
-            },
+    /// Takes a string, if present and valid.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        match self.members.remove(name)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.refuse(name, "Must be a string");
+                None
+            }
         }
     }
 
-    /// Takes `claims`, if present, and checks their limits.
-    pub(crate) fn claims(&mut self) -> Result<Option<Claims>, Refusal> {
+    /// Takes a uuid, if present and valid.
+    pub(crate) fn id(&mut self, name: &str) -> Option<Uuid> {
+        let id = self.members.remove(name)?.as_str().and_then(path::uuid);
+        if id.is_none() {
+            self.refuse(name, "Must be a uuid");
+        }
+        id
+    }
+
+    /// Takes `claims`, if present and valid.
+    pub(crate) fn claims(&mut self) -> Option<Claims> {
         const NAME: &str = "claims";
-        let Some(value) = self.members.remove(NAME) else { return Ok(None) };
-        check_claims_limits(&value, NAME)?;
+        let value = self.members.remove(NAME)?;
+        self.found.check(check_claims_limits(&value, NAME));
         match value {
-            Value::Object(claims) => Ok(Some(claims)),
-            _ => Err(self.refuse(NAME, "Must be an object")),
+            Value::Object(claims) => Some(claims),
+            _ => {
+                self.refuse(NAME, "Must be an object");
+                None
+            }
         }
     }
 
-    /// Takes `authenticationProvider`, if present.
-    pub(crate) fn link(&mut self) -> Result<Option<AuthenticationProvider>, Refusal> {
+    /// Takes `authenticationProvider`, if present and valid.
+    pub(crate) fn link(&mut self) -> Option<AuthenticationProvider> {
         const NAME: &str = "authenticationProvider";
-        let Some(value) = self.members.remove(NAME) else { return Ok(None) };
-        let mut link = Self::of(value, NAME, &["providerId", "url", "subjectId"])?;
-        let (provider_id, url) = (link.text("providerId")?, link.text("url")?);
-        let subject_id = link.text("subjectId")?.ok_or_else(|| link.refuse("subjectId", "Is required"))?;
-        let made = link::link(provider_id, url, subject_id);
-        made.map(Some).map_err(|bad| link.refuse(bad.member, bad.msg))
+        let value = self.members.remove(NAME)?;
+        let link = Self::of(value, NAME, &["providerId", "url", "subjectId"]);
+        self.found.check(link.map_err(Refusals::from).and_then(Self::into_link))
     }
 
-    /// The members that were not taken.
-    pub(crate) fn rest(self) -> Value {
-        Value::Object(self.members)
+    fn into_link(mut self) -> Result<AuthenticationProvider, Refusals> {
+        self.require("subjectId");
+        let (provider_id, url) = (self.text("providerId"), self.text("url"));
+        // With any subject in place of an invalid one, the other members are still checked.
+        let subject_id = self.text("subjectId").unwrap_or_else(|| "-".to_owned());
+        let link = link::link(provider_id, url, subject_id);
+        let link = link.map_err(|bad| bad.iter().for_each(|bad| self.refuse(bad.member, bad.msg)));
+        match (self.found.finish(()), link) {
+            (Ok(()), Ok(link)) => Ok(link),
+            (Err(refusals), _) => Err(refusals),
+            // Whatever is wrong with the link was refused above.
+            (Ok(()), Err(())) => Err(Refusal { path: self.path.to_owned(), msg: "Is invalid" }.into()),
+        }
+    }
+
+    /// Returns the members that were not taken.
+    ///
+    /// # Errors
+    /// What was wrong with those that were.
+    pub(crate) fn finish(self) -> Result<Value, Refusals> {
+        self.found.finish(Value::Object(self.members))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use service_kit::problem::Problem;
 
     const FIELDS: [&str; 3] = ["id", "claims", "authenticationProvider"];
 
-    /// Parses everything and returns the refused path.
-    fn place(text: &str) -> Option<String> {
+    /// Parses everything and returns the refused paths.
+    fn places(text: &str) -> Vec<String> {
         let read = || {
             let mut object = Object::parse(text.as_bytes(), &FIELDS)?;
-            object.id("id")?;
-            object.claims()?;
-            object.link()
+            object.id("id");
+            object.claims();
+            object.link();
+            object.finish()
         };
-        read().err().map(|refusal: Refusal| refusal.path)
+        let problem = read().err().map(Problem::from);
+        problem.into_iter().flat_map(|problem| problem.details).map(|detail| detail.param).collect()
     }
 
     #[track_caller]
     fn taken(text: &str) {
-        assert_eq!(place(text), None, "{text}");
+        assert_eq!(places(text), Vec::<String>::new(), "{text}");
     }
 
     #[track_caller]
     fn refused_at(path: &str, text: &str) {
-        assert_eq!(place(text).as_deref(), Some(path), "{text}");
+        assert_eq!(places(text), [path], "{text}");
     }
 
     #[test]
@@ -129,7 +158,7 @@ mod tests {
     #[test]
     fn a_refusal_names_its_place() {
         for whole in ["", "[]", "null", "{", "1"] {
-            refused_at("", whole);
+            refused_at("body", whole);
         }
         refused_at("x", r#"{"x":1}"#);
         refused_at("claims", r#"{"claims":null}"#);
@@ -150,11 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn everything_is_refused_at_once() {
+        let text = r#"{"id":1,"x":1,"claims":{"":1,"a":{"":2}},"authenticationProvider":{"url":"h","providerId":"h","y":1}}"#;
+        let link =
+            ["y", "subjectId", "providerId", "url"].map(|name| format!("authenticationProvider.{name}"));
+        let wanted: Vec<_> =
+            ["x", "id", "claims.", "claims.a."].map(str::to_owned).into_iter().chain(link).collect();
+        assert_eq!(places(text), wanted);
+        let many: String = (0..100).map(|n| format!("\"{n}\":1,")).collect();
+        assert_eq!(places(&format!("{{{many}\"id\":1}}")).len(), 20);
+    }
+
+    #[test]
     fn claims_may_have_32_levels() {
         let nested = |levels: usize| {
             format!(r#"{{"claims":{}{}}}"#, r#"{"a":"#.repeat(levels - 1) + "{}", "}".repeat(levels - 1))
         };
         taken(&nested(32));
-        assert!(place(&nested(33)).is_some());
+        assert_eq!(places(&nested(33)).len(), 1);
     }
 }

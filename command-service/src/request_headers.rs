@@ -3,7 +3,7 @@
 use crate::problems;
 use actix_web::http::header::HeaderMap;
 use domain::precondition::{Precondition, Tags};
-use service_kit::problem::Problem;
+use service_kit::{problem::Problem, validation::ValidationErrors};
 
 /// `"<version>"`
 pub(crate) fn etag(version: u64) -> String {
@@ -13,9 +13,12 @@ pub(crate) fn etag(version: u64) -> String {
 /// Parses `If-Match` and `If-None-Match`. A malformed header is refused: ignoring it could do what
 /// the client has excluded.
 pub(crate) fn precondition(headers: &HeaderMap) -> Result<Option<Precondition>, Problem> {
-    let precondition =
-        Precondition { if_match: tags(headers, "If-Match")?, if_none_match: tags(headers, "If-None-Match")? };
-    Ok(Some(precondition).filter(|given| *given != Precondition::default()))
+    let mut errors = ValidationErrors::default();
+    let [if_match, if_none_match] =
+        ["If-Match", "If-None-Match"].map(|name| errors.check(tags(headers, name)));
+    let precondition = if_match.zip(if_none_match);
+    let precondition = precondition.map(|(if_match, if_none_match)| Precondition { if_match, if_none_match });
+    Ok(Some(errors.finish(precondition)?).filter(|given| *given != Precondition::default()))
 }
 
 fn tags(headers: &HeaderMap, name: &'static str) -> Result<Option<Tags>, Problem> {

@@ -28,7 +28,6 @@ mod state;
 mod store;
 #[cfg(test)]
 mod tests;
-mod validation;
 
 pub use app::{App, start};
 pub use routes::fallbacks;

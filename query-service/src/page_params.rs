@@ -1,10 +1,10 @@
 //! Which page a query string asks for.
 
-use crate::validation::ValidationErrors;
 use actix_web::HttpRequest;
 use service_kit::{
     cursor::Cursor,
     query::{PageRequest, page_parts},
+    validation::ValidationErrors,
 };
 
 /// `limit` and `cursor` of a query string. Each is `None` if it is invalid.

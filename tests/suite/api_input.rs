@@ -150,6 +150,52 @@ pub async fn errors_name_the_place_and_never_the_value(stack: &'static Stack) {
     }
 }
 
+/// The details of a 400: `param` and `msg` of each.
+#[track_caller]
+fn details(answer: Answer) -> Vec<(String, String)> {
+    let problem = answer.expect(400).json();
+    let text = |detail: &Value, name: &str| detail[name].as_str().unwrap().to_owned();
+    let details = problem["details"].as_array().unwrap();
+    details.iter().map(|detail| (text(detail, "param"), text(detail, "msg"))).collect()
+}
+
+pub async fn everything_that_is_wrong_is_named_at_once(stack: &'static Stack) {
+    let api = stack.tenant();
+    let body = json!({
+        "id": "x", "name": "Ada", "claims": { "": 1 },
+        "authenticationProvider": { "providerId": "x", "url": "x", "subject": "x" },
+    });
+    let wanted = [
+        ("name", "Unknown field"),
+        ("id", "Must be a uuid"),
+        ("claims.", "A key has 1 to 256 characters"),
+        ("authenticationProvider.subject", "Unknown field"),
+        ("authenticationProvider.subjectId", "Is required"),
+        ("authenticationProvider.providerId", "Must be a uuid"),
+        ("authenticationProvider.url", "Must be an absolute http or https URL"),
+    ];
+    let wanted = wanted.map(|(param, msg)| (param.to_owned(), msg.to_owned()));
+    let header = ("If-Match".to_owned(), "Must be * or a list of quoted entity tags".to_owned());
+    let path = ("id".to_owned(), "Invalid value".to_owned());
+    let update = api.update("x", body.clone()).header("If-Match", "1").await;
+    assert_eq!(details(update), [&[path.clone()][..], &wanted, &[header.clone()]].concat());
+    assert_eq!(details(api.delete("x").header("If-Match", "1").await), [path, header]);
+
+    let limit = api.search(json!({ "limit": 1001, "claims": [], "x": 1 })).await;
+    assert_eq!(limit.json()["details"][1]["value"], "1001");
+    let wanted = [
+        ("x", "Unknown field"),
+        ("limit", "Must be an integer from 1 to 1000"),
+        ("claims", "Must be an object"),
+    ];
+    assert_eq!(details(limit), wanted.map(|(param, msg)| (param.to_owned(), msg.to_owned())));
+
+    let many: Map<_, _> = (0..100).map(|n| (n.to_string(), json!(1))).collect();
+    for answer in [api.create(json!(many)).await, api.search(json!(many)).await] {
+        assert_eq!(details(answer).len(), 20);
+    }
+}
+
 /// An object with that many levels.
 fn nested(levels: usize, innermost: Value) -> Value {
     (1..levels).fold(json!({ "x": innermost }), |inner, _| json!({ "x": inner }))

@@ -138,6 +138,7 @@ suite! {
             a_body_is_json,
             a_body_is_an_object_of_the_right_shape,
             errors_name_the_place_and_never_the_value,
+            everything_that_is_wrong_is_named_at_once,
             claims_have_limits_of_depth_number_and_name,
             a_body_has_a_largest_size,
             a_representation_has_a_largest_size,

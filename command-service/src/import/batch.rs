@@ -7,7 +7,7 @@ use super::{
 };
 use events_schema::TenantId;
 use key_store::DataKey;
-use service_kit::json::Refusal;
+use service_kit::json::{Refusal, Refusals};
 use std::io::BufRead;
 
 /// The size of a batch, in lines and in bytes. A batch is looked up and appended together.
@@ -42,7 +42,7 @@ pub(super) fn read_batch(
         progress.read += 1;
         match event(line, tenant, kind, id_secret, number) {
             Ok(event) => batch.events.push(event),
-            Err(refusal) => progress.refuse(bad, number, reason(refusal)),
+            Err(refusals) => progress.refuse(bad, number, reason(refusals.first())),
         }
     }
     progress.bytes = lines.bytes();
@@ -55,9 +55,9 @@ fn event(
     kind: Kind,
     id_secret: &DataKey,
     number: u64,
-) -> Result<ImportedEvent, Refusal> {
+) -> Result<ImportedEvent, Refusals> {
     match (line, kind) {
-        (Line::TooLong, _) => Err(Refusal { path: String::new(), msg: "Longer than 256 KiB" }),
+        (Line::TooLong, _) => Err(Refusal { path: String::new(), msg: "Longer than 256 KiB" }.into()),
         (Line::Text(text), Kind::Users) => users::event(text, tenant, id_secret, number),
         (Line::Text(text), Kind::Credentials) => credentials::event(text, tenant, number),
     }

@@ -7,7 +7,7 @@ use events_schema::{
     credential::{CredentialEvent, CredentialIssued},
 };
 use serde_json::Value;
-use service_kit::json::{Refusal, check_claims_limits};
+use service_kit::json::{Refusal, Refusals, check_claims_limits};
 
 /// The members of a line: an item of the credentials list, its user, and its position in the list.
 const FIELDS: [&str; 15] = [
@@ -29,11 +29,11 @@ const FIELDS: [&str; 15] = [
 ];
 
 /// Parses a line: an item as the list shows it, plus `userId` and optionally `createdAt`.
-pub(super) fn event(line: &[u8], tenant: &TenantId, number: u64) -> Result<ImportedEvent, Refusal> {
+pub(super) fn event(line: &[u8], tenant: &TenantId, number: u64) -> Result<ImportedEvent, Refusals> {
     let mut object = Object::parse(line, &FIELDS)?;
-    let user = object.id("userId")?.ok_or_else(|| object.refuse("userId", "Is required"))?;
-    let created_at = created_at(&mut object)?;
-    let item = object.rest();
+    let (user, created_at) = (object.id("userId"), created_at(&mut object));
+    let item = object.finish()?;
+    let user = user.ok_or_else(|| Refusal { path: "userId".to_owned(), msg: "Is required" })?;
     check_claims_limits(&item, "")?;
     let issued = CredentialIssued { created_at, ..issued(item)? };
     let (key, identity) = (UserKey { tenant: tenant.clone(), user }, (user, issued.credential.id));

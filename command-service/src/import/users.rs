@@ -4,7 +4,7 @@ use super::{Content, ImportedEvent};
 use crate::{ids, representation, request_body::Object};
 use events_schema::{TenantId, Timestamp, UserKey, millis, personal::Personal};
 use key_store::DataKey;
-use service_kit::json::Refusal;
+use service_kit::json::{Refusal, Refusals};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Parses a line: `{id?, createdAt?, claims?, authenticationProvider?}`.
@@ -13,11 +13,12 @@ pub(super) fn event(
     tenant: &TenantId,
     id_secret: &DataKey,
     number: u64,
-) -> Result<ImportedEvent, Refusal> {
+) -> Result<ImportedEvent, Refusals> {
     let mut object = Object::parse(line, &["id", "createdAt", "claims", "authenticationProvider"])?;
-    let (given, created_at) = (object.id("id")?, created_at(&mut object)?);
-    let claims = object.claims()?.unwrap_or_default();
-    let personal = Personal { claims, authentication_provider: object.link()? };
+    let (given, created_at) = (object.id("id"), created_at(&mut object));
+    let claims = object.claims().unwrap_or_default();
+    let personal = Personal { claims, authentication_provider: object.link() };
+    object.finish()?;
     let user = given.unwrap_or_else(|| ids::of_content(id_secret, tenant, created_at, &personal));
     let too_long =
         |_| Refusal { path: String::new(), msg: "The user's representation is larger than 257 KiB" };
@@ -32,14 +33,15 @@ pub(super) fn event(
     })
 }
 
-/// `createdAt`, if given, truncated to milliseconds.
-pub(super) fn created_at(object: &mut Object) -> Result<Option<Timestamp>, Refusal> {
+/// `createdAt`, if given and valid, truncated to milliseconds.
+pub(super) fn created_at(object: &mut Object) -> Option<Timestamp> {
     const NAME: &str = "createdAt";
-    let Some(text) = object.text(NAME)? else { return Ok(None) };
+    let text = object.text(NAME)?;
     let at = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));
     // The log's format has years of four digits only.
-    match at.filter(|at| (0..=9999).contains(&at.year())) {
-        Some(at) => Ok(Some(millis(at))),
-        None => Err(object.refuse(NAME, "Must be an RFC 3339 time")),
+    let at = at.filter(|at| (0..=9999).contains(&at.year()));
+    if at.is_none() {
+        object.refuse(NAME, "Must be an RFC 3339 time");
     }
+    at.map(millis)
 }

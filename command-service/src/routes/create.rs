@@ -26,6 +26,7 @@ use service_kit::{
     operation::{Call, Completed, OperationSpec, Parsed, run_to_end},
     position::LogPosition,
     problem::Problem,
+    validation::ValidationErrors,
 };
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -52,26 +53,28 @@ pub(super) async fn create(service: Data<Service>, request: HttpRequest, payload
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Create> {
-    let personal = personal(body).map_err(Problem::from);
+    let mut errors = ValidationErrors::default();
+    let personal = errors.check(personal(body));
+    let idempotency_key = errors.check(request_headers::idempotency_key(request.headers()));
     let mut start = analytics::Data::default();
-    if let (true, Ok(personal)) = (is_full, &personal) {
+    if let (true, Some(personal)) = (is_full, &personal) {
         start.full = personal_data(Some(&personal.claims), personal.authentication_provider.as_ref());
     }
-    let input = personal.and_then(|personal| {
-        Ok(Create {
-            personal,
-            idempotency_key: request_headers::idempotency_key(request.headers())?,
-            is_async: request_headers::prefers_async(request.headers()),
-            users: request.match_pattern().unwrap_or_default(),
-        })
+    let input = personal.zip(idempotency_key).map(|(personal, idempotency_key)| Create {
+        personal,
+        idempotency_key,
+        is_async: request_headers::prefers_async(request.headers()),
+        users: request.match_pattern().unwrap_or_default(),
     });
-    Parsed { start, fail: analytics::Data::default(), input }
+    Parsed { start, fail: analytics::Data::default(), input: errors.finish(input) }
 }
 
-fn personal(body: &[u8]) -> Result<Personal, json::Refusal> {
+fn personal(body: &[u8]) -> Result<Personal, json::Refusals> {
     let mut object = Object::parse(body, &["claims", "authenticationProvider"])?;
-    let claims = object.claims()?.unwrap_or_default();
-    Ok(Personal { claims, authentication_provider: object.link()? })
+    let claims = object.claims().unwrap_or_default();
+    let personal = Personal { claims, authentication_provider: object.link() };
+    object.finish()?;
+    Ok(personal)
 }
 
 async fn run(writer: Arc<Writer>, call: Call, create: Create) -> Result<Completed<WriteResponse>, Problem> {

@@ -14,13 +14,11 @@ use actix_web::{
 use domain::command::Command;
 use events_schema::analytics::Operation;
 use service_kit::{
-    analytics,
     auth::Scope,
     operation::{OperationSpec, Parsed, run_to_end},
     path,
-    problem::Problem,
+    validation::ValidationErrors,
 };
-use uuid::Uuid;
 
 const SPEC: OperationSpec =
     OperationSpec { operation: Operation::Delete, scope: Scope::Write, body_limit: None };
@@ -33,16 +31,15 @@ pub(super) async fn delete(service: Data<Service>, request: HttpRequest, payload
 }
 
 fn parse(request: &HttpRequest, _: Bytes) -> Parsed<Change> {
-    let id = path::id(request, "id");
-    let said = || id.as_ref().map_or_else(|_| analytics::Data::default(), |id| id_data(*id));
-    Parsed { start: said(), fail: said(), input: id.clone().and_then(|id| input(request, id)) }
-}
-
-fn input(request: &HttpRequest, id: Uuid) -> Result<Change, Problem> {
-    Ok(Change {
+    let mut errors = ValidationErrors::default();
+    let id = errors.check(path::id(request, "id"));
+    let precondition = errors.check(request_headers::precondition(request.headers()));
+    let about = || id.map(id_data).unwrap_or_default();
+    let input = id.zip(precondition).map(|(id, precondition)| Change {
         id,
         command: Command::Delete,
-        precondition: request_headers::precondition(request.headers())?,
+        precondition,
         is_async: request_headers::prefers_async(request.headers()),
-    })
+    });
+    Parsed { start: about(), fail: about(), input: errors.finish(input) }
 }

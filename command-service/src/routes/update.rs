@@ -18,12 +18,11 @@ use events_schema::{
     personal::{AuthenticationProvider, Claims},
 };
 use service_kit::{
-    analytics,
     auth::Scope,
     json,
     operation::{OperationSpec, Parsed, run_to_end},
     path,
-    problem::Problem,
+    validation::ValidationErrors,
 };
 use uuid::Uuid;
 
@@ -48,36 +47,32 @@ pub(super) async fn update(service: Data<Service>, request: HttpRequest, payload
 }
 
 fn parse(request: &HttpRequest, body: &[u8], is_full: bool) -> Parsed<Change> {
-    let id = match path::id(request, "id") {
-        Ok(id) => id,
-        Err(problem) => {
-            let nothing = analytics::Data::default;
-            return Parsed { start: nothing(), fail: nothing(), input: Err(problem) };
-        }
-    };
-    let fields = fields(id, body).map_err(Problem::from);
-    let mut start = id_data(id);
-    if let (true, Ok((claims, link))) = (is_full, &fields) {
+    let mut errors = ValidationErrors::default();
+    let id = errors.check(path::id(request, "id"));
+    let fields = errors.check(fields(id, body));
+    let precondition = errors.check(request_headers::precondition(request.headers()));
+    let about = || id.map(id_data).unwrap_or_default();
+    let mut start = about();
+    if let (true, Some((claims, link))) = (is_full, &fields) {
         start.full = personal_data(Some(claims), link.as_ref());
     }
-    Parsed { start, fail: id_data(id), input: fields.and_then(|fields| input(request, id, fields)) }
+    let input = id.zip(fields).zip(precondition).map(|((id, (claims, link)), precondition)| Change {
+        id,
+        command: Command::Update { claims, link },
+        precondition,
+        is_async: request_headers::prefers_async(request.headers()),
+    });
+    Parsed { start, fail: about(), input: errors.finish(input) }
 }
 
 /// The body of a GET can be sent back, so it may contain the id of the path.
-fn fields(id: Uuid, body: &[u8]) -> Result<Fields, json::Refusal> {
+fn fields(id: Option<Uuid>, body: &[u8]) -> Result<Fields, json::Refusals> {
     let mut object = Object::parse(body, &["id", "claims", "authenticationProvider"])?;
-    if object.id("id")?.is_some_and(|given| given != id) {
-        return Err(object.refuse("id", "Must be the id in the path"));
+    object.require("claims");
+    if object.id("id").zip(id).is_some_and(|(given, id)| given != id) {
+        object.refuse("id", "Must be the id in the path");
     }
-    let claims = object.claims()?.ok_or_else(|| object.refuse("claims", "Is required"))?;
-    Ok((claims, object.link()?))
-}
-
-fn input(request: &HttpRequest, id: Uuid, (claims, link): Fields) -> Result<Change, Problem> {
-    Ok(Change {
-        id,
-        command: Command::Update { claims, link },
-        precondition: request_headers::precondition(request.headers())?,
-        is_async: request_headers::prefers_async(request.headers()),
-    })
+    let (claims, link) = (object.claims(), object.link());
+    object.finish()?;
+    Ok((claims.unwrap_or_default(), link))
 }

@@ -1,6 +1,7 @@
 //! The link to an identity provider, validated on construction.
 
 use events_schema::personal::AuthenticationProvider;
+use uuid::Uuid;
 
 /// An invalid member of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,28 +15,31 @@ pub struct BadLink {
 /// Validates the members of a link.
 ///
 /// # Errors
-/// The first invalid member.
+/// The invalid members.
 pub fn link(
     provider_id: Option<String>,
     url: Option<String>,
     subject_id: String,
-) -> Result<AuthenticationProvider, BadLink> {
-    let provider_id = match provider_id {
-        // Only the spelling with hyphens, which has 36 characters.
-        Some(text) if text.len() == 36 => Some(text.parse().map_err(|_| PROVIDER_ID)?),
-        Some(_) => return Err(PROVIDER_ID),
-        None => None,
-    };
+) -> Result<AuthenticationProvider, Vec<BadLink>> {
+    let mut bad = Vec::new();
+    let provider_id = provider_id.map(|text| hyphenated(&text));
+    if provider_id == Some(None) {
+        bad.push(BadLink { member: "providerId", msg: "Must be a uuid" });
+    }
     if url.as_deref().is_some_and(|url| !is_http_url(url)) {
-        return Err(BadLink { member: "url", msg: "Must be an absolute http or https URL" });
+        bad.push(BadLink { member: "url", msg: "Must be an absolute http or https URL" });
     }
     if subject_id.is_empty() {
-        return Err(BadLink { member: "subjectId", msg: "Must not be empty" });
+        bad.push(BadLink { member: "subjectId", msg: "Must not be empty" });
     }
-    Ok(AuthenticationProvider { provider_id, url, subject_id })
+    let link = AuthenticationProvider { provider_id: provider_id.flatten(), url, subject_id };
+    if bad.is_empty() { Ok(link) } else { Err(bad) }
 }
 
-const PROVIDER_ID: BadLink = BadLink { member: "providerId", msg: "Must be a uuid" };
+/// Only the spelling with hyphens, which has 36 characters.
+fn hyphenated(text: &str) -> Option<Uuid> {
+    text.parse().ok().filter(|_| text.len() == 36)
+}
 
 /// Whether a text has a scheme, `://` and a host, and neither spaces nor control characters.
 fn is_http_url(text: &str) -> bool {
@@ -54,7 +58,7 @@ mod tests {
 
     #[track_caller]
     fn refused(provider_id: Option<&str>, url: Option<&str>, subject_id: &str) -> &'static str {
-        link(provider_id.map(Into::into), url.map(Into::into), subject_id.into()).unwrap_err().member
+        link(provider_id.map(Into::into), url.map(Into::into), subject_id.into()).unwrap_err()[0].member
     }
 
     #[test]

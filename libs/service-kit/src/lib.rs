@@ -26,3 +26,4 @@ pub mod settings;
 pub mod telemetry;
 pub mod trace_context;
 pub mod vacuum;
+pub mod validation;

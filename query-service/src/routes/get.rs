@@ -7,7 +7,6 @@ use crate::{
     page_response::json_ok,
     read_after,
     state::State,
-    validation::ValidationErrors,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -22,6 +21,7 @@ use service_kit::{
     path,
     position::LogPosition,
     problem::{Code, Detail, Location, Problem},
+    validation::ValidationErrors,
 };
 use uuid::Uuid;
 

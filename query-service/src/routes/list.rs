@@ -1,10 +1,7 @@
 //! Retrieve all users.
 
 use super::unavailable;
-use crate::{
-    analytic_data, page_params::PageParams, page_response::page_response, read_after, state::State,
-    validation::ValidationErrors,
-};
+use crate::{analytic_data, page_params::PageParams, page_response::page_response, read_after, state::State};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -17,6 +14,7 @@ use service_kit::{
     position::LogPosition,
     problem::Problem,
     query::PageRequest,
+    validation::ValidationErrors,
 };
 
 const SPEC: OperationSpec =

@@ -6,7 +6,6 @@ use crate::{
     read_after,
     search_request::{self, BODY_LIMIT, SearchRequest},
     state::State,
-    validation::ValidationErrors,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -19,6 +18,7 @@ use service_kit::{
     operation::{Call, Completed, OperationSpec, Parsed, run},
     position::LogPosition,
     problem::Problem,
+    validation::ValidationErrors,
 };
 
 const SPEC: OperationSpec =

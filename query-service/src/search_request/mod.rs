@@ -4,7 +4,7 @@ mod claim_keys;
 #[cfg(test)]
 mod tests;
 
-use crate::{analytic_data, validation::ValidationErrors};
+use crate::analytic_data;
 use read_model::read::search::Criteria;
 use serde_json::{Map, Value};
 use service_kit::{
@@ -12,8 +12,9 @@ use service_kit::{
     cursor::Cursor,
     json::{self, MAX_BODY_LEVELS},
     path,
-    problem::{Location, Problem},
+    problem::{Location, MAX_DETAILS, Problem},
     query::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest},
+    validation::ValidationErrors,
 };
 use uuid::Uuid;
 
@@ -62,7 +63,7 @@ pub(crate) fn read(
 fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     match json::parse(body, MAX_BODY_LEVELS).map_err(Problem::from)? {
         Value::Object(members) => Ok(members),
-        _ => Err(invalid("body", "Not an object")),
+        _ => Err(invalid("body", "Must be an object")),
     }
 }
 
@@ -81,20 +82,28 @@ fn claims(claims: Option<&Value>) -> Result<Option<&Map<String, Value>>, Problem
 fn link_criteria(link: Option<&Map<String, Value>>, errors: &mut ValidationErrors) -> Option<Criteria> {
     let Some(link) = link else { return Some(Criteria::default()) };
     reject_unknown(&["providerId", "url", "subjectId"], link, "authenticationProvider.", errors);
-    let mut part = |name: &str| errors.check(string(link.get(name), &format!("{LINK}.{name}")));
-    let (provider_id, provider_url, subject_id) = (part("providerId")?, part("url")?, part("subjectId")?);
-    let provider_id = provider_id.map(|id| uuid(&id, "authenticationProvider.providerId")).transpose();
-    Some(Criteria { claims: None, provider_id: errors.check(provider_id)?, provider_url, subject_id })
+    let provider_id = errors.check(uuid(link.get("providerId"), "authenticationProvider.providerId"));
+    let mut text = |name: &str| errors.check(string(link.get(name), &format!("{LINK}.{name}")));
+    let (provider_url, subject_id) = (text("url"), text("subjectId"));
+    Some(Criteria {
+        claims: None,
+        provider_id: provider_id?,
+        provider_url: provider_url?,
+        subject_id: subject_id?,
+    })
 }
 
-fn uuid(text: &str, param: &str) -> Result<Uuid, Problem> {
-    path::uuid(text).ok_or_else(|| invalid(param, "Not a uuid"))
+fn uuid(value: Option<&Value>, param: &str) -> Result<Option<Uuid>, Problem> {
+    let uuid = |text: String| path::uuid(&text).ok_or_else(|| invalid(param, "Must be a uuid"));
+    string(value, param)?.map(uuid).transpose()
 }
+
+const LIMIT: &str = "Must be an integer from 1 to 1000";
 
 fn limit(limit: Option<&Value>) -> Result<u32, Problem> {
     let Some(value) = limit else { return Ok(DEFAULT_LIMIT) };
     let number = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=MAX_LIMIT).contains(n));
-    number.ok_or_else(|| Problem::invalid(echo(value).as_deref(), "Invalid value", "limit", Location::Body))
+    number.ok_or_else(|| Problem::invalid(echo(value).as_deref(), LIMIT, "limit", Location::Body))
 }
 
 /// The value as it was sent, if it is a scalar.
@@ -114,7 +123,7 @@ fn string(value: Option<&Value>, param: &str) -> Result<Option<String>, Problem>
     match value {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(invalid(param, "Not a string")),
+        Some(_) => Err(invalid(param, "Must be a string")),
     }
 }
 
@@ -122,13 +131,13 @@ fn object<'v>(value: Option<&'v Value>, param: &str) -> Result<Option<&'v Map<St
     match value {
         None => Ok(None),
         Some(Value::Object(members)) => Ok(Some(members)),
-        Some(_) => Err(invalid(param, "Not an object")),
+        Some(_) => Err(invalid(param, "Must be an object")),
     }
 }
 
 /// Reports every unknown field by name.
 fn reject_unknown(known: &[&str], members: &Map<String, Value>, root: &str, errors: &mut ValidationErrors) {
-    for name in members.keys().filter(|name| !known.contains(&name.as_str())).take(10) {
+    for name in members.keys().filter(|name| !known.contains(&name.as_str())).take(MAX_DETAILS) {
         let name: String = name.chars().take(256).collect();
         errors.add(invalid(&format!("{root}{name}"), "Unknown field"));
     }

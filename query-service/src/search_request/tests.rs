@@ -71,7 +71,11 @@ fn what_is_wrong_is_named_by_its_place() {
     for limit in ["0", "1001", "-1", "1.5", "1.0", "1e2", "\"100\"", "null", "[1]", "18446744073709551616"] {
         assert_eq!(params(&format!(r#"{{"limit":{limit}}}"#)), ["limit"], "{limit}");
     }
-    assert_eq!(params(r#"{"limit":0,"cursor":"","x":1}"#), ["x", "limit", "cursor"]);
+    let link = r#"{"providerId":"x","url":1,"subjectId":1}"#;
+    let link = params(&format!(r#"{{"limit":0,"cursor":"","x":1,"authenticationProvider":{link}}}"#));
+    let of_link = ["providerId", "url", "subjectId"].map(|name| format!("authenticationProvider.{name}"));
+    assert_eq!(link[..3], ["x", "limit", "cursor"]);
+    assert_eq!(link[3..], of_link);
 }
 
 #[test]

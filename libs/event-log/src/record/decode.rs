@@ -48,7 +48,7 @@ pub(crate) fn fact(topic: Topic, key: &UserKey, raw: &Raw, time: Option<Timestam
                 return Err(ReasonCode::BadData.with("this build can't read it"));
             }
             let Some(record) = decode_user(key, &headers, value)? else { return Ok(Fact::Unknown) };
-            limits.map_err(|refusal| refused(ReasonCode::BadData, &refusal))?;
+            limits.map_err(|refusals| refused(ReasonCode::BadData, &refusals.first()))?;
             Some(Fact::User(Box::new(record)))
         }
         Topic::Credentials => {
@@ -77,7 +77,9 @@ fn json(topic: Topic, value: &[u8]) -> Result<serde_json::Value, Reason> {
     match value.len() {
         0 => Err(ReasonCode::NoValue.alone()),
         length if length > limit => Err(ReasonCode::TooLarge.with(in_words)),
-        _ => json::parse(value, MAX_DEPTH).map_err(|refusal| refused(ReasonCode::NotJson, &refusal)),
+        _ => {
+            json::parse(value, MAX_DEPTH).map_err(|refusals| refused(ReasonCode::NotJson, &refusals.first()))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Size limits of a free-form object.
 
-use super::{Path, Refusal};
-use serde_json::Value;
+use super::{Found, Path, Refusals};
+use serde_json::{Map, Value};
 
 /// Levels of nesting in claims, counting the object itself.
 const MAX_LEVELS: usize = 32;
@@ -16,54 +16,57 @@ const KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=256;
 /// 256 characters. `root` is the name that paths start with.
 ///
 /// # Errors
-/// The first place that exceeds a limit.
-pub fn check_claims_limits(value: &Value, root: &str) -> Result<(), Refusal> {
-    Check { path: Path(root.to_owned()), members: 0 }.value(value, 1)
+/// The places that exceed a limit.
+pub fn check_claims_limits(value: &Value, root: &str) -> Result<(), Refusals> {
+    let mut check = Check { path: Path(root.to_owned()), members: 0, found: Found::default() };
+    check.value(value, 1);
+    check.found.finish(())
 }
 
 struct Check {
     path: Path,
     members: usize,
+    found: Found,
 }
 
 impl Check {
-    fn value(&mut self, value: &Value, level: usize) -> Result<(), Refusal> {
-        if level > MAX_LEVELS && (value.is_object() || value.is_array()) {
-            return Err(self.path.refuse("More than 32 levels deep"));
-        }
+    fn value(&mut self, value: &Value, level: usize) {
         match value {
-            Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-                let above = self.path.enter_index(index);
-                self.value(item, level + 1)?;
-                self.path.leave(above);
-                Ok(())
-            }),
-            Value::Object(members) => {
-                self.members += members.len();
-                if self.members > MAX_MEMBERS {
-                    return Err(self.path.refuse("More than 1000 members in all"));
-                }
-                members.iter().try_for_each(|(key, value)| self.member(key, value, level))
+            Value::Array(_) | Value::Object(_) if level > MAX_LEVELS => {
+                self.found.push(self.path.refuse("More than 32 levels deep"));
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+            Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| {
+                let above = self.path.enter_index(index);
+                self.value(item, level + 1);
+                self.path.leave(above);
+            }),
+            Value::Object(members) => self.object(members, level),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
-    fn member(&mut self, key: &str, value: &Value, level: usize) -> Result<(), Refusal> {
-        let above = self.path.enter_key(key);
-        if !KEY_CHARS.contains(&key.chars().count()) {
-            return Err(self.path.refuse("A key has 1 to 256 characters"));
+    fn object(&mut self, members: &Map<String, Value>, level: usize) {
+        let before = self.members;
+        self.members += members.len();
+        // Told once, where it is exceeded.
+        if before <= MAX_MEMBERS && self.members > MAX_MEMBERS {
+            self.found.push(self.path.refuse("More than 1000 members in all"));
         }
-        self.value(value, level + 1)?;
-        self.path.leave(above);
-        Ok(())
+        for (key, value) in members {
+            let above = self.path.enter_key(key);
+            if !KEY_CHARS.contains(&key.chars().count()) {
+                self.found.push(self.path.refuse("A key has 1 to 256 characters"));
+            }
+            self.value(value, level + 1);
+            self.path.leave(above);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     fn nested(levels: usize) -> Value {
         (1..levels).fold(json!({}), |inner, _| json!({ "a": inner }))
@@ -82,8 +85,21 @@ mod tests {
         assert!(check_claims_limits(&keyed(256), "claims").is_ok());
         assert!(check_claims_limits(&keyed(257), "claims").is_err());
         assert_eq!(
-            check_claims_limits(&json!({ "a": [{ "": 1 }] }), "claims").unwrap_err().path,
+            check_claims_limits(&json!({ "a": [{ "": 1 }] }), "claims").unwrap_err().first().path,
             "claims.a[0]."
         );
+    }
+
+    #[test]
+    fn every_place_is_named() {
+        let bad = json!({ "": 1, "a": { "": [{ "": 2 }] }, "deep": nested(33) });
+        let paths: Vec<_> = check_claims_limits(&bad, "claims")
+            .unwrap_err()
+            .0
+            .into_iter()
+            .map(|refusal| refusal.path)
+            .collect();
+        let deep = format!("claims.deep{}", ".a".repeat(31));
+        assert_eq!(paths, ["claims.", "claims.a.", "claims.a.[0].", &deep]);
     }
 }

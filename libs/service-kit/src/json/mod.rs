@@ -9,7 +9,7 @@ pub use encoding::is_utf16;
 pub use limits::{MAX_BODY_LEVELS, check_claims_limits};
 pub use parse::parse;
 
-use crate::problem::{Location, Problem};
+use crate::problem::{Code, Detail, Location, MAX_DETAILS, Problem};
 
 /// Why a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +20,61 @@ pub struct Refusal {
     pub msg: &'static str,
 }
 
-impl From<Refusal> for Problem {
-    /// 400 about a place in the body. The value is not repeated: it may be personal data.
+/// Everything that is refused, up to a limit. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    /// The first one.
+    pub fn first(self) -> Refusal {
+        self.0.into_iter().next().unwrap_or(Refusal { path: String::new(), msg: "Is refused" })
+    }
+}
+
+impl From<Refusal> for Refusals {
     fn from(refusal: Refusal) -> Self {
-        let param = if refusal.path.is_empty() { "body".to_owned() } else { refusal.path };
-        Self::invalid(None, refusal.msg, param, Location::Body)
+        Self(vec![refusal])
+    }
+}
+
+impl From<Refusals> for Problem {
+    /// 400 about places in the body. Their values are not repeated: they may be personal data.
+    fn from(refusals: Refusals) -> Self {
+        let problem = Self::new(Code::BadRequest, "Validation Error");
+        refusals.0.into_iter().map(Detail::from).fold(problem, Self::detail)
+    }
+}
+
+impl From<Refusal> for Detail {
+    fn from(Refusal { path, msg }: Refusal) -> Self {
+        let param = if path.is_empty() { "body".to_owned() } else { path };
+        Self { value: None, msg: msg.to_owned(), param, location: Location::Body }
+    }
+}
+
+/// Refusals as they are found.
+#[derive(Debug, Default)]
+pub struct Found(Vec<Refusal>);
+
+impl Found {
+    /// Keeps a refusal, unless there are as many as a response names.
+    pub fn push(&mut self, refusal: Refusal) {
+        if self.0.len() < MAX_DETAILS {
+            self.0.push(refusal);
+        }
+    }
+
+    /// Keeps the refusals of a part. Returns the part if it has none.
+    pub fn check<T>(&mut self, part: Result<T, Refusals>) -> Option<T> {
+        part.map_err(|refusals| refusals.0.into_iter().for_each(|refusal| self.push(refusal))).ok()
+    }
+
+    /// Returns the value if nothing was found.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn finish<T>(self, value: T) -> Result<T, Refusals> {
+        if self.0.is_empty() { Ok(value) } else { Err(Refusals(self.0)) }
     }
 }
 

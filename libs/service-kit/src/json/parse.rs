@@ -1,6 +1,6 @@
 //! Parses text to a value in one pass, with every check that concerns the text itself.
 
-use super::{Path, Refusal, encoding, number};
+use super::{Found, Path, Refusal, Refusals, encoding, number};
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 use serde_json::{Map, Value};
 
@@ -12,25 +12,39 @@ const NOT_JSON: &str = "Not valid JSON";
 /// stay exact, other numbers become doubles, and keys keep their order.
 ///
 /// # Errors
-/// The first thing that is wrong.
-pub fn parse(text: &[u8], max_depth: usize) -> Result<Value, Refusal> {
-    let whole = |msg| Refusal { path: String::new(), msg };
+/// Everything that is wrong, up to where the text can't be read on.
+pub fn parse(text: &[u8], max_depth: usize) -> Result<Value, Refusals> {
     encoding::refused(text).map_or(Ok(()), |said| Err(whole(said)))?;
     std::str::from_utf8(text).map_err(|_| whole("Not valid UTF-8"))?;
-    let mut parser = Parser { json: Jiter::new(text), path: Path(String::new()), levels_left: max_depth };
-    let first = parser.json.peek().map_err(|_| whole(NOT_JSON))?;
-    let value = parser.value(first)?;
-    parser.json.finish().map_err(|_| whole(NOT_JSON))?;
-    Ok(value)
+    let (json, path) = (Jiter::new(text), Path(String::new()));
+    let mut parser = Parser { json, path, levels_left: max_depth, found: Found::default() };
+    let value = parser.document();
+    let Parser { mut found, .. } = parser;
+    let value = value.map_err(|refusal| found.push(refusal));
+    found.finish(value.unwrap_or_default())
+}
+
+fn whole(msg: &'static str) -> Refusal {
+    Refusal { path: String::new(), msg }
 }
 
 struct Parser<'j> {
     json: Jiter<'j>,
     path: Path,
     levels_left: usize,
+    /// What was refused so far. The text can be read on after it.
+    found: Found,
 }
 
+/// An error ends the parse.
 impl Parser<'_> {
+    fn document(&mut self) -> Result<Value, Refusal> {
+        let first = self.json.peek().map_err(|_| whole(NOT_JSON))?;
+        let value = self.value(first)?;
+        self.json.finish().map_err(|_| whole(NOT_JSON))?;
+        Ok(value)
+    }
+
     fn value(&mut self, peek: Peek) -> Result<Value, Refusal> {
         match peek {
             Peek::Null => self.json.known_null().map(|()| Value::Null).map_err(|e| self.refusal(&e)),
@@ -77,13 +91,13 @@ impl Parser<'_> {
         }
     }
 
-    // A refusal ends the parse, so only success has to restore the path.
+    // An error ends the parse, so only success has to restore the path.
     fn member(&mut self, key: &str, before: &Map<String, Value>) -> Result<Value, Refusal> {
         let above = self.path.enter_key(key);
         if before.contains_key(key) {
-            return Err(self.path.refuse("Repeated key"));
+            self.found.push(self.path.refuse("Repeated key"));
         }
-        self.text(key)?;
+        self.text(key);
         let peek = self.json.peek().map_err(|e| self.refusal(&e))?;
         let value = self.value(peek)?;
         self.path.leave(above);
@@ -93,19 +107,22 @@ impl Parser<'_> {
     fn string(&mut self) -> Result<Value, Refusal> {
         let text = self.json.known_str().map(str::to_owned).map_err(|e| e.error_type);
         let text = text.map_err(|e| self.refusal_of(&e))?;
-        self.text(&text)?;
+        self.text(&text);
         Ok(Value::String(text))
     }
 
-    fn text(&self, text: &str) -> Result<(), Refusal> {
-        if text.contains('\0') { Err(self.path.refuse("U+0000 is not allowed in a string")) } else { Ok(()) }
+    fn text(&mut self, text: &str) {
+        if text.contains('\0') {
+            self.found.push(self.path.refuse("U+0000 is not allowed in a string"));
+        }
     }
 
     fn number(&mut self, peek: Peek) -> Result<Value, Refusal> {
         let text = self.json.known_number_bytes(peek).map(<[u8]>::to_vec).map_err(|e| e.error_type);
         let text = text.map_err(|e| self.refusal_of(&e))?;
         let number = std::str::from_utf8(&text).ok().and_then(number::read);
-        number.map(Value::Number).ok_or_else(|| self.path.refuse(NUMBER))
+        let value = number.map(Value::Number).ok_or_else(|| self.found.push(self.path.refuse(NUMBER)));
+        Ok(value.unwrap_or_default())
     }
 
     fn refusal(&self, error: &JiterError) -> Refusal {
@@ -122,7 +139,7 @@ impl Parser<'_> {
                 self.path.refuse("A lone surrogate is not allowed in a string")
             }
             JiterErrorType::JsonError(E::NumberOutOfRange) => self.path.refuse(NUMBER),
-            _ => Refusal { path: String::new(), msg: NOT_JSON },
+            _ => whole(NOT_JSON),
         }
     }
 }
@@ -135,7 +152,7 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, path: &str, part_of_msg: &str) {
-        let refusal = parse(text.as_bytes(), 4).unwrap_err();
+        let refusal = parse(text.as_bytes(), 4).unwrap_err().first();
         assert_eq!(refusal.path, path, "{refusal:?}");
         assert!(refusal.msg.contains(part_of_msg), "{refusal:?}");
     }
@@ -196,7 +213,18 @@ mod tests {
             refused(text, "", "JSON");
         }
         refused("\u{feff}{}", "", "BOM");
-        assert_eq!(parse(b"\"\xff\"", 4).unwrap_err().msg, "Not valid UTF-8");
+        assert_eq!(parse(b"\"\xff\"", 4).unwrap_err().first().msg, "Not valid UTF-8");
+    }
+
+    #[test]
+    fn names_every_place_up_to_where_it_ends() {
+        let paths = |text: &str| -> Vec<String> {
+            let refusals = parse(text.as_bytes(), 4).unwrap_err();
+            refusals.0.into_iter().map(|refusal| refusal.path).collect()
+        };
+        assert_eq!(paths(r#"{"a":1e400,"b":["x\u0000",{"c":1,"c":2}],"d":1}"#), ["a", "b[0]", "b[1].c"]);
+        assert_eq!(paths(r#"{"a":1e400,"b":"\ud800","c":1e400}"#), ["a", "b"]);
+        assert_eq!(paths(r#"{"a":1e400,"b":nope,"c":1e400}"#), ["a", ""]);
     }
 
     #[test]
