@@ -9,7 +9,7 @@ BINARIES := rollcall command-service query-service projector
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos mutants bench clean
+.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos fuzz mutants bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -61,6 +61,10 @@ suite: ## Run integration tests on their own stack
 chaos: ## Kill, freeze and restart all parts under load, then check the result: [SEED=n] [FAULTS=100]
 	@$(CARGO) build $(TEST_BUILD) --bins --test suite
 	@target/debug/chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
+
+# It needs `make run` in another terminal, or the variables ROLLCALL_URL and TOKEN of another service.
+fuzz: ## Send many requests made from the OpenAPI document to a running service: [EXAMPLES=600] [SEED=n]
+	@tests/contracts/fuzz.sh $(or $(EXAMPLES),600) $(or $(SEED),1)
 
 mutants: ## Inject small faults to show that each chaos and erasure check can fail: [NAMES="stale lost"]
 	@scripts/mutants.sh $(NAMES)

@@ -9,6 +9,7 @@ mod browser;
 pub mod chaos;
 mod cipher;
 mod cli;
+pub mod contracts;
 mod deployment;
 mod fold;
 mod foreign;

@@ -1,5 +1,6 @@
 //! The analytics level decides what events contain: level 1 no data at all, level 3 everything.
 
+use super::contracts;
 use serde_json::json;
 use tests::{Deployment, Record, RedisServer, Stack, until};
 use uuid::Uuid;
@@ -42,4 +43,5 @@ pub async fn level_3_has_all_data(stack: &'static Stack) {
     for operation in ["USER_CREATE", "USER_SEARCH", "USER_UPDATE"] {
         assert!(showing.iter().any(|name| name.starts_with(operation)), "{operation} in {showing:?}");
     }
+    contracts::count_by_schema(&stack.tenant(), &events).await;
 }

@@ -15,6 +15,7 @@ mod api_users;
 mod architecture;
 mod chaos;
 mod consumers;
+mod contracts;
 mod crash;
 mod environment;
 mod erasure;
@@ -182,6 +183,12 @@ suite! {
         analytics_levels:
             level_1_has_no_data,
             level_3_has_all_data;
+        contracts:
+            foreign_validators_find_nothing_but_mutations,
+            events_match_the_schemas_they_name,
+            a_typescript_client_uses_every_operation,
+            a_python_client_uses_every_operation,
+            a_java_client_uses_every_operation;
         operator:
             env_prints_all_addresses,
             a_token_is_alone_on_stdout,
