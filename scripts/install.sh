@@ -27,7 +27,6 @@ any_file /usr/include/zlib.h || want zlib1g-dev
 any_file /usr/include/zstd.h || want libzstd-dev
 if [ "${1:-}" = test ]; then
     has node && has npm || want nodejs npm
-    has javac || want default-jdk-headless
     has nginx || [ -x /usr/sbin/nginx ] || want nginx-light
     has pgbouncer || [ -x /usr/sbin/pgbouncer ] || want pgbouncer
     has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv

@@ -21,8 +21,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// The paths that are mounted here, with their methods.
-const PATHS: &[(&str, &str)] =
-    &[("/openapi.json", "GET"), ("/asyncapi.json", "GET"), (SCHEMA, "GET")];
+const PATHS: &[(&str, &str)] = &[("/openapi.json", "GET"), ("/asyncapi.json", "GET"), (SCHEMA, "GET")];
 const SCHEMA: &str = "/schemas/{name}.json";
 
 /// The documents of this instance. Cheap to clone.

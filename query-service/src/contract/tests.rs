@@ -180,6 +180,7 @@ fn the_catalogue_explains_every_code() {
     }
 }
 
+#[actix_web::test]
 async fn other_methods_are_not_allowed() {
     for path in ["/openapi.json", "/asyncapi.json"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
