@@ -17,4 +17,4 @@ config=$PWD/tests/contracts/schemathesis.toml
 mkdir -p target/fuzz
 cd target/fuzz
 exec "$tools/python/bin/schemathesis" --config-file "$config" run "$url/openapi.json" --header "Authorization: Bearer $token" \
-    --phases examples,coverage,fuzzing --max-examples "$1" --seed "$2" --no-shrink --continue-on-failure --workers 2
+    --phases coverage,fuzzing --max-examples "$1" --seed "$2" --no-shrink --continue-on-failure

@@ -188,7 +188,8 @@ suite! {
             events_match_the_schemas_they_name,
             a_typescript_client_uses_every_operation,
             a_python_client_uses_every_operation,
-            a_java_client_uses_every_operation;
+            a_java_client_uses_every_operation,
+            a_fuzzer_gets_only_described_answers;
         operator:
             env_prints_all_addresses,
             a_token_is_alone_on_stdout,

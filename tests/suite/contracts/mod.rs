@@ -1,12 +1,14 @@
 //! The contracts as foreign programs read them.
 
 mod clients;
+mod fuzzer;
 mod validators;
 
 pub use clients::{
     a_java_client_uses_every_operation, a_python_client_uses_every_operation,
     a_typescript_client_uses_every_operation,
 };
+pub use fuzzer::a_fuzzer_gets_only_described_answers;
 pub use validators::{events_match_the_schemas_they_name, foreign_validators_find_nothing_but_mutations};
 
 use reqwest::Method;
