@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// The most terms of a user. One with more has a single term instead, [`Terms::oversized`], and is a
+/// The most terms of a user. One with more has a single term instead, [`TermKey::oversized`], and is a
 /// candidate of every search.
 pub const MAX_TERMS: usize = 1_000;
 
