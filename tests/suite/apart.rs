@@ -155,7 +155,8 @@ async fn what_nginx_reads_and_refuses(front: &Stack) {
         assert_eq!(refused.json()["code"], "BadRequest");
     }
     // An encoded slash is no separator: either service rejects the id.
-    for service in [api.get("a%2Fb"), api.update("a%2Fb", json!({})), api.delete("a%2Fb?x=1")] {
+    let update = api.update("a%2Fb", json!({ "claims": {} }));
+    for service in [api.get("a%2Fb"), update, api.delete("a%2Fb?x=1")] {
         assert_eq!(service.await.expect(400).detail()["param"], "id");
     }
 }
