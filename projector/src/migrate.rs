@@ -85,6 +85,7 @@ async fn create_read_model(pool: &PgPool, partitions: u32, log: &Present) -> any
             let epoch = identity::register(&mut transaction, log).await?;
             let first = generation::create(&mut transaction, partitions, epoch).await?;
             generation::create_indexes(&mut transaction, first).await?;
+            generation::postings::set_complete(&mut transaction, first).await?;
             generation::set_live(&mut transaction, first).await?;
         }
     }

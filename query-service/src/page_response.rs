@@ -12,13 +12,11 @@ use service_kit::{cursor::Cursor, operation::Completed};
 /// An entry lacks a column.
 pub(crate) fn page_response(page: &Page) -> sqlx::Result<Completed> {
     let bodies = page.entries.iter().map(|entry| entry.body()).collect::<sqlx::Result<Vec<_>>>()?;
-    let last = page.entries.last().map(|entry| entry.cursor()).transpose()?;
-    Ok(completed(&bodies, last.filter(|_| page.has_more)))
+    Ok(completed(&bodies, page.next))
 }
 
-/// `last`: the place of the last entry, if more follow.
-fn completed(bodies: &[&str], last: Option<Cursor>) -> Completed {
-    let next = last.map(|last| last.encode());
+fn completed(bodies: &[&str], next: Option<Cursor>) -> Completed {
+    let next = next.map(|next| next.encode());
     let success = analytic_data::page_result(bodies.len(), next.as_deref());
     Completed { response: json_ok().body(page_json(bodies, next.as_deref())), success: Some(success) }
 }

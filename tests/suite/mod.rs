@@ -36,6 +36,7 @@ mod outages;
 mod partitions;
 mod plans;
 mod poison;
+mod postings;
 mod read_only;
 mod rebuild;
 mod redis_faults;
@@ -212,7 +213,14 @@ suite! {
             an_unreadable_env_file_is_named,
             a_missing_right_is_named_with_its_grant,
             a_pooler_is_named;
+        postings:
+            a_search_looks_at_200_candidates_for_each_page,
+            a_user_with_more_than_1000_terms_is_found,
+            a_generation_of_an_earlier_release_is_searched_until_a_rebuild,
+            another_secret_hides_nobody,
+            searches_of_one_tenant_leave_the_others_alone;
         plans:
+            a_search_has_one_plan_in_every_state_of_the_tables,
             an_import_looks_up_by_key_in_tables_that_were_never_analyzed;
         apart:
             behind_nginx_they_are_one_service;

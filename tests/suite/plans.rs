@@ -1,10 +1,13 @@
-//! Plans of statements that look up lists of keys. They are made while a table is empty, and kept
-//! while it grows.
+//! Plans of statements that look up lists of keys, and of searches. They are made while a table is
+//! empty, and kept while it grows.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, raw_sql};
-use std::fmt::Write as _;
-use tests::{Deployment, RedisServer, Service, Stack};
+use std::{collections::BTreeSet, fmt::Write as _};
+use tests::{Api, Deployment, RedisServer, Service, Stack};
+
+/// A part of each statement of a search.
+const SEARCH: &str = "walk AS MATERIALIZED";
 
 /// Makes the server log every plan that is used in a database.
 const EXPLAIN: [&str; 4] = [
@@ -22,12 +25,7 @@ pub async fn an_import_looks_up_by_key_in_tables_that_were_never_analyzed(stack:
     api.user(json!({ "n": -1 })).await;
     deployment.stop(Service::Projector);
     without_statistics(&deployment.database).await;
-    let name: String =
-        sqlx::query_scalar("SELECT current_database()").fetch_one(&deployment.database).await.unwrap();
-    for setting in EXPLAIN {
-        let sql = format!("ALTER DATABASE {name} SET {setting}");
-        sqlx::query(AssertSqlSafe(sql)).execute(&deployment.database).await.unwrap();
-    }
+    log_plans(&deployment.database).await;
     deployment.launch(Service::Projector);
     deployment.ready(Service::Projector).await;
     let lines = (0..4_000).fold(String::new(), |mut lines, n| {
@@ -55,6 +53,15 @@ pub async fn an_import_looks_up_by_key_in_tables_that_were_never_analyzed(stack:
     }
 }
 
+/// Sessions that begin after this log their plans.
+async fn log_plans(database: &PgPool) {
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(database).await.unwrap();
+    for setting in EXPLAIN {
+        let sql = format!("ALTER DATABASE {name} SET {setting}");
+        sqlx::query(AssertSqlSafe(sql)).execute(database).await.unwrap();
+    }
+}
+
 async fn without_statistics(database: &PgPool) {
     raw_sql("ALTER TABLE generation_1.users SET (autovacuum_enabled = off); ALTER TABLE rollcall_keys.data_keys SET (autovacuum_enabled = off)")
         .execute(database)
@@ -68,7 +75,7 @@ async fn without_statistics(database: &PgPool) {
 
 /// A statement with a list of keys.
 fn is_of_keys(plan: &&str) -> bool {
-    plan.contains("Query Text") && plan.contains("unnest(")
+    plan.contains("Query Text") && plan.contains("unnest(") && !plan.contains(SEARCH)
 }
 
 /// The most rows that a node of a plan read and discarded, in a table or an index, not in the list
@@ -85,4 +92,69 @@ fn most_removed(plan: &str) -> u64 {
         }
     }
     most
+}
+
+pub async fn a_search_has_one_plan_in_every_state_of_the_tables(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let (api, database) = (deployment.tenant(), deployment.database.clone());
+    without_statistics(&database).await;
+    raw_sql("ALTER TABLE generation_1.postings SET (autovacuum_enabled = off)")
+        .execute(&database)
+        .await
+        .unwrap();
+    log_plans(&database).await;
+    let empty = search_plans(stack, &mut deployment, &api).await;
+    assert_eq!(empty.len(), 3, "one for each number of terms: {empty:#?}");
+
+    let lines: String = (0..4_000).fold(String::new(), |mut lines, n| {
+        writeln!(lines, r#"{{"claims":{{"n":{n},"half":{}}}}}"#, n % 2).unwrap();
+        lines
+    });
+    deployment.cli.run_with(&["log", "import", "-", "--tenant", &api.tenant], &lines).expect(0);
+    assert_eq!(api.all(1_000).await.len(), 4_000);
+    assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "without statistics");
+    raw_sql("VACUUM ANALYZE").execute(&database).await.unwrap();
+    assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "with statistics");
+    raw_sql("DELETE FROM generation_1.postings; DELETE FROM generation_1.users")
+        .execute(&database)
+        .await
+        .unwrap();
+    assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "with stale statistics");
+    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "after a rebuild");
+}
+
+/// The plans of searches in new sessions, with any kind of criteria.
+async fn search_plans(stack: &Stack, deployment: &mut Deployment, api: &Api) -> BTreeSet<String> {
+    deployment.stop(Service::Query);
+    deployment.launch(Service::Query);
+    deployment.ready(Service::Query).await;
+    let path = stack.home.join("logs/postgres.log");
+    let before = std::fs::read_to_string(&path).unwrap().len();
+    let criteria: [Value; 6] = [
+        json!({ "claims": { "n": 7 } }),
+        json!({ "claims": { "half": 1 }, "limit": 1000 }),
+        json!({ "claims": { "half": 1, "n": 7 } }),
+        json!({ "claims": { "half": 1 }, "authenticationProvider": { "subjectId": "s" } }),
+        json!({ "authenticationProvider": { "subjectId": "s" } }),
+        json!({ "claims": { "nothing": {} } }),
+    ];
+    for criteria in criteria {
+        api.search(criteria).await.expect(200);
+    }
+    let log = std::fs::read_to_string(&path).unwrap();
+    let plans = log[before..].split("LOG:  duration: ").filter(|plan| plan.contains(SEARCH));
+    plans.map(shape).collect()
+}
+
+/// The nodes and conditions of a plan, without figures. Lines of other sessions may follow it.
+fn shape(plan: &str) -> String {
+    let lines = plan.lines().skip(1).take_while(|line| line.starts_with('\t'));
+    let lines = lines.skip_while(|line| !line.contains("(cost=")).filter(|line| {
+        let line = line.trim_start();
+        line.contains("(cost=")
+            || ["Index Cond", "Sort Key", "CTE", "InitPlan"].iter().any(|name| line.starts_with(name))
+    });
+    lines.map(|line| line.split("  (cost=").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }

@@ -19,9 +19,11 @@ pub mod projection_position;
 pub mod read;
 pub mod redis_connection;
 mod rejection;
+mod search_secret;
 pub mod write;
 mod write_outcome;
 
 pub use pool::pool;
 pub use rejection::RejectionReason;
+pub use search_secret::SearchSecret;
 pub use write_outcome::WriteOutcome;

@@ -9,7 +9,11 @@ use super::{
     source::Source,
 };
 use anyhow::Context as _;
-use read_model::{generation::create_indexes, operate::generations, write::ownership};
+use read_model::{
+    generation::{create_indexes, postings},
+    operate::generations,
+    write::ownership,
+};
 use sqlx::PgPool;
 
 /// How many offsets the new generation may be behind the live one when the promotion begins.
@@ -30,6 +34,7 @@ pub(super) async fn build(
     catch_up(pool, builder, source, progress).await?;
     show(progress, builder, Phase::Indexing);
     index(pool, builder.generation()).await?;
+    builder.keep_postings().await?;
     catch_up(pool, builder, source, progress).await?;
     show(progress, builder, Phase::Promoting);
     let mut attempts = 0;
@@ -83,6 +88,7 @@ async fn index(pool: &PgPool, generation: i32) -> anyhow::Result<()> {
     // An index on millions of rows takes longer than a statement of the fold may.
     generations::allow_long_statements(&mut connection).await?;
     create_indexes(&mut connection, generation).await?;
+    postings::fill(&mut connection, generation).await?;
     generations::analyze(&mut connection, generation).await?;
     sqlx::Connection::close(connection.detach()).await?;
     Ok(())

@@ -57,7 +57,7 @@ impl<'s> Builder<'s> {
         let mut epochs = Epochs::default();
         let taken = epochs.take_over(&pool, generation, partitions, false).await?;
         let next_offsets = offsets(&taken.checkpoints);
-        let store = Store::new(pool, generation, Mode::Building, Keys::open(settings)?);
+        let store = Store::open(pool, generation, Mode::Building, Keys::open(settings)?).await?;
         let discarded = Discarded::load(&store.pool, generation, &next_offsets).await?;
         Ok(Self {
             settings,
@@ -76,6 +76,13 @@ impl<'s> Builder<'s> {
     /// Gives up as soon as more users than that are parked.
     pub(super) fn limit_parked(&mut self, users: usize) {
         self.max_parked = users;
+    }
+
+    /// Keeps the postings up to date from now on, because they are complete.
+    pub(super) async fn keep_postings(&mut self) -> anyhow::Result<()> {
+        let Store { pool, generation, keys, .. } = self.store.clone();
+        self.store = Store::open(pool, generation, Mode::Building, keys).await?;
+        Ok(())
     }
 
     pub(super) fn generation(&self) -> i32 {

@@ -6,16 +6,13 @@ mod ends;
 use self::ends::check_ends;
 use super::{Discarded, Pipeline};
 use crate::stop::{Interrupt, StopSignal};
-use anyhow::Context as _;
 use event_log::{
     identity::{LogIdentity, LogMatch, log_replaced},
     log_ends::Ends,
 };
 use events_schema::{Partition, Topic};
-use read_model::{
-    generation,
-    write::{Mode, Store, ownership::Taken},
-};
+use key_store::Keys;
+use read_model::write::{Store, ownership::Taken};
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
@@ -134,14 +131,16 @@ impl Pipeline {
     }
 
     /// Switches to the live generation. Returns whether that is another one than before.
+    ///
+    /// The store is opened anew in any case: a read model that was made anew has other secrets.
     async fn follow_live_generation(&mut self) -> Result<bool, Interrupt> {
-        let (stop, pool) = (&self.stop, &self.store.pool);
-        let live = stop.retry("asking for the live generation", async || live_generation(pool).await).await?;
-        if live == self.store.generation {
+        let Store { pool, keys, generation, .. } = self.store.clone();
+        self.store = open_live(&self.stop, &pool, &keys).await?;
+        let live = self.store.generation;
+        if live == generation {
             return Ok(false);
         }
         tracing::info!(generation = live, "another generation is live");
-        self.store = Store::new(pool.clone(), live, Mode::Live, self.store.keys.clone());
         self.epochs.clear();
         self.cache.switch(live);
         Ok(true)
@@ -181,11 +180,7 @@ pub(super) async fn compare_log(
     .await
 }
 
-/// The live generation.
-///
-/// # Errors
-/// PostgreSQL can't be asked, or there is none.
-pub(crate) async fn live_generation(pool: &PgPool) -> anyhow::Result<i32> {
-    let mut connection = pool.acquire().await?;
-    generation::live(&mut connection).await?.context("there is no live generation")
+/// The store of the live generation.
+pub(crate) async fn open_live(stop: &StopSignal, pool: &PgPool, keys: &Keys) -> Result<Store, Interrupt> {
+    stop.retry("opening the live generation", async || Store::live(pool.clone(), keys.clone()).await).await
 }

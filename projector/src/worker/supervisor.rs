@@ -6,7 +6,7 @@ use crate::{
     metrics, migrate,
     pipeline::{
         Discarded, Pipeline,
-        assignment::live_generation,
+        assignment::open_live,
         consume::{Consumer, ConsumerState},
     },
     stop::{Interrupt, StopSignal},
@@ -21,7 +21,7 @@ use privacy::Vacuum;
 use read_model::{
     operate::pause::{self, Pause, PausedBy},
     redis_connection::RedisConnection,
-    write::{Cache, Mode, Store, ownership::Epochs},
+    write::{Cache, ownership::Epochs},
 };
 use service_kit::{database::answered, errors::describe_error, settings::Settings};
 use sqlx::PgPool;
@@ -151,7 +151,7 @@ async fn start(parts: Parts) -> Result<Worker, Interrupt> {
     let Parts { settings, pool, keys, redis, consumer: shared, stop, .. } = parts;
     let partition_count =
         stop.retry("asking for the topics", async || log_ends::partitions(&settings).await).await?;
-    let live = stop.retry("asking for the live generation", async || live_generation(&pool).await).await?;
+    let store = open_live(&stop, &pool, &keys).await?;
     let consumer = stop
         .retry("starting the log's consumer", async || {
             Consumer::start(&settings, partition_count, shared.clone())
@@ -159,11 +159,11 @@ async fn start(parts: Parts) -> Result<Worker, Interrupt> {
         .await?;
     let identity = stop.retry("creating a Kafka client", async || LogIdentity::new(&settings)).await?;
     let pipeline = Pipeline {
-        store: Store::new(pool, live, Mode::Live, keys),
+        cache: Cache::new(&settings.topic_prefix, store.generation, redis, metrics::REDIS_FAILURES.clone()),
+        store,
         stop,
         consumer: shared,
         identity,
-        cache: Cache::new(&settings.topic_prefix, live, redis, metrics::REDIS_FAILURES.clone()),
         epochs: Epochs::default(),
         owned: BTreeMap::new(),
         record_times: BTreeMap::new(),

@@ -6,6 +6,7 @@ use crate::{
     read_after,
     search_request::{self, BODY_LIMIT, SearchRequest},
     state::State,
+    store::SearchError,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -23,6 +24,8 @@ use service_kit::{
 
 const SPEC: OperationSpec =
     OperationSpec { operation: Operation::Search, scope: Scope::Read, body_limit: Some(BODY_LIMIT) };
+
+const BUSY: &str = "Too many searches of this tenant are running. Wait, or send fewer at once";
 
 struct Input {
     search: SearchRequest,
@@ -48,7 +51,10 @@ impl State {
     async fn search(&self, call: Call, input: Input) -> Result<Completed, Problem> {
         read_after::await_position(&self.projection, input.read_after, self.wait_timeout).await?;
         let SearchRequest { criteria, page } = &input.search;
-        let page = self.reader.search(&call.context.tenant, criteria, page).await;
-        page.and_then(|page| page_response(&page)).map_err(|error| unavailable(&call, &error))
+        match self.reader.search(&call.context.tenant, criteria, page).await {
+            Ok(page) => page_response(&page).map_err(|error| unavailable(&call, &error)),
+            Err(SearchError::Database(error)) => Err(unavailable(&call, &error)),
+            Err(SearchError::Busy) => Err(Problem::unavailable(BUSY, 1)),
+        }
     }
 }

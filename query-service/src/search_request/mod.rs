@@ -55,7 +55,7 @@ pub(crate) fn read(
     }
     let criteria = linked
         .zip(claims)
-        .map(|(linked, claims)| Criteria { claims: claims.and_then(claims_text), ..linked });
+        .map(|(linked, claims)| Criteria { claims: claims.cloned().unwrap_or_default(), ..linked });
     let page = limit.zip(after).map(|(limit, after)| PageRequest { limit, after });
     (criteria.zip(page).map(|(criteria, page)| SearchRequest { criteria, page }), start)
 }
@@ -65,11 +65,6 @@ fn parse(body: &[u8]) -> Result<Map<String, Value>, Problem> {
         Value::Object(members) => Ok(members),
         _ => Err(invalid("body", "Must be an object")),
     }
-}
-
-/// The claims as text. Empty claims are no criterion.
-fn claims_text(claims: &Map<String, Value>) -> Option<String> {
-    (!claims.is_empty()).then(|| serde_json::to_string(claims).ok()).flatten()
 }
 
 fn claims(claims: Option<&Value>) -> Result<Option<&Map<String, Value>>, Problem> {
@@ -86,7 +81,7 @@ fn link_criteria(link: Option<&Map<String, Value>>, errors: &mut ValidationError
     let mut text = |name: &str| errors.check(string(link.get(name), &format!("{LINK}.{name}")));
     let (provider_url, subject_id) = (text("url"), text("subjectId"));
     Some(Criteria {
-        claims: None,
+        claims: Map::new(),
         provider_id: provider_id?,
         provider_url: provider_url?,
         subject_id: subject_id?,

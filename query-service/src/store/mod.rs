@@ -5,8 +5,11 @@ mod cache;
 mod live_generation;
 mod postgres;
 mod redis_connection;
+mod searches;
+mod tenant_permits;
 
 pub(crate) use redis_connection::{RedisConnection, check as check_redis};
+pub(crate) use searches::SearchError;
 
 use self::{cache::Cache, live_generation::LiveGenerationWatch, postgres::Postgres};
 use events_schema::{TenantId, UserKey};
@@ -82,7 +85,7 @@ impl Reader {
         tenant: &TenantId,
         criteria: &Criteria,
         page: &PageRequest,
-    ) -> sqlx::Result<Page> {
+    ) -> Result<Page, SearchError> {
         self.postgres.search(tenant, criteria, page).await
     }
 

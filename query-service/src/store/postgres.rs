@@ -1,10 +1,11 @@
 //! Pools and time limits for reads from PostgreSQL. The statements are `read_model`'s.
 
+use super::searches::{SearchError, Searches};
 use events_schema::{TenantId, UserKey};
 use read_model::read::{
     credentials,
     page::Page,
-    search::{self, Criteria},
+    search::Criteria,
     users::{self, User},
 };
 use service_kit::{
@@ -12,13 +13,11 @@ use service_kit::{
     query::PageRequest,
 };
 use sqlx::PgPool;
-use std::time::Duration;
+use std::{io, time::Duration};
 use uuid::Uuid;
 
 /// Connections for single users and plain pages.
 const READ_CONNECTIONS: u32 = 12;
-/// Connections for search. They are separate, so that slow searches don't delay other reads.
-const SEARCH_CONNECTIONS: u32 = 6;
 /// How long it may take to find one user.
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long it may take to find a page: slightly longer than PostgreSQL's own statement timeout, so
@@ -29,20 +28,15 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(12);
 #[derive(Clone)]
 pub(super) struct Postgres {
     reads: PgPool,
-    searches: PgPool,
+    searches: Searches,
     /// For the health check, which must not queue behind reads.
     checks: PgPool,
 }
 
 impl Postgres {
     pub(super) fn open(url: &str) -> anyhow::Result<Self> {
-        let searches = pool(url, Role::Reader, SEARCH_CONNECTIONS)?;
-        // The best plan depends on how common the criteria are, so each search is planned for its
-        // values.
-        let options = (*searches.connect_options()).clone();
-        searches.set_connect_options(options.options([("plan_cache_mode", "force_custom_plan")]));
         let (reads, checks) = (pool(url, Role::Reader, READ_CONNECTIONS)?, pool(url, Role::Reader, 1)?);
-        Ok(Self { reads, searches, checks })
+        Ok(Self { reads, searches: Searches::open(url)?, checks })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -67,13 +61,18 @@ impl Postgres {
         answered(PAGE_TIMEOUT, users::page(&self.reads, tenant, page)).await
     }
 
+    /// Without criteria, a search is a list.
     pub(super) async fn search(
         &self,
         tenant: &TenantId,
         criteria: &Criteria,
         page: &PageRequest,
-    ) -> sqlx::Result<Page> {
-        answered(PAGE_TIMEOUT, search::page(&self.searches, tenant, criteria, page)).await
+    ) -> Result<Page, SearchError> {
+        if *criteria == Criteria::default() {
+            return Ok(self.users(tenant, page).await?);
+        }
+        let found = tokio::time::timeout(PAGE_TIMEOUT, self.searches.page(tenant, criteria, page)).await;
+        found.unwrap_or_else(|_| Err(sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut)).into()))
     }
 
     pub(super) async fn credentials(

@@ -16,7 +16,8 @@ async fn left(database: &PgPool, gone: &[String]) -> Vec<Value> {
     for generation in generations {
         let rows = format!(
             "SELECT to_jsonb(u) FROM generation_{generation}.users u WHERE id::text = ANY($1) \
-             AND (claims <> '{{}}' OR body <> '' OR subject_id IS NOT NULL)"
+             AND (claims <> '{{}}' OR body <> '' OR subject_id IS NOT NULL OR terms <> '{{}}') \
+             UNION ALL SELECT to_jsonb(p) FROM generation_{generation}.postings p WHERE user_id::text = ANY($1)"
         );
         left.extend(
             sqlx::query_scalar::<_, Value>(AssertSqlSafe(rows)).bind(gone).fetch_all(database).await.unwrap(),

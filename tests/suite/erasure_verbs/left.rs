@@ -14,7 +14,7 @@ struct Leftover {
     take: &'static str,
 }
 
-const LEFTOVERS: [Leftover; 7] = [
+const LEFTOVERS: [Leftover; 8] = [
     Leftover {
         kind: "key",
         put: "INSERT INTO rollcall_keys.data_keys SELECT * FROM public.destroyed_keys WHERE owner_id = '{u}'",
@@ -27,6 +27,11 @@ const LEFTOVERS: [Leftover; 7] = [
         put: "INSERT INTO generation_1.users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, log_offset) \
             VALUES ('{t}', '{u}', 1, now(), '{}', '{\"id\":1}', '', 0, 0)",
         take: "DELETE FROM generation_1.users WHERE id = '{u}'",
+    },
+    Leftover {
+        kind: "postings",
+        put: "INSERT INTO generation_1.postings VALUES (7, now(), '{u}')",
+        take: "DELETE FROM generation_1.postings WHERE term = 7",
     },
     Leftover {
         kind: "credentials",
@@ -151,13 +156,14 @@ async fn a_blanked_row_is_nothing(bench: &Bench, user: &str) {
     let put = "INSERT INTO generation_1.users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, \
         log_offset) VALUES ('{t}', '{u}', 1, now(), '{}', '', '', 0, 0); \
         CREATE SCHEMA generation_7; CREATE TABLE generation_7.users AS TABLE generation_1.users; \
+        CREATE TABLE generation_7.postings AS TABLE generation_1.postings; \
         CREATE TABLE generation_7.credentials AS TABLE generation_1.credentials; \
         CREATE TABLE generation_7.dead_letters AS TABLE generation_1.dead_letters; \
         CREATE TABLE generation_7.tombstones AS TABLE generation_1.tombstones; \
         DELETE FROM generation_1.users WHERE id = '{u}'; DELETE FROM generation_7.users WHERE id <> '{u}'";
     bench.sql(&filled(bench, put, user)).await;
     let proof = bench.proof(user, 0);
-    let other = json!({ "generation": 7, "state": null, "users": 0, "blanked": 1, "credentials": 0, "deadLetters": 0,
+    let other = json!({ "generation": 7, "state": null, "users": 0, "blanked": 1, "postings": 0, "credentials": 0, "deadLetters": 0,
         "isParked": false, "isTombstoneThere": true });
     assert_eq!(proof["generations"][1], other, "tables of an unregistered generation are searched");
     bench.audit(0);

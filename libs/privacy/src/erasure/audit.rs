@@ -174,6 +174,7 @@ async fn check_read_model(
         for (table, user) in deleted_users::remains(connection, *generation).await? {
             let kind = match table {
                 Table::Users => Kind::UserRow,
+                Table::Postings => Kind::Postings,
                 Table::Credentials => Kind::Credentials,
                 Table::DeadLetters => Kind::DeadLetters,
             };

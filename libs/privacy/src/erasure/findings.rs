@@ -11,6 +11,8 @@ const MAX_PLACES: usize = 20;
 pub enum Kind {
     /// A row of the read model with personal data of the user.
     UserRow,
+    /// Postings, by which search finds the user.
+    Postings,
     /// Rows of credentials.
     Credentials,
     /// Records that could not be folded, and those queued behind them.
@@ -46,6 +48,7 @@ impl Kind {
     pub fn in_words(self) -> &'static str {
         match self {
             Self::UserRow => "rows of the user in the read model",
+            Self::Postings => "search postings of the user in the read model",
             Self::Credentials => "rows of the user's credentials in the read model",
             Self::DeadLetters => "dead letters with a record of the user",
             Self::Key => "data keys of the user in the key store",
@@ -84,6 +87,7 @@ impl Kind {
                 "do not restore their keys: delete each user again, or discard its events if they wait among the dead letters",
             ),
             Self::UserRow
+            | Self::Postings
             | Self::Credentials
             | Self::Key
             | Self::OpenedEvents

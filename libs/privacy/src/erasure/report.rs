@@ -156,6 +156,8 @@ pub struct GenerationTraces {
     pub users: i64,
     /// Rows of the user from which all personal data was removed.
     pub blanked: i64,
+    /// Postings, by which search finds the user.
+    pub postings: i64,
     /// Rows of the user's credentials.
     pub credentials: i64,
     /// Dead letters with a record of the user.

@@ -1,6 +1,7 @@
 //! Generations of the read model. Each generation is a schema with tables that one build of the
 //! projector folded from the log.
 
+pub mod postings;
 mod tables;
 
 pub use tables::{create_indexes, renew_views};

@@ -25,13 +25,14 @@ pub(super) async fn set_views(connection: &mut PgConnection, generation: i32) ->
     run(connection, VIEWS, generation).await
 }
 
-/// Renews views that an earlier release made without the column `log_epoch`.
+/// Renews views that an earlier release made: without postings, or without an epoch.
 ///
 /// # Errors
 /// A statement failed.
 pub async fn renew_views(connection: &mut PgConnection, live: i32) -> sqlx::Result<()> {
     let is_old = sqlx::query_scalar(
-        "SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'live.checkpoints'::regclass AND attname = 'log_epoch')",
+        "SELECT to_regclass('live.postings') IS NULL OR NOT EXISTS \
+             (SELECT FROM pg_attribute WHERE attrelid = 'live.checkpoints'::regclass AND attname = 'log_epoch')",
     );
     if is_old.fetch_one(&mut *connection).await? { set_views(connection, live).await } else { Ok(()) }
 }

@@ -16,13 +16,23 @@ CREATE TABLE {g}.users (
     log_offset bigint NOT NULL,
     -- The key under which the last event is sealed.
     key_id uuid,
+    -- What search can ask for, as keyed hashes: see `domain::terms`.
+    terms bigint[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (tenant_id, id)
-);
--- The planner's samples are copies of personal data. So there are none of columns that no statement searches
--- by, nor of links, which are always found by their own indexes. Samples of claims are needed for estimates;
--- they are renewed after deletes.
-ALTER TABLE {g}.users ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN creation_digest SET STATISTICS 0,
-    ALTER COLUMN provider_id SET STATISTICS 0, ALTER COLUMN provider_url SET STATISTICS 0, ALTER COLUMN subject_id SET STATISTICS 0;
+) WITH (fillfactor = 90);
+-- The planner's samples are copies of personal data. So there are none: no statement depends on them.
+ALTER TABLE {g}.users ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN creation_digest SET STATISTICS 0, ALTER COLUMN claims SET STATISTICS 0,
+    ALTER COLUMN provider_id SET STATISTICS 0, ALTER COLUMN provider_url SET STATISTICS 0, ALTER COLUMN subject_id SET STATISTICS 0,
+    ALTER COLUMN terms SET STATISTICS 0;
+
+-- One row for each term of each user, in the order of pages. Frequent vacuums keep scans in the index.
+CREATE TABLE {g}.postings (
+    term bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    user_id uuid NOT NULL,
+    PRIMARY KEY (term, created_at, user_id)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02);
+ALTER TABLE {g}.postings ALTER COLUMN term SET STATISTICS 0, ALTER COLUMN created_at SET STATISTICS 0, ALTER COLUMN user_id SET STATISTICS 0;
 
 CREATE TABLE {g}.tombstones (
     tenant_id text COLLATE "C" NOT NULL,

@@ -1,5 +1,6 @@
 -- The views that readers use. {g} is the live generation's schema, {n} its number.
 CREATE OR REPLACE VIEW live.users AS SELECT * FROM {g}.users;
+CREATE OR REPLACE VIEW live.postings AS SELECT * FROM {g}.postings;
 CREATE OR REPLACE VIEW live.tombstones AS SELECT * FROM {g}.tombstones;
 CREATE OR REPLACE VIEW live.credentials AS SELECT * FROM {g}.credentials;
 CREATE OR REPLACE VIEW live.rejections AS SELECT * FROM {g}.rejections;

@@ -21,6 +21,7 @@ const MIGRATIONS: Migrations = Migrations {
     steps: &[
         ("baseline", include_str!("../../migrations/0001_baseline.sql")),
         ("partial page indexes", include_str!("../../migrations/0002_partial_page_indexes.sql")),
+        ("postings", include_str!("../../migrations/0003_postings.sql")),
     ],
 };
 const READER: &str = include_str!("reader.sql");

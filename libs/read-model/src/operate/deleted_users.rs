@@ -15,18 +15,25 @@ type Row = (String, Uuid);
 pub enum Table {
     /// A row of the user with personal data.
     Users,
+    /// A posting.
+    Postings,
     /// A credential.
     Credentials,
     /// A dead letter with a record of the user.
     DeadLetters,
 }
 
-/// One statement for each place. The last one finds dead letters without an owner whose record names
+/// One statement for each place. A posting that is a living user's term is that user's. The last one finds dead letters without an owner whose record names
 /// the user.
-const REMAINS: [(Table, &str); 4] = [
+const REMAINS: [(Table, &str); 5] = [
     (
         Table::Users,
         "SELECT t.tenant_id, t.id FROM live.tombstones t JOIN {g}.users u ON u.tenant_id = t.tenant_id AND u.id = t.id WHERE {personal}",
+    ),
+    (
+        Table::Postings,
+        "SELECT t.tenant_id, t.id FROM live.tombstones t JOIN {g}.postings p ON p.user_id = t.id \
+         WHERE NOT EXISTS (SELECT FROM {g}.users u WHERE u.id = p.user_id AND p.term = ANY (u.terms))",
     ),
     (
         Table::Credentials,

@@ -7,14 +7,17 @@ use time::OffsetDateTime;
 
 /// True for a row `u` of users that holds personal data. A blanked row holds none.
 pub(super) const IS_PERSONAL: &str = "(u.claims <> '{}' OR u.body <> '' OR num_nonnulls(u.provider_id, u.provider_url, u.subject_id) > 0 \
-    OR encode(u.creation_digest, 'hex') !~ '^(00)*$')";
+    OR u.terms <> '{}' OR encode(u.creation_digest, 'hex') !~ '^(00)*$')";
 /// True for a dead letter `d` that holds a value. A blanked one holds none.
 pub(super) const HOLDS_RECORD: &str = "(coalesce(octet_length(d.value), 0) > 0)";
 
-/// Dead letters without an owner count if their record names the user.
+/// A posting names no tenant: one that is a term of the same id in another tenant is not counted. Dead
+/// letters without an owner count if their record names the user.
 const TRACES: &str = "\
 SELECT (SELECT count(*) FROM {g}.users u WHERE u.tenant_id = $1 AND u.id = $2 AND {personal}), \
     (SELECT count(*) FROM {g}.users u WHERE u.tenant_id = $1 AND u.id = $2 AND NOT {personal}), \
+    (SELECT count(*) FROM {g}.postings p WHERE p.user_id = $2 AND NOT EXISTS \
+        (SELECT FROM {g}.users u WHERE u.id = $2 AND u.tenant_id <> $1 AND p.term = ANY (u.terms))), \
     (SELECT count(*) FROM {g}.credentials WHERE tenant_id = $1 AND user_id = $2), \
     (SELECT count(*) FROM {g}.dead_letters d WHERE d.tenant_id = $1 AND d.user_id = $2 AND {record}) \
         + (SELECT count(*) FROM {g}.dead_letters d WHERE d.user_id IS NULL AND (d.key = convert_to($3, 'UTF8') \
@@ -29,6 +32,8 @@ pub struct UserTraces {
     pub users: i64,
     /// Rows of the user without personal data.
     pub blanked: i64,
+    /// Postings of the user.
+    pub postings: i64,
     /// Rows of the user's credentials.
     pub credentials: i64,
     /// Dead letters with a record of the user.
@@ -76,14 +81,14 @@ pub async fn traces(
     user: &UserKey,
 ) -> sqlx::Result<UserTraces> {
     let template = TRACES.replace("{personal}", IS_PERSONAL).replace("{record}", HOLDS_RECORD);
-    let (users, blanked, credentials, dead_letters, is_parked, has_tombstone) =
+    let (users, blanked, postings, credentials, dead_letters, is_parked, has_tombstone) =
         sqlx::query_as(statement(&template, generation))
             .bind(user.tenant.as_str())
             .bind(user.user)
             .bind(user.to_string())
             .fetch_one(connection)
             .await?;
-    Ok(UserTraces { users, blanked, credentials, dead_letters, is_parked, has_tombstone })
+    Ok(UserTraces { users, blanked, postings, credentials, dead_letters, is_parked, has_tombstone })
 }
 
 /// The user's tombstone in the live generation.

@@ -23,7 +23,7 @@ pub async fn vacuum(connection: &mut PgConnection) -> sqlx::Result<bool> {
     let generations = generations(connection).await?;
     let tables = |generation: &i32| {
         let schema = schema(*generation);
-        ["users", "credentials", "dead_letters"].map(|table| format!("{schema}.{table}"))
+        ["users", "postings", "credentials", "dead_letters"].map(|table| format!("{schema}.{table}"))
     };
     let tables: Vec<String> = generations.iter().flat_map(tables).collect();
     for generation in generations {

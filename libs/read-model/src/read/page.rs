@@ -6,7 +6,7 @@ use service_kit::{cursor::Cursor, query::PageRequest};
 use sqlx::{PgPool, QueryBuilder, Row as _, ValueRef as _, postgres::PgRow};
 
 /// The size of a page in bytes, at most. Its first entry is returned whatever its size.
-const MAX_BYTES: i64 = 8 * 1024 * 1024;
+pub(super) const MAX_BYTES: i64 = 8 * 1024 * 1024;
 
 /// A statement that is being built.
 pub(super) type PageQuery = QueryBuilder<sqlx::Postgres>;
@@ -15,8 +15,17 @@ pub(super) type PageQuery = QueryBuilder<sqlx::Postgres>;
 pub struct Page {
     /// The entries, in their order.
     pub entries: Vec<Entry>,
-    /// Whether more entries follow.
-    pub has_more: bool,
+    /// Where the next page begins, if there may be more entries.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// A page of these rows. If more follow, the next page begins after the last of them.
+    pub(super) fn of_rows(rows: Vec<PgRow>, has_more: bool) -> sqlx::Result<Self> {
+        let entries: Vec<Entry> = rows.into_iter().map(Entry).collect();
+        let next = entries.last().filter(|_| has_more).map(Entry::cursor).transpose()?;
+        Ok(Self { entries, next })
+    }
 }
 
 /// One entry. Its body is borrowed from the row, so that it is copied only once, into the response.
@@ -31,13 +40,24 @@ impl Entry {
         self.0.try_get("body")
     }
 
-    /// Its place in the order.
-    ///
-    /// # Errors
-    /// The row does not hold one.
-    pub fn cursor(&self) -> sqlx::Result<Cursor> {
-        Ok(Cursor { created_at: self.0.try_get("created_at")?, id: self.0.try_get("id")? })
+    fn cursor(&self) -> sqlx::Result<Cursor> {
+        cursor(&self.0)
     }
+}
+
+/// The place of a row in the order.
+pub(super) fn cursor(row: &PgRow) -> sqlx::Result<Cursor> {
+    Ok(Cursor { created_at: row.try_get("created_at")?, id: row.try_get("id")? })
+}
+
+/// Whether one of these rows lacks its body, because it has more than its share of the page's bytes.
+pub(super) fn is_any_large(rows: &[PgRow]) -> sqlx::Result<bool> {
+    for row in rows {
+        if row.try_get_raw("body")?.is_null() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A page of a tenant's entries in `table`. `conditions` adds more, each with `AND`.
@@ -60,7 +80,7 @@ pub(super) async fn fetch(
     let rows = first_entries(push_entries, page.limit).build().fetch_all(pool).await?;
     let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
     let has_more = usize::try_from(found).is_ok_and(|found| found > rows.len());
-    Ok(Page { entries: rows.into_iter().map(Entry).collect(), has_more })
+    Page::of_rows(rows, has_more)
 }
 
 /// What comes after the cursor, in order: one entry more than asked for, to know whether any follows.
@@ -86,12 +106,7 @@ fn page_of(mut rows: Vec<PgRow>, limit: u32) -> sqlx::Result<Option<Page>> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > limit;
     rows.truncate(limit);
-    for row in &rows {
-        if row.try_get_raw("body")?.is_null() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(Page { entries: rows.into_iter().map(Entry).collect(), has_more }))
+    if is_any_large(&rows)? { Ok(None) } else { Page::of_rows(rows, has_more).map(Some) }
 }
 
 /// As many entries as fit into the page's bytes, at least one, and how many there are.

@@ -63,6 +63,7 @@ impl Store {
             announcements: self.announcements(effects),
             effects,
             epochs,
+            secret: &self.secret,
         };
         let shape = Shape::of(effects);
         let statement = match shape {

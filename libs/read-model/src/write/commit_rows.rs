@@ -5,6 +5,7 @@ use super::{
     CredentialRow, DeadLetterRow, Effects, RejectionRow, Span, TombstoneRow, UserRow,
     commit_statement::Shape, ownership::Epochs,
 };
+use crate::SearchSecret;
 use events_schema::{Partition, Timestamp};
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
@@ -47,6 +48,8 @@ pub(super) const USERS: Rows = Rows {
         ("created_at", "timestamptz"),
         ("creation_digest", "bytea"),
         ("key_id", "uuid"),
+        // As text, because PostgreSQL has no arrays of arrays.
+        ("terms", "text"),
     ],
 };
 
@@ -117,6 +120,7 @@ pub(super) struct CommitRows<'e> {
     pub(super) announcements: Vec<String>,
     pub(super) effects: &'e Effects,
     pub(super) epochs: &'e Epochs,
+    pub(super) secret: &'e SearchSecret,
 }
 
 impl<'e> CommitRows<'e> {
@@ -125,10 +129,10 @@ impl<'e> CommitRows<'e> {
     where
         'e: 'q,
     {
-        let Self { generation, announcements, effects, epochs } = self;
+        let Self { generation, announcements, effects, epochs, secret } = self;
         let query = query.bind(generation).bind(announcements);
         let query = bind_spans(query, effects, epochs);
-        let query = bind_users(query, &effects.users);
+        let query = bind_users(query, &effects.users, secret);
         let query = bind_rejections(query, &effects.rejections);
         match shape {
             Shape::UsersOnly => query,
@@ -164,12 +168,15 @@ fn bind_spans<'q, O>(query: Query<'q, O>, effects: &'q Effects, epochs: &Epochs)
         .bind(column(&spans, |(_, span)| span.time.map(Timestamp::get)))
 }
 
-fn bind_users<'q, O>(query: Query<'q, O>, rows: &'q [UserRow]) -> Query<'q, O> {
+fn bind_users<'q, O>(query: Query<'q, O>, rows: &'q [UserRow], secret: &SearchSecret) -> Query<'q, O> {
+    // A map with string keys and finite numbers can always be printed.
+    let claims = |row: &UserRow| serde_json::to_string(&row.claims).unwrap_or_default();
+    let terms = |row: &UserRow| secret.printed_terms(&row.key.tenant, &row.claims, row.link());
     query
         .bind(column(rows, |row| row.key.tenant.as_str()))
         .bind(column(rows, |row| row.key.user))
         .bind(column(rows, |row| version(row.version)))
-        .bind(column(rows, |row| row.claims.as_str()))
+        .bind(column(rows, claims))
         .bind(column(rows, |row| row.provider_id))
         .bind(column(rows, |row| row.provider_url.as_deref()))
         .bind(column(rows, |row| row.subject_id.as_deref()))
@@ -179,6 +186,7 @@ fn bind_users<'q, O>(query: Query<'q, O>, rows: &'q [UserRow]) -> Query<'q, O> {
         .bind(column(rows, |row| row.created_at.map(Timestamp::get)))
         .bind(column(rows, |row| row.creation_digest.map(Vec::from)))
         .bind(column(rows, |row| row.key_id))
+        .bind(column(rows, terms))
 }
 
 fn bind_tombstones<'q, O>(query: Query<'q, O>, rows: &'q [TombstoneRow]) -> Query<'q, O> {

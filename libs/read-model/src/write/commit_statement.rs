@@ -28,18 +28,36 @@ SELECT {displaced}, rollcall.fence((SELECT count(*) FROM moved), cardinality($3:
     (SELECT count(pg_notify('{channel}', payload)) FROM unnest($2::text[]) payload)";
 
 /// Adds and changes users.
-const WRITE_USERS: &str = ", created AS (
+const WRITE_USERS: &str = ", written AS (
+    SELECT * FROM {users}
+), created AS (
     INSERT INTO {g}.users (tenant_id, id, version, created_at, claims, provider_id, provider_url, subject_id, body, creation_digest,
-        log_partition, log_offset, key_id)
+        log_partition, log_offset, key_id, terms)
     SELECT tenant_id, id, version, created_at, claims::jsonb, provider_id, provider_url, subject_id, body, creation_digest,
-        log_partition, log_offset, key_id
-    FROM {users}
+        log_partition, log_offset, key_id, terms::bigint[]
+    FROM written
     WHERE created_at IS NOT NULL
 ), updated AS (
     UPDATE {g}.users u SET version = r.version, claims = r.claims::jsonb, provider_id = r.provider_id, provider_url = r.provider_url,
-        subject_id = r.subject_id, body = r.body, log_partition = r.log_partition, log_offset = r.log_offset, key_id = r.key_id
-    FROM {users}
+        subject_id = r.subject_id, body = r.body, log_partition = r.log_partition, log_offset = r.log_offset, key_id = r.key_id,
+        terms = r.terms::bigint[]
+    FROM written r
     WHERE r.created_at IS NULL AND u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id
+)";
+
+/// Writes the postings of these users, as far as they change.
+const WRITE_POSTINGS: &str = ", changed AS (
+    SELECT u.created_at, u.id, u.terms AS old, r.terms::bigint[] AS new FROM written r
+    JOIN {g}.users u ON u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id
+    WHERE r.created_at IS NULL
+), postings_removed AS (
+    DELETE FROM {g}.postings p USING (SELECT term, created_at, id FROM changed, unnest(old) term WHERE term <> ALL (new)) o
+    WHERE p.term = ANY (ARRAY[o.term]) AND p.created_at = o.created_at AND p.user_id = o.id
+), postings_added AS (
+    INSERT INTO {g}.postings (term, created_at, user_id)
+    SELECT term, created_at, id FROM changed, unnest(new) term WHERE term <> ALL (old)
+    UNION ALL
+    SELECT term, created_at, id FROM written, unnest(terms::bigint[]) term WHERE created_at IS NOT NULL
 )";
 
 /// Deletes users, with everything about them.
@@ -50,6 +68,10 @@ const DELETE_USERS: &str = ", gone AS (
     SELECT * FROM gone
 ), users_gone AS (
     DELETE FROM {g}.users u USING gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id
+    RETURNING u.created_at, u.id, u.terms
+), postings_gone AS (
+    DELETE FROM {g}.postings p USING (SELECT term, created_at, id FROM users_gone, unnest(terms) term) o
+    WHERE p.term = ANY (ARRAY[o.term]) AND p.created_at = o.created_at AND p.user_id = o.id
 ), credentials_gone AS (
     DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = ANY (ARRAY[gone.tenant_id]) AND c.user_id = gone.id
 ), letters_gone AS (
@@ -119,16 +141,18 @@ impl Shape {
 
     fn effects(self) -> &'static [&'static str] {
         match self {
-            Self::UsersOnly => &[WRITE_USERS, REJECT],
-            Self::Full => &[WRITE_USERS, REJECT, DELETE_USERS, WRITE_CREDENTIALS, PARK],
+            Self::UsersOnly => &[REJECT],
+            Self::Full => &[REJECT, DELETE_USERS, WRITE_CREDENTIALS, PARK],
         }
     }
 
-    /// The statement on the generation `{g}`.
-    pub(super) fn statement(self) -> String {
+    /// The statement on the generation `{g}`, which has postings or not.
+    pub(super) fn statement(self, has_postings: bool) -> String {
+        let write_postings = if has_postings { WRITE_POSTINGS } else { "" };
+        let effects = [WRITE_USERS, write_postings].into_iter().chain(self.effects().iter().copied());
         let displaced = if self == Self::Full { COUNT_DISPLACED } else { "0::bigint" };
         let mut text = COMMIT
-            .replace("{effects}", &self.effects().concat())
+            .replace("{effects}", &effects.collect::<String>())
             .replace("{displaced}", displaced)
             .replace("{channel}", CHANNEL)
             .replace("{limit}", &MAX_CREDENTIAL_LETTERS.to_string());
@@ -145,13 +169,17 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::write::{commit_rows::CommitRows, ownership::Epochs};
+    use crate::{
+        SearchSecret,
+        write::{commit_rows::CommitRows, ownership::Epochs},
+    };
     use sqlx::{AssertSqlSafe, Execute as _};
 
     #[test]
     fn every_parameter_is_bound() {
-        for shape in [Shape::UsersOnly, Shape::Full] {
-            let text = shape.statement();
+        let shapes = [Shape::UsersOnly, Shape::Full].into_iter();
+        for (shape, has_postings) in shapes.flat_map(|shape| [(shape, false), (shape, true)]) {
+            let text = shape.statement(has_postings);
             assert!(!text.replace("{g}", "").contains('{'), "{text}");
             let declared =
                 FIRST_ROW_PARAMETER - 1 + shape.rows().iter().map(|rows| rows.columns.len()).sum::<usize>();
@@ -162,8 +190,9 @@ mod tests {
             });
             assert_eq!(used.max(), Some(declared));
             let (effects, epochs) = (Effects::default(), Epochs::default());
+            let (announcements, secret) = (Vec::new(), &SearchSecret::of_tests());
             let rows =
-                CommitRows { generation: 1, announcements: Vec::new(), effects: &effects, epochs: &epochs };
+                CommitRows { generation: 1, announcements, effects: &effects, epochs: &epochs, secret };
             let query = sqlx::query_as::<_, (i64, i64, i64)>(AssertSqlSafe(text.as_str()));
             let bound = rows.bind(shape, query).take_arguments().unwrap().unwrap();
             assert_eq!(sqlx::Arguments::len(&bound), declared);

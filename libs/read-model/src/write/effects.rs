@@ -1,7 +1,8 @@
 //! The changes of a batch: rows, each written once, and how far the batch moves its partitions.
 
 use crate::RejectionReason;
-use events_schema::{Partition, Reason, Timestamp, Topic, UserKey, raw::Raw};
+use domain::terms::LinkParts;
+use events_schema::{Partition, Reason, Timestamp, Topic, UserKey, personal::Claims, raw::Raw};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -37,8 +38,8 @@ pub struct UserRow {
     pub created_at: Option<Timestamp>,
     /// The digest of what the user was created with, if the row is new.
     pub creation_digest: Option<[u8; 32]>,
-    /// Claims as JSON.
-    pub claims: String,
+    /// The claims.
+    pub claims: Claims,
     /// The authentication provider's id.
     pub provider_id: Option<Uuid>,
     /// The authentication provider's URL.
@@ -51,6 +52,13 @@ pub struct UserRow {
     pub key_id: Option<Uuid>,
     /// The last event.
     pub at: PartitionOffset,
+}
+
+impl UserRow {
+    pub(super) fn link(&self) -> LinkParts<'_> {
+        let (url, subject_id) = (self.provider_url.as_deref(), self.subject_id.as_deref());
+        LinkParts { provider_id: self.provider_id, url, subject_id }
+    }
 }
 
 /// A row of `tombstones`.
@@ -149,7 +157,7 @@ impl Effects {
     /// Removes the personal data of users that are already erased elsewhere. Their versions stay.
     pub fn forget(&mut self, gone: &BTreeSet<UserKey>) {
         for row in self.users.iter_mut().filter(|row| gone.contains(&row.key)) {
-            "{}".clone_into(&mut row.claims);
+            row.claims.clear();
             (row.provider_id, row.provider_url, row.subject_id) = (None, None, None);
             row.body.clear();
             if let Some(digest) = &mut row.creation_digest {

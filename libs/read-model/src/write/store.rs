@@ -1,7 +1,8 @@
 //! The store of one generation, as the projector writes it.
 
 use super::{commit_statement::Shape, erase, load, reprocess};
-use crate::generation;
+use crate::{SearchSecret, generation};
+use anyhow::Context as _;
 use key_store::Keys;
 use service_kit::database::KeptConnections;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -26,6 +27,7 @@ pub struct Store {
     /// The data keys of events.
     pub keys: Keys,
     pub(super) mode: Mode,
+    pub(super) secret: SearchSecret,
     /// For the statements of each batch.
     pub(super) connections: Arc<KeptConnections>,
     pub(super) sql: Arc<Statements>,
@@ -63,9 +65,22 @@ pub(super) struct Statements {
 }
 
 impl Store {
+    /// The store of the live generation.
+    ///
+    /// # Errors
+    /// PostgreSQL fails or can't be reached, or there is no live generation.
+    pub async fn live(pool: PgPool, keys: Keys) -> anyhow::Result<Self> {
+        let live = generation::live(&mut *pool.acquire().await?).await?;
+        Self::open(pool, live.context("there is no live generation")?, Mode::Live, keys).await
+    }
+
     /// The store of a generation.
-    #[must_use]
-    pub fn new(pool: PgPool, generation: i32, mode: Mode, keys: Keys) -> Self {
+    ///
+    /// # Errors
+    /// PostgreSQL fails or can't be reached.
+    pub async fn open(pool: PgPool, generation: i32, mode: Mode, keys: Keys) -> anyhow::Result<Self> {
+        let secret = SearchSecret::load(&pool).await?;
+        let has_postings = generation::postings::are_complete(&pool, generation).await?;
         let text = |template: &str| Text::new(template, generation);
         let sql = Arc::new(Statements {
             load_users: text(load::LOAD_USERS),
@@ -73,14 +88,14 @@ impl Store {
             load_credentials: text(load::LOAD_CREDENTIALS),
             load_bodies: text(load::LOAD_BODIES),
             load_queue: text(reprocess::LOAD_QUEUE),
-            commit_users_only: text(&Shape::UsersOnly.statement()),
-            commit_full: text(&Shape::Full.statement()),
+            commit_users_only: text(&Shape::UsersOnly.statement(has_postings)),
+            commit_full: text(&Shape::Full.statement(has_postings)),
             resolve: text(reprocess::RESOLVE),
             update_reasons: text(reprocess::UPDATE_REASONS),
             restore: text(erase::RESTORE),
         });
         // Loading and committing take turns.
         let connections = Arc::new(KeptConnections::new(pool.clone(), 1));
-        Self { pool, generation, keys, mode, connections, sql }
+        Ok(Self { pool, generation, keys, mode, secret, connections, sql })
     }
 }

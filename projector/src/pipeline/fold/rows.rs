@@ -31,8 +31,6 @@ fn user_row(
 ) -> UserRow {
     let OpenedPersonal { personal, key_id } = written;
     let body = user_json(key.user, &personal);
-    // A map with string keys and finite numbers can always be printed.
-    let claims = serde_json::to_string(&personal.claims).unwrap_or_default();
     let link = personal.authentication_provider;
     let (provider_id, provider_url, subject_id) =
         link.map_or((None, None, None), |link| (link.provider_id, link.url, Some(link.subject_id)));
@@ -42,7 +40,7 @@ fn user_row(
         version,
         created_at,
         creation_digest,
-        claims,
+        claims: personal.claims,
         provider_id,
         provider_url,
         subject_id,

@@ -164,7 +164,9 @@ fn rows(traces: &GenerationTraces) -> String {
     let tombstone = if traces.has_tombstone { "the tombstone, " } else { "" };
     let blank = if traces.blanked > 0 { ", a blanked row" } else { "" };
     let (rows, letters) = (count(traces.users, "row"), count(traces.dead_letters, "dead letter"));
-    format!("{tombstone}{rows}{blank}, {}, {letters}", count(traces.credentials, "credential"))
+    let postings =
+        if traces.postings > 0 { format!(", {}", count(traces.postings, "posting")) } else { String::new() };
+    format!("{tombstone}{rows}{blank}{postings}, {}, {letters}", count(traces.credentials, "credential"))
 }
 
 fn finding(finding: &Finding) -> String {

@@ -64,6 +64,7 @@ impl Traces {
             let credentials = if self.is_known() { traces.credentials } else { 0 };
             for (kind, count) in [
                 (Kind::UserRow, traces.users),
+                (Kind::Postings, traces.postings),
                 (Kind::Credentials, credentials),
                 (Kind::DeadLetters, traces.dead_letters),
             ] {
@@ -100,7 +101,18 @@ impl Traces {
 
 impl GenerationTraces {
     fn new(generation: i32, state: Option<String>, traces: UserTraces) -> Self {
-        let UserTraces { users, blanked, credentials, dead_letters, is_parked, has_tombstone } = traces;
-        Self { generation, state, users, blanked, credentials, dead_letters, is_parked, has_tombstone }
+        let UserTraces { users, blanked, postings, credentials, dead_letters, is_parked, has_tombstone } =
+            traces;
+        Self {
+            generation,
+            state,
+            users,
+            blanked,
+            postings,
+            credentials,
+            dead_letters,
+            is_parked,
+            has_tombstone,
+        }
     }
 }

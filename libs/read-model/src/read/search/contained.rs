@@ -1,26 +1,13 @@
-//! Search for users.
+//! Search in a generation of an earlier release, by its index on claims and its indexes on the link.
 
-use super::{
+use super::Criteria;
+use crate::read::{
     page::{Page, PageQuery},
     users,
 };
 use events_schema::TenantId;
 use service_kit::query::PageRequest;
 use sqlx::PgPool;
-use uuid::Uuid;
-
-/// What a user must match. All criteria that are given must match; without any, every user does.
-#[derive(Default, PartialEq, Eq)]
-pub struct Criteria {
-    /// JSON text of what the claims must contain.
-    pub claims: Option<String>,
-    /// The identity provider's id.
-    pub provider_id: Option<Uuid>,
-    /// The identity provider's URL.
-    pub provider_url: Option<String>,
-    /// The user's identifier at the provider.
-    pub subject_id: Option<String>,
-}
 
 /// A page of the users of a tenant that match all criteria.
 ///
@@ -37,8 +24,8 @@ pub async fn page(
 
 /// A text may be longer than an index entry, so the index is on its hash.
 fn add_criteria(query: &mut PageQuery, criteria: &Criteria) {
-    if let Some(claims) = &criteria.claims {
-        query.push(" AND claims @> ").push_bind(claims.clone()).push("::text::jsonb");
+    if !criteria.claims.is_empty() {
+        query.push(" AND claims @> ").push_bind(criteria.claims_json()).push("::text::jsonb");
     }
     if let Some(provider) = criteria.provider_id {
         query.push(" AND provider_id = ").push_bind(provider);

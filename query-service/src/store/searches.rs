@@ -1,0 +1,83 @@
+//! Searches. They have connections of their own, so that slow ones don't delay other reads.
+
+use super::tenant_permits::TenantPermits;
+use arc_swap::ArcSwapOption;
+use events_schema::TenantId;
+use read_model::{
+    SearchSecret,
+    read::{
+        page::Page,
+        search::{self, Criteria, fixed_plans, page_by_containment},
+    },
+};
+use service_kit::{
+    database::{Role, pool},
+    query::PageRequest,
+};
+use sqlx::PgPool;
+use std::sync::Arc;
+
+/// Connections for search.
+const CONNECTIONS: u32 = 6;
+
+/// Why a search has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SearchError {
+    /// Other searches of the tenant take too long.
+    #[error("too many searches of the tenant at once")]
+    Busy,
+    /// PostgreSQL fails or can't be reached.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Searches the live generation. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Searches {
+    permits: TenantPermits,
+    by_postings: PgPool,
+    /// For generations of an earlier release.
+    by_containment: PgPool,
+    secret: Arc<ArcSwapOption<SearchSecret>>,
+}
+
+impl Searches {
+    pub(super) fn open(url: &str) -> anyhow::Result<Self> {
+        let by_containment = pool(url, Role::Reader, CONNECTIONS)?;
+        // The best plan depends on how common the criteria are, so each search is planned for its
+        // values.
+        let options = (*by_containment.connect_options()).clone();
+        by_containment.set_connect_options(options.options([("plan_cache_mode", "force_custom_plan")]));
+        Ok(Self {
+            permits: TenantPermits::default(),
+            by_postings: fixed_plans(pool(url, Role::Reader, CONNECTIONS)?),
+            by_containment,
+            secret: Arc::default(),
+        })
+    }
+
+    pub(super) async fn close(&self) {
+        tokio::join!(self.by_postings.close(), self.by_containment.close());
+    }
+
+    pub(super) async fn page(
+        &self,
+        tenant: &TenantId,
+        criteria: &Criteria,
+        page: &PageRequest,
+    ) -> Result<Page, SearchError> {
+        let _permit = self.permits.acquire(tenant).await.ok_or(SearchError::Busy)?;
+        if let Some(secret) = self.secret.load_full()
+            && let Some(found) = search::page(&self.by_postings, &secret, tenant, criteria, page).await?
+        {
+            return Ok(found);
+        }
+        // The read model was made anew, or the live generation has no postings.
+        let secret = Arc::new(search::secret(&self.by_postings).await?);
+        self.secret.store(Some(secret.clone()));
+        match search::page(&self.by_postings, &secret, tenant, criteria, page).await? {
+            Some(found) => Ok(found),
+            None => Ok(page_by_containment(&self.by_containment, tenant, criteria, page).await?),
+        }
+    }
+}
