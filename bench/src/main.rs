@@ -8,6 +8,7 @@ mod cpu;
 mod load;
 mod raw;
 mod row;
+mod search;
 mod stack;
 mod subject;
 mod table;
@@ -37,8 +38,11 @@ struct Args {
     /// Users in each stack
     #[arg(long, default_value_t = 20_000)]
     users: u32,
+    /// Users of the large tenant of R3
+    #[arg(long, default_value_t = 1_000_000)]
+    search_users: u32,
     /// Only these rows, by what their names begin with
-    #[arg(long = "row", value_name = "R1|R2|R4|R5")]
+    #[arg(long = "row", value_name = "R1|R2|R3|R4|R5")]
     rows: Vec<String>,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 6)]
@@ -100,12 +104,36 @@ fn main() -> anyhow::Result<()> {
         return actix_web::rt::System::new().block_on(twin::serve(kind, addr));
     }
     anyhow::ensure!(!args.builds.is_empty(), "--build: which build is measured?");
+    if args.rows.iter().any(|row| row != "R3") || args.rows.is_empty() {
+        rows(&args)?;
+    }
+    if args.has_row("R3") {
+        // Of another build, one search may take seconds.
+        for build in args.builds.iter().take(1) {
+            let lines = search::measure(build, args.search_users, args.rounds)?;
+            search::print(&lines);
+            if let Some(dir) = &args.results {
+                search::keep(&lines, &build.name, args.search_users, dir)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Args {
+    fn has_row(&self, name: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|row| name.starts_with(row.as_str()))
+    }
+}
+
+/// Measures the rows of [`row::ALL`] in all builds, in turns.
+fn rows(args: &Args) -> anyhow::Result<()> {
     let mut stacks = Vec::new();
     for build in &args.builds {
         stacks.push(Stack::start(build, args.users)?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let all = runtime.block_on(run(&args, &stacks))?;
+    let all = runtime.block_on(run(args, &stacks))?;
     let mut resources = BTreeMap::new();
     for stack in &mut stacks {
         let loaded_megabytes = stack.resident_megabytes()?;
@@ -150,7 +178,7 @@ async fn run(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
     let mut all = All::new();
     for round in 0..=args.rounds {
         for (n, row) in row::ALL.iter().enumerate() {
-            if !args.rows.is_empty() && !args.rows.iter().any(|name| row.name.starts_with(name.as_str())) {
+            if !args.has_row(row.name) {
                 continue;
             }
             let mut turns = turns(row, &subjects, &twins, raw.as_ref());

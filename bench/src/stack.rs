@@ -9,7 +9,7 @@ use nix::{
 use serde_json::Value;
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{BufWriter, Write as _},
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -37,7 +37,14 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 impl Stack {
     /// Starts a build and imports `count` users.
     pub(crate) fn start(build: &Build, count: u32) -> anyhow::Result<Self> {
-        let home = std::env::current_dir()?.join("target/bench").join(&build.name);
+        let stack = Self::launch(build, &build.name)?;
+        stack.import(users::TENANT, (0..u64::from(count)).map(users::request))?;
+        Ok(stack)
+    }
+
+    /// Starts a build with its data in a directory of that name.
+    pub(crate) fn launch(build: &Build, directory: &str) -> anyhow::Result<Self> {
+        let home = std::env::current_dir()?.join("target/bench").join(directory);
         let _ = fs::remove_dir_all(&home);
         fs::create_dir_all(&home)?;
         let (authority, kafka_port) = (format!("127.0.0.1:{}", free_port()?), free_port()?);
@@ -46,10 +53,13 @@ impl Stack {
         let (name, build, token) = (build.name.clone(), build.clone(), String::new());
         let mut stack = Self { name, authority, token, build, home, kafka_port, child };
         stack.wait_until_ready()?;
-        stack.token =
-            stack.output(&["token", "--tenant", users::TENANT, "--ttl", "86400"])?.trim().to_owned();
-        stack.import(count)?;
+        stack.token = stack.token(users::TENANT)?;
         Ok(stack)
+    }
+
+    /// A token of a tenant.
+    pub(crate) fn token(&self, tenant: &str) -> anyhow::Result<String> {
+        Ok(self.output(&["token", "--tenant", tenant, "--ttl", "86400"])?.trim().to_owned())
     }
 
     /// Stops the service with its servers and starts it again: how long until it was ready.
@@ -135,16 +145,17 @@ impl Stack {
         Ok(())
     }
 
-    fn import(&self, count: u32) -> anyhow::Result<()> {
+    /// Imports users, a line each.
+    pub(crate) fn import(&self, tenant: &str, lines: impl Iterator<Item = String>) -> anyhow::Result<()> {
         let mut import = self
             .command()
-            .args(["log", "import", "-", "--tenant", users::TENANT])
+            .args(["log", "import", "-", "--tenant", tenant])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()?;
-        let mut input = import.stdin.take().context("a pipe")?;
-        for n in 0..u64::from(count) {
-            writeln!(input, "{}", users::request(n))?;
+        let mut input = BufWriter::new(import.stdin.take().context("a pipe")?);
+        for line in lines {
+            writeln!(input, "{line}")?;
         }
         drop(input);
         ensure!(import.wait()?.success(), "the import failed");
