@@ -36,11 +36,13 @@ impl Object {
         Ok(object)
     }
 
-    /// Refuses a member.
+    /// Refuses a member, unless it was refused before: one with a wrong type is not missing too.
     pub(crate) fn refuse(&mut self, name: &str, msg: &'static str) {
         let name: String = name.chars().take(MAX_NAME_CHARS).collect();
         let path = if self.path.is_empty() { name } else { format!("{}.{name}", self.path) };
-        self.found.push(Refusal { path, msg });
+        if !self.found.has(&path) {
+            self.found.push(Refusal { path, msg });
+        }
     }
 
     /// Refuses the object if it lacks a member. Call it before the member is taken.
@@ -93,17 +95,13 @@ impl Object {
     }
 
     fn into_link(mut self) -> Result<AuthenticationProvider, Refusals> {
-        self.require("subjectId");
-        let (provider_id, url) = (self.text("providerId"), self.text("url"));
-        // With any subject in place of an invalid one, the other members are still checked.
-        let subject_id = self.text("subjectId").unwrap_or_else(|| "-".to_owned());
-        let link = link::link(provider_id, url, subject_id);
-        let link = link.map_err(|bad| bad.iter().for_each(|bad| self.refuse(bad.member, bad.msg)));
-        match (self.found.finish(()), link) {
-            (Ok(()), Ok(link)) => Ok(link),
-            (Err(refusals), _) => Err(refusals),
-            // Whatever is wrong with the link was refused above.
-            (Ok(()), Err(())) => Err(Refusal { path: self.path.to_owned(), msg: "Is invalid" }.into()),
+        let [provider_id, url, subject_id] = ["providerId", "url", "subjectId"].map(|name| self.text(name));
+        match link::link(provider_id, url, subject_id) {
+            Ok(link) => self.found.finish(link),
+            Err(bad) => {
+                bad.iter().for_each(|bad| self.refuse(bad.member, bad.msg));
+                Err(self.found.into_refusals())
+            }
         }
     }
 

@@ -19,9 +19,14 @@ pub struct BadLink {
 pub fn link(
     provider_id: Option<String>,
     url: Option<String>,
-    subject_id: String,
+    subject_id: Option<String>,
 ) -> Result<AuthenticationProvider, Vec<BadLink>> {
     let mut bad = Vec::new();
+    match subject_id.as_deref() {
+        None => bad.push(BadLink { member: "subjectId", msg: "Is required" }),
+        Some("") => bad.push(BadLink { member: "subjectId", msg: "Must not be empty" }),
+        Some(_) => {}
+    }
     let provider_id = provider_id.map(|text| hyphenated(&text));
     if provider_id == Some(None) {
         bad.push(BadLink { member: "providerId", msg: "Must be a uuid" });
@@ -29,11 +34,12 @@ pub fn link(
     if url.as_deref().is_some_and(|url| !is_http_url(url)) {
         bad.push(BadLink { member: "url", msg: "Must be an absolute http or https URL" });
     }
-    if subject_id.is_empty() {
-        bad.push(BadLink { member: "subjectId", msg: "Must not be empty" });
+    match subject_id {
+        Some(subject_id) if bad.is_empty() => {
+            Ok(AuthenticationProvider { provider_id: provider_id.flatten(), url, subject_id })
+        }
+        _ => Err(bad),
     }
-    let link = AuthenticationProvider { provider_id: provider_id.flatten(), url, subject_id };
-    if bad.is_empty() { Ok(link) } else { Err(bad) }
 }
 
 /// Only the spelling with hyphens, which has 36 characters.
@@ -57,23 +63,26 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn refused(provider_id: Option<&str>, url: Option<&str>, subject_id: &str) -> &'static str {
-        link(provider_id.map(Into::into), url.map(Into::into), subject_id.into()).unwrap_err()[0].member
+    fn refused(provider_id: Option<&str>, url: Option<&str>, subject_id: Option<&str>) -> Vec<&'static str> {
+        let bad = link(provider_id.map(Into::into), url.map(Into::into), subject_id.map(Into::into));
+        bad.unwrap_err().iter().map(|bad| bad.member).collect()
     }
 
     #[test]
-    fn a_subject_is_enough() {
-        let made = link(None, None, "example-university-oauth2|123456789".into()).unwrap();
+    fn a_subject_is_required_and_enough() {
+        let made = link(None, None, Some("example-university-oauth2|123456789".into())).unwrap();
         assert_eq!((made.provider_id, made.url), (None, None));
-        assert_eq!(refused(None, None, ""), "subjectId");
+        assert_eq!(refused(None, None, Some("")), ["subjectId"]);
+        assert_eq!(refused(None, None, None), ["subjectId"]);
+        assert_eq!(refused(Some("x"), Some("x"), None), ["subjectId", "providerId", "url"]);
     }
 
     #[test]
     fn a_provider_is_a_uuid_in_any_case() {
-        let made = link(Some("C3E2AB9C-4B3A-4F7E-9A43-8A4A1F1F9F10".into()), None, "s".into()).unwrap();
+        let made = link(Some("C3E2AB9C-4B3A-4F7E-9A43-8A4A1F1F9F10".into()), None, Some("s".into())).unwrap();
         assert_eq!(made.provider_id.unwrap().to_string(), "c3e2ab9c-4b3a-4f7e-9a43-8a4a1f1f9f10");
         for bad in ["", "x", "c3e2ab9c4b3a4f7e9a438a4a1f1f9f10", "{c3e2ab9c-4b3a-4f7e-9a43-8a4a1f1f9f10}"] {
-            assert_eq!(refused(Some(bad), None, "s"), "providerId");
+            assert_eq!(refused(Some(bad), None, Some("s")), ["providerId"]);
         }
     }
 

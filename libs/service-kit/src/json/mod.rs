@@ -64,6 +64,11 @@ impl Found {
         }
     }
 
+    /// Whether the place with this path was refused.
+    pub fn has(&self, path: &str) -> bool {
+        self.0.iter().any(|refusal| refusal.path == path)
+    }
+
     /// Keeps the refusals of a part. Returns the part if it has none.
     pub fn check<T>(&mut self, part: Result<T, Refusals>) -> Option<T> {
         part.map_err(|refusals| refusals.0.into_iter().for_each(|refusal| self.push(refusal))).ok()
@@ -74,7 +79,12 @@ impl Found {
     /// # Errors
     /// What was found.
     pub fn finish<T>(self, value: T) -> Result<T, Refusals> {
-        if self.0.is_empty() { Ok(value) } else { Err(Refusals(self.0)) }
+        if self.0.is_empty() { Ok(value) } else { Err(self.into_refusals()) }
+    }
+
+    /// What was found. There must be something.
+    pub fn into_refusals(self) -> Refusals {
+        Refusals(self.0)
     }
 }
 
