@@ -16,6 +16,7 @@ mod architecture;
 mod chaos;
 mod consumers;
 mod contracts;
+mod cors;
 mod crash;
 mod environment;
 mod erasure;
@@ -191,6 +192,9 @@ suite! {
             a_python_client_uses_every_operation,
             a_java_client_uses_every_operation,
             a_fuzzer_gets_only_described_answers;
+        cors:
+            only_allowed_origins_may_call,
+            without_the_setting_no_origin_may_call;
         operator:
             env_prints_all_addresses,
             a_token_is_alone_on_stdout,

@@ -51,13 +51,13 @@ impl Cors {
     }
 
     /// Adds the permission to a response.
-    pub(super) fn add(&self, headers: &mut HeaderMap, allowed: Option<HeaderValue>) {
+    pub(super) fn add(&self, headers: &mut HeaderMap, allowed: Option<&HeaderValue>) {
         // A cache must not give one origin's response to another, or to none.
         if !self.origins.is_empty() && !self.is_any() {
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
         if let Some(origin) = allowed {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(RESPONSE_HEADERS));
         }
     }

@@ -15,6 +15,7 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BodySize, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{
         Method,
         header::{HeaderMap, HeaderName, HeaderValue},
@@ -38,12 +39,15 @@ pub fn log_tenant(request: &HttpRequest, tenant: &TenantId) {
     request.extensions_mut().insert(LoggedTenant(tenant.clone()));
 }
 
-/// What the log line and the metrics say about a request.
+/// What the log line, the metrics and the headers of the response say about a request.
 struct Observed {
     method: &'static str,
     id: String,
     trace: TraceParent,
     began: Instant,
+    cors: Cors,
+    /// The origin that may read the response.
+    allowed: Option<HeaderValue>,
 }
 
 pub(super) async fn observe<B: MessageBody + 'static>(
@@ -58,17 +62,17 @@ pub(super) async fn observe<B: MessageBody + 'static>(
         id: id.as_str().to_owned(),
         trace: trace.clone(),
         began: Instant::now(),
+        allowed: cors.allowed(request.headers()),
+        cors,
     };
     request.extensions_mut().insert(id);
     request.extensions_mut().insert(trace);
-    let allowed = cors.allowed(request.headers());
-    if allowed.is_some() && cors::is_preflight(request.method(), request.headers()) {
-        let response = request.into_response(cors::preflight()).map_into_right_body();
-        return Ok(with_cors(&cors, allowed, observed.responded(response)));
+    if observed.allowed.is_some() && cors::is_preflight(request.method(), request.headers()) {
+        return Ok(observed.responded(request.into_response(cors::preflight()).map_into_right_body()));
     }
     head_as_get(&mut request);
     match AssertUnwindSafe(async { next.call(request).await }).catch_unwind().await {
-        Ok(Ok(response)) => Ok(with_cors(&cors, allowed, observed.responded(as_problem(response)))),
+        Ok(Ok(response)) => Ok(observed.responded(as_problem(response))),
         Ok(Err(error)) => Err(observed.failed(error)),
         Err(_) => Err(observed.failed(Problem::internal().into())),
     }
@@ -82,21 +86,9 @@ fn head_as_get(request: &mut ServiceRequest) {
     }
 }
 
-fn with_cors<B>(
-    cors: &Cors,
-    allowed: Option<HeaderValue>,
-    mut response: ServiceResponse<B>,
-) -> ServiceResponse<B> {
-    cors.add(response.headers_mut(), allowed);
-    response
-}
-
 impl Observed {
     fn responded<B: MessageBody>(self, mut response: ServiceResponse<B>) -> ServiceResponse<B> {
-        // Every well-formed id is a valid header value.
-        if let Ok(id) = HeaderValue::from_str(&self.id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+        self.add_headers(response.headers_mut());
         let request = response.request();
         let pattern = request.match_pattern();
         let size = match response.response().body().size() {
@@ -111,12 +103,23 @@ impl Observed {
         response
     }
 
-    /// The request and its route are gone here. The problem carries the response headers.
+    /// The request and its route are gone here, so the error carries the response.
     fn failed(self, error: Error) -> Error {
         let status = error.as_response_error().status_code();
         let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| problem_for(status));
         self.report("failed", problem.code.status().as_u16(), None, None);
-        problem.header(HEADER, self.id).into()
+        let mut response = problem.response();
+        self.add_headers(response.headers_mut());
+        InternalError::from_response(problem, response).into()
+    }
+
+    /// The headers that every response has, however it came about.
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        // Every well-formed id is a valid header value.
+        if let Ok(id) = HeaderValue::from_str(&self.id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        self.cors.add(headers, self.allowed.as_ref());
     }
 
     /// The canonical log line. Path and query are left out: they may identify a user.

@@ -161,9 +161,12 @@ async fn an_allowed_origin_may_call() {
     assert!(header(&asked, "access-control-allow-methods").contains("PUT"));
     assert!(header(&asked, "access-control-allow-headers").contains("Authorization"));
     assert!(!header(&asked, "x-request-id").is_empty());
-    for (method, path, status) in
-        [(Method::GET, "/users/7", 200), (Method::GET, "/nowhere", 404), (Method::PATCH, "/users/7", 405)]
-    {
+    for (method, path, status) in [
+        (Method::GET, "/users/7", 200),
+        (Method::GET, "/nowhere", 404),
+        (Method::PATCH, "/users/7", 405),
+        (Method::DELETE, "/users/7", 500),
+    ] {
         let answer = server.call_from(ORIGIN, method, path).await;
         assert_eq!(
             (answer.status().as_u16(), header(&answer, "access-control-allow-origin")),
