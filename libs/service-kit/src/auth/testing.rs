@@ -1,7 +1,11 @@
 //! Keys and tokens for tests.
 
 use crate::settings::{Jwks, JwtSettings};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp, jwk::Jwk};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    Algorithm, EncodingKey, Header, encode, get_current_timestamp,
+    jwk::{AlgorithmParameters, Jwk},
+};
 use openssl::{
     ec::{EcGroup, EcKey},
     nid::Nid,
@@ -41,6 +45,9 @@ impl TestKey {
     /// The public half, as in a key set.
     pub(crate) fn public(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.signing, self.algorithm).unwrap();
+        if let AlgorithmParameters::EllipticCurve(key) = &mut jwk.algorithm {
+            (key.x, key.y) = (padded(&key.x), padded(&key.y));
+        }
         jwk.common.key_id = self.kid.map(str::to_owned);
         serde_json::to_value(jwk).unwrap()
     }
@@ -58,6 +65,12 @@ impl TestKey {
 /// A key set document.
 pub(crate) fn document(keys: &[Value]) -> Vec<u8> {
     serde_json::to_vec(&json!({ "keys": keys })).unwrap()
+}
+
+/// A coordinate in its full length, as RFC 7518 requires. The library drops leading zeros.
+fn padded(coordinate: &str) -> String {
+    let digits = URL_SAFE_NO_PAD.decode(coordinate).unwrap();
+    URL_SAFE_NO_PAD.encode([vec![0; 32 - digits.len()], digits].concat())
 }
 
 /// The claims of a valid token.
