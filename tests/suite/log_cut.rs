@@ -7,7 +7,7 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tests::{Deployment, Output, RedisServer, Service, Stack, until};
 
 const CUT: &str = "the log was cut";
@@ -73,11 +73,13 @@ pub async fn a_cut_log_is_named_by_everything_that_reads_it(stack: &'static Stac
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
-    let mut ids = Vec::new();
-    for n in 0..24 {
-        let id = api.user(json!({ "n": n })).await;
-        api.update(&id, json!({ "claims": { "n": n, "m": 1 } })).await.expect(200);
-        ids.push(id);
+    let (mut ids, mut partitions) = (Vec::new(), BTreeSet::new());
+    // Each partition is cut.
+    while ids.len() < 24 || partitions.len() < 4 {
+        let user = api.create(json!({ "claims": { "n": ids.len() } })).await.expect(201);
+        api.update(&user.id(), json!({ "claims": { "m": 1 } })).await.expect(200);
+        partitions.insert(user.position().0);
+        ids.push(user.id());
     }
     api.delete(&ids[0]).await.expect(204);
     let users = api.all(100).await;
