@@ -26,12 +26,12 @@ pub fn tools() -> &'static Path {
 }
 
 /// A file of `tests/contracts`.
-pub fn source(name: &str) -> PathBuf {
+pub fn source(name: impl AsRef<Path>) -> PathBuf {
     workspace().join("tests/contracts").join(name)
 }
 
-/// A script of `tests/contracts` in the tools' Python.
-pub fn python(script: &str) -> Command {
+/// A script in the tools' Python. The path is relative to `tests/contracts`.
+pub fn python(script: impl AsRef<Path>) -> Command {
     let mut command = Command::new(tools().join("python/bin/python"));
     command.arg(source(script));
     command

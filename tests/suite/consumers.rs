@@ -2,11 +2,14 @@
 
 use serde_json::json;
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
-use tests::{Api, Deployment, Foreign, Process, RedisServer, Stack, scratch, until, workspace};
+use tests::{
+    Api, Deployment, Foreign, Process, RedisServer, Stack,
+    contracts::{output, python, tools},
+    scratch, until, workspace,
+};
 
 const TYPES: [(&str, &str); 3] = [
     ("user.created.v1", "USER_CREATE_SUCCESS"),
@@ -24,11 +27,10 @@ struct Consumer {
 
 impl Consumer {
     fn python(deployment: &Deployment, dir: &Path) -> Self {
-        let venv = python();
         let state = dir.join("python.json");
         let command = || {
-            let mut command = Command::new(venv.join("bin/python"));
-            command.arg(docs().join("python/consumer.py")).arg("--state").arg(&state);
+            let mut command = python(docs().join("python/consumer.py"));
+            command.arg("--state").arg(&state);
             command.args(["--brokers", deployment.brokers(), "--prefix", &deployment.prefix]);
             command
         };
@@ -38,7 +40,7 @@ impl Consumer {
     }
 
     fn java(deployment: &Deployment, dir: &Path) -> Self {
-        let classes = java();
+        let classes = format!("{0}/classes:{0}/libs/*", tools().join("consumer/target").display());
         let state = dir.join("java.properties");
         let command = || {
             let mut command = Command::new("java");
@@ -80,41 +82,6 @@ impl Consumer {
 
 fn docs() -> PathBuf {
     workspace().join("docs/consumers")
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
-}
-
-/// The Python environment of the consumer. Created if it is missing or older than its list.
-fn python() -> PathBuf {
-    let (venv, wanted) = (workspace().join("target/venv-consumer"), docs().join("python/requirements.txt"));
-    let installed = venv.join("requirements.txt");
-    if fs::read(&installed).ok() != fs::read(&wanted).ok() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(&wanted));
-        fs::copy(wanted, installed).unwrap();
-    }
-    venv
-}
-
-/// The class path of the Java consumer. Compiled if it is missing or older than its source.
-fn java() -> String {
-    let (build, source) = (workspace().join("target/java-consumer"), docs().join("java"));
-    let files = ["pom.xml", "src/main/java/Consumer.java", "src/main/java/Totals.java"];
-    let wanted = files.map(|file| fs::read(source.join(file)).unwrap()).concat();
-    let compiled = build.join("compiled");
-    if fs::read(&compiled).ok().as_ref() != Some(&wanted) {
-        fs::create_dir_all(&build).unwrap();
-        run(Command::new("cp").args(["-r", "pom.xml", "src"]).arg(&build).current_dir(source));
-        run(Command::new("mvn")
-            .args(["-q", "-B", "compile", "dependency:copy-dependencies", "-DoutputDirectory=target/libs"])
-            .current_dir(&build));
-        fs::write(compiled, wanted).unwrap();
-    }
-    format!("{0}/classes:{0}/libs/*", build.join("target").display())
 }
 
 /// Some users, some of them updated or deleted, and a superseded deletion.
@@ -191,12 +158,7 @@ pub async fn consumers_count_what_the_log_says(stack: &'static Stack) {
 }
 
 fn kcat(deployment: &Deployment) -> String {
-    let output = Command::new(docs().join("kcat.sh"))
-        .args([deployment.brokers(), &deployment.prefix])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    output(Command::new(docs().join("kcat.sh")).args([deployment.brokers(), &deployment.prefix]), "")
 }
 
 /// kcat counts `users.events` alone.

@@ -2,8 +2,11 @@
 
 use events_schema::UserKey;
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, process::Command};
-use tests::{Api, Record, Stack, fold, workspace};
+use tests::{
+    Api, Record, Stack,
+    contracts::{output, python},
+    fold, workspace,
+};
 use uuid::Uuid;
 
 async fn users(stack: &Stack, api: &Api) -> Vec<Record> {
@@ -103,36 +106,11 @@ pub async fn the_client_is_named_where_the_token_names_one(stack: &'static Stack
     assert_eq!(users(stack, &api).await[0].header("ce_clientid"), "client-7");
 }
 
-/// A Python environment with a Kafka client and a JSON Schema validator. Created if it does not
-/// exist.
-fn python() -> PathBuf {
-    let venv = workspace().join("target/venv");
-    let python = venv.join("bin/python");
-    if !venv.join("ready").exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        let packages = ["confluent-kafka", "jsonschema[format]"];
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
-        fs::write(venv.join("ready"), "").unwrap();
-    }
-    python
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn foreign_client(stack: &Stack) -> Value {
-    let script = workspace().join("tests/foreign_client.py");
-    let schemas = workspace().join("events-schema/schemas");
-    let mut command = Command::new(python());
-    command
-        .arg(script)
-        .args(["--brokers", stack.var("KAFKA_BROKERS"), "--prefix", ""])
-        .arg("--schemas")
-        .arg(schemas);
-    serde_json::from_str(&run(&mut command)).unwrap()
+    let mut command = python(workspace().join("tests/foreign_client.py"));
+    command.args(["--brokers", stack.var("KAFKA_BROKERS"), "--prefix", "", "--schemas"]);
+    command.arg(workspace().join("events-schema/schemas"));
+    serde_json::from_str(&output(&mut command, "")).unwrap()
 }
 
 pub async fn a_foreign_client_reads_the_same_users(stack: &'static Stack) {
