@@ -63,8 +63,9 @@ chaos: ## Kill, freeze and restart all parts under load, then check the result: 
 	@target/debug/chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
 
 # It needs `make run` in another terminal, or the variables ROLLCALL_URL and TOKEN of another service.
-fuzz: ## Send many requests made from the OpenAPI document to a running service: [EXAMPLES=600] [SEED=n]
-	@tests/contracts/fuzz.sh $(or $(EXAMPLES),600) $(or $(SEED),1)
+# 1700 examples are about 10,000 requests.
+fuzz: ## Send many requests made from the OpenAPI document to a running service: [EXAMPLES=1700] [SEED=n]
+	@tests/contracts/fuzz.sh $(or $(EXAMPLES),1700) $(or $(SEED),1)
 
 mutants: ## Inject small faults to show that each chaos and erasure check can fail: [NAMES="stale lost"]
 	@scripts/mutants.sh $(NAMES)
