@@ -8,7 +8,7 @@ mod suite;
 
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
-use tests::{Stack, remove_scratch};
+use tests::{Stack, remove_scratch, slowest};
 
 /// The default number of parallel tests. The stack needs CPU too, and the machine may be small.
 const THREADS: usize = 3;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let conclusion = libtest_mimic::run(&arguments, suite::trials());
+    eprint!("{}", slowest());
     match Stack::if_started().map_or(Ok(()), stop) {
         // The files of a failed run are kept for debugging.
         Ok(()) if conclusion.has_failed() => conclusion.exit_code(),

@@ -54,18 +54,18 @@ mod upgrade;
 mod watch;
 
 use libtest_mimic::Trial;
-use tests::Stack;
+use tests::{Stack, timed};
 
 /// Lists the tests as `module::name`. Those after `with` use the shared stack, and those after
-/// `without` need none. Those after `long` need the machine for themselves: they are `--ignored`,
+/// `without` need none, and start first, because the longest are among them. Those after `long` need the machine for themselves: they are `--ignored`,
 /// and `make suite` runs them after the others.
 macro_rules! suite {
     (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ } long { $($long:ident: $($slow:ident),+;)+ }) => {
         /// All tests.
         pub fn trials() -> Vec<Trial> {
             vec![
-                $($(trial(name!($module, $test), async || $module::$test(Stack::shared()).await),)+)+
                 $($(trial(name!($alone, $own), $alone::$own),)+)+
+                $($(trial(name!($module, $test), async || $module::$test(Stack::shared()).await),)+)+
                 $($(trial(name!($long, $slow), $long::$slow).with_ignored_flag(true),)+)+
             ]
         }
@@ -379,7 +379,8 @@ suite! {
 fn trial(name: &'static str, test: impl AsyncFnOnce() + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        runtime.expect("a runtime").block_on(test());
+        let runtime = runtime.expect("a runtime");
+        timed(name, || runtime.block_on(test()));
         Ok(())
     })
 }
