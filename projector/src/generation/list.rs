@@ -25,6 +25,9 @@ pub struct Generation {
     pub promoted_at: Option<OffsetDateTime>,
     /// The number of the log that it is folded from, counted from 1.
     pub log_epoch: i32,
+    /// Whether searches use its postings. A live generation without them was made by an earlier
+    /// release, and is searched by its old indexes.
+    pub has_postings: bool,
     /// The folded offsets of both topics.
     pub folded: i64,
     /// Whether it is `building` although no rebuild is running: the rebuild failed, or was killed.
@@ -43,8 +46,8 @@ pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>>
     pool.close().await;
     let generation = |row: GenerationRow| {
         let is_abandoned = row.state == "building" && !is_rebuilding;
-        let GenerationRow { id, state, created_at, promoted_at, log_epoch, folded } = row;
-        Generation { id, state, created_at, promoted_at, log_epoch, folded, is_abandoned }
+        let GenerationRow { id, state, created_at, promoted_at, log_epoch, has_postings, folded } = row;
+        Generation { id, state, created_at, promoted_at, log_epoch, has_postings, folded, is_abandoned }
     };
     Ok(rows.into_iter().map(generation).collect())
 }

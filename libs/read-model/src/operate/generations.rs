@@ -17,6 +17,8 @@ pub struct GenerationRow {
     pub promoted_at: Option<OffsetDateTime>,
     /// The epoch of the log that it is folded from.
     pub log_epoch: i32,
+    /// Whether searches use its postings.
+    pub has_postings: bool,
     /// The folded offsets of both topics.
     pub folded: i64,
 }
@@ -26,20 +28,15 @@ pub struct GenerationRow {
 /// # Errors
 /// The query failed.
 pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<GenerationRow>> {
-    type Columns = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i32, i64);
+    type Columns = (i32, String, OffsetDateTime, Option<OffsetDateTime>, i32, bool, i64);
     let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT g.id, g.state, g.created_at, g.promoted_at, g.log_epoch, coalesce(sum(c.next_offset), 0)::bigint AS folded \
+        "SELECT g.id, g.state, g.created_at, g.promoted_at, g.log_epoch, g.has_postings, coalesce(sum(c.next_offset), 0)::bigint AS folded \
          FROM rollcall.generations g LEFT JOIN rollcall.checkpoints c ON c.generation = g.id GROUP BY g.id ORDER BY g.id",
     )
     .fetch_all(pool)
     .await?;
-    let row = |(id, state, created_at, promoted_at, log_epoch, folded): Columns| GenerationRow {
-        id,
-        state,
-        created_at,
-        promoted_at,
-        log_epoch,
-        folded,
+    let row = |(id, state, created_at, promoted_at, log_epoch, has_postings, folded): Columns| {
+        GenerationRow { id, state, created_at, promoted_at, log_epoch, has_postings, folded }
     };
     Ok(rows.into_iter().map(row).collect())
 }

@@ -22,6 +22,8 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
     }
     let mut table = Table::new(["generation", "state", "created", "promoted", "folded"]);
     let abandoned: Vec<_> = generations.iter().filter(|one| one.is_abandoned).map(|one| one.id).collect();
+    let is_old = |one: &&projector::Generation| one.state == "live" && !one.has_postings;
+    let old: Vec<_> = generations.iter().filter(is_old).map(|one| one.id).collect();
     for generation in generations {
         let (created, promoted) = (millis(generation.created_at), generation.promoted_at.map(millis));
         table.row([
@@ -33,6 +35,12 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
         ]);
     }
     print(table)?;
+    old.into_iter().try_for_each(|id| {
+        print(format_args!(
+            "generation {id} was made by an earlier release: searches use its old indexes. `rollcall projection rebuild` makes \
+             a generation with postings, which are faster"
+        ))
+    })?;
     abandoned.into_iter().try_for_each(|id| {
         print(format_args!(
             "generation {id} is abandoned: its rebuild ended without promoting it. `rollcall projection drop {id}` drops it, \
