@@ -13,7 +13,7 @@ static TAKEN: Mutex<Vec<(Duration, &'static str)>> = Mutex::new(Vec::new());
 /// Runs a test and remembers how long it took, if it passes.
 ///
 /// # Panics
-/// The test does.
+/// The test panics.
 pub fn timed(name: &'static str, test: impl FnOnce()) {
     let start = Instant::now();
     test();
@@ -23,7 +23,7 @@ pub fn timed(name: &'static str, test: impl FnOnce()) {
 /// The slowest tests, a line for each. It is empty if there were no more than these.
 ///
 /// # Panics
-/// Never.
+/// The lock is poisoned.
 pub fn slowest() -> String {
     let mut taken = TAKEN.lock().expect("no holder panics");
     taken.sort_unstable();
