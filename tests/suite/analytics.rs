@@ -237,11 +237,19 @@ pub async fn every_rejection_is_a_fail(stack: &'static Stack) {
     }
 }
 
-/// Everything in the topic, read after the end of a last request is there.
+/// Everything in the topic, once the tenant's last request and all others have their ends. The ends
+/// of reads and of changes come from different services, so none of them is the last one.
 async fn all_after(stack: &Stack, api: &Api) -> Vec<Record> {
     let (_, last) = traced(api.list("")).await;
     events(stack, &last).await;
-    read_topic(stack.var("KAFKA_BROKERS"), TOPIC).await
+    until("every request has its end", async || {
+        let all = read_topic(stack.var("KAFKA_BROKERS"), TOPIC).await;
+        let ours = all.iter().filter(|record| record.find("ce_tenantid") == Some(&*api.tenant));
+        let (starts, ends): (Vec<_>, Vec<_>) =
+            ours.partition(|record| record.header("ce_type").ends_with("_START"));
+        (starts.len() == ends.len()).then_some(all)
+    })
+    .await
 }
 
 pub async fn no_personal_data_is_in_the_topic(stack: &'static Stack) {
