@@ -111,7 +111,7 @@ fn main() -> anyhow::Result<()> {
         // Of another build, one search may take seconds.
         for build in args.builds.iter().take(1) {
             let lines = search::measure(build, args.search_users, args.rounds)?;
-            search::print(&lines);
+            search::print(&lines)?;
             if let Some(dir) = &args.results {
                 search::keep(&lines, &build.name, args.search_users, dir)?;
             }

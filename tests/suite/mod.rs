@@ -218,7 +218,7 @@ suite! {
             a_missing_right_is_named_with_its_grant,
             a_pooler_is_named;
         postings:
-            a_search_looks_at_200_candidates_for_each_page,
+            a_search_looks_at_150_candidates_for_each_page,
             a_user_with_more_than_1000_terms_is_found,
             a_generation_of_an_earlier_release_is_searched_until_a_rebuild,
             another_secret_hides_nobody,

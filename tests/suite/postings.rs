@@ -45,7 +45,7 @@ async fn page_sizes(api: &Api, claims: Value) -> Vec<usize> {
     }
 }
 
-pub async fn a_search_looks_at_200_candidates_for_each_page(stack: &'static Stack) {
+pub async fn a_search_looks_at_150_candidates_for_each_page(stack: &'static Stack) {
     let api = stack.tenant();
     let pair = |p: u8, q: u8| json!({ "p": p, "q": q });
     // All users have both terms, but only the last one has both in one element.
@@ -56,8 +56,8 @@ pub async fn a_search_looks_at_200_candidates_for_each_page(stack: &'static Stac
     );
     until("all are folded", async || (api.all(1_000).await.len() == 450).then_some(())).await;
     api.user(json!({ "pairs": [pair(0, 0)] })).await;
-    assert_eq!(page_sizes(&api, json!({ "pairs": [pair(0, 0)] })).await, [0, 0, 1]);
-    assert_eq!(page_sizes(&api, json!({ "nothing": {} })).await, [0, 0, 0]);
+    assert_eq!(page_sizes(&api, json!({ "pairs": [pair(0, 0)] })).await, [0, 0, 0, 1]);
+    assert_eq!(page_sizes(&api, json!({ "nothing": {} })).await, [0, 0, 0, 0]);
     assert_eq!(page_sizes(&api, json!({ "n": 7 })).await, [1]);
     assert_eq!(page_sizes(&api, json!({ "n": 450 })).await, [0]);
     assert_eq!(page_sizes(&api, json!({ "empty": {} })).await, [10; 45]);
@@ -134,7 +134,10 @@ pub async fn a_generation_of_an_earlier_release_is_searched_until_a_rebuild(stac
         "nobody keeps postings that are not complete"
     );
 
+    let listed = || deployment.cli.run(&["projection", "list"]).expect(0).stdout;
+    assert!(listed().contains("generation 1 was made by an earlier release"), "{}", listed());
     deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    assert!(!listed().contains("earlier release"), "{}", listed());
     check_found(&api, &users).await;
     // Users 2 to 5 have two terms, the others one.
     assert_eq!(count_postings(&database, 2).await, 10);

@@ -6,12 +6,15 @@ use crate::{Build, client::Client, load::Figures, stack::Stack, users};
 use serde_json::{Map, Value, json};
 use std::{
     fs,
+    io::{Write as _, stdout},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 use time::OffsetDateTime;
 
+/// What is measured: in the large tenant, in the small one, and in the large one beside updates.
+const CONDITIONS: [&str; 3] = ["quiet", "tenant of 100", "beside 200 writes/s"];
 /// A tenant with few users.
 const SMALL: &str = "small";
 const SMALL_USERS: u64 = 100;
@@ -53,12 +56,12 @@ async fn conditions(stack: &Stack, rounds: usize) -> anyhow::Result<Vec<Line>> {
     let ids = first_ids(stack, &large).await?;
     let deep = cursor(stack, &large).await?;
     let all: Vec<Question> = questions(None).into_iter().chain(questions(Some(&deep))).collect();
-    let mut lines = take_turns(stack, &large, &all, "quiet", rounds).await?;
-    lines.extend(take_turns(stack, &small, &questions(None), "tenant of 100", rounds).await?);
+    let mut lines = take_turns(stack, &large, &all, CONDITIONS[0], rounds).await?;
+    lines.extend(take_turns(stack, &small, &questions(None), CONDITIONS[1], rounds).await?);
     let stop = AtomicBool::new(false);
     let writers = (0..WRITERS).map(|n| write(stack, &large, &ids, n, &stop));
     let searches = async {
-        let lines = take_turns(stack, &large, &all, "beside 200 writes/s", rounds).await;
+        let lines = take_turns(stack, &large, &all, CONDITIONS[2], rounds).await;
         stop.store(true, Ordering::Relaxed);
         lines
     };
@@ -171,22 +174,25 @@ fn ratios<'l>(lines: &'l [Line]) -> Vec<(&'l Line, f64, f64)> {
 }
 
 /// Prints the lines, and the worst ratio of each condition.
-pub(crate) fn print(lines: &[Line]) {
-    println!("\nR3 search, one client   target: p99 <= 2 x list, every shape");
+pub(crate) fn print(lines: &[Line]) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "\nR3 search, one client   target: p99 <= 2 x list, every shape")?;
     let all = ratios(lines);
     for (line, p50, p99) in &all {
         let Line { condition, name, figures } = line;
-        println!(
+        writeln!(
+            out,
             "  {condition:<20} {name:<38} p50 {:>7.2} ms {p50:>6.2} x   p99 {:>7.2} ms {p99:>6.2} x",
             figures.p50, figures.p99
-        );
+        )?;
     }
-    for condition in ["quiet", "tenant of 100", "beside 200 writes/s"] {
+    for condition in CONDITIONS {
         let of = all.iter().filter(|(line, ..)| line.condition == condition);
         if let Some((line, _, p99)) = of.max_by(|a, b| a.2.total_cmp(&b.2)) {
-            println!("  worst, {condition}: {p99:.2} x ({})", line.name);
+            writeln!(out, "  worst, {condition}: {p99:.2} x ({})", line.name)?;
         }
     }
+    Ok(())
 }
 
 /// Keeps the lines as JSON under today's date.

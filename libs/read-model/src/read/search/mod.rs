@@ -20,7 +20,7 @@ use sqlx::{PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 /// The fewest candidates that a search looks at, if its page is not full before.
-const MIN_CANDIDATES: i64 = 200;
+const MIN_CANDIDATES: i64 = 150;
 /// The number beside the place where the search stopped, in `end.sql`.
 const STOPPED: i64 = -1;
 /// The most terms that are compared to find the sparsest one.
