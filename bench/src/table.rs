@@ -112,9 +112,7 @@ pub(crate) fn keep(
     users: u32,
     dir: &Path,
 ) -> anyhow::Result<()> {
-    let file = dir.join(format!("{}.json", OffsetDateTime::now_utc().date()));
-    let mut kept: Map<String, Value> =
-        fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let mut rows = Map::new();
     for (n, subjects) in all {
         let mut line = Map::from_iter([
             ("users".to_owned(), json!(users)),
@@ -136,7 +134,7 @@ pub(crate) fn keep(
                 }),
             );
         }
-        kept.insert(row::ALL[*n].name.to_owned(), Value::Object(line));
+        rows.insert(row::ALL[*n].name.to_owned(), Value::Object(line));
     }
     let of_build = |(name, r): (&String, &Resources)| {
         let figures = json!({
@@ -147,6 +145,15 @@ pub(crate) fn keep(
         (name.clone(), figures)
     };
     let resources: Map<String, Value> = resources.iter().map(of_build).collect();
-    kept.insert("R9, R10 memory and start".to_owned(), Value::Object(resources));
+    rows.insert("R9, R10 memory and start".to_owned(), Value::Object(resources));
+    merge(rows, dir)
+}
+
+/// Writes rows into the file of today's date, beside what is there of the same day.
+pub(crate) fn merge(rows: Map<String, Value>, dir: &Path) -> anyhow::Result<()> {
+    let file = dir.join(format!("{}.json", OffsetDateTime::now_utc().date()));
+    let mut kept: Map<String, Value> =
+        fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    kept.extend(rows);
     Ok(fs::write(&file, format!("{:#}\n", Value::Object(kept)))?)
 }

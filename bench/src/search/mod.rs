@@ -2,16 +2,14 @@
 
 mod shapes;
 
-use crate::{Build, client::Client, load::Figures, stack::Stack, users};
+use crate::{Build, client::Client, load::Figures, stack::Stack, table, users};
 use serde_json::{Map, Value, json};
 use std::{
-    fs,
     io::{Write as _, stdout},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
-use time::OffsetDateTime;
 
 /// What is measured: in the large tenant, in the small one, and in the large one beside updates.
 const CONDITIONS: [&str; 3] = ["quiet", "tenant of 100", "beside 200 writes/s"];
@@ -197,9 +195,6 @@ pub(crate) fn print(lines: &[Line]) -> anyhow::Result<()> {
 
 /// Keeps the lines as JSON under today's date.
 pub(crate) fn keep(lines: &[Line], build: &str, users: u32, dir: &Path) -> anyhow::Result<()> {
-    let file = dir.join(format!("{}.json", OffsetDateTime::now_utc().date()));
-    let mut kept: Map<String, Value> =
-        fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let rounded = |value: f64| (value * 100.0).round() / 100.0;
     let rows: Vec<Value> = ratios(lines)
         .into_iter()
@@ -208,9 +203,6 @@ pub(crate) fn keep(lines: &[Line], build: &str, users: u32, dir: &Path) -> anyho
                 "p99Milliseconds": rounded(line.figures.p99), "p50OfList": rounded(p50), "p99OfList": rounded(p99) })
         })
         .collect();
-    kept.insert(
-        format!("R3 search, {build}"),
-        json!({ "users": users, "target": "p99 <= 2 x list", "shapes": rows }),
-    );
-    Ok(fs::write(&file, format!("{:#}\n", Value::Object(kept)))?)
+    let row = json!({ "users": users, "target": "p99 <= 2 x list", "shapes": rows });
+    table::merge(Map::from_iter([(format!("R3 search, {build}"), row)]), dir)
 }

@@ -18,9 +18,3 @@ WITH term AS MATERIALIZED (
         (SELECT created_at, user_id FROM live.postings
         WHERE term = (SELECT term FROM term ORDER BY far_at DESC, near_at DESC LIMIT 1)
             AND (created_at, user_id) >= ((SELECT near_at FROM start), (SELECT near_id FROM start))
-        ORDER BY created_at, user_id LIMIT $10)
-        UNION ALL
-        (SELECT created_at, user_id FROM live.postings
-        WHERE term = $3::bigint AND (created_at, user_id) > (coalesce($4::timestamptz, '-infinity'), $5::uuid)
-        ORDER BY created_at, user_id LIMIT $10)
-    ) candidates ORDER BY created_at, user_id LIMIT $10

@@ -4,9 +4,9 @@
 use sqlx::PgPool;
 
 macro_rules! statement {
-    ($candidates:literal, $entries:literal) => {
+    ($($candidates:literal),+; $entries:literal) => {
         concat!(
-            include_str!($candidates),
+            $(include_str!($candidates),)+
             include_str!("matches.sql"),
             include_str!($entries),
             include_str!("end.sql")
@@ -14,15 +14,16 @@ macro_rules! statement {
     };
 }
 
-/// Each for small entries, and for the first entries.
-const NO_TERM: [&str; 2] =
-    [statement!("no_term.sql", "small_entries.sql"), statement!("no_term.sql", "first_entries.sql")];
-const ONE_TERM: [&str; 2] =
-    [statement!("one_term.sql", "small_entries.sql"), statement!("one_term.sql", "first_entries.sql")];
-const SEVERAL_TERMS: [&str; 2] = [
-    statement!("several_terms.sql", "small_entries.sql"),
-    statement!("several_terms.sql", "first_entries.sql"),
-];
+/// A statement for small entries, and one for the first entries.
+macro_rules! both {
+    ($($candidates:literal),+) => {
+        [statement!($($candidates),+; "small_entries.sql"), statement!($($candidates),+; "first_entries.sql")]
+    };
+}
+
+const NO_TERM: [&str; 2] = both!("no_term.sql");
+const ONE_TERM: [&str; 2] = both!("one_term.sql", "with_oversized.sql");
+const SEVERAL_TERMS: [&str; 2] = both!("several_terms.sql", "with_oversized.sql");
 
 /// Planner settings that leave no choice.
 const FIXED: [(&str, &str); 6] = [
