@@ -23,7 +23,9 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::Keys;
 use keys::DataKeys;
 use log::Log;
-use read_model::{projection_position::ProjectionPosition, read::user_before_write::HEALTH_CHECK};
+use read_model::{
+    generation::check_live, projection_position::ProjectionPosition, read::user_before_write::HEALTH_CHECK,
+};
 use routes::Service;
 use service_kit::{
     analytics::Recorder,
@@ -57,7 +59,8 @@ pub struct App {
 /// are.
 ///
 /// # Errors
-/// A setting is missing or invalid, or the key store belongs to another deployment.
+/// A setting is missing or invalid, the key store belongs to another deployment, or a newer release
+/// has made the live generation.
 pub fn start<'a>(
     settings: &'a Settings,
     recorder: Recorder,
@@ -76,6 +79,7 @@ async fn try_start(
 ) -> anyhow::Result<App> {
     metrics::register();
     let pool = database::by_key(database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?);
+    check_live(&pool).await?;
     let log = Arc::new(Log::users(settings)?);
     let log_watch = IdentityWatch::start(IdentityCheck::new(settings, pool.clone())?);
     let folded_up_to = ProjectionPosition::start(pool.clone());

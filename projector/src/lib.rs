@@ -7,6 +7,7 @@ mod dead_letter_counts;
 mod dead_letters;
 mod empty_key_store;
 mod erasures;
+mod fold_note;
 pub mod generation;
 mod health;
 mod log_copy;
@@ -26,9 +27,11 @@ pub use dead_letters::{
     DeadLetter, Kind, LetterId, Outcome, Selection, UserFilter, WholeLetter, dead_letter, dead_letters,
     resolve_dead_letters,
 };
+pub use fold_note::older_fold;
 pub use generation::{
-    Generation, Phase, Reason, RebuildOptions, RebuildProgress, RebuildReport, SetAside, drop_unused,
-    generations, rebuild,
+    ComparedTable, Generation, Phase, Progress, PromoteOptions, PromoteReport, Reason, RebuildOptions,
+    RebuildReport, SetAside, VerifyOptions, VerifyReport, Which, drop_unused, generations, promote, rebuild,
+    verify,
 };
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};

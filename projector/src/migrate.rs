@@ -28,7 +28,7 @@ use sqlx::PgPool;
 /// # Errors
 /// Kafka or PostgreSQL is unreachable, the role lacks a right, a topic has unsafe settings or
 /// another number of partitions than were folded, or the key store is another deployment's, or
-/// empty while users are sealed.
+/// empty while users are sealed, or a newer release has made the live generation.
 pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     migrate::check_rights(settings).await?;
     // Comes before the check of the topics, because its error says what was folded and how to
@@ -40,6 +40,7 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     let log = LogIdentity::new(settings)?.present().await?;
     let keys = Keys::open(settings)?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
+    generation::check_live(&pool).await?;
     let migrated = async {
         empty_key_store::check(settings, &pool, &keys, partitions).await?;
         create(&pool, partitions, &log, &keys).await

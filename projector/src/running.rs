@@ -3,6 +3,8 @@
 
 use crate::{
     analytics, dead_letter_counts,
+    fold_note::FoldNote,
+    generation::start_following,
     health::{self, ProjectorState, Sources},
     log_watch::LogWatch,
     metrics, migrate,
@@ -57,6 +59,8 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     keys.check_if_reachable().await?;
     migrate::try_out(settings, &keys).await?;
     keys.watch(health);
+    let fold_note = FoldNote::default();
+    fold_note.register(health);
     let watch = LogWatch::default();
     watch.register(health);
     let settings = settings.clone();
@@ -65,9 +69,11 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
         // Both spawn tasks, so they are created inside the runtime that runs them.
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
-        tokio::spawn(dead_letter_counts::watch(counting, counted));
+        tokio::spawn(dead_letter_counts::watch(counting.clone(), counted));
+        tokio::spawn(fold_note.run(counting));
         tokio::spawn(sweep_periodically(settings.clone(), keys.clone(), metrics::show_sweep));
         tokio::spawn(watch.run(settings.clone()));
+        start_following(settings.clone(), keys.clone(), stop.clone())?;
         let redis = RedisConnection::start(client);
         supervise(Parts { settings, pool, keys: keys.clone(), redis, consumer, state, stop }).await;
         keys.stop().await;

@@ -9,7 +9,7 @@ use crate::{
 use actix_web::web::{Data, ServiceConfig};
 use anyhow::Context as _;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use read_model::projection_position::ProjectionPosition;
+use read_model::{generation::check_live, projection_position::ProjectionPosition};
 use service_kit::{
     analytics::Recorder, auth::Authenticator, health::Health, operation::OperationContext, settings::Settings,
 };
@@ -30,7 +30,7 @@ pub struct App {
 /// Starts the service. PostgreSQL and Redis need not be up yet.
 ///
 /// # Errors
-/// A setting is missing or invalid.
+/// A setting is missing or invalid, or a newer release has made the live generation.
 pub fn start<'a>(
     settings: &'a Settings,
     recorder: Recorder,
@@ -52,6 +52,7 @@ async fn try_start(
         .map_err(|error| anyhow::anyhow!("{:?}", error.kind()))
         .context("REDIS_URL: must be a redis:// URL")?;
     let store = Store::open(settings)?;
+    check_live(store.pool()).await?;
     let projection = ProjectionPosition::start(store.pool().clone());
     add_health_checks(health, &store, &redis);
     projection.add_health_check(health);

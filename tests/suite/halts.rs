@@ -1,7 +1,10 @@
 //! Pauses and killed rebuilds: a pause is in effect when it is answered, and a killed rebuild is
 //! shown as abandoned.
 
-use super::transactions::{answer, status};
+use super::{
+    generations,
+    transactions::{answer, status},
+};
 use serde_json::{Value, json};
 use sqlx::{PgPool, Postgres, Transaction};
 use tests::{Cli, Deployment, Output, RedisServer, Service, Stack, run_service, scratch, until};
@@ -74,18 +77,18 @@ pub async fn a_pause_is_in_effect_when_it_is_answered(stack: &'static Stack) {
 pub async fn a_killed_rebuild_is_shown_as_abandoned(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
-    // A reader delays the promotion, so that the rebuild waits.
-    let mut reader = deployment.database.begin().await.unwrap();
-    sqlx::query("SELECT FROM live.users").execute(&mut *reader).await.unwrap();
-    let rebuild = deployment.cli.start(&["projection", "rebuild"], &scratch("rebuild").join("rebuild.log"));
+    let waiting = generations::hold_back(&deployment.database, 2).await;
+    let rebuild = deployment
+        .cli
+        .start(&["projection", "rebuild", "--promote"], &scratch("rebuild").join("rebuild.log"));
     let building = until("it has begun", async || building(&deployment.cli)).await;
     assert_eq!(building["abandoned"], false, "it lives: {building}");
     let id = building["id"].to_string();
     let refused = deployment.cli.run(&["projection", "drop", &id]).expect(1);
-    assert!(refused.stderr.contains("a rebuild is at work"), "{refused:?}");
+    assert!(refused.stderr.contains("a rebuild, a comparison or a promotion is at work"), "{refused:?}");
 
     drop(rebuild);
-    reader.rollback().await.unwrap();
+    drop(waiting);
     until("it is abandoned", async || {
         self::building(&deployment.cli).filter(|building| building["abandoned"] == true)
     })
@@ -94,7 +97,7 @@ pub async fn a_killed_rebuild_is_shown_as_abandoned(stack: &'static Stack) {
     assert!(text.contains(&format!("`rollcall projection drop {id}`")), "{text}");
     deployment.cli.run(&["projection", "drop", &id]).expect(0);
     assert!(self::building(&deployment.cli).is_none());
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
 }
 
 /// The generation that is, or was, being built.

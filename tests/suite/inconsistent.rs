@@ -37,7 +37,7 @@ pub async fn inconsistent_tables_park_nobody(stack: &'static Stack) {
 
     // As the message advises: a new generation has new tables.
     let cli = deployment.cli.clone();
-    let rebuild = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));
+    let rebuild = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--promote"]));
     rebuild.await.unwrap().expect(0);
     deployment.cli.run(&["projection", "resume"]).expect(0);
     until("writes are visible again", async || {

@@ -104,9 +104,9 @@ pub async fn a_cut_log_is_named_by_everything_that_reads_it(stack: &'static Stac
     assert!(run(&deployment, &["erasure", "audit"], 1).await.stderr.contains(CUT));
     run(&deployment, &["erasure", "audit", "--from-cut"], 0).await;
 
-    let refused = run(&deployment, &["projection", "rebuild"], 1).await;
+    let refused = run(&deployment, &["projection", "rebuild", "--promote"], 1).await;
     assert!(refused.stderr.contains(CUT) && refused.stderr.contains("--from-cut"), "{refused:?}");
-    let refused = run(&deployment, &["projection", "rebuild", "--from-cut"], 1).await;
+    let refused = run(&deployment, &["projection", "rebuild", "--promote", "--from-cut"], 1).await;
     assert!(refused.stdout.contains(CUT) && refused.stderr.contains("--accept-set-aside"), "{refused:?}");
     assert_eq!(api.all(100).await, users, "the live generation knows more than the log");
     assert!(run(&deployment, &["log", "copy", "--to-prefix", "no."], 1).await.stderr.contains("--from-cut"));

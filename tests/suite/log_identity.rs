@@ -75,7 +75,7 @@ async fn without_effect(write: Call) {
 /// Rebuilds, as the message of the halted projector says.
 pub async fn rebuild(deployment: &Deployment) {
     let cli = deployment.cli.clone();
-    tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"]))
+    tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--promote", "--json"]))
         .await
         .unwrap()
         .expect(0);

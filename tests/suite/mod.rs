@@ -22,6 +22,7 @@ mod environment;
 mod erasure;
 mod erasure_verbs;
 mod fates;
+mod generations;
 mod halts;
 mod health;
 mod hot_user;
@@ -257,6 +258,13 @@ suite! {
             a_delete_reaches_every_cache,
             a_frozen_cache_is_waited_out,
             a_stopping_process_blocks_no_delete;
+        generations:
+            promotions_and_rollbacks_under_load_lose_nothing,
+            a_comparison_names_what_differs,
+            a_killed_rebuild_is_resumed,
+            a_deletion_erases_in_all_generations,
+            verbs_that_exclude_each_other_say_so,
+            a_generation_of_another_release_is_refused_or_noted;
         rebuild:
             a_lost_read_model_comes_back_from_the_log,
             a_rebuild_under_load_gives_the_same_rows;

@@ -121,7 +121,7 @@ pub async fn more_partitions_are_rejected_and_repaired_by_a_copy(stack: &'static
     deployment.stop(Service::Projector);
     deployment.launch(Service::Projector);
     is_halted(&deployment).await;
-    for verb in [&["migrate"] as &[&str], &["projection", "rebuild"], &["erasure", "audit"]] {
+    for verb in [&["migrate"] as &[&str], &["projection", "rebuild", "--promote"], &["erasure", "audit"]] {
         loses_nothing(&run(&deployment.cli, verb, 1).await);
     }
     let line = json!({ "claims": {} }).to_string();
@@ -175,7 +175,7 @@ async fn is_copied(deployment: &mut Deployment, api: &Api, ids: &[String], befor
 
     let cli = deployment.cli.clone().set("ROLLCALL_TOPIC_PREFIX", prefix).set("ROLLCALL_PARTITIONS", "5");
     run(&cli, &["migrate"], 0).await;
-    let report = summary(&cli, &["projection", "rebuild", "--json"]).await;
+    let report = summary(&cli, &["projection", "rebuild", "--promote", "--json"]).await;
     assert_eq!(report["setAside"]["records"], 0, "{report}");
     let extra = [("ROLLCALL_TOPIC_PREFIX", prefix), ("ROLLCALL_PARTITIONS", "5")];
     for service in Service::ALL {
@@ -225,7 +225,7 @@ pub async fn a_rebuild_that_sets_more_aside_is_not_promoted(stack: &'static Stac
     let users = api.all(1_000).await;
     let bad = deployment.cli.clone().set(BAD_BUILD.0, BAD_BUILD.1);
 
-    let said = run(&bad, &["projection", "rebuild", "--json"], 1).await;
+    let said = run(&bad, &["projection", "rebuild", "--promote", "--json"], 1).await;
     let summary: Value =
         serde_json::from_str(said.lines().find(|line| line.contains("summary")).unwrap()).unwrap();
     let summary = &summary["summary"];
@@ -240,7 +240,7 @@ pub async fn a_rebuild_that_sets_more_aside_is_not_promoted(stack: &'static Stac
     assert_eq!(api.all(1_000).await, users);
     api.create(json!({})).await.expect(201);
 
-    let told = run(&bad, &["projection", "rebuild"], 1).await;
+    let told = run(&bad, &["projection", "rebuild", "--promote"], 1).await;
     assert!(told.contains("set aside: 3 records, 3 users parked"), "{told}");
     assert!(told.contains("3  bad-data"), "{told}");
 
@@ -250,12 +250,12 @@ pub async fn a_rebuild_that_sets_more_aside_is_not_promoted(stack: &'static Stac
     let all: Vec<String> =
         api.all(1_000).await.iter().map(|user| user["id"].as_str().unwrap().to_owned()).collect();
     poison(&all).await;
-    let said = run(&bad, &["projection", "rebuild"], 1).await;
-    assert!(said.contains("was given up"), "{said}");
+    let said = run(&bad, &["projection", "rebuild", "--promote"], 1).await;
+    assert!(said.contains("has given up"), "{said}");
 
     // First the good build, then an operator who insists.
-    run(&deployment.cli, &["projection", "rebuild"], 0).await;
-    let said = run(&bad, &["projection", "rebuild", "--accept-set-aside"], 0).await;
+    run(&deployment.cli, &["projection", "rebuild", "--promote"], 0).await;
+    let said = run(&bad, &["projection", "rebuild", "--promote", "--accept-set-aside"], 0).await;
     assert!(said.contains("is live"), "{said}");
     assert_eq!(api.get(&Uuid::new_v4().to_string()).await.status, 404);
 }

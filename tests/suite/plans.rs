@@ -121,7 +121,7 @@ pub async fn a_search_has_one_plan_in_every_state_of_the_tables(stack: &'static 
         .await
         .unwrap();
     assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "with stale statistics");
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "after a rebuild");
 }
 

@@ -136,7 +136,7 @@ pub async fn a_generation_of_an_earlier_release_is_searched_until_a_rebuild(stac
 
     let listed = || deployment.cli.run(&["projection", "list"]).expect(0).stdout;
     assert!(listed().contains("generation 1 was made by an earlier release"), "{}", listed());
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     assert!(!listed().contains("earlier release"), "{}", listed());
     check_found(&api, &users).await;
     // Users 2 to 5 have two terms, the others one.
@@ -160,7 +160,7 @@ pub async fn another_secret_hides_nobody(stack: &'static Stack) {
         .execute(database)
         .await
         .unwrap();
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     check_found(&api, &users).await;
     let after: Vec<String> = sqlx::query_scalar(terms).fetch_one(database).await.unwrap();
     assert_ne!(before, after, "terms depend on the secret");

@@ -12,7 +12,7 @@ use tests::{Api, Deployment, RedisServer, Service, Stack, fold, until};
 use uuid::Uuid;
 
 /// A generation's tables, with the columns that follow from the log alone.
-const TABLES: [(&str, &str); 5] = [
+pub(super) const TABLES: [(&str, &str); 5] = [
     ("users", "*"),
     ("tombstones", "*"),
     ("credentials", "*"),
@@ -46,7 +46,7 @@ async fn without_terms(database: &PgPool) -> BTreeMap<&'static str, Vec<Value>> 
 }
 
 /// Some of everything: new, updated and deleted users, lost races, credentials.
-async fn populate(deployment: &Deployment, api: &Api, users: u32) {
+pub(super) async fn populate(deployment: &Deployment, api: &Api, users: u32) {
     for n in 0..users {
         let user = json!({ "claims": { "n": n, "t": "ä" }, "authenticationProvider": { "subjectId": n.to_string() } });
         let id = api.create(user).await.expect(201).id();
@@ -64,14 +64,18 @@ async fn populate(deployment: &Deployment, api: &Api, users: u32) {
     }
 }
 
-async fn generation(database: &PgPool) -> i32 {
+pub(super) async fn generation(database: &PgPool) -> i32 {
     let id = sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE state = 'live'");
     id.fetch_one(database).await.expect("a live generation")
 }
 
 /// Rows of a generation that no later write changes: those of a tenant without writers, and
 /// rejections.
-async fn at_rest(database: &PgPool, generation: i32, tenant: &str) -> BTreeMap<&'static str, Vec<Value>> {
+pub(super) async fn at_rest(
+    database: &PgPool,
+    generation: i32,
+    tenant: &str,
+) -> BTreeMap<&'static str, Vec<Value>> {
     let mut tables = rows(database, &format!("generation_{generation}")).await;
     for rows in tables.values_mut() {
         rows.retain(|row| row.get("tenant_id").is_none_or(|of| of == tenant));
@@ -106,7 +110,7 @@ pub async fn a_lost_read_model_comes_back_from_the_log(stack: &'static Stack) {
 }
 
 /// Writes and reads until it is stopped. No read may fail or go backwards.
-async fn load(api: &Api, stop: &AtomicBool) {
+pub(super) async fn load(api: &Api, stop: &AtomicBool) {
     let mark = Uuid::new_v4().to_string();
     let id = api.user(json!({ mark.as_str(): 0 })).await;
     for n in 1.. {
@@ -130,7 +134,9 @@ pub async fn a_rebuild_under_load_gives_the_same_rows(stack: &'static Stack) {
     let rebuild = async {
         let cli = deployment.cli.clone();
         let output =
-            tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"])).await.unwrap();
+            tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--promote", "--json"]))
+                .await
+                .unwrap();
         stop.store(true, Ordering::SeqCst);
         output.expect(0)
     };

@@ -87,7 +87,7 @@ pub async fn control_records_are_no_lag(stack: &'static Stack) {
     transaction.abort().await;
     issuer.is_level().await;
     // A rebuild reaches the same end, where no record is.
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     issuer.is_level().await;
     issuer.listed(1).await;
     let api = issuer.api.clone();

@@ -49,6 +49,19 @@ pub fn replay(
     partitions: u32,
     ranges: BTreeMap<Partition, Range<i64>>,
 ) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Step>>> {
+    replay_part(settings, partitions, ranges, |_| true)
+}
+
+/// Reads these ranges like [`replay`], but only the records with such a key.
+///
+/// # Errors
+/// The settings are invalid for a Kafka client.
+pub fn replay_part(
+    settings: &Settings,
+    partitions: u32,
+    ranges: BTreeMap<Partition, Range<i64>>,
+    has_key: impl Fn(&[u8]) -> bool + Clone + Send + 'static,
+) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Step>>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     for topic in Topic::ALL {
         let of_topic = |((of, partition), range)| (of == topic).then_some((partition, range));
@@ -58,8 +71,10 @@ pub fn replay(
             is_uncommitted_read: false,
             is_short_lived: false,
         };
+        let has_key = has_key.clone();
         let record = move |message: &BorrowedMessage<'_>| {
-            Step::Record(Box::new(Record::read(topic, message, partitions)))
+            let is_wanted = has_key(message.key().unwrap_or_default());
+            is_wanted.then(|| Step::Record(Box::new(Record::read(topic, message, partitions))))
         };
         let reached = move |partition, next| Some(Step::Reached((topic, partition), next));
         start(settings, part, record, reached, sender.clone())?;
@@ -74,17 +89,17 @@ pub fn replay(
 pub fn read<T: Send + 'static>(
     settings: &Settings,
     part: Part,
-    take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
+    mut take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
 ) -> anyhow::Result<mpsc::Receiver<anyhow::Result<T>>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    start(settings, part, take, |_, _| None, sender)?;
+    start(settings, part, move |message| Some(take(message)), |_, _| None, sender)?;
     Ok(receiver)
 }
 
 fn start<T: Send + 'static>(
     settings: &Settings,
     part: Part,
-    take: impl FnMut(&BorrowedMessage<'_>) -> T + Send + 'static,
+    take: impl FnMut(&BorrowedMessage<'_>) -> Option<T> + Send + 'static,
     reached: impl FnMut(i32, i64) -> Option<T> + Send + 'static,
     sender: mpsc::Sender<anyhow::Result<T>>,
 ) -> anyhow::Result<()> {
@@ -136,13 +151,14 @@ struct Reader<T, F, R> {
     consumer: BaseConsumer<EndIsNoError>,
     name: String,
     left: BTreeMap<i32, Range<i64>>,
+    /// Makes the step for a record, if it is wanted.
     take: F,
     /// Makes the step for a partition that is read up to an offset.
     reached: R,
     sender: mpsc::Sender<anyhow::Result<T>>,
 }
 
-impl<T, F: FnMut(&BorrowedMessage<'_>) -> T, R: FnMut(i32, i64) -> Option<T>> Reader<T, F, R> {
+impl<T, F: FnMut(&BorrowedMessage<'_>) -> Option<T>, R: FnMut(i32, i64) -> Option<T>> Reader<T, F, R> {
     fn run(mut self) {
         while !self.left.is_empty() && !self.sender.is_closed() {
             if let Err(error) = self.step() {
@@ -173,8 +189,10 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> T, R: FnMut(i32, i64) -> Option<T>> Re
         };
         let (partition, offset) = (message.partition(), message.offset());
         let Some(end) = self.left.get(&partition).map(|range| range.end) else { return Ok(()) };
-        if offset < end {
-            let _ = self.sender.blocking_send(Ok((self.take)(&message)));
+        if offset < end
+            && let Some(step) = (self.take)(&message)
+        {
+            let _ = self.sender.blocking_send(Ok(step));
         }
         drop(message);
         if offset + 1 >= end { self.done(partition, end) } else { Ok(()) }

@@ -3,6 +3,7 @@
 //! - [`read`]: the statements of the services, which only read;
 //! - [`mod@write`]: for the projector alone;
 //! - [`operate`]: for the operator's verbs;
+//! - [`compare`]: compares two generations;
 //! - [`cache`]: the names of the keys in Redis, and the form of their values;
 //! - [`projection_position`]: how far the live generation is folded, and waiting for it;
 //! - [`locks`]: the advisory locks for schema changes and rebuilds;
@@ -10,6 +11,7 @@
 
 pub mod announcement;
 pub mod cache;
+pub mod compare;
 pub mod generation;
 pub mod locks;
 pub mod migrate;

@@ -1,76 +1,83 @@
 //! Building a generation: it follows the live one until it has nearly caught up, gets its indexes,
-//! catches up again, and is promoted.
+//! and catches up again.
 
 use super::{
-    builder::{Builder, Offsets, offsets},
+    bulk::fold_partitions,
+    follower::{Follower, Offsets, offsets},
     live,
-    promote::{Promotion, promote},
-    report::{Phase, RebuildOptions, RebuildProgress},
+    report::{Phase, Progress},
     source::Source,
 };
 use anyhow::Context as _;
 use read_model::{
-    generation::{create_indexes, postings},
+    generation::{create_indexes, postings, set_built},
     operate::generations,
     write::ownership,
 };
+use service_kit::failpoint;
 use sqlx::PgPool;
 
-/// How many offsets the new generation may be behind the live one when the promotion begins.
-const MAX_LAG: i64 = 2_000;
-/// How often the promotion is attempted. A long query of a reader can block it.
-const MAX_ATTEMPTS: u32 = 10;
-/// PostgreSQL's code for `lock_not_available`.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// A generation that was this few offsets behind the live one has nearly reached it.
+const MAX_LAG: i64 = 500;
 
-/// Builds and promotes a generation.
+/// Builds a generation. It is complete then, and nearly level with the live one.
 pub(super) async fn build(
     pool: &PgPool,
-    builder: &mut Builder<'_>,
+    follower: &mut Follower<'_>,
     source: &Source<'_>,
-    options: RebuildOptions,
-    progress: &mut impl FnMut(RebuildProgress),
-) -> anyhow::Result<Promotion> {
-    catch_up(pool, builder, source, progress).await?;
-    show(progress, builder, Phase::Indexing);
-    index(pool, builder.generation()).await?;
-    builder.keep_postings().await?;
-    catch_up(pool, builder, source, progress).await?;
-    show(progress, builder, Phase::Promoting);
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        match promote(pool, builder, source, options.accept_set_aside).await {
-            Err(error) if attempts < MAX_ATTEMPTS && is_blocked(&error) => {
-                tracing::warn!(attempts, "a reader's query blocks the promotion, retrying");
-            }
-            promoted => return promoted,
-        }
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<()> {
+    let generation = follower.generation();
+    copy(pool, follower, source, progress).await?;
+    catch_up(pool, follower, source, progress).await?;
+    let total = u64::try_from(follower.next_offsets.values().sum::<i64>()).unwrap_or_default();
+    progress(Progress { generation, phase: Phase::Indexing, done: follower.records, total });
+    index(pool, generation).await?;
+    follower.keep_postings().await?;
+    catch_up(pool, follower, source, progress).await?;
+    set_built(pool, generation).await?;
+    Ok(())
+}
+
+/// Folds the partitions of which nothing is folded yet, up to the live generation or to the end of
+/// another log.
+async fn copy(
+    pool: &PgPool,
+    follower: &mut Follower<'_>,
+    source: &Source<'_>,
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<()> {
+    let generation = follower.generation();
+    if postings::are_complete(pool, generation).await? {
+        return Ok(());
     }
+    let to = if source.is_another { source.ends().await? } else { target(pool, source).await? };
+    let total = u64::try_from(to.values().sum::<i64>())?;
+    let folded = |done| progress(Progress { generation, phase: Phase::Folding, done, total });
+    fold_partitions(follower, source, &to, folded).await
 }
 
 /// Follows the live generation until it is nearly reached. Another log is read to its end.
-async fn catch_up(
+pub(super) async fn catch_up(
     pool: &PgPool,
-    builder: &mut Builder<'_>,
+    follower: &mut Follower<'_>,
     source: &Source<'_>,
-    progress: &mut impl FnMut(RebuildProgress),
+    progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<()> {
-    let generation = builder.generation();
-    let mut folded =
-        |records, total| progress(RebuildProgress { generation, phase: Phase::Folding, records, total });
+    let generation = follower.generation();
+    let mut folded = |done, total| progress(Progress { generation, phase: Phase::Folding, done, total });
     if source.is_another {
         let ends = source.ends().await?;
         let total = u64::try_from(ends.values().sum::<i64>())?;
-        return builder.read(&ends, |records| folded(records, total)).await;
+        return follower.read(&ends, |records| folded(records, total)).await;
     }
     loop {
         let to = target(pool, source).await?;
-        if builder.behind(&to) < MAX_LAG {
+        let (lag, total) = (follower.behind(&to), u64::try_from(to.values().sum::<i64>())?);
+        follower.follow(&to, |records| folded(records, total)).await?;
+        if lag < MAX_LAG {
             return Ok(());
         }
-        let total = u64::try_from(to.values().sum::<i64>())?;
-        builder.follow(&to, |records| folded(records, total)).await?;
     }
 }
 
@@ -88,18 +95,12 @@ async fn index(pool: &PgPool, generation: i32) -> anyhow::Result<()> {
     // An index on millions of rows takes longer than a statement of the fold may.
     generations::allow_long_statements(&mut connection).await?;
     create_indexes(&mut connection, generation).await?;
-    postings::fill(&mut connection, generation).await?;
+    failpoint::hit("rebuild.indexed");
+    if !postings::are_complete(pool, generation).await? {
+        postings::fill(&mut connection, generation).await?;
+    }
+    failpoint::hit("rebuild.filled");
     generations::analyze(&mut connection, generation).await?;
     sqlx::Connection::close(connection.detach()).await?;
     Ok(())
-}
-
-fn show(progress: &mut impl FnMut(RebuildProgress), builder: &Builder<'_>, phase: Phase) {
-    let total = u64::try_from(builder.next_offsets.values().sum::<i64>()).unwrap_or_default();
-    progress(RebuildProgress { generation: builder.generation(), phase, records: builder.records, total });
-}
-
-fn is_blocked(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
-    error.and_then(|error| error.code()).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }

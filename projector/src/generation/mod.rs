@@ -1,16 +1,30 @@
-//! Generations of the read model: building the next one, promoting it, and dropping old ones.
+//! Generations of the read model: building one, following, comparing, promoting, and dropping.
 
+mod align;
 mod build;
-mod builder;
+mod bulk;
+mod candidate;
+mod clean_up;
+mod comparison;
+mod follower;
+mod following;
+mod hold;
+mod key_part;
 mod list;
+mod pass;
 mod promote;
 mod rebuild;
 mod report;
+mod resume;
 mod set_aside;
 mod source;
+mod verify;
 
+pub(crate) use following::start as start_following;
 pub use list::{Generation, drop_unused, generations};
+pub use promote::promote;
 use read_model::generation::live;
 pub use rebuild::rebuild;
-pub use report::{Phase, RebuildOptions, RebuildProgress, RebuildReport};
+pub use report::{Phase, Progress, PromoteOptions, PromoteReport, RebuildOptions, RebuildReport, Which};
 pub use set_aside::{Reason, SetAside};
+pub use verify::{ComparedTable, VerifyOptions, VerifyReport, verify};

@@ -1,14 +1,16 @@
-//! A rebuild: a new generation is folded from the beginning of the log and then promoted. Reads
-//! continue throughout.
+//! A rebuild: a new generation is folded from the beginning of the log, and follows the live one
+//! from then on. Reads continue throughout.
 
 use super::{
     SetAside,
     build::{build, target},
-    builder::{Builder, TooManyParked},
+    follower::{Follower, TooManyParked},
     live,
-    promote::Promotion,
-    report::{RebuildOptions, RebuildProgress, RebuildReport},
+    promote::{Promotion, switch_to},
+    report::{Progress, RebuildOptions, RebuildReport},
+    resume::interrupted,
     source::Source,
+    verify::{VerifyReport, compare_with_live},
 };
 use crate::pipeline::parking_limit;
 use anyhow::Context as _;
@@ -17,67 +19,119 @@ use events_schema::Topic;
 use key_store::Keys;
 use read_model::{
     generation::{create, drop_generation},
-    locks::{lock_schema, try_lock_rebuilds},
-    migrate::deployment,
-    operate::{checkpoints, dead_letter_counts::users_without_key, generations, retired_bodies},
+    locks::{FoldLock, VerbLock, lock_schema},
+    operate::{checkpoints, dead_letter_counts::users_without_key, generations},
 };
-use service_kit::{errors, settings::Settings};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use service_kit::settings::Settings;
+use sqlx::PgPool;
 use std::time::Instant;
 
-/// Folds the log into a new generation until it has caught up with the live one. Then makes it the
-/// live one, unless it has set aside more.
+/// How many users the comparison at the end of a rebuild names.
+const NAMED_USERS: usize = 20;
+
+/// Folds the log into a new generation until it has caught up with the live one. It then follows
+/// the live one. With `promote`, compares both and makes the new one live if they are equal.
 ///
 /// A log that replaced the one that was folded is folded up to its end. What was folded before
 /// stays behind.
 ///
 /// # Errors
-/// Another rebuild is running, the log has lost its beginning or got more partitions, or Kafka or
+/// Another verb is at work, the log has lost its beginning or got more partitions, or Kafka or
 /// PostgreSQL fails. The live generation is untouched then.
 pub async fn rebuild(
     settings: &Settings,
     options: RebuildOptions,
-    mut progress: impl FnMut(RebuildProgress),
+    mut progress: impl FnMut(Progress),
 ) -> anyhow::Result<RebuildReport> {
     let started = Instant::now();
     let pool = read_model::pool(settings)?;
-    let lock = lock_rebuilds(&pool).await?;
+    let lock = VerbLock::take(&pool, "rollcall projection rebuild").await?;
     let source = Source::open(settings, &pool, options.from_cut).await?;
     check_end(&pool, &source).await?;
-    let generation = create_generation(&pool, &source).await?;
-    let before = live_set_aside(&pool).await?;
-    let mut builder = Builder::new(settings, pool.clone(), generation, &source.partitions).await?;
-    if !options.accept_set_aside {
-        builder.limit_parked(usize::try_from(before.users + parking_limit::LIMIT)?);
-    }
-    let (promotion, gave_up) = match build(&pool, &mut builder, &source, options, &mut progress).await {
-        Err(error) if error.is::<TooManyParked>() => (given_up(&pool, generation, before).await?, true),
-        built => (built?, false),
+    let generation = if options.resume {
+        interrupted(&pool, &source).await?
+    } else {
+        create_generation(&pool, &source).await?
     };
-    clean_up(settings, &pool, &source, &promotion, generation).await;
-    lock.close().await?;
-    Ok(RebuildReport {
+    let before = live_set_aside(&pool).await?;
+    let built = fold_log(settings, &pool, &source, generation, (&options, &before), &mut progress).await?;
+    let mut report = RebuildReport {
         generation,
-        promoted: promotion.is_promoted,
-        retired: promotion.is_promoted.then_some(promotion.old),
-        records: builder.records,
-        set_aside: promotion.set_aside,
-        set_aside_before: promotion.old_set_aside,
-        gave_up,
+        built: !built.gave_up,
+        verified: None,
+        promoted: false,
+        retired: None,
+        records: built.records,
+        set_aside: SetAside::of(&mut *pool.acquire().await?, generation).await?,
+        set_aside_before: before,
+        gave_up: built.gave_up,
         keyless: users_without_key(&pool, generation).await?,
-        cuts: source.cuts,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+        cuts: source.cuts.clone(),
+        seconds: 0.0,
+    };
+    if options.promote && !built.gave_up {
+        promote_if_equal(settings, &pool, &source, &options, &mut report, &mut progress).await?;
+    }
+    lock.release().await?;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
 }
 
-/// Takes the lock of rebuilds. It ends with the returned connection, so also if this process dies.
-async fn lock_rebuilds(pool: &PgPool) -> anyhow::Result<PgConnection> {
-    let mut connection = pool.acquire().await?.detach();
-    anyhow::ensure!(
-        try_lock_rebuilds(&mut connection).await?,
-        "another rebuild is at work: wait until it ends"
-    );
-    Ok(connection)
+/// How folding the log ended.
+struct Built {
+    records: u64,
+    gave_up: bool,
+}
+
+async fn fold_log(
+    settings: &Settings,
+    pool: &PgPool,
+    source: &Source<'_>,
+    generation: i32,
+    (options, before): (&RebuildOptions, &SetAside),
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<Built> {
+    let lock = FoldLock::wait(pool, generation).await?;
+    let keys = Keys::open(settings)?;
+    let mut follower = Follower::open(settings, pool.clone(), keys, generation, &source.partitions).await?;
+    if !options.accept_set_aside {
+        follower.limit_parked(usize::try_from(before.users + parking_limit::LIMIT)?);
+    }
+    let gave_up = match build(pool, &mut follower, source, progress).await {
+        Err(error) if error.is::<TooManyParked>() => true,
+        built => built.map(|()| false)?,
+    };
+    lock.release().await?;
+    Ok(Built { records: follower.records, gave_up })
+}
+
+/// Makes the new generation live if it is equal to the live one, or if the operator insists. One of
+/// another log has nothing that it could be compared with.
+async fn promote_if_equal(
+    settings: &Settings,
+    pool: &PgPool,
+    source: &Source<'_>,
+    options: &RebuildOptions,
+    report: &mut RebuildReport,
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<()> {
+    let generation = report.generation;
+    if !(source.is_another || options.unverified || options.accept_set_aside) {
+        let verified = compare_with_live(settings, pool, source, generation, NAMED_USERS, progress).await?;
+        let VerifyReport { is_equal, .. } = *report.verified.insert(verified);
+        if !is_equal {
+            // Before both were level, the events of deleted users counted.
+            report.set_aside = SetAside::of(&mut *pool.acquire().await?, generation).await?;
+            report.set_aside_before = live_set_aside(pool).await?;
+            return Ok(());
+        }
+    }
+    let promotion = switch_to(settings, pool, source, generation, options.accept_set_aside, progress).await?;
+    let Promotion { old, set_aside, old_set_aside, is_promoted } = promotion;
+    report.promoted = is_promoted;
+    report.retired = is_promoted.then_some(old);
+    (report.set_aside, report.set_aside_before) = (set_aside, old_set_aside);
+    Ok(())
 }
 
 /// Checks that the log reaches what the live generation has folded. What is missing there could
@@ -99,7 +153,7 @@ async fn check_end(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
     }
 }
 
-/// Creates the tables of the new generation, and drops what a failed rebuild has left.
+/// Creates the tables of the new generation, and drops what an interrupted rebuild has left.
 async fn create_generation(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<i32> {
     let mut transaction = pool.begin().await?;
     lock_schema(&mut transaction).await?;
@@ -120,58 +174,4 @@ async fn live_set_aside(pool: &PgPool) -> anyhow::Result<SetAside> {
     let mut connection = pool.acquire().await?;
     let live = live(&mut connection).await?.context("there is no live generation")?;
     Ok(SetAside::of(&mut connection, live).await?)
-}
-
-/// The result for a generation that was not folded to the end.
-async fn given_up(pool: &PgPool, generation: i32, before: SetAside) -> anyhow::Result<Promotion> {
-    let mut connection = pool.acquire().await?;
-    let old = live(&mut connection).await?.context("there is no live generation")?;
-    let set_aside = SetAside::of(&mut connection, generation).await?;
-    Ok(Promotion { old, set_aside, old_set_aside: before, is_promoted: false })
-}
-
-/// After a promotion, removes what it made superfluous. Failures are only logged, because the new
-/// generation is live.
-async fn clean_up(
-    settings: &Settings,
-    pool: &PgPool,
-    source: &Source<'_>,
-    promotion: &Promotion,
-    generation: i32,
-) {
-    if !promotion.is_promoted {
-        return;
-    }
-    if let Err(error) = drop_superseded(pool, promotion.old).await {
-        tracing::warn!(error = errors::describe_error(error.as_ref()), "dropping older generations failed");
-    }
-    if let Err(error) = retired_bodies::unlink(settings, generation).await {
-        tracing::warn!(
-            error = errors::describe_error(error.as_ref()),
-            "bodies of the retired generation are left in Redis"
-        );
-    }
-    if source.is_another
-        && let Err(error) = bind_key_store(settings, pool).await
-    {
-        tracing::warn!(
-            error = format!("{error:#}"),
-            "the key store is not bound to the new log yet: run `rollcall migrate`"
-        );
-    }
-}
-
-async fn bind_key_store(settings: &Settings, pool: &PgPool) -> anyhow::Result<()> {
-    deployment::bind(pool, &Keys::open(settings)?).await
-}
-
-/// Of the retired generations of a log, only the last is kept. One of another log may be all that
-/// is left of that log, so it is kept too.
-async fn drop_superseded(pool: &PgPool, retired: i32) -> anyhow::Result<()> {
-    let mut transaction = pool.begin().await?;
-    lock_schema(&mut transaction).await?;
-    for generation in generations::superseded(&mut transaction, retired).await? {
-        drop_generation(&mut transaction, generation).await?;
-    }
-    Ok(transaction.commit().await?)
 }

@@ -1,18 +1,54 @@
-//! What a rebuild is asked to do, and what it reports.
+//! What the verbs on generations are asked to do, and what they report.
 
-use super::SetAside;
+use super::{SetAside, verify::VerifyReport};
 use event_log::cuts::Cut;
 
 /// The options of a rebuild.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RebuildOptions {
+    /// Verifies the new generation and makes it the live one.
+    pub promote: bool,
+    /// Promotes the new generation without a comparison.
+    pub unverified: bool,
     /// Promotes the new generation even if it has set aside more than the live one.
     pub accept_set_aside: bool,
     /// Accepts a log that does not begin at offset 0.
     pub from_cut: bool,
+    /// Continues an interrupted rebuild.
+    pub resume: bool,
 }
 
-/// What a rebuild is doing.
+/// Which generation to promote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// This one, or the newest that is built and was never live.
+    Built(Option<i32>),
+    /// The one that was live before.
+    Former,
+}
+
+impl Which {
+    /// The verb that promotes it.
+    pub(super) const fn verb(self) -> &'static str {
+        match self {
+            Self::Built(_) => "rollcall projection promote",
+            Self::Former => "rollcall projection rollback",
+        }
+    }
+}
+
+/// The options of a promotion.
+#[derive(Debug, Clone, Copy)]
+pub struct PromoteOptions {
+    /// Which generation.
+    pub which: Which,
+    /// Promotes it even if it was never found equal to the live one.
+    pub unverified: bool,
+    /// Promotes it even if it has set aside more than the live one.
+    pub accept_set_aside: bool,
+}
+
+/// What a verb is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Phase {
@@ -20,21 +56,24 @@ pub enum Phase {
     Folding,
     /// Building the indexes.
     Indexing,
-    /// Making the new generation the live one.
+    /// Comparing the generation with the live one, in blocks of tables.
+    Verifying,
+    /// Making the generation the live one.
     Promoting,
 }
 
-/// The progress of a rebuild.
+/// The progress of a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RebuildProgress {
-    /// The new generation.
+pub struct Progress {
+    /// The generation.
     pub generation: i32,
-    /// What the rebuild is doing.
+    /// What the verb is doing.
     pub phase: Phase,
-    /// Folded records.
-    pub records: u64,
-    /// Offsets that the live generation has folded, which is about the number of records.
+    /// Folded records, or compared blocks.
+    pub done: u64,
+    /// Offsets that the live generation has folded, which is about the number of records; or all
+    /// blocks.
     pub total: u64,
 }
 
@@ -44,6 +83,10 @@ pub struct RebuildProgress {
 pub struct RebuildReport {
     /// The new generation.
     pub generation: i32,
+    /// Whether it is complete. It then follows the live one.
+    pub built: bool,
+    /// The comparison with the live generation, if there was one.
+    pub verified: Option<VerifyReport>,
     /// Whether it is live now.
     pub promoted: bool,
     /// The generation that was live before and is retired now. `None` if the new one was not
@@ -53,7 +96,7 @@ pub struct RebuildReport {
     pub records: u64,
     /// What the new generation could not fold.
     pub set_aside: SetAside,
-    /// What the generation that was live before could not fold.
+    /// What the live generation could not fold.
     pub set_aside_before: SetAside,
     /// Whether the rebuild ended before the log did, because it had to park too many users.
     pub gave_up: bool,
@@ -63,5 +106,23 @@ pub struct RebuildReport {
     /// The partitions that do not begin at offset 0.
     pub cuts: Vec<Cut>,
     /// How long the rebuild took, in seconds.
+    pub seconds: f64,
+}
+
+/// The result of a promotion.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PromoteReport {
+    /// The generation.
+    pub generation: i32,
+    /// Whether it is live now.
+    pub promoted: bool,
+    /// The generation that was live before. `None` if nothing changed.
+    pub retired: Option<i32>,
+    /// What the generation has set aside.
+    pub set_aside: SetAside,
+    /// What the generation that was live before has set aside.
+    pub set_aside_before: SetAside,
+    /// How long it took, in seconds.
     pub seconds: f64,
 }

@@ -1,7 +1,7 @@
 //! The log that a generation is built from: the log of the live generation, or another one that
 //! replaced it.
 
-use super::{builder::Offsets, live};
+use super::{follower::Offsets, live};
 use anyhow::Context as _;
 use event_log::{
     Halt,
@@ -19,6 +19,8 @@ pub(super) struct Source<'s> {
     identity: LogIdentity,
     /// The ids and the partition counts of its topics.
     pub(super) log: Present,
+    /// The epoch of the log, if it was folded before.
+    pub(super) epoch: Option<i32>,
     /// All partitions of both topics.
     pub(super) partitions: Vec<Partition>,
     /// Whether the live generation is folded from another log.
@@ -47,6 +49,7 @@ impl<'s> Source<'s> {
         {
             return Err(Halt::from(altered).into());
         }
+        let epoch = identity::known_epoch(&mut connection, &log.ids).await?;
         // Checks that both topics have the same number of partitions.
         log_ends::partitions(settings).await?;
         let ends = log_ends::all_ends(settings).await?;
@@ -55,15 +58,20 @@ impl<'s> Source<'s> {
         let cut = ends.iter().filter(|(_, ends)| ends.low > 0);
         let first_offsets = cut.map(|(partition, ends)| (*partition, ends.low)).collect();
         let partitions = ends.into_keys().collect();
-        Ok(Self { settings, identity, log, partitions, is_another, cuts, first_offsets })
+        Ok(Self { settings, identity, log, epoch, partitions, is_another, cuts, first_offsets })
     }
 
     fn cut_error(cuts: &[Cut]) -> String {
         format!(
             "{}. A generation built from the rest lacks users that the live one has. Nothing was changed. To build it anyway, pass \
-             --from-cut; it goes live only if it has not set aside more than the live one",
+             --from-cut",
             cuts::describe_cuts(cuts)
         )
+    }
+
+    /// Where a partition begins.
+    pub(super) fn first_offset(&self, partition: Partition) -> i64 {
+        self.first_offsets.get(&partition).copied().unwrap_or_default()
     }
 
     /// The ends of the partitions.

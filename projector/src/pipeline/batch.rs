@@ -69,13 +69,18 @@ impl Batch {
         self.records.iter().map(|record| (record.partition.0, record.offset))
     }
 
+    /// The records.
+    pub(crate) fn into_records(self) -> impl Iterator<Item = Record> {
+        self.records.into_iter()
+    }
+
     /// The users whose state the fold needs.
     pub(super) fn users(&self) -> BTreeSet<&UserKey> {
         self.records.iter().filter_map(|record| record.fact.owner()).collect()
     }
 
     /// The owners of the data keys that the fold needs.
-    pub(super) fn key_owners(&self) -> Vec<Owner> {
+    pub(crate) fn key_owners(&self) -> Vec<Owner> {
         let sealed = |record: &Record| match &record.fact {
             Fact::User(fact) if fact.event.is_sealed() => Some(owner(&fact.key)),
             Fact::User(_) | Fact::Credential(_) | Fact::Unknown | Fact::Discarded | Fact::Poison(_) => None,

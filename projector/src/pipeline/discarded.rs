@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Records that an operator discarded and that are not folded yet. They never take effect,
 /// not even in a rebuild.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Discarded(pub(crate) BTreeSet<Place>);
 
 impl Discarded {

@@ -18,6 +18,7 @@ mod publish;
 
 pub use batch::Batch;
 pub(crate) use discarded::Discarded;
+pub(crate) use fold::Fold;
 pub use fold::{fold, parked_queue::ParkedQueue};
 pub use load::States;
 pub(crate) use load::load;

@@ -34,7 +34,8 @@ const PAUSE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 const INCONSISTENT: &str = "the tables of the read model contradict themselves, so a batch can't be committed; nothing was set aside";
-const REBUILD: &str = "Run `rollcall projection rebuild`, which folds the log into new tables";
+const REBUILD: &str =
+    "Run `rollcall projection rebuild --promote --unverified`, which folds the log into new tables";
 const RESUME: &str = "then `rollcall projection resume`";
 const TOO_MANY: &str = "too many users had to be parked in a short time, so folding has stopped. Look at `rollcall dead-letters list`, \
     fix the cause, then `rollcall projection resume`";

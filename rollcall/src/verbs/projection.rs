@@ -4,15 +4,18 @@ mod accept_cut;
 mod drop;
 mod list;
 mod pause;
+mod promote;
 mod rebuild;
 mod resume;
+mod screen;
 mod status;
+mod verify;
 
 use clap::Subcommand;
 use events_schema::millis;
 use projector::Pause;
 
-/// Show, rebuild, pause and resume the read model
+/// Show, rebuild, verify, promote, pause and resume the read model
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -24,6 +27,9 @@ enum Verb {
     List(list::Args),
     Status(status::Args),
     Rebuild(rebuild::Args),
+    Verify(verify::Args),
+    Promote(promote::PromoteArgs),
+    Rollback(promote::RollbackArgs),
     Drop(drop::Args),
     Pause(pause::Args),
     Resume(resume::Args),
@@ -35,6 +41,9 @@ pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
         Verb::List(args) => list::list(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::Rebuild(args) => rebuild::rebuild(args).await,
+        Verb::Verify(args) => verify::verify(args).await,
+        Verb::Promote(args) => promote::promote(args).await,
+        Verb::Rollback(args) => promote::rollback(args).await,
         Verb::Drop(args) => drop::drop(args).await,
         Verb::Pause(args) => pause::pause(args).await,
         Verb::Resume(args) => resume::resume(args).await,

@@ -21,7 +21,7 @@ pub async fn a_restored_key_brings_nobody_back(stack: &'static Stack) {
     }
     let list = api.all(100).await;
     assert_eq!(list.len(), 18);
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     assert_eq!(
         api.all(100).await,
         list,
@@ -30,7 +30,7 @@ pub async fn a_restored_key_brings_nobody_back(stack: &'static Stack) {
 
     let backup = "INSERT INTO rollcall_keys.data_keys SELECT * FROM public.destroyed_keys";
     sqlx::query(backup).execute(&deployment.database).await.unwrap();
-    let report = deployment.cli.run(&["projection", "rebuild", "--json"]).expect(0);
+    let report = deployment.cli.run(&["projection", "rebuild", "--promote", "--json"]).expect(0);
     assert_eq!(report.json_lines().last().unwrap()["summary"]["keyless"], 0);
     assert_eq!(api.all(100).await, list);
     for id in &gone {

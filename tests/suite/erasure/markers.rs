@@ -107,7 +107,7 @@ pub async fn a_marker_is_found_nowhere_after_a_delete() {
 
 async fn rebuild(stack: &'static Stack) {
     let cli = stack.cli();
-    tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"]))
+    tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--promote", "--json"]))
         .await
         .unwrap()
         .expect(0);

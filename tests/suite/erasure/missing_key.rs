@@ -95,9 +95,10 @@ pub async fn a_missing_key_is_reported(stack: &'static Stack) {
     );
     api.update(&kept, json!({ "claims": { "n": 5 } })).await.expect(200);
 
-    deployment.cli.run(&["projection", "rebuild"]).expect(1);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(1);
     assert_eq!(api.get(&lost).await.expect(200).json()["claims"], json!({ "n": 3 }), "it is not promoted");
-    let report = deployment.cli.run(&["projection", "rebuild", "--accept-set-aside", "--json"]).expect(0);
+    let report =
+        deployment.cli.run(&["projection", "rebuild", "--promote", "--accept-set-aside", "--json"]).expect(0);
     assert_eq!(report.json_lines().last().unwrap()["summary"]["keyless"], 1, "{report:?}");
     let letters_now = letters(&deployment);
     assert_eq!(letters_now.len(), 2, "{letters_now:?}");

@@ -42,7 +42,8 @@ pub async fn a_delete_reaches_a_generation_that_is_being_built(stack: &'static S
     assert_eq!(ids.len(), USERS);
 
     let cli = deployment.cli.clone();
-    let rebuild = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--json"]));
+    let rebuild =
+        tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--promote", "--json"]));
     let mut gone = Vec::new();
     for id in &ids {
         if rebuild.is_finished() {

@@ -218,7 +218,9 @@ async fn what_is_no_credential_fact_is_found(bench: &Bench, user: &str) {
 async fn events_that_wait_for_a_key_are_loud(bench: &Bench, user: &str) {
     bench.sql(&filled(bench, "DELETE FROM rollcall_keys.data_keys WHERE owner_id = '{u}'", user)).await;
     let cli = bench.deployment.cli.clone();
-    let run = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--accept-set-aside"]));
+    let run = tokio::task::spawn_blocking(move || {
+        cli.run(&["projection", "rebuild", "--promote", "--accept-set-aside"])
+    });
     run.await.unwrap().expect(0);
     let audit = bench.audit(1);
     let waits = |found: &serde_json::Value| {

@@ -88,7 +88,7 @@ fn whole_log(proof: &Value, (partition, offset): (i32, i64)) {
 /// The retired generation is searched too.
 async fn after_a_rebuild(bench: &Bench, id: &str) {
     let cli = bench.deployment.cli.clone();
-    let run = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));
+    let run = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--promote"]));
     run.await.unwrap().expect(0);
     let proof = bench.proof(id, 0);
     let states: Vec<_> =

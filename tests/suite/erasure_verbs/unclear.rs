@@ -35,7 +35,10 @@ pub async fn an_operator_deals_with_unreadable_records(stack: &'static Stack) {
     assert!(again.stderr.contains("discarded already"), "{again:?}");
 
     let cli = bench.deployment.cli.clone();
-    tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"])).await.unwrap().expect(0);
+    tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--promote"]))
+        .await
+        .unwrap()
+        .expect(0);
     assert_eq!(bench.proof(&id, 0)["credentials"]["discarded"], places.len());
     bench.audit(0);
 }

@@ -70,7 +70,7 @@ pub async fn a_key_in_another_database_is_destroyed_with_its_user(stack: &'stati
         .await
         .unwrap();
     assert_eq!(left, 0);
-    apart.deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    apart.deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     apart.api.get(&id).await.expect(404);
     live(&apart.api).await;
 }

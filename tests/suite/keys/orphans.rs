@@ -99,6 +99,6 @@ pub async fn keys_that_nobody_needs_are_swept(stack: &'static Stack) {
     );
     deployment.cli.run(&["keys", "sweep", "--older-than", "9m"]).expect(2);
 
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     assert_eq!(api.all(100).await.len(), 3);
 }

@@ -135,12 +135,12 @@ pub async fn a_restored_former_log_is_read_again(stack: &'static Stack) {
     let elsewhere = deployment.cli.clone().set("ROLLCALL_TOPIC_PREFIX", &format!("n{}", deployment.prefix));
     elsewhere.run(&["migrate"]).expect(0);
     for _ in 0..2 {
-        elsewhere.run(&["projection", "rebuild"]).expect(0);
+        elsewhere.run(&["projection", "rebuild", "--promote"]).expect(0);
         age(&keys).await;
         all_undecided(&sweep(&elsewhere).await, "other-log", USERS);
     }
 
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     let swept = sweep(&deployment.cli).await;
     assert_eq!((&swept["keys"], &swept["undecided"]), (&json!(USERS), &json!(0)), "{swept}");
     for service in Service::ALL {

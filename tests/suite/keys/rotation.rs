@@ -122,7 +122,7 @@ pub async fn writers_go_on_while_the_master_key_is_rotated(stack: &'static Stack
         Keyring::opens(deployment.home(), &Keyring::copy(&deployment.keys).await),
         USERS as usize + load.users.lock().unwrap().len()
     );
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     load.check().await;
 }
 
@@ -143,7 +143,7 @@ pub async fn an_interrupted_rotation_is_completed(stack: &'static Stack) {
         is_only(&deployment, &master).await;
         live(&api).await;
     }
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     assert_eq!(api.all(500).await.len(), 706);
 }
 

@@ -44,7 +44,7 @@ pub async fn a_master_key_in_vault_works_like_one_in_a_file(stack: &'static Stac
 
     api.update(&first, json!({ "claims": { "n": 4 } })).await.expect(200);
     let second = live(&api).await;
-    deployment.cli.run(&["projection", "rebuild"]).expect(0);
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     assert_eq!(api.get(&first).await.expect(200).json()["claims"]["n"], 4);
     assert_eq!(api.all(500).await.len(), MANY as usize + 2);
     api.delete(&second).await.expect(204);

@@ -115,8 +115,9 @@ impl Bench {
     /// Rebuilds the read model with the build of `cli`, whatever it can't read.
     pub async fn rebuild(&self, cli: &Cli) {
         let cli = cli.clone();
-        let run =
-            tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild", "--accept-set-aside"]));
+        let run = tokio::task::spawn_blocking(move || {
+            cli.run(&["projection", "rebuild", "--promote", "--accept-set-aside"])
+        });
         run.await.unwrap().expect(0);
     }
 

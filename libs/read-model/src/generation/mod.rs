@@ -1,14 +1,18 @@
 //! Generations of the read model. Each generation is a schema with tables that one build of the
 //! projector folded from the log.
 
+mod fold_version;
 pub mod postings;
 mod tables;
 
+pub use fold_version::{
+    FOLD_VERSION, Unreadable, check_live, check_readable, fold_version, older_fold, schema_hash,
+};
 pub use tables::{create_indexes, renew_views};
 
 use crate::announcement::{self, CHANNEL};
 use events_schema::Topic;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 /// The schema that holds a generation's tables.
 #[must_use]
@@ -30,6 +34,12 @@ pub fn text(template: &str, generation: i32) -> String {
     template.replace("{g}", &schema(generation)).replace("{n}", &generation.to_string())
 }
 
+/// A statement on the tables of two generations. `{g}` and `{h}` stand for their schemas.
+#[must_use]
+pub fn statement_on_two(template: &str, generation: i32, other: i32) -> AssertSqlSafe<String> {
+    AssertSqlSafe(text(template, generation).replace("{h}", &schema(other)))
+}
+
 /// The number of the live generation, if there is one.
 ///
 /// # Errors
@@ -47,10 +57,12 @@ pub async fn live(connection: &mut PgConnection) -> sqlx::Result<Option<i32>> {
 /// A statement failed.
 pub async fn create(connection: &mut PgConnection, partitions: u32, log_epoch: i32) -> sqlx::Result<i32> {
     let id = sqlx::query_scalar(
-        "INSERT INTO rollcall.generations (id, state, log_epoch) \
-         SELECT coalesce(max(id), 0) + 1, 'building', $1 FROM rollcall.generations RETURNING id",
+        "INSERT INTO rollcall.generations (id, state, log_epoch, fold_version, schema_hash) \
+         SELECT coalesce(max(id), 0) + 1, 'building', $1, $2, $3 FROM rollcall.generations RETURNING id",
     )
     .bind(log_epoch)
+    .bind(FOLD_VERSION)
+    .bind(schema_hash())
     .fetch_one(&mut *connection)
     .await?;
     tables::create(connection, id).await?;
@@ -85,7 +97,10 @@ pub async fn set_live(connection: &mut PgConnection, generation: i32) -> sqlx::R
     sqlx::query("UPDATE rollcall.generations SET state = 'retired' WHERE state = 'live'")
         .execute(&mut *connection)
         .await?;
-    sqlx::query("UPDATE rollcall.generations SET state = 'live', promoted_at = now() WHERE id = $1")
+    sqlx::query(
+        "UPDATE rollcall.generations SET state = 'live', promoted_at = now(), built_at = coalesce(built_at, now()), \
+            promotion = (SELECT coalesce(max(promotion), 0) + 1 FROM rollcall.generations) WHERE id = $1",
+    )
         .bind(generation)
         .execute(&mut *connection)
         .await?;
@@ -95,6 +110,19 @@ pub async fn set_live(connection: &mut PgConnection, generation: i32) -> sqlx::R
         .execute(&mut *connection)
         .await?;
     tables::set_views(connection, generation).await
+}
+
+/// Declares a generation built: it has the whole log and its indexes, and follows the live one from
+/// now on.
+///
+/// # Errors
+/// The statement failed.
+pub async fn set_built(pool: &PgPool, generation: i32) -> sqlx::Result<()> {
+    sqlx::query("UPDATE rollcall.generations SET state = 'built', built_at = now() WHERE id = $1 AND state = 'building'")
+        .bind(generation)
+        .execute(pool)
+        .await
+        .map(drop)
 }
 
 /// Drops a generation with its tables.

@@ -15,12 +15,13 @@ const REMOVE_ERASED: &str = "\
 DELETE FROM {g}.postings p USING (SELECT id FROM {g}.users WHERE terms = '{}' AND body = '') u WHERE p.user_id = u.id";
 
 /// Fills the postings of a generation, and declares them complete. Nothing but an erasure may write
-/// to the generation meanwhile.
+/// to the generation meanwhile. What an interrupted attempt has left is replaced.
 ///
 /// # Errors
 /// A statement failed.
 pub async fn fill(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
     raw_sql("SET work_mem = '64MB'").execute(&mut *connection).await?;
+    raw_sql(statement("TRUNCATE {g}.postings", generation)).execute(&mut *connection).await?;
     raw_sql(statement(FILL, generation)).execute(&mut *connection).await?;
     let mut transaction = connection.begin().await?;
     // An erasure holds this row until it ends. So each one has ended, or begins after this.

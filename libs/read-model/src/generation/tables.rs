@@ -3,8 +3,8 @@
 use super::statement;
 use sqlx::{PgConnection, raw_sql};
 
-const TABLES: &str = include_str!("tables.sql");
-const INDEXES: &str = include_str!("indexes.sql");
+pub(super) const TABLES: &str = include_str!("tables.sql");
+pub(super) const INDEXES: &str = include_str!("indexes.sql");
 const VIEWS: &str = include_str!("views.sql");
 
 /// Creates the schema and the tables.
@@ -25,14 +25,14 @@ pub(super) async fn set_views(connection: &mut PgConnection, generation: i32) ->
     run(connection, VIEWS, generation).await
 }
 
-/// Renews views that an earlier release made: without postings, or without an epoch.
+/// Renews views that an earlier release made: without postings, or without the count of promotions.
 ///
 /// # Errors
 /// A statement failed.
 pub async fn renew_views(connection: &mut PgConnection, live: i32) -> sqlx::Result<()> {
     let is_old = sqlx::query_scalar(
         "SELECT to_regclass('live.postings') IS NULL OR NOT EXISTS \
-             (SELECT FROM pg_attribute WHERE attrelid = 'live.checkpoints'::regclass AND attname = 'log_epoch')",
+             (SELECT FROM pg_attribute WHERE attrelid = 'live.checkpoints'::regclass AND attname = 'promotion')",
     );
     if is_old.fetch_one(&mut *connection).await? { set_views(connection, live).await } else { Ok(()) }
 }

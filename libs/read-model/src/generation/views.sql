@@ -7,5 +7,6 @@ CREATE OR REPLACE VIEW live.rejections AS SELECT * FROM {g}.rejections;
 CREATE OR REPLACE VIEW live.dead_letters AS SELECT * FROM {g}.dead_letters;
 CREATE OR REPLACE VIEW live.checkpoints AS
     SELECT topic, partition, next_offset, epoch, record_time, folded_at, generation,
-        (SELECT log_epoch FROM rollcall.generations WHERE id = {n}) AS log_epoch
+        (SELECT log_epoch FROM rollcall.generations WHERE id = {n}) AS log_epoch,
+        (SELECT promotion FROM rollcall.generations WHERE id = {n}) AS promotion
     FROM rollcall.checkpoints WHERE generation = {n};

@@ -1,6 +1,7 @@
 //! Checks before a key store is created: it must not take the place of another one.
 
 use super::deployment;
+use crate::generation::{Unreadable, check_live};
 use key_store::{Keys, KeysError};
 use service_kit::{
     database::{
@@ -45,17 +46,18 @@ pub async fn check_not_emptied(pool: &PgPool, keys: &Keys) -> anyhow::Result<()>
 /// All checks at the start of a projector, if the stores answer.
 ///
 /// # Errors
-/// The key store is empty while users are sealed, it is another deployment's, or the database is
-/// behind a connection pooler.
+/// The key store is empty while users are sealed, it is another deployment's, a newer release has
+/// made the live generation, or the database is behind a connection pooler.
 pub async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     let look = async {
         pooler::check(&pool).await?;
+        check_live(&pool).await?;
         deployment::check(&mut *pool.acquire().await?, keys).await?;
         check_not_emptied(&pool, keys).await
     };
     match tokio::time::timeout(TIMEOUT, look).await {
-        Ok(Err(refused)) if refused.is::<Emptied>() || refused.is::<PoolerError>() => Err(refused),
+        Ok(Err(refused)) if is_final(&refused) => Err(refused),
         Ok(Err(refused)) if matches!(refused.downcast_ref(), Some(KeysError::NeedsOperator(_))) => {
             Err(refused)
         }
@@ -63,6 +65,10 @@ pub async fn try_out(settings: &Settings, keys: &Keys) -> anyhow::Result<()> {
         // again.
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+fn is_final(error: &anyhow::Error) -> bool {
+    error.is::<Emptied>() || error.is::<PoolerError>() || error.is::<Unreadable>()
 }
 
 /// Checks that the key store is not another deployment's, if the read model exists and answers.

@@ -22,6 +22,7 @@ const MIGRATIONS: Migrations = Migrations {
         ("baseline", include_str!("../../migrations/0001_baseline.sql")),
         ("partial page indexes", include_str!("../../migrations/0002_partial_page_indexes.sql")),
         ("postings", include_str!("../../migrations/0003_postings.sql")),
+        ("following generations", include_str!("../../migrations/0004_following_generations.sql")),
     ],
 };
 const READER: &str = include_str!("reader.sql");

@@ -1,4 +1,4 @@
-//! The checkpoints of the live generation.
+//! The checkpoints of generations, above all of the live one.
 
 use events_schema::{Partition, Topic};
 use sqlx::{PgConnection, PgPool};
@@ -67,6 +67,25 @@ pub async fn users_next_offsets(connection: &mut PgConnection) -> sqlx::Result<B
             .fetch_all(connection)
             .await?;
     Ok(rows.into_iter().collect())
+}
+
+/// The first offset that a generation has not folded, of each partition.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn next_offsets(
+    connection: &mut PgConnection,
+    generation: i32,
+) -> sqlx::Result<BTreeMap<Partition, i64>> {
+    let rows: Vec<(String, i32, i64)> = sqlx::query_as(
+        "SELECT topic, partition, next_offset FROM rollcall.checkpoints WHERE generation = $1",
+    )
+    .bind(generation)
+    .fetch_all(connection)
+    .await?;
+    let offset =
+        |(topic, partition, next): (String, i32, i64)| Some(((Topic::named(&topic)?, partition), next));
+    Ok(rows.into_iter().filter_map(offset).collect())
 }
 
 /// Moves the checkpoint of a partition.

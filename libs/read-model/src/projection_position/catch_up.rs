@@ -78,6 +78,8 @@ pub(super) struct Gate {
 #[derive(Default)]
 struct State {
     generation: i32,
+    /// The promotion that made it live.
+    promotion: i64,
     /// The partitions of the live generation, by topic.
     partitions: BTreeMap<(String, i32), Partition>,
 }
@@ -147,21 +149,23 @@ impl Gate {
 }
 
 impl State {
-    /// Generations count upwards, and within one a partition only moves forward.
+    /// Promotions count upwards, and within one a partition only moves forward.
     fn went_back(&self, checkpoints: &[Checkpoint]) -> bool {
         checkpoints.iter().any(|checkpoint| {
             let known = self.partitions.get(&(checkpoint.topic.clone(), checkpoint.partition));
-            checkpoint.generation < self.generation
-                || (checkpoint.generation == self.generation
-                    && known.is_some_and(|known| checkpoint.next_offset < known.seen))
+            let is_same = checkpoint.promotion == self.promotion;
+            checkpoint.promotion < self.promotion
+                || (is_same && self.generation != 0 && checkpoint.generation != self.generation)
+                || (is_same && known.is_some_and(|known| checkpoint.next_offset < known.seen))
         })
     }
 
     fn observe(&mut self, checkpoints: &[Checkpoint]) {
         let Some(first) = checkpoints.first() else { return };
-        if first.generation != self.generation {
-            (self.generation, self.partitions) = (first.generation, BTreeMap::new());
+        if first.promotion != self.promotion {
+            self.partitions = BTreeMap::new();
         }
+        (self.generation, self.promotion) = (first.generation, first.promotion);
         for Checkpoint { topic, partition, next_offset, .. } in checkpoints {
             self.partitions.entry((topic.clone(), *partition)).or_default().seen = *next_offset;
         }
@@ -186,9 +190,15 @@ impl State {
 mod tests {
     use super::*;
 
+    /// The checkpoints of a generation that was promoted once.
     fn checkpoints(generation: i32, next: [i64; 2]) -> Vec<Checkpoint> {
+        promoted(i64::from(generation), generation, next)
+    }
+
+    fn promoted(promotion: i64, generation: i32, next: [i64; 2]) -> Vec<Checkpoint> {
         let checkpoint = |(partition, next_offset)| Checkpoint {
             generation,
+            promotion,
             log_epoch: 1,
             topic: "users".to_owned(),
             partition,
@@ -236,6 +246,9 @@ mod tests {
         assert!(!gate.observe(&checkpoints(1, [12, 20])));
         assert!(!gate.observe(&checkpoints(2, [0, 0])), "another log begins at its beginning");
         assert_eq!(gate.catching_up(), None);
+        assert!(!gate.observe(&promoted(3, 1, [12, 20])), "a rollback is a promotion");
+        assert_eq!(gate.catching_up(), None);
+        assert!(gate.observe(&promoted(3, 2, [99, 99])), "another generation without a promotion");
     }
 
     #[test]

@@ -183,7 +183,14 @@ mod tests {
     }
 
     fn checkpoint(generation: i32, log_epoch: i32, partition: i32, next_offset: i64) -> Checkpoint {
-        Checkpoint { generation, log_epoch, topic: "users".to_owned(), partition, next_offset }
+        Checkpoint {
+            generation,
+            promotion: generation.into(),
+            log_epoch,
+            topic: "users".to_owned(),
+            partition,
+            next_offset,
+        }
     }
 
     #[test]

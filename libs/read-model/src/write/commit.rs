@@ -43,7 +43,7 @@ impl Store {
                 erase::leave_out_deleted(&mut transaction, effects).await?;
                 self.erase_on(&mut transaction, effects, invalidation).await?;
             }
-            Mode::Building => self.forget_on(&mut transaction, effects).await?,
+            Mode::Following => self.forget_on(&mut transaction, effects).await?,
         }
         let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
         failpoint::hit("erase.committing");
@@ -77,7 +77,7 @@ impl Store {
 
     /// One announcement for each partition of `users.events` that a batch moves.
     fn announcements(&self, effects: &Effects) -> Vec<String> {
-        if self.mode == Mode::Building {
+        if self.mode == Mode::Following {
             return Vec::new();
         }
         let users = effects.spans.iter().filter(|((topic, _), _)| *topic == Topic::Users);

@@ -5,6 +5,8 @@ mod cache;
 mod commit;
 mod commit_rows;
 mod commit_statement;
+mod copy;
+mod copy_format;
 mod effects;
 mod erase;
 pub mod erasures;

@@ -29,7 +29,7 @@ pub struct Checkpoint {
 }
 
 /// The epochs under which this process took partitions of one generation over.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Epochs(HashMap<Partition, i64>);
 
 /// The result of a takeover.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub enum Mode {
     /// It is live: positions are announced, and deletions erase.
     Live,
-    /// It is being built: nobody reads it, and data that the live one has erased is left out.
-    Building,
+    /// It is not live: nobody reads it, and data that the live one has erased is left out.
+    Following,
 }
 
 /// The statements on one generation. Cheap to clone.
@@ -77,9 +77,12 @@ impl Store {
     /// The store of a generation.
     ///
     /// # Errors
-    /// PostgreSQL fails or can't be reached.
+    /// A newer release has made the generation
+    /// ([`Unreadable`](generation::Unreadable)), or PostgreSQL fails or can't be reached.
     pub async fn open(pool: PgPool, generation: i32, mode: Mode, keys: Keys) -> anyhow::Result<Self> {
         let secret = SearchSecret::load(&pool).await?;
+        let fold_version = generation::fold_version(&mut *pool.acquire().await?, generation).await?;
+        generation::check_readable(generation, fold_version)?;
         let has_postings = generation::postings::are_complete(&pool, generation).await?;
         let text = |template: &str| Text::new(template, generation);
         let sql = Arc::new(Statements {

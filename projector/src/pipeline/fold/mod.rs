@@ -41,8 +41,8 @@ type FoldedUser = (User, Option<PartitionOffset>);
 /// batch.
 type FoldedCredential = (credential::State, i64, Option<PartitionOffset>);
 
-/// The states while a batch is folded.
-struct Fold {
+/// The states while records are folded.
+pub(crate) struct Fold {
     users: HashMap<UserKey, FoldedUser>,
     parked: BTreeMap<UserKey, ParkedQueue>,
     keys: KeyRing,
@@ -51,7 +51,7 @@ struct Fold {
 }
 
 impl Fold {
-    fn new(states: States) -> Self {
+    pub(crate) fn new(states: States) -> Self {
         let States { users, parked, keys, credentials } = states;
         Self {
             users: users.into_iter().map(|(key, state)| (key, (User::new(state), None))).collect(),
@@ -65,7 +65,23 @@ impl Fold {
         }
     }
 
-    fn record(&mut self, record: Record) {
+    /// Replaces the data keys, for the records that come next.
+    pub(crate) fn use_keys(&mut self, keys: KeyRing) {
+        self.keys = keys;
+    }
+
+    /// Whether a record was folded about this user.
+    pub(crate) fn knows(&self, user: &UserKey) -> bool {
+        self.users.contains_key(user)
+    }
+
+    /// How many users had to be parked.
+    pub(crate) fn newly_parked(&self) -> usize {
+        self.effects.newly_parked
+    }
+
+    /// Folds a record.
+    pub(crate) fn record(&mut self, record: Record) {
         let Record { partition, offset, time, fact, raw } = record;
         let source = RecordSource { partition, offset, time, raw };
         match fact {
@@ -132,8 +148,8 @@ impl Fold {
         self.users.get(key).is_some_and(|(user, _)| matches!(user.state, State::Deleted(_)))
     }
 
-    /// Makes the rows. Drops everything about users that the batch deletes.
-    fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
+    /// Makes the rows. Drops everything about users that were deleted on the way.
+    pub(crate) fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
         for (key, (state, _, at)) in std::mem::take(&mut self.credentials) {
             if let Some(at) = at.filter(|_| !self.is_deleted(&key.0)) {
                 self.effects.credentials.push(rows::credential(key, &state, at));

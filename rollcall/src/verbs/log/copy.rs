@@ -121,7 +121,7 @@ fn report_copy(args: &Args, report: &CopyReport) -> anyhow::Result<()> {
     }
     print(format_args!("{table}\n"))?;
     print(format_args!(
-        "every record is in the copy. Set ROLLCALL_TOPIC_PREFIX={}, restart everything, then run `rollcall projection rebuild`. Keep the old topics \
+        "every record is in the copy. Set ROLLCALL_TOPIC_PREFIX={}, restart everything, then run `rollcall projection rebuild --promote`. Keep the old topics \
          for a while",
         args.to_prefix
     ))

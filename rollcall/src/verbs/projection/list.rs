@@ -6,8 +6,13 @@ use super::super::{
 };
 use crate::settings;
 use events_schema::millis;
+use indicatif::HumanBytes;
 
 /// List the generations of the read model
+///
+/// lag: how many offsets a generation is behind the live one; empty for one of another log, which does not
+/// follow. verified: when it was last found equal to the live one of that time. fold: the version of the code
+/// that made it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Print JSON lines
@@ -20,31 +25,46 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return generations.iter().try_for_each(|generation| print(serde_json::to_string(generation)?));
     }
-    let mut table = Table::new(["generation", "state", "created", "promoted", "folded"]);
+    let mut table = Table::new([
+        "generation",
+        "state",
+        "created",
+        "promoted",
+        "verified",
+        "folded",
+        "lag",
+        "fold",
+        "size",
+    ]);
     let abandoned: Vec<_> = generations.iter().filter(|one| one.is_abandoned).map(|one| one.id).collect();
     let is_old = |one: &&projector::Generation| one.state == "live" && !one.has_postings;
     let old: Vec<_> = generations.iter().filter(is_old).map(|one| one.id).collect();
     for generation in generations {
         let (created, promoted) = (millis(generation.created_at), generation.promoted_at.map(millis));
+        let verified = generation.verified_at.map(millis);
         table.row([
             generation.id.to_string(),
             if generation.is_abandoned { "abandoned".to_owned() } else { generation.state },
             created.to_string(),
             cell(promoted),
+            cell(verified),
             generation.folded.to_string(),
+            cell(generation.lag),
+            generation.fold_version.to_string(),
+            HumanBytes(generation.bytes.unsigned_abs()).to_string(),
         ]);
     }
     print(table)?;
     old.into_iter().try_for_each(|id| {
         print(format_args!(
-            "generation {id} was made by an earlier release: searches use its old indexes. `rollcall projection rebuild` makes \
+            "generation {id} was made by an earlier release: searches use its old indexes. `rollcall projection rebuild --promote` makes \
              a generation with postings, which are faster"
         ))
     })?;
     abandoned.into_iter().try_for_each(|id| {
         print(format_args!(
-            "generation {id} is abandoned: its rebuild ended without promoting it. `rollcall projection drop {id}` drops it, \
-             and so does the next rebuild"
+            "generation {id} is abandoned: its rebuild was interrupted. `rollcall projection rebuild --resume` finishes it, \
+             `rollcall projection drop {id}` drops it, and so does the next rebuild"
         ))
     })
 }

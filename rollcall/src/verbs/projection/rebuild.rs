@@ -1,24 +1,35 @@
 //! `rollcall projection rebuild`
 
-use super::super::{
-    bar::{Throttle, bar},
-    print,
+use super::{
+    super::print,
+    promote::{in_numbers, more_set_aside, print_set_aside},
+    screen::Screen,
+    verify::print_comparison,
 };
 use crate::settings;
-use indicatif::ProgressBar;
-use projector::{Phase, RebuildOptions, RebuildProgress, RebuildReport, SetAside};
+use projector::{RebuildOptions, RebuildReport};
 use serde_json::json;
 use std::io::{Write as _, stderr};
 
-/// Fold the whole log into a new generation and promote it
+/// Fold the whole log into a new generation, which then follows the live one
 ///
-/// Reads go on throughout. Reports how many records could not be folded, and why. If these are more than
-/// in the live generation, the new one is not promoted: nothing changes, and the exit code is 1.
+/// Reads and writes go on throughout. With --promote, the new generation is compared with the live one and
+/// made live if they are equal. Otherwise it waits for `rollcall projection verify` and `promote`, or for
+/// `drop`. The exit code is 1 if it could not be built, or not be promoted.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Promote the new generation even if more records could not be folded than before
+    /// Verify the new generation, then make it the live one
+    #[arg(long)]
+    promote: bool,
+    /// With --promote: make it live without a comparison. Needed if it shall differ, because the live one is wrong
+    #[arg(long, requires = "promote")]
+    unverified: bool,
+    /// Go on if more records can't be folded than in the live generation. With --promote, implies --unverified
     #[arg(long)]
     accept_set_aside: bool,
+    /// Continue the last rebuild, which was interrupted
+    #[arg(long)]
+    resume: bool,
     /// Rebuild from a log that does not begin at offset 0, without its lost beginning
     #[arg(long)]
     from_cut: bool,
@@ -28,49 +39,21 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const BAR: &str = "{wide_bar} {human_pos}/{human_len} records  {msg}  {per_sec}  {eta} left";
-
 pub(crate) async fn rebuild(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
-    let mut screen =
-        Screen { is_json: args.json, bar: bar(Some(0), BAR), throttle: Throttle::default(), phase: None };
-    let options = RebuildOptions { accept_set_aside: args.accept_set_aside, from_cut: args.from_cut };
+    let mut screen = Screen::new(args.json);
+    let options = RebuildOptions {
+        promote: args.promote,
+        unverified: args.unverified,
+        accept_set_aside: args.accept_set_aside,
+        from_cut: args.from_cut,
+        resume: args.resume,
+    };
     let report = projector::rebuild(&settings, options, |progress| screen.show(progress)).await;
-    screen.bar.finish_and_clear();
+    screen.end();
     let report = report?;
     report_rebuild(args, &report)?;
-    if report.promoted { Ok(()) } else { Err(not_promoted(&report)) }
-}
-
-/// Shows the progress.
-struct Screen {
-    is_json: bool,
-    bar: ProgressBar,
-    throttle: Throttle,
-    phase: Option<Phase>,
-}
-
-impl Screen {
-    fn show(&mut self, progress: RebuildProgress) {
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.records);
-        self.bar.set_message(in_words(progress.phase));
-        let is_new = self.phase.replace(progress.phase) != Some(progress.phase);
-        // Always asked, so that the line of a new step counts too.
-        let is_due = self.throttle.is_due();
-        if self.is_json && (is_new || is_due) {
-            // If stdout is closed, printing the summary reports it.
-            let _ = print(json!({"progress": progress}));
-        }
-    }
-}
-
-fn in_words(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Folding => "folding",
-        Phase::Indexing => "building indexes",
-        Phase::Promoting => "promoting",
-    }
+    if report.built && (report.promoted || !args.promote) { Ok(()) } else { Err(failure(&report)) }
 }
 
 fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
@@ -88,31 +71,41 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     if !report.cuts.is_empty() {
         print(event_log::describe_cuts(&report.cuts))?;
     }
-    if report.set_aside.records > 0 {
-        print(format_args!("set aside: {}", in_numbers(&report.set_aside)))?;
-        let mut lines = report.set_aside.reasons.iter();
-        lines.try_for_each(|reason| print(format_args!("  {:>8}  {}", reason.records, reason.reason)))?;
+    print_set_aside(&report.set_aside)?;
+    if let Some(verified) = &report.verified {
+        print_comparison(verified)?;
     }
-    let RebuildReport { generation, retired: Some(retired), records, seconds, .. } = report else {
-        return Ok(());
-    };
-    print(format_args!(
-        "generation {generation} is live: {records} records in {seconds:.1} s; generation {retired} is retired"
-    ))
+    let RebuildReport { generation, records, seconds, .. } = report;
+    match report.retired {
+        Some(retired) => print(format_args!(
+            "generation {generation} is live: {records} records in {seconds:.1} s; generation {retired} is retired"
+        )),
+        None if report.built => print(format_args!(
+            "generation {generation} is built: {records} records in {seconds:.1} s; it follows the live one. Next: \
+             `rollcall projection verify {generation}`, then `rollcall projection promote {generation}`"
+        )),
+        None => Ok(()),
+    }
 }
 
-fn in_numbers(set_aside: &SetAside) -> String {
-    format!("{} records, {} users parked", set_aside.records, set_aside.users)
-}
-
-fn not_promoted(report: &RebuildReport) -> anyhow::Error {
-    let how = if report.gave_up { "given up and " } else { "" };
-    anyhow::anyhow!(
-        "generation {} was {how}not promoted: {} could not be folded, and {} in the live generation, which stays as it is. Fix what \
-         the reasons say. To promote it as it is, run `rollcall projection rebuild --accept-set-aside`: what it set aside then waits as \
-         dead letters",
-        report.generation,
-        in_numbers(&report.set_aside),
-        in_numbers(&report.set_aside_before),
-    )
+fn failure(report: &RebuildReport) -> anyhow::Error {
+    let generation = report.generation;
+    if report.gave_up {
+        return anyhow::anyhow!(
+            "the rebuild of generation {generation} has given up: {} could not be folded, and {} in the live generation, which stays as \
+             it is. Fix what the reasons say. To go on all the same, run `rollcall projection rebuild --accept-set-aside`: what is set \
+             aside then waits as dead letters",
+            in_numbers(&report.set_aside),
+            in_numbers(&report.set_aside_before),
+        );
+    }
+    let is_different = report.verified.as_ref().is_some_and(|verified| !verified.is_equal);
+    if is_different && !report.set_aside.is_more_than(&report.set_aside_before) {
+        return anyhow::anyhow!(
+            "generation {generation} was not promoted: it differs from the live one, which stays as it is. It follows the live one. If it \
+             is right and the live one is wrong, run `rollcall projection promote {generation} --unverified`; to give it up, \
+             `rollcall projection drop {generation}`"
+        );
+    }
+    more_set_aside(generation, &report.set_aside, &report.set_aside_before)
 }

@@ -33,6 +33,10 @@ struct Status {
     /// The pause, if folding is paused.
     paused: Option<Pause>,
     generation: Option<i32>,
+    /// The fold that has made the live generation.
+    fold_version: Option<i32>,
+    /// What to do if that is an older one than this release has.
+    note: Option<String>,
     /// Partitions that do not begin at offset 0. `None` if Kafka does not answer.
     cuts: Option<Vec<Cut>>,
     /// Records that are not folded yet. `None` if Kafka does not answer.
@@ -65,12 +69,18 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     status.paused = projector::paused(&settings).await?;
     status.cuts = event_log::cuts(&settings).await.ok();
     status.set_aside = projector::waiting_letters(&settings).await?;
+    let live = projector::generations(&settings).await?.into_iter().find(|one| one.state == "live");
+    status.fold_version = live.map(|live| live.fold_version);
+    status.note = projector::older_fold(&settings).await?;
     anyhow::ensure!(status.generation.is_some(), "there is no live generation: run `rollcall migrate` first");
     if args.json {
         return print(serde_json::to_string(&status)?);
     }
     if let Some(paused) = &status.paused {
         print(format_args!("{}\n", super::in_words(paused)))?;
+    }
+    if let Some(note) = &status.note {
+        print(format_args!("{note}\n"))?;
     }
     let cuts = status.cuts.as_deref().unwrap_or_default();
     if !cuts.is_empty() {
@@ -104,7 +114,18 @@ impl Status {
         let open = partitions.iter().filter_map(|partition| partition.status.open_transaction.as_ref());
         let waiting = open.map(|open| open.waiting).sum();
         let set_aside = WaitingLetters::default();
-        Self { paused: None, cuts: None, generation, lag, waiting, set_aside, rate, partitions }
+        Self {
+            paused: None,
+            cuts: None,
+            generation,
+            fold_version: None,
+            note: None,
+            lag,
+            waiting,
+            set_aside,
+            rate,
+            partitions,
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! A generation while it is built. It follows the live one and never overtakes it, so that both can
-//! be stopped at the same offsets.
+//! Folds the log into a generation that is not live. It never overtakes the live one, so that both
+//! can be stopped at the same offsets.
 
 use crate::{
     dead_letters::reprocess::{self, PartitionPosition},
@@ -18,20 +18,25 @@ use sqlx::PgPool;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::Receiver;
 
-/// The first offset that is not folded, of each partition.
-pub(super) type Offsets = BTreeMap<Partition, i64>;
+/// The most offsets of a partition that a round of following folds. Whoever waits for the generation
+/// waits for the end of a round.
+const ROUND: i64 = 1_000;
 
-/// Folds the log into a new generation.
-pub(super) struct Builder<'s> {
-    settings: &'s Settings,
+/// The first offset that is not folded, of each partition.
+pub(crate) type Offsets = BTreeMap<Partition, i64>;
+
+/// Folds the log into a generation that is not live. Whoever has one holds the generation's
+/// [`FoldLock`](read_model::locks::FoldLock).
+pub(crate) struct Follower<'s> {
+    pub(super) settings: &'s Settings,
     /// The number of partitions of each topic.
-    partition_count: u32,
-    store: Store,
-    epochs: Epochs,
-    discarded: Discarded,
+    pub(super) partition_count: u32,
+    pub(super) store: Store,
+    pub(super) epochs: Epochs,
+    pub(super) discarded: Discarded,
     /// Up to where records are folded one by one, because PostgreSQL rejected a batch of them.
     one_by_one: Offsets,
-    /// The offsets of the new generation.
+    /// The offsets of the generation.
     pub(super) next_offsets: Offsets,
     /// Folded records.
     pub(super) records: u64,
@@ -39,7 +44,7 @@ pub(super) struct Builder<'s> {
     /// erased users before their deletions.
     parked: usize,
     /// The most users that may be parked.
-    max_parked: usize,
+    pub(super) max_parked: usize,
 }
 
 /// So many users had to be parked that folding the rest of the log is useless.
@@ -47,17 +52,19 @@ pub(super) struct Builder<'s> {
 #[error("too many users had to be parked")]
 pub(super) struct TooManyParked;
 
-impl<'s> Builder<'s> {
-    pub(super) async fn new(
+impl<'s> Follower<'s> {
+    /// Takes the generation over from whoever folded it before.
+    pub(crate) async fn open(
         settings: &'s Settings,
         pool: PgPool,
+        keys: Keys,
         generation: i32,
         partitions: &[Partition],
     ) -> anyhow::Result<Self> {
         let mut epochs = Epochs::default();
         let taken = epochs.take_over(&pool, generation, partitions, false).await?;
         let next_offsets = offsets(&taken.checkpoints);
-        let store = Store::open(pool, generation, Mode::Building, Keys::open(settings)?).await?;
+        let store = Store::open(pool, generation, Mode::Following, keys).await?;
         let discarded = Discarded::load(&store.pool, generation, &next_offsets).await?;
         Ok(Self {
             settings,
@@ -73,6 +80,21 @@ impl<'s> Builder<'s> {
         })
     }
 
+    /// Takes the generation over again, because a commit was given up on the way.
+    pub(super) async fn take_over_again(&mut self, partitions: &[Partition]) -> anyhow::Result<()> {
+        let taken = self.epochs.take_over(&self.store.pool, self.store.generation, partitions, false).await?;
+        self.next_offsets = offsets(&taken.checkpoints);
+        Ok(())
+    }
+
+    /// Takes in what the jobs have folded.
+    pub(super) async fn folded_in_bulk(&mut self, records: u64, parked: usize) -> anyhow::Result<()> {
+        let partitions: Vec<Partition> = self.next_offsets.keys().copied().collect();
+        self.take_over_again(&partitions).await?;
+        (self.records, self.parked) = (self.records + records, self.parked + parked);
+        Ok(())
+    }
+
     /// Gives up as soon as more users than that are parked.
     pub(super) fn limit_parked(&mut self, users: usize) {
         self.max_parked = users;
@@ -81,11 +103,11 @@ impl<'s> Builder<'s> {
     /// Keeps the postings up to date from now on, because they are complete.
     pub(super) async fn keep_postings(&mut self) -> anyhow::Result<()> {
         let Store { pool, generation, keys, .. } = self.store.clone();
-        self.store = Store::open(pool, generation, Mode::Building, keys).await?;
+        self.store = Store::open(pool, generation, Mode::Following, keys).await?;
         Ok(())
     }
 
-    pub(super) fn generation(&self) -> i32 {
+    pub(crate) fn generation(&self) -> i32 {
         self.store.generation
     }
 
@@ -136,6 +158,15 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
+    /// Folds a bounded number of records towards `to`. Returns whether it is reached.
+    pub(crate) async fn follow_some(&mut self, to: &Offsets) -> anyhow::Result<bool> {
+        let some =
+            |(partition, end): (&Partition, &i64)| (*partition, *end.min(&(self.next(*partition) + ROUND)));
+        let some: Offsets = to.iter().map(some).collect();
+        self.follow(&some, |_| {}).await?;
+        Ok(self.behind(to) == 0)
+    }
+
     /// Removes the effect of records that were discarded after they were folded here.
     pub(super) async fn apply_discarded(&mut self) -> anyhow::Result<()> {
         let from_the_beginning = self.next_offsets.keys().map(|partition| (*partition, 0)).collect();
@@ -143,6 +174,10 @@ impl<'s> Builder<'s> {
         for place in all.0.difference(&self.discarded.0) {
             let ((_, partition), _) = *place;
             let queue = self.store.load_queue(*place).await?;
+            if queue.is_empty() {
+                // It is no dead letter here, or was discarded here before.
+                continue;
+            }
             let batch = reprocess::batch(queue, self.partition_count, Some(*place), false);
             let states = pipeline::load(&self.store, &batch).await?;
             let next_offset = self.next((Topic::Users, partition));
@@ -154,7 +189,7 @@ impl<'s> Builder<'s> {
                 .commit_reprocessed(None, &reprocessed, &self.epochs, InvalidationStatus::Confirmed)
                 .await
                 .map_err(|error| commit_error(&error))?;
-            anyhow::ensure!(is_committed, "another rebuild has taken the new generation over");
+            anyhow::ensure!(is_committed, "another process has taken the generation over");
         }
         self.discarded = all;
         Ok(())
@@ -209,7 +244,7 @@ impl<'s> Builder<'s> {
 }
 
 fn commit_error(error: &sqlx::Error) -> anyhow::Error {
-    anyhow::anyhow!("committing a batch of the new generation failed ({})", sql_error::reason(error))
+    anyhow::anyhow!("committing a batch of the generation failed ({})", sql_error::reason(error))
 }
 
 /// The offsets of checkpoints.

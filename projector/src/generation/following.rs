@@ -1,0 +1,85 @@
+//! Built and retired generations follow the live one, in rounds. Any projector may do the next
+//! round: it takes the generation over, so a slower one is fenced off.
+//!
+//! A thread of its own does this, so that no generation delays the live one.
+
+use super::follower::{Follower, Offsets};
+use crate::stop::{Interrupt, StopSignal};
+use anyhow::Context as _;
+use event_log::identity::{LogIdentity, LogMatch};
+use events_schema::Partition;
+use key_store::Keys;
+use read_model::{
+    generation::live,
+    locks::FoldLock,
+    operate::{checkpoints, generations},
+};
+use service_kit::{errors::describe_error, settings::Settings};
+use sqlx::PgPool;
+use std::time::Duration;
+
+/// The pause between two rounds once all generations are level.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The pause after a failed round.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Starts the thread. It ends when a stop is requested.
+pub(crate) fn start(settings: Settings, keys: Keys, stop: StopSignal) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("projector-follow".into()).spawn(move || {
+        // Stopping is the only way to end it.
+        let _ = runtime.block_on(run(&settings, &keys, &stop));
+    })?;
+    Ok(())
+}
+
+async fn run(settings: &Settings, keys: &Keys, stop: &StopSignal) -> Result<(), Interrupt> {
+    let pool = stop.retry("opening the pool of the followers", async || read_model::pool(settings)).await?;
+    loop {
+        let pause = match stop.run_until_stopped(rounds(settings, &pool, keys)).await? {
+            Ok(true) => PAUSE,
+            Ok(false) => Duration::ZERO,
+            Err(error) => {
+                tracing::warn!(
+                    error = describe_error(error.as_ref()),
+                    "a generation that is not live could not follow, retrying"
+                );
+                FAILURE_PAUSE
+            }
+        };
+        stop.run_until_stopped(tokio::time::sleep(pause)).await?;
+    }
+}
+
+/// A round for each generation that is behind. Returns whether all of them are level.
+async fn rounds(settings: &Settings, pool: &PgPool, keys: &Keys) -> anyhow::Result<bool> {
+    let mut are_level = true;
+    for (generation, lag) in generations::following(pool).await? {
+        if lag > 0
+            && let Some(lock) = FoldLock::take(pool, generation).await?
+        {
+            are_level &= round(settings, pool, keys, generation).await?;
+            lock.release().await?;
+        }
+    }
+    Ok(are_level)
+}
+
+/// Folds some records into a generation. Returns whether it is level then.
+async fn round(settings: &Settings, pool: &PgPool, keys: &Keys, generation: i32) -> anyhow::Result<bool> {
+    let LogMatch::Same = LogIdentity::new(settings)?.compare(pool, generation).await? else {
+        // The live projector says so.
+        return Ok(true);
+    };
+    let to = live_offsets(pool).await?;
+    let partitions: Vec<Partition> = to.keys().copied().collect();
+    let mut follower = Follower::open(settings, pool.clone(), keys.clone(), generation, &partitions).await?;
+    follower.follow_some(&to).await
+}
+
+/// The offsets of the live generation.
+async fn live_offsets(pool: &PgPool) -> anyhow::Result<Offsets> {
+    let mut connection = pool.acquire().await?;
+    let live = live(&mut connection).await?.context("there is no live generation")?;
+    Ok(checkpoints::next_offsets(&mut connection, live).await?)
+}

@@ -1,0 +1,83 @@
+//! A pass over a partition: the states of users, folded in memory from the beginning.
+
+use crate::pipeline::{Batch, Fold, States};
+use event_log::record::{Fact, Record};
+use events_schema::Partition;
+use key_store::Keys;
+use read_model::write::{Effects, Span};
+use std::{collections::BTreeMap, ops::Range};
+
+/// What a state needs in memory: so many times the bytes of its record, and some more.
+const TIMES: usize = 4;
+const MORE: usize = 512;
+
+/// The states of a pass.
+pub(super) struct Pass {
+    fold: Fold,
+    waiting: Batch,
+    spans: BTreeMap<Partition, Span>,
+    /// About how many bytes the states need.
+    pub(super) held: usize,
+    pub(super) records: u64,
+}
+
+impl Pass {
+    pub(super) fn new(ranges: &BTreeMap<Partition, Range<i64>>) -> Self {
+        let span = |(place, range): (&Partition, &Range<i64>)| {
+            (*place, Span { from: range.start, next: range.end, time: None })
+        };
+        Self {
+            fold: Fold::new(States::default()),
+            waiting: Batch::default(),
+            spans: ranges.iter().map(span).collect(),
+            held: 0,
+            records: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, record: Record) {
+        if let Some(span) = self.spans.get_mut(&record.partition) {
+            span.time = record.time.or(span.time);
+        }
+        let is_held = match &record.fact {
+            Fact::User(fact) => !self.fold.knows(&fact.key),
+            Fact::Credential(_) | Fact::Poison(_) => true,
+            Fact::Unknown | Fact::Discarded => false,
+        };
+        self.held += if is_held { TIMES * record.raw.size() + MORE } else { 0 };
+        let from = record.offset;
+        self.waiting.push(record, from);
+    }
+
+    /// The log may end before the range does.
+    pub(super) fn reached(&mut self, partition: Partition, next: i64) {
+        if let Some(span) = self.spans.get_mut(&partition) {
+            span.next = next.max(span.from);
+        }
+    }
+
+    /// Folds the waiting records, with their keys. Returns how many.
+    pub(super) async fn fold(&mut self, keys: &Keys) -> anyhow::Result<u64> {
+        let batch = std::mem::take(&mut self.waiting);
+        let read = u64::try_from(batch.len())?;
+        self.fold.use_keys(keys.get_many(&batch.key_owners()).await?);
+        batch.into_records().for_each(|record| self.fold.record(record));
+        self.records += read;
+        Ok(read)
+    }
+
+    /// Whether enough records wait to be folded.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.is_full()
+    }
+
+    /// How many users had to be parked.
+    pub(super) fn parked(&self) -> usize {
+        self.fold.newly_parked()
+    }
+
+    /// What all records together change.
+    pub(super) fn finish(self) -> Effects {
+        self.fold.finish(self.spans)
+    }
+}

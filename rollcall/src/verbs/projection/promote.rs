@@ -1,0 +1,102 @@
+//! `rollcall projection promote` and `rollback`
+
+use super::{super::print, screen::Screen};
+use crate::settings;
+use projector::{PromoteOptions, PromoteReport, SetAside, Which};
+use serde_json::json;
+
+/// Make a built generation the live one
+///
+/// It is brought level with the live one first. Reads and writes go on. A generation that was never found
+/// equal to the live one is refused, and so is one in which more records could not be folded.
+#[derive(clap::Args)]
+pub(crate) struct PromoteArgs {
+    /// The generation. Without it: the newest that is built and was never live
+    #[arg(value_name = "N")]
+    generation: Option<i32>,
+    /// Promote it although it was never found equal to the live one
+    #[arg(long)]
+    unverified: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Make the generation live again that was live before
+///
+/// It has followed the live one since, so nothing is lost. As safe as promote.
+#[derive(clap::Args)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(clap::Args)]
+struct Common {
+    /// Promote it even if more records could not be folded than in the live one. Implies --unverified
+    #[arg(long)]
+    accept_set_aside: bool,
+    /// Print JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the
+    /// end
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn promote(args: &PromoteArgs) -> anyhow::Result<()> {
+    switch(Which::Built(args.generation), args.unverified, &args.common).await
+}
+
+pub(crate) async fn rollback(args: &RollbackArgs) -> anyhow::Result<()> {
+    switch(Which::Former, true, &args.common).await
+}
+
+async fn switch(which: Which, unverified: bool, args: &Common) -> anyhow::Result<()> {
+    let settings = settings::load()?;
+    let mut screen = Screen::new(args.json);
+    let options = PromoteOptions { which, unverified, accept_set_aside: args.accept_set_aside };
+    let report = projector::promote(&settings, options, |progress| screen.show(progress)).await;
+    screen.end();
+    let report = report?;
+    report_promotion(args, &report)?;
+    if report.promoted {
+        return Ok(());
+    }
+    Err(more_set_aside(report.generation, &report.set_aside, &report.set_aside_before))
+}
+
+fn report_promotion(args: &Common, report: &PromoteReport) -> anyhow::Result<()> {
+    if args.json {
+        return print(json!({"summary": report}));
+    }
+    let PromoteReport { generation, retired, seconds, .. } = report;
+    match retired {
+        Some(retired) => print(format_args!(
+            "generation {generation} is live, after {seconds:.1} s; generation {retired} is retired and follows"
+        )),
+        None if report.promoted => print(format_args!("generation {generation} is live already")),
+        None => print_set_aside(&report.set_aside),
+    }
+}
+
+/// Prints what a generation could not fold, by reason.
+pub(super) fn print_set_aside(set_aside: &SetAside) -> anyhow::Result<()> {
+    if set_aside.records == 0 {
+        return Ok(());
+    }
+    print(format_args!("set aside: {}", in_numbers(set_aside)))?;
+    let mut lines = set_aside.reasons.iter();
+    lines.try_for_each(|reason| print(format_args!("  {:>8}  {}", reason.records, reason.reason)))
+}
+
+pub(super) fn in_numbers(set_aside: &SetAside) -> String {
+    format!("{} records, {} users parked", set_aside.records, set_aside.users)
+}
+
+pub(super) fn more_set_aside(generation: i32, set_aside: &SetAside, before: &SetAside) -> anyhow::Error {
+    anyhow::anyhow!(
+        "generation {generation} was not promoted: {} could not be folded, and {} in the live generation, which stays as it is. Fix what \
+         the reasons say. To promote it as it is, run `rollcall projection promote {generation} --accept-set-aside`: what it set aside \
+         then waits as dead letters",
+        in_numbers(set_aside),
+        in_numbers(before),
+    )
+}
