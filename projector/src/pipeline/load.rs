@@ -35,7 +35,9 @@ impl Pipeline {
     /// Returns Redis' time if Redis has confirmed the invalidations.
     pub(super) async fn load(&mut self, batch: &Batch) -> Result<(States, Option<ServerTime>), Interrupt> {
         let versions: VersionsToInvalidate = versions_to_invalidate(batch.highest_versions());
-        let states = self.stop.retry("loading states", async || load(&self.store, batch).await);
+        let known = self.remembered.states(batch);
+        let states =
+            self.stop.retry("loading states", async || load_others(&self.store, batch, known.clone()).await);
         let log = compare_log(&self.stop, &mut self.identity, &self.store);
         let (states, cache_time, log) = tokio::join!(states, self.cache.invalidate(&versions), log);
         let states = states?;
@@ -53,22 +55,28 @@ impl Pipeline {
 /// # Errors
 /// A query failed.
 pub(crate) async fn load(store: &Store, batch: &Batch) -> anyhow::Result<States> {
+    load_others(store, batch, HashMap::new()).await
+}
+
+/// Loads the states and data keys of a batch, except for the users that are known.
+async fn load_others(store: &Store, batch: &Batch, known: HashMap<UserKey, State>) -> anyhow::Result<States> {
     let owners = batch.key_owners();
     let keys = async { store.keys.get_many(&owners).await.map_err(anyhow::Error::from) };
-    let (mut states, keys) = tokio::try_join!(load_rows(store, batch), keys)?;
+    let (mut states, keys) = tokio::try_join!(load_rows(store, batch, known), keys)?;
     states.keys = keys;
     Ok(states)
 }
 
-async fn load_rows(store: &Store, batch: &Batch) -> anyhow::Result<States> {
-    let mut states = States::default();
+async fn load_rows(store: &Store, batch: &Batch, known: HashMap<UserKey, State>) -> anyhow::Result<States> {
+    let mut states = States { users: known, ..States::default() };
     let credentials: Vec<CredentialKey> =
         batch.credentials().into_iter().map(|(key, id)| (key.clone(), id)).collect();
     for row in store.load_credentials(&credentials).await? {
         let (key, offset) = (row.key.clone(), row.offset);
         states.credentials.insert(key, (credential_state(row)?, offset));
     }
-    let users: Vec<UserKey> = batch.users().into_iter().cloned().collect();
+    let is_unknown = |key: &&UserKey| !states.users.contains_key(*key);
+    let users: Vec<UserKey> = batch.users().into_iter().filter(is_unknown).cloned().collect();
     let mut parked = Vec::new();
     for row in store.load_users(&users).await? {
         parked.extend(row.is_parked.then(|| row.key.clone()));

@@ -15,6 +15,7 @@ mod one_by_one;
 pub(crate) mod parking_limit;
 mod progress;
 mod publish;
+mod remembered;
 
 pub use batch::Batch;
 pub(crate) use discarded::Discarded;
@@ -22,6 +23,7 @@ pub(crate) use fold::Fold;
 pub use fold::{fold, parked_queue::ParkedQueue};
 pub use load::States;
 pub(crate) use load::load;
+pub use remembered::RememberedUsers;
 
 use self::{
     commit::CommitOutcome,
@@ -55,6 +57,8 @@ pub(crate) struct Pipeline {
     pub(crate) epochs: Epochs,
     /// The partitions that this process owns, each with the first offset that is not folded yet.
     pub(crate) owned: BTreeMap<Partition, i64>,
+    /// Users of the owned partitions that need not be loaded.
+    pub(crate) remembered: RememberedUsers,
     /// Kafka's time of the last folded record.
     pub(crate) record_times: BTreeMap<Partition, OffsetDateTime>,
     /// The number of partitions of each topic.
@@ -91,7 +95,11 @@ impl Pipeline {
         if !self.is_within_parking_limit(&effects).await? {
             return self.park_one_by_one(&effects);
         }
-        match self.commit(&mut effects, cache_time.as_ref()).await? {
+        let outcome = self.commit(&mut effects, cache_time.as_ref()).await?;
+        if outcome != CommitOutcome::Committed {
+            self.remembered.clear();
+        }
+        match outcome {
             CommitOutcome::Committed => self.publish(effects, records, cache_time.as_ref()).await,
             CommitOutcome::Refused => self.retry_one_by_one(&effects, batch_of_one).await,
             CommitOutcome::FencedOff => self.handle_fenced_off().await,

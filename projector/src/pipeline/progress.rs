@@ -8,8 +8,10 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 use time::OffsetDateTime;
 
 impl Pipeline {
-    /// Replaces the set of owned partitions and their offsets.
+    /// Replaces the set of owned partitions and their offsets. Forgets what was committed as their
+    /// owner so far.
     pub(super) fn set_owned(&mut self, offsets: BTreeMap<Partition, i64>) {
+        self.remembered.clear();
         let lost = self.owned.keys().filter(|partition| !offsets.contains_key(partition));
         lost.copied().for_each(metrics::hide);
         self.consumer.folded().clone_from(&offsets);

@@ -14,6 +14,7 @@ impl Pipeline {
         cache_time: Option<&ServerTime>,
     ) -> Result<(), Interrupt> {
         self.record_offsets(&effects);
+        self.remembered.committed(&effects);
         metrics::count(&effects, records);
         let has_erased = !effects.tombstones.is_empty() || !effects.late.is_empty();
         self.cache.publish(effects, cache_time);

@@ -5,7 +5,7 @@ use crate::{
     health::ProjectorState,
     metrics, migrate,
     pipeline::{
-        Discarded, Pipeline,
+        Discarded, Pipeline, RememberedUsers,
         assignment::open_live,
         consume::{Consumer, ConsumerState},
     },
@@ -167,6 +167,7 @@ async fn start(parts: Parts) -> Result<Worker, Interrupt> {
         identity,
         epochs: Epochs::default(),
         owned: BTreeMap::new(),
+        remembered: RememberedUsers::default(),
         record_times: BTreeMap::new(),
         partition_count,
         discarded: Discarded::default(),
