@@ -20,7 +20,7 @@ pub use routes::fallbacks;
 use actix_web::web::{Data, ServiceConfig};
 use event_log::identity_watch::{IdentityCheck, IdentityWatch};
 use futures_util::{FutureExt as _, future::BoxFuture};
-use key_store::Keys;
+use key_store::{KeyCache, Keys};
 use keys::DataKeys;
 use log::Log;
 use read_model::{
@@ -56,7 +56,7 @@ pub struct App {
 }
 
 /// Starts the service. Kafka and Postgres need not be available yet; `health` reports when they
-/// are.
+/// are. The services of a process share `key_cache`.
 ///
 /// # Errors
 /// A setting is missing or invalid, the key store belongs to another deployment, or a newer release
@@ -65,16 +65,18 @@ pub fn start<'a>(
     settings: &'a Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
+    key_cache: &'a KeyCache,
     health: &'a Health,
 ) -> BoxFuture<'a, anyhow::Result<App>> {
     // Boxed, so that all of the service is compiled in this crate and not again in each program.
-    try_start(settings, recorder, authenticator, health).boxed()
+    try_start(settings, recorder, authenticator, key_cache, health).boxed()
 }
 
 async fn try_start(
     settings: &Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
+    key_cache: &KeyCache,
     health: &Health,
 ) -> anyhow::Result<App> {
     metrics::register();
@@ -94,7 +96,7 @@ async fn try_start(
         follow_ups.clone(),
         lookup,
     );
-    let keys = Keys::start(settings, KEY_CONNECTIONS).await?;
+    let keys = Keys::start(settings, KEY_CONNECTIONS, key_cache).await?;
     keys::origins::check_binding(&pool, &keys).await?;
     keys.watch(health);
     let data_keys = DataKeys::new(keys.clone(), pool.clone());

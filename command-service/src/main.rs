@@ -1,5 +1,6 @@
 //! The command service as a program of its own.
 
+use key_store::KeyCache;
 use service_kit::{
     analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
     health::Health, server, settings::Settings, telemetry,
@@ -20,10 +21,10 @@ async fn main() -> Result<(), ExitError> {
     telemetry::init(&settings.log)?;
     failpoint::start();
     let listener = server::bind(settings.addr)?;
-    let health = Health::default();
+    let (health, keys) = (Health::default(), KeyCache::start(&settings)?);
     let recorder = Recorder::start(&settings)?;
     let authenticator = Arc::new(Authenticator::new(&settings)?);
-    let app = command_service::start(&settings, recorder.clone(), authenticator, &health).await?;
+    let app = command_service::start(&settings, recorder.clone(), authenticator, &keys, &health).await?;
     let configure = {
         let app = app.clone();
         move |config: &mut _| {

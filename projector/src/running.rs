@@ -13,7 +13,7 @@ use crate::{
     worker::{Parts, supervise},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
-use key_store::Keys;
+use key_store::{KeyCache, Keys};
 use privacy::sweep_periodically;
 use read_model::{redis_connection::RedisConnection, write::probe};
 use service_kit::{
@@ -34,16 +34,21 @@ pub struct Running {
 }
 
 /// Starts the pipeline and the analytics. Kafka and PostgreSQL don't have to be reachable yet: the
-/// projector retries until they are. It works without Redis.
+/// projector retries until they are. It works without Redis. The services of a process share
+/// `key_cache`.
 ///
 /// # Errors
 /// A setting is missing or invalid.
-pub fn start<'a>(settings: &'a Settings, health: &'a Health) -> BoxFuture<'a, anyhow::Result<Running>> {
+pub fn start<'a>(
+    settings: &'a Settings,
+    key_cache: &'a KeyCache,
+    health: &'a Health,
+) -> BoxFuture<'a, anyhow::Result<Running>> {
     // Boxed, so that the projector is compiled once in this crate and not again in each program.
-    try_start(settings, health).boxed()
+    try_start(settings, key_cache, health).boxed()
 }
 
-async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Running> {
+async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -> anyhow::Result<Running> {
     settings.kafka_brokers()?;
     let client = RedisConnection::client(settings.redis_url()?)?;
     let consumer = ConsumerState::default();
@@ -63,12 +68,12 @@ async fn try_start(settings: &Settings, health: &Health) -> anyhow::Result<Runni
     fold_note.register(health);
     let watch = LogWatch::default();
     watch.register(health);
-    let settings = settings.clone();
+    let (settings, key_cache) = (settings.clone(), key_cache.clone());
     let analytics = analytics::start(&settings)?;
     let ended = on_own_thread(async move |done| {
         // Both spawn tasks, so they are created inside the runtime that runs them.
         let pool = read_model::pool(&settings)?;
-        let keys = Keys::start(&settings, KEY_CONNECTIONS).await?;
+        let keys = Keys::start(&settings, KEY_CONNECTIONS, &key_cache).await?;
         tokio::spawn(dead_letter_counts::watch(counting.clone(), counted));
         tokio::spawn(fold_note.run(counting));
         tokio::spawn(sweep_periodically(settings.clone(), keys.clone(), metrics::show_sweep));

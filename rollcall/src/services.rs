@@ -1,6 +1,7 @@
 //! The three services in one process: command and query service on one port, and the projector.
 
 use actix_web::web::ServiceConfig;
+use key_store::KeyCache;
 use service_kit::{analytics::Recorder, auth::Authenticator, health::Health, settings::Settings};
 use std::{sync::Arc, time::Duration};
 
@@ -22,9 +23,10 @@ impl Services {
         let health = Health::default();
         let authenticator = Arc::new(Authenticator::new(settings)?);
         let recorder = Recorder::start(settings)?;
-        let projector = projector::start(settings, &health).await?;
+        let keys = KeyCache::start(settings)?;
+        let projector = projector::start(settings, &keys, &health).await?;
         let commands =
-            command_service::start(settings, recorder.clone(), authenticator.clone(), &health).await?;
+            command_service::start(settings, recorder.clone(), authenticator.clone(), &keys, &health).await?;
         let queries = query_service::start(settings, recorder.clone(), authenticator, &health).await?;
         Ok(Self { commands, queries, projector, recorder, health })
     }

@@ -23,7 +23,7 @@ impl Keys {
 
     /// The key of an owner, if it is cached.
     pub fn get_cached(&self, owner: &Owner) -> Option<Arc<DataKey>> {
-        self.0.cache.get(owner, Instant::now())
+        self.cache().get(owner, Instant::now())
     }
 
     /// The existing keys of these owners.
@@ -32,15 +32,15 @@ impl Keys {
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn get_many(&self, owners: &[Owner]) -> Result<KeyRing, KeysError> {
         let now = Instant::now();
-        let cached = |owner: &Owner| Some((owner.clone(), self.0.cache.get(owner, now)?));
+        let cached = |owner: &Owner| Some((owner.clone(), self.cache().get(owner, now)?));
         let mut ring: KeyRing = owners.iter().filter_map(cached).collect();
         let missing: Vec<Owner> = owners.iter().filter(|owner| !ring.contains_key(owner)).cloned().collect();
         if missing.is_empty() {
             return Ok(ring);
         }
-        let eviction_count = self.0.cache.eviction_count();
+        let eviction_count = self.cache().eviction_count();
         let found = self.read(&missing).await?;
-        self.0.cache.put(
+        self.cache().put(
             found.iter().map(|(owner, key)| (owner.clone(), key.clone())),
             eviction_count,
             Instant::now(),
@@ -68,7 +68,7 @@ impl Keys {
 
     /// Marks the keys of these owners as in use. Call this before reading them.
     pub(super) fn uses(&self, owners: &[Owner]) -> Uses {
-        owners.iter().map(|owner| (owner.clone(), self.0.cache.note_use(owner))).collect()
+        owners.iter().map(|owner| (owner.clone(), self.cache().note_use(owner))).collect()
     }
 
     /// Unwraps stored keys. A key that its master key does not open is an error, not a missing key.

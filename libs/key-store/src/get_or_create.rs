@@ -30,7 +30,7 @@ impl Keys {
     /// lost or wrong.
     pub async fn get_or_create(&self, owners: &[Owner], origin: &Origin) -> Result<KeyRing, KeysError> {
         self.check().await?;
-        let eviction_count = self.0.cache.eviction_count();
+        let eviction_count = self.cache().eviction_count();
         let uses = self.uses(owners);
         let mut new = New::new();
         for owner in owners {
@@ -50,7 +50,7 @@ impl Keys {
             }
         }
         ring.extend(self.unwrap_existing(existing, &uses).await?);
-        self.0.cache.put(
+        self.cache().put(
             ring.iter().map(|(owner, key)| (owner.clone(), key.clone())),
             eviction_count,
             Instant::now(),

@@ -13,6 +13,7 @@ mod error;
 mod find;
 mod get_or_create;
 mod health;
+mod key_cache;
 mod key_file;
 mod master;
 mod old_key_store;
@@ -27,6 +28,7 @@ mod wrapper;
 pub use deployment::{Binding, wrong_deployment};
 pub use domain::codec::{DataKey, KeyRing, Owner, SealError, SealedBytes};
 pub use error::KeysError;
+pub use key_cache::KeyCache;
 pub use old_key_store::OldKeyStore;
 pub use origin::{KeyWithOrigin, Origin};
 pub use pages::{MasterCount, StoredKey};
@@ -74,7 +76,7 @@ struct Inner {
     /// Checks whether a separate key store accepts writes.
     writes: Option<Probe>,
     wrapper: Arc<dyn Wrapper>,
-    cache: Arc<Cache>,
+    cache: KeyCache,
     /// Set once the master key is known to be right.
     id_secret: OnceCell<Arc<DataKey>>,
     is_separate: bool,
@@ -88,12 +90,16 @@ impl Keys {
     /// # Errors
     /// A setting is missing or invalid, or the master key's file is accessible to others.
     pub fn open(settings: &Settings) -> anyhow::Result<Self> {
-        Self::with_connections(settings, CONNECTIONS)
+        Self::with_cache(settings, CONNECTIONS, KeyCache::unused())
     }
 
-    fn with_connections(settings: &Settings, connections: u32) -> anyhow::Result<Self> {
+    fn url(settings: &Settings) -> anyhow::Result<&str> {
+        Ok(settings.keys_database_url.as_deref().map_or_else(|| settings.database_url(), Ok)?)
+    }
+
+    fn with_cache(settings: &Settings, connections: u32, cache: KeyCache) -> anyhow::Result<Self> {
         let apart = settings.keys_database_url.as_deref();
-        let url = apart.map_or_else(|| settings.database_url(), Ok)?.to_owned();
+        let url = Self::url(settings)?.to_owned();
         let pool = database::by_key(database::pool(&url, Role::Keys, connections)?);
         let checks = database::by_key(database::pool(&url, Role::Keys, 1)?);
         let writes = apart.map(|url| Probe::new(url, None)).transpose()?;
@@ -102,7 +108,7 @@ impl Keys {
             None => Arc::new(KeyFile::new(settings.master_key_file())),
         };
         wrapper.check_local()?;
-        let (cache, id_secret, stop) = (Arc::default(), OnceCell::new(), watch::Sender::new(false));
+        let (id_secret, stop) = (OnceCell::new(), watch::Sender::new(false));
         let is_separate = apart.is_some();
         let connections = KeptConnections::new(pool.clone(), 1);
         let inner =
@@ -110,19 +116,14 @@ impl Keys {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Opens the key store for a service, with a small cache and `connections` connections. If the
-    /// stores answer, the master key is checked at once.
+    /// Opens the key store for a service, with the process' cache and `connections` connections. If
+    /// the stores answer, the master key is checked at once.
     ///
     /// # Errors
     /// A setting is missing or invalid, or the master key is lost, wrong, or accessible to others.
-    pub async fn start(settings: &Settings, connections: u32) -> anyhow::Result<Self> {
-        let keys = Self::with_connections(settings, connections)?;
+    pub async fn start(settings: &Settings, connections: u32, cache: &KeyCache) -> anyhow::Result<Self> {
+        let keys = Self::with_cache(settings, connections, cache.clone())?;
         keys.check_if_reachable().await?;
-        tokio::spawn(cache_lease::run(
-            Arc::downgrade(&keys.0.cache),
-            keys.0.pool.clone(),
-            keys.0.stop.subscribe(),
-        ));
         let (wrapper, mut stop) = (keys.0.wrapper.clone(), keys.0.stop.subscribe());
         tokio::spawn(async move {
             tokio::select! {
@@ -139,13 +140,14 @@ impl Keys {
         self.0.is_separate
     }
 
-    /// Clears the cache and removes its lease, so that nobody waits for this process.
+    fn cache(&self) -> &Cache {
+        &self.0.cache.cache
+    }
+
+    /// Stops the maintenance of the master key, and the process' cache: see [`KeyCache`].
     pub async fn stop(&self) {
-        self.0.cache.clear();
         self.0.stop.send_replace(true);
-        // Bounded by the store's timeouts. A process that is gone is not waited for longer than a
-        // lease.
-        let _ = tokio::time::timeout(ANSWER_TIMEOUT, self.0.stop.closed()).await;
+        self.0.cache.stop().await;
     }
 }
 
