@@ -2,9 +2,10 @@
 
 use super::{POLL_INTERVAL, QUERY_TIMEOUT, catch_up::Gate, known::LivePositions, poll_demand::PollDemand};
 use crate::{
-    announcement::{self, CHANNEL},
+    announcement::{self, Announcement, CHANNEL},
     read::checkpoints::{self, Checkpoint},
 };
+use futures_util::FutureExt as _;
 use service_kit::{database::answered, errors};
 use sqlx::{
     PgPool,
@@ -56,6 +57,9 @@ impl Listener {
         let own = PgPoolOptions::new().max_connections(1).acquire_timeout(QUERY_TIMEOUT);
         let options = (*pool.connect_options()).clone().application_name("rollcall progress");
         let mut listener = PgListener::connect_with(&own.connect_lazy_with(options)).await?;
+        // A lost connection ends the loop. Reconnecting inside `try_recv`, which is cancelled below, could
+        // hide the loss and the announcements missed meanwhile.
+        listener.eager_reconnect(false);
         answered(QUERY_TIMEOUT, listener.listen(CHANNEL)).await?;
         silence.connected();
         loop {
@@ -91,21 +95,32 @@ impl Listener {
     async fn receive_until(&self, end: Instant, listener: &mut PgListener) -> sqlx::Result<Option<()>> {
         while Instant::now() < end {
             let Ok(received) = tokio::time::timeout_at(end.into(), listener.try_recv()).await else { break };
-            let Some(notification) = received? else { return Ok(None) };
-            let Some(announcement) = announcement::parse(notification.payload()) else { continue };
-            let generation = announcement.generation;
-            self.gate.confirm(generation, &announcement.confirmed);
-            if let Some(batch) = &announcement.batch {
-                self.gate.advance(generation, batch.partition, batch.next);
+            let Some(first) = received? else { return Ok(None) };
+            let mut announcements = Vec::from_iter(announcement::parse(first.payload()));
+            // A commit announces each of its partitions. Applied together, they wake the waiters once.
+            while let Some(received) = listener.try_recv().now_or_never() {
+                let Some(next) = received? else { return Ok(None) };
+                announcements.extend(announcement::parse(next.payload()));
             }
-            self.live.send_if_modified(|live| {
-                if live.generation != generation {
-                    self.poll_demand.request_poll();
-                }
-                live.apply(&announcement)
-            });
+            self.apply(&announcements);
         }
         Ok(Some(()))
+    }
+
+    fn apply(&self, announcements: &[Announcement]) {
+        for Announcement { generation, confirmed, batch } in announcements {
+            self.gate.confirm(*generation, confirmed);
+            if let Some(batch) = batch {
+                self.gate.advance(*generation, batch.partition, batch.next);
+            }
+        }
+        self.live.send_if_modified(|live| {
+            if announcements.iter().any(|announcement| announcement.generation != live.generation) {
+                self.poll_demand.request_poll();
+            }
+            // Each has to be applied, so this must not stop at the first change.
+            announcements.iter().fold(false, |changed, announcement| live.apply(announcement) | changed)
+        });
     }
 }
 
