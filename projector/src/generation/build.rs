@@ -25,10 +25,11 @@ pub(super) async fn build(
     pool: &PgPool,
     follower: &mut Follower<'_>,
     source: &Source<'_>,
+    is_resumed: bool,
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<()> {
     let generation = follower.generation();
-    copy(pool, follower, source, progress).await?;
+    copy(pool, follower, source, is_resumed, progress).await?;
     catch_up(pool, follower, source, progress).await?;
     let total = u64::try_from(follower.next_offsets.values().sum::<i64>()).unwrap_or_default();
     progress(Progress { generation, phase: Phase::Indexing, done: follower.records, total });
@@ -45,6 +46,7 @@ async fn copy(
     pool: &PgPool,
     follower: &mut Follower<'_>,
     source: &Source<'_>,
+    is_resumed: bool,
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<()> {
     let generation = follower.generation();
@@ -54,7 +56,7 @@ async fn copy(
     let to = if source.is_another { source.ends().await? } else { target(pool, source).await? };
     let total = u64::try_from(to.values().sum::<i64>())?;
     let folded = |done| progress(Progress { generation, phase: Phase::Folding, done, total });
-    fold_partitions(follower, source, &to, folded).await
+    fold_partitions(follower, source, &to, is_resumed, folded).await
 }
 
 /// Follows the live generation until it is nearly reached. Another log is read to its end.

@@ -37,9 +37,10 @@ pub(super) async fn fold_partitions(
     follower: &mut Follower<'_>,
     source: &Source<'_>,
     to: &Offsets,
+    is_resumed: bool,
     mut progress: impl FnMut(u64),
 ) -> anyhow::Result<()> {
-    let shared = Arc::new(Shared::new(follower));
+    let shared = Arc::new(Shared::new(follower, is_resumed));
     let mut waiting: VecDeque<PartitionJob> = jobs(follower, source, to, &shared).collect();
     if waiting.is_empty() {
         return Ok(());
@@ -74,6 +75,8 @@ struct Shared {
     store: Store,
     epochs: Epochs,
     discarded: Discarded,
+    /// Whether an earlier attempt may have left rows.
+    is_resumed: bool,
     /// How many partitions are folded at the same time.
     jobs: usize,
     /// Folded records.
@@ -84,7 +87,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(follower: &Follower<'_>) -> Self {
+    fn new(follower: &Follower<'_>, is_resumed: bool) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             settings: follower.settings.clone(),
@@ -92,6 +95,7 @@ impl Shared {
             store: follower.store.clone(),
             epochs: follower.epochs.clone(),
             discarded: follower.discarded.clone(),
+            is_resumed,
             jobs: cores.clamp(1, 4),
             records: AtomicU64::new(0),
             parked: AtomicUsize::new(0),
@@ -130,8 +134,10 @@ struct PartitionJob {
 impl PartitionJob {
     /// Folds the partition in at least `parts` passes. Returns in how many.
     async fn run(self, parts: u64) -> anyhow::Result<u64> {
-        // An earlier attempt may have been killed between two passes.
-        self.shared.store.clear(self.partition).await?;
+        if self.shared.is_resumed {
+            // The former attempt may have been killed between two passes.
+            self.shared.store.clear(self.partition).await?;
+        }
         let mut part = KeyPart::first(parts);
         loop {
             let Some(effects) = self.pass(part).await? else {
@@ -174,7 +180,7 @@ impl PartitionJob {
                 Step::Record(record) => pass.add(self.shared.discarded.apply(*record)),
                 Step::Reached(partition, next) => pass.reached(partition, next),
             }
-            if pass.is_full() || steps.is_empty() {
+            if pass.is_full() {
                 self.fold(&mut pass).await?;
                 if pass.held > MEMORY / jobs && part.half().is_some() {
                     self.shared.records.fetch_sub(pass.records, Ordering::Relaxed);

@@ -97,7 +97,7 @@ async fn fold_log(
     if !options.accept_set_aside {
         follower.limit_parked(usize::try_from(before.users + parking_limit::LIMIT)?);
     }
-    let gave_up = match build(pool, &mut follower, source, progress).await {
+    let gave_up = match build(pool, &mut follower, source, options.resume, progress).await {
         Err(error) if error.is::<TooManyParked>() => true,
         built => built.map(|()| false)?,
     };
