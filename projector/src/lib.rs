@@ -16,6 +16,7 @@ mod metrics;
 mod migrate;
 mod pause;
 pub mod pipeline;
+mod repair;
 mod running;
 mod status;
 mod stop;
@@ -36,5 +37,6 @@ pub use generation::{
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};
 pub use pause::{Pause, Paused, pause, paused, resume};
+pub use repair::{Beginning, FoldedUser, Repair, RepairProgress, check_user, repair_user};
 pub use running::{Running, start};
 pub use status::{PartitionStatus, status};

@@ -72,6 +72,24 @@ impl RedisServer {
         command.exec_async(&mut connection).await.unwrap_or_else(|error| panic!("{words}: {error}"));
     }
 
+    /// A value, if it is there.
+    ///
+    /// # Panics
+    /// Redis does not answer.
+    pub async fn get(&self, key: &str) -> Option<String> {
+        let mut connection = self.connect().await.expect("a connection to Redis");
+        redis::cmd("GET").arg(key).query_async(&mut connection).await.expect("an answer to GET")
+    }
+
+    /// Sets a value.
+    ///
+    /// # Panics
+    /// Redis does not answer.
+    pub async fn set(&self, key: &str, value: &str) {
+        let mut connection = self.connect().await.expect("a connection to Redis");
+        redis::cmd("SET").arg(key).arg(value).exec_async(&mut connection).await.expect("an answer to SET");
+    }
+
     /// The keys that match a pattern.
     pub async fn keys(&self, pattern: &str) -> Vec<String> {
         let mut connection = self.connect().await.expect("a connection to Redis");

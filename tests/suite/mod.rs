@@ -43,6 +43,7 @@ mod read_only;
 mod rebuild;
 mod redis_faults;
 mod reference_page;
+mod repair;
 mod replaced_log;
 mod restored;
 mod set_aside;
@@ -265,6 +266,16 @@ suite! {
             a_deletion_erases_in_all_generations,
             verbs_that_exclude_each_other_say_so,
             a_generation_of_another_release_is_refused_or_noted;
+        repair:
+            every_part_of_a_user_is_compared_and_repaired,
+            a_cached_body_is_repaired,
+            a_user_is_repaired_while_writes_go_on,
+            a_deleted_user_gets_the_tombstone_and_no_data,
+            an_unknown_user_differs_in_nothing,
+            without_the_key_nothing_is_changed,
+            the_beginning_is_found_although_the_row_is_wrong,
+            a_parked_user_stays_parked_until_the_queue_can_be_folded,
+            a_paused_projector_repairs_nothing_but_a_check_works;
         rebuild:
             a_lost_read_model_comes_back_from_the_log,
             a_rebuild_under_load_gives_the_same_rows;

@@ -1,8 +1,9 @@
 //! Asks the brokers where the log begins and ends, and how many partitions it has.
 
 use anyhow::Context as _;
-use events_schema::{Partition, Topic};
+use events_schema::{Partition, Timestamp, Topic};
 use rdkafka::{
+    Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     metadata::MetadataPartition,
 };
@@ -101,6 +102,33 @@ pub async fn topic_ends(settings: &Settings, name: &str) -> anyhow::Result<BTree
     ask(settings, move |consumer| {
         let ids = partition_ids(consumer, &name)?.into_iter();
         ids.map(|partition| Ok((partition, watermarks(consumer, &name, partition)?))).collect()
+    })
+    .await
+}
+
+/// The first offset of a partition whose record is not older than `time`, by Kafka's time. All records
+/// before it are older. `None`: every record is.
+///
+/// # Errors
+/// Kafka can't be queried.
+pub async fn offset_at(
+    settings: &Settings,
+    (topic, partition): Partition,
+    time: Timestamp,
+) -> anyhow::Result<Option<i64>> {
+    let topics = Topics::new(&settings.topic_prefix);
+    ask(settings, move |consumer| {
+        let name = name_of(&topics, topic);
+        let mut times = TopicPartitionList::new();
+        times.add_partition_offset(name, partition, Offset::Offset(time.unix_millis()))?;
+        let found = consumer.offsets_for_times(times, BROKER_TIMEOUT)?;
+        let found =
+            found.find_partition(name, partition).context("Kafka did not answer for the partition")?;
+        found.error()?;
+        Ok(match found.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        })
     })
     .await
 }

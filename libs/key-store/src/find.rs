@@ -8,6 +8,7 @@ use super::{
 use domain::codec::{DataKey, InUse, Owner, Secret};
 use service_kit::database::answered;
 use std::{collections::HashMap, sync::Arc, time::Instant};
+use time::OffsetDateTime;
 
 /// Marks the keys of these owners as in use.
 pub(super) type Uses = HashMap<Owner, InUse>;
@@ -19,6 +20,18 @@ impl Keys {
     /// A store can't be reached, or the master key is lost or wrong.
     pub async fn of(&self, owner: &Owner) -> Result<Option<Arc<DataKey>>, KeysError> {
         Ok(self.get_many(std::slice::from_ref(owner)).await?.remove(owner))
+    }
+
+    /// When the key of an owner was created, if there is one: before anything was sealed under it.
+    ///
+    /// # Errors
+    /// The store can't be reached.
+    pub async fn created_at(&self, owner: &Owner) -> Result<Option<OffsetDateTime>, KeysError> {
+        let created = sqlx::query_scalar(
+            "SELECT created_at FROM rollcall_keys.data_keys WHERE tenant_id = $1 AND owner_id = $2",
+        );
+        let created = created.bind(owner.tenant.as_str()).bind(owner.id).fetch_optional(&self.0.pool);
+        Ok(answered(ANSWER_TIMEOUT, created).await?)
     }
 
     /// The key of an owner, if it is cached.

@@ -60,7 +60,7 @@ impl Pass {
     pub(super) async fn fold(&mut self, keys: &Keys) -> anyhow::Result<u64> {
         let batch = std::mem::take(&mut self.waiting);
         let read = u64::try_from(batch.len())?;
-        self.fold.use_keys(keys.get_many(&batch.key_owners()).await?);
+        self.fold.set_keys(keys.get_many(&batch.key_owners()).await?);
         batch.into_records().for_each(|record| self.fold.record(record));
         self.records += read;
         Ok(read)

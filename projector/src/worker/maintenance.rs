@@ -49,6 +49,9 @@ impl Worker {
         if check.has_requests {
             self.answer_requests().await?;
         }
+        if check.has_repairs {
+            self.answer_repairs().await?;
+        }
         if check.has_erasures {
             self.pipeline.finish_erasures().await?;
         } else {

@@ -2,11 +2,13 @@
 //! maintenance between them.
 
 mod maintenance;
+mod repairs;
 mod requests;
 mod supervisor;
 
 pub(crate) use supervisor::{Parts, supervise};
 
+use self::repairs::Repairs;
 use crate::{
     pipeline::{
         Pipeline,
@@ -24,6 +26,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_millis(700);
 struct Worker {
     pipeline: Pipeline,
     consumer: Consumer,
+    repairs: Repairs,
 }
 
 impl Worker {

@@ -1,6 +1,6 @@
 //! Restarts the work whenever it ends, and pauses the projectors when an operator is needed.
 
-use super::Worker;
+use super::{Worker, repairs::Repairs};
 use crate::{
     health::ProjectorState,
     metrics, migrate,
@@ -174,11 +174,11 @@ async fn start(parts: Parts) -> Result<Worker, Interrupt> {
         vacuum: Vacuum::default(),
         one_by_one: BTreeMap::new(),
     };
-    Ok(Worker { pipeline, consumer })
+    Ok(Worker { pipeline, consumer, repairs: Repairs::new(settings) })
 }
 
 /// Gives the partitions up and leaves the group.
-async fn release(Worker { pipeline, consumer }: Worker) {
+async fn release(Worker { pipeline, consumer, .. }: Worker) {
     // Operators are shown the owner. If this fails, they see the last one.
     let release = pipeline.epochs.release(&pipeline.store.pool, pipeline.store.generation);
     let _ = answered(RELEASE_TIMEOUT, release).await;

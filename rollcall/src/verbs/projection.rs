@@ -6,6 +6,7 @@ mod list;
 mod pause;
 mod promote;
 mod rebuild;
+mod repair;
 mod resume;
 mod screen;
 mod status;
@@ -30,6 +31,7 @@ enum Verb {
     Verify(verify::Args),
     Promote(promote::PromoteArgs),
     Rollback(promote::RollbackArgs),
+    Repair(repair::Args),
     Drop(drop::Args),
     Pause(pause::Args),
     Resume(resume::Args),
@@ -44,6 +46,7 @@ pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
         Verb::Verify(args) => verify::verify(args).await,
         Verb::Promote(args) => promote::promote(args).await,
         Verb::Rollback(args) => promote::rollback(args).await,
+        Verb::Repair(args) => repair::repair(args).await,
         Verb::Drop(args) => drop::drop(args).await,
         Verb::Pause(args) => pause::pause(args).await,
         Verb::Resume(args) => resume::resume(args).await,

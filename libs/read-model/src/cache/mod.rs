@@ -11,6 +11,7 @@
 //! cluster.
 
 mod keys;
+pub mod peek;
 pub mod values;
 
 pub use keys::{CacheKeys, generation_of};

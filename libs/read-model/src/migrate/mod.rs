@@ -23,6 +23,7 @@ const MIGRATIONS: Migrations = Migrations {
         ("partial page indexes", include_str!("../../migrations/0002_partial_page_indexes.sql")),
         ("postings", include_str!("../../migrations/0003_postings.sql")),
         ("following generations", include_str!("../../migrations/0004_following_generations.sql")),
+        ("repairs", include_str!("../../migrations/0005_repairs.sql")),
     ],
 };
 const READER: &str = include_str!("reader.sql");

@@ -1,4 +1,4 @@
-//! Statements of the operator's verbs: logs, cuts, requests about dead letters, erasures, exports and
+//! Statements of the operator's verbs: logs, cuts, requests of operators, erasures, exports and
 //! sweeps.
 
 pub mod checkpoints;
@@ -12,6 +12,7 @@ pub mod generations;
 pub mod key_owners;
 pub mod logs;
 pub mod pause;
+pub mod repairs;
 pub mod requests;
 pub mod retired_bodies;
 pub mod set_aside;

@@ -15,6 +15,7 @@ mod load;
 pub mod ownership;
 pub mod probe;
 pub mod rejected;
+mod repair;
 mod reprocess;
 pub mod sql_error;
 mod store;
@@ -25,5 +26,6 @@ pub use effects::{
     RejectionRow, Span, TombstoneRow, UserRow,
 };
 pub use load::{CacheEntry, StoredCredential, StoredUser, WaitingRecord};
+pub use repair::{Comparison, RepairedUser};
 pub use reprocess::{Remaining, Reprocessed, StoredRecord};
 pub use store::{Mode, Store};

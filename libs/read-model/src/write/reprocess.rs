@@ -115,19 +115,22 @@ impl Store {
         if self.mode == Mode::Live {
             self.erase_on(&mut transaction, &reprocessed.effects, invalidation).await?;
         }
-        self.update_letters(&mut transaction, reprocessed).await?;
+        let Reprocessed { partition, resolved, remaining, .. } = reprocessed;
+        self.update_letters(&mut transaction, *partition, resolved, remaining).await?;
         self.commit_on(&mut *transaction, &reprocessed.effects, epochs).await?;
         ownership::count_revision(&mut transaction, self.generation, users).await?;
         transaction.commit().await?;
         Ok(true)
     }
 
-    async fn update_letters(
+    /// Deletes resolved dead letters of a partition, and updates the reasons of the others.
+    pub(super) async fn update_letters(
         &self,
         connection: &mut PgConnection,
-        reprocessed: &Reprocessed,
+        partition: i32,
+        resolved: &[(Topic, i64)],
+        remaining: &[Remaining],
     ) -> sqlx::Result<()> {
-        let Reprocessed { partition, resolved, remaining, .. } = reprocessed;
         let (topics, offsets): (Vec<_>, Vec<_>) =
             resolved.iter().map(|(topic, offset)| (topic.as_str(), *offset)).unzip();
         sqlx::query(self.sql.resolve.get())

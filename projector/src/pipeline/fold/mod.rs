@@ -51,6 +51,7 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
+    /// A fold that begins with these states.
     pub(crate) fn new(states: States) -> Self {
         let States { users, parked, keys, credentials } = states;
         Self {
@@ -66,7 +67,7 @@ impl Fold {
     }
 
     /// Replaces the data keys, for the records that come next.
-    pub(crate) fn use_keys(&mut self, keys: KeyRing) {
+    pub(crate) fn set_keys(&mut self, keys: KeyRing) {
         self.keys = keys;
     }
 

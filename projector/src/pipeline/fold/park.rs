@@ -6,7 +6,7 @@ use event_log::record::Poison;
 use events_schema::{EventType, Partition, ReasonCode, Timestamp, Topic, UserKey, UserRecord, raw::Raw};
 use read_model::{
     RejectionReason,
-    write::{DeadLetterRow, PartitionOffset},
+    write::{DeadLetterRow, PartitionOffset, Remaining},
 };
 
 /// A record's place in the log, its time, and its bytes.
@@ -63,6 +63,19 @@ impl Fold {
         let RecordSource { partition, offset, time, raw } = source;
         let row = DeadLetterRow { partition, offset, time, sequence, key, is_at_home, raw, reason };
         self.effects.dead_letters.push(row);
+    }
+
+    /// Drops the bytes of dead letters, for a fold whose dead letters are not stored.
+    pub(crate) fn forget_bytes(&mut self) {
+        for row in self.effects.dead_letters.iter_mut().rev().take_while(|row| row.raw.size() > 0) {
+            row.raw = Raw::default();
+        }
+    }
+
+    /// Takes the dead letters out of the effects: where they are, and why.
+    pub(crate) fn take_letters(&mut self) -> Vec<Remaining> {
+        let letters = std::mem::take(&mut self.effects.dead_letters).into_iter();
+        letters.map(|row| (row.partition.0, row.offset, row.reason)).collect()
     }
 
     /// Adds a record to its user's queue, and counts newly parked users. A record without a user

@@ -1,9 +1,11 @@
--- Invalidates users' bodies, so that readers ask PostgreSQL. KEYS: users; ARGV: '<version>\n' each.
+-- Invalidates users' bodies, so that readers ask PostgreSQL. KEYS: users; ARGV: '<version>\n' each, then
+-- 'same' if bodies of that very version are wrong, too.
 -- Returns the server's time and run id.
 for i, key in ipairs(KEYS) do
     local there = redis.call('GET', key)
     local version = tonumber(string.match(ARGV[i], '^%d+'))
-    if not there or tonumber(string.match(there, '^%d+')) < version then
+    local old_version = there and tonumber(string.match(there, '^%d+'))
+    if not there or old_version < version or (old_version == version and ARGV[#KEYS + 1] == 'same') then
         redis.call('SET', key, ARGV[i])
     end
 end

@@ -37,6 +37,22 @@ impl InvalidationStatus {
 impl Cache {
     /// Invalidates bodies. Returns the server's time if the server confirmed all invalidations.
     pub async fn invalidate(&mut self, users: &VersionsToInvalidate) -> Option<ServerTime> {
+        self.invalidate_all(users, false).await
+    }
+
+    /// Invalidates the body of one user up to this version, which may be that of the cached body: a
+    /// repair changes a body without a new version.
+    pub async fn invalidate_same(
+        &mut self,
+        partition: i32,
+        user: &UserKey,
+        version: u64,
+    ) -> Option<ServerTime> {
+        let users = BTreeMap::from([(partition, vec![(user_key(user), version)])]);
+        self.invalidate_all(&users, true).await
+    }
+
+    async fn invalidate_all(&mut self, users: &VersionsToInvalidate, is_same: bool) -> Option<ServerTime> {
         self.await_delivery().await;
         let server = self.redis.server()?;
         // A call without users still returns the server's time.
@@ -44,7 +60,7 @@ impl Cache {
         let users = if users.is_empty() { &nobody } else { users };
         let calls = users
             .iter()
-            .map(|(partition, users)| self.invalidate_partition(server.clone(), *partition, users));
+            .map(|(partition, users)| self.invalidate_partition(server.clone(), *partition, users, is_same));
         let mut earliest = None;
         for reply in join_all(calls).await {
             match reply {
@@ -70,11 +86,13 @@ impl Cache {
         mut server: Server,
         partition: i32,
         users: &[(String, u64)],
+        is_same: bool,
     ) -> RedisResult<(i64, String)> {
         let mut call = INVALIDATE.prepare_invoke();
         for (user, version) in users {
             call.key(self.key(partition, user)).arg(values::invalidation(version));
         }
+        call.arg(if is_same { "same" } else { "" });
         call.invoke_async(&mut server.connection).await
     }
 }

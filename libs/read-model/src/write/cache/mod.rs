@@ -12,9 +12,10 @@ pub use invalidate::{InvalidationStatus, VersionsToInvalidate, versions_to_inval
 use self::publish::PartitionReply;
 use super::lease::Leases;
 use crate::{
-    cache::{CacheKeys, values},
+    cache::{CacheKeys, peek, values},
     redis_connection::{RedisConnection, category},
 };
+use bytes::Bytes;
 use events_schema::UserKey;
 use prometheus::IntCounter;
 use std::collections::HashMap;
@@ -65,6 +66,13 @@ impl Cache {
     /// Records the revisions of partitions that were taken over.
     pub fn taken_over(&mut self, revisions: impl IntoIterator<Item = (i32, i64)>) {
         self.revisions.extend(revisions);
+    }
+
+    /// The value that the cache holds for a user, whether or not readers may trust it. `None`: no
+    /// body, or no answer.
+    pub async fn peek(&self, partition: i32, user: &UserKey) -> Option<(i64, Bytes)> {
+        let mut server = self.redis.server()?;
+        peek::body(&mut server.connection, &self.key(partition, &user_key(user))).await
     }
 
     /// Waits for the scripts that were sent last, and reads their replies.

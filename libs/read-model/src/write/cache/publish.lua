@@ -14,8 +14,9 @@ for i = 3, #KEYS do
     local version = tonumber(string.match(entry, '^%d+'))
     local old = redis.call('GET', KEYS[i])
     local old_version = old and tonumber(string.match(old, '^%d+')) or -1
-    -- Never an older version. A body replaces the invalidation of the same version.
-    if version > old_version or (version == old_version and string.match(old, '\n$')) then
+    -- Never an older version. Of the same version there is an invalidation, or this very body, or one
+    -- from before a repair.
+    if version >= old_version then
         redis.call('SET', KEYS[i], entry)
     end
 end

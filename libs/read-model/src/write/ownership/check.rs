@@ -17,7 +17,8 @@ WITH checked AS (
     JOIN rollcall.checkpoints c ON c.generation = $1 AND c.topic = o.topic AND c.partition = o.partition AND c.epoch = o.epoch
 )
 SELECT checked.ours, checked.in_place, EXISTS (SELECT FROM rollcall.pause),
-    EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL), EXISTS (SELECT FROM rollcall.erasures),
+    EXISTS (SELECT FROM rollcall.requests WHERE outcome IS NULL), EXISTS (SELECT FROM rollcall.repairs WHERE report IS NULL),
+    EXISTS (SELECT FROM rollcall.erasures),
     (SELECT count(pg_notify($6, payload)) FROM unnest($7::text[]) payload WHERE checked.in_place),
     set_config('synchronous_commit', 'off', true)
 FROM checked";
@@ -34,6 +35,8 @@ pub struct FenceCheck {
     pub is_paused: bool,
     /// Whether a request about dead letters is open, for any partition.
     pub has_requests: bool,
+    /// Whether a request to repair a user is open, for any partition.
+    pub has_repairs: bool,
     /// Whether a step of an erasure is left, for any partition.
     pub has_erasures: bool,
 }
@@ -63,17 +66,18 @@ impl Epochs {
         announcements: &[String],
     ) -> sqlx::Result<FenceCheck> {
         let (topics, numbers) = columns(partitions.keys());
-        let (are_ours, are_in_place, is_paused, has_requests, has_erasures) = sqlx::query_as(CHECK)
-            .bind(generation)
-            .bind(topics)
-            .bind(numbers)
-            .bind(partitions.keys().map(|partition| self.of(*partition)).collect::<Vec<_>>())
-            .bind(partitions.values().copied().collect::<Vec<_>>())
-            .bind(CHANNEL)
-            .bind(announcements)
-            .fetch_one(pool)
-            .await?;
-        Ok(FenceCheck { are_ours, are_in_place, is_paused, has_requests, has_erasures })
+        let (are_ours, are_in_place, is_paused, has_requests, has_repairs, has_erasures) =
+            sqlx::query_as(CHECK)
+                .bind(generation)
+                .bind(topics)
+                .bind(numbers)
+                .bind(partitions.keys().map(|partition| self.of(*partition)).collect::<Vec<_>>())
+                .bind(partitions.values().copied().collect::<Vec<_>>())
+                .bind(CHANNEL)
+                .bind(announcements)
+                .fetch_one(pool)
+                .await?;
+        Ok(FenceCheck { are_ours, are_in_place, is_paused, has_requests, has_repairs, has_erasures })
     }
 
     /// The state of a commit. Locking the rows waits for a commit that the server still works on.

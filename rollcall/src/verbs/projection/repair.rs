@@ -1,0 +1,116 @@
+//! `rollcall projection repair`
+
+use super::super::{
+    bar::{Throttle, bar},
+    print,
+    user::User,
+};
+use crate::settings;
+use events_schema::UserKey;
+use indicatif::ProgressBar;
+use projector::{FoldedUser, Repair, RepairProgress};
+use serde_json::json;
+
+/// Fold one user again from the log, and replace what differs
+///
+/// Compares the user's row, search postings, credentials, tombstone, outcomes of events and cached body
+/// with the log, and replaces them in one transaction. Reads and writes go on. The projector that owns the
+/// user's partition does the work, so projectors must run and must not be paused. Prints the names of the
+/// fields that differed, but no values. Exits with 0 if nothing differs, or everything is repaired.
+///
+/// A deleted user gets the tombstone back and nothing else. If an event can't be opened because the key is
+/// missing, nothing is changed. Dead letters that can be folded now take effect, as with `dead-letters
+/// retry`; the others stay.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    user: User,
+    /// Only compare: exit with 1 if something differs. Works without projectors, and while they are paused
+    #[arg(long)]
+    check: bool,
+    /// Print JSON lines: {"progress": …} once a second, and {"summary": …} at the end
+    #[arg(long)]
+    json: bool,
+}
+
+const BAR: &str = "{wide_bar} {human_pos}/{human_len} offsets of the user's partition  {per_sec}  {eta} left";
+
+pub(crate) async fn repair(args: &Args) -> anyhow::Result<()> {
+    let (settings, user) = (settings::load()?, args.user.key());
+    let mut screen = Screen { is_json: args.json, bar: bar(Some(0), BAR), throttle: Throttle::default() };
+    let show = |progress| screen.show(progress);
+    let repair = if args.check {
+        projector::check_user(&settings, &user, show).await
+    } else {
+        projector::repair_user(&settings, &user, show).await
+    };
+    screen.bar.finish_and_clear();
+    let repair = repair?;
+    if args.json {
+        print(json!({"summary": repair}))?;
+    } else {
+        print(in_words(&repair, &user))?;
+    }
+    answer(&repair, args.check)
+}
+
+struct Screen {
+    is_json: bool,
+    bar: ProgressBar,
+    throttle: Throttle,
+}
+
+impl Screen {
+    fn show(&mut self, progress: RepairProgress) {
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        if self.is_json && self.throttle.is_due() {
+            // If stdout is closed, printing the summary reports it.
+            let _ = print(json!({"progress": progress}));
+        }
+    }
+}
+
+fn in_words(repair: &Repair, user: &UserKey) -> String {
+    let state = match repair.user {
+        FoldedUser::Present => "exists",
+        FoldedUser::Deleted => "is deleted",
+        FoldedUser::Unknown if repair.records == 0 => "was never recorded",
+        FoldedUser::Unknown => "was never created",
+    };
+    let (began, fields) = (repair.began_at, repair.differences.join(", "));
+    let mut lines = vec![
+        format!("user      {user} {state} according to the log"),
+        format!(
+            "read      partition {}: users.events from offset {}, users.credentials from offset {}; {} records of the user",
+            repair.partition, began.users, began.credentials, repair.records
+        ),
+    ];
+    if began.fell_back {
+        lines.push("          from the beginning, because the user's events do not begin at a later offset that was tried".to_owned());
+    }
+    if repair.waiting > 0 {
+        lines.push(format!(
+            "waiting   {} records that can't be folded: see `rollcall dead-letters list`",
+            repair.waiting
+        ));
+    }
+    lines.push(match (repair.differences.is_empty(), repair.repaired) {
+        (true, _) => "result    nothing differs".to_owned(),
+        (false, true) => format!("repaired  {fields}"),
+        (false, false) => format!("differs   {fields}"),
+    });
+    lines.join("\n")
+}
+
+fn answer(repair: &Repair, is_check: bool) -> anyhow::Result<()> {
+    if let Some(refused) = &repair.refused {
+        anyhow::bail!("nothing was changed: {refused}");
+    }
+    let differs = !repair.differences.is_empty() && !repair.repaired;
+    anyhow::ensure!(
+        !(differs && is_check),
+        "the read model differs from the log: repeat this without --check"
+    );
+    Ok(())
+}
