@@ -136,7 +136,7 @@ impl PartitionJob {
     async fn run(self, parts: u64) -> anyhow::Result<u64> {
         if self.shared.is_resumed {
             // The former attempt may have been killed between two passes.
-            self.shared.store.clear(self.partition).await?;
+            self.shared.store.clear_partition(self.partition).await?;
         }
         let mut part = KeyPart::first(parts);
         loop {
@@ -147,7 +147,7 @@ impl PartitionJob {
             match self.shared.store.copy(self.at(effects, part.is_last()), &self.shared.epochs).await {
                 Ok(()) => failpoint::hit("rebuild.copied"),
                 Err(error) if sql_error::is_data_refused(&error) => {
-                    self.shared.store.clear(self.partition).await?;
+                    self.shared.store.clear_partition(self.partition).await?;
                     return Ok(part.parts());
                 }
                 Err(error) => anyhow::bail!("copying a partition failed ({})", sql_error::reason(&error)),

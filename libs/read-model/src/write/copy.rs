@@ -58,7 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// A statement failed.
-    pub async fn clear(&self, partition: i32) -> sqlx::Result<()> {
+    pub async fn clear_partition(&self, partition: i32) -> sqlx::Result<()> {
         let mut transaction = self.pool.begin().await?;
         // These look at every row.
         sqlx::query("SET LOCAL enable_seqscan = on").execute(&mut *transaction).await?;
