@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Postgres, Row, Transaction};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tests::{Deployment, Model, Record, RedisServer, Service, Stack, fold, until};
@@ -16,6 +17,8 @@ const PARTITIONS: i32 = 4;
 /// How many commits of frozen projectors must be fenced, and how often one is frozen at most.
 const REFUSED: u64 = 2;
 const ROUNDS: usize = 8;
+/// How many clients create users, so that every batch has a user to load.
+const CREATORS: usize = 4;
 /// Longer than any write may take: the visibility timeout, plus the delay of a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,7 +43,7 @@ pub async fn a_frozen_projector_is_fenced_off(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start_many(stack, &redis.url(), 2, &[]).await;
     shared_by(&deployment, &[0, 1]).await;
-    let watches = watches(&deployment).await;
+    let (watches, is_over) = (watches(&deployment).await, AtomicBool::new(false));
     let faults = async {
         further(&watches, "all is well").await;
         // A commit that was sent before the freeze is not fenced. Then another round is needed.
@@ -50,9 +53,20 @@ pub async fn a_frozen_projector_is_fenced_off(stack: &'static Stack) {
             refused += freeze_and_thaw(&deployment, victim, &watches).await;
         }
         watches.iter().for_each(Watch::stop);
+        is_over.store(true, Ordering::Relaxed);
     };
-    tokio::join!(faults, join_all(watches.iter().map(Watch::run)));
+    let creators = (0..CREATORS).map(|_| create_users(&deployment, &is_over));
+    tokio::join!(faults, join_all(watches.iter().map(Watch::run)), join_all(creators));
     check(&deployment, &watches).await;
+}
+
+/// Creates users until the test is over. A projector loads the state of a new user, but not that of
+/// a user whose version it remembers. What becomes of the creates does not matter.
+async fn create_users(deployment: &Deployment, is_over: &AtomicBool) {
+    let api = deployment.tenant();
+    while !is_over.load(Ordering::Relaxed) {
+        let _ = api.create(json!({})).await;
+    }
 }
 
 /// Freezes a projector during a batch, waits until the other one has all partitions, and resumes
