@@ -36,15 +36,19 @@ impl Repairer<'_> {
         let mut user = fold.finish();
         let comparison = match self.compare(&user).await? {
             Ok(comparison) => comparison,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                // Nothing has changed, so there is no reason to ask the checkpoints.
+                tracing::warn!(error, "comparing a user with the log failed, retrying");
+                return Ok(Ok(true));
+            }
         };
         let mut report = reading.report(&user, &comparison);
         if report.refused.is_some() || report.differences.is_empty() {
             return self.answer(request, &report).await;
         }
-        let version = user.version().max(comparison.stored_version);
+        let version = user.version().max(comparison.highest_version);
         let cache_time = self.cache.invalidate_same(user.partition, &user.key, version).await;
-        if cache_time.is_none() && comparison.stored_version > user.version() {
+        if cache_time.is_none() && comparison.highest_version > user.version() {
             let refused = "Redis does not answer, and may hold a newer version of this user than the log: repeat this when it answers";
             report.refused = Some(refused.to_owned());
             return self.answer(request, &report).await;
@@ -68,7 +72,7 @@ impl Repairer<'_> {
         }
     }
 
-    async fn compare(&self, user: &RepairedUser) -> Result<anyhow::Result<Comparison>, Interrupt> {
+    async fn compare(&self, user: &RepairedUser) -> Result<Result<Comparison, String>, Interrupt> {
         let compare = async {
             let cached = self.cache.peek(user.partition, &user.key).await;
             let mut connection = self.store.pool.acquire().await?;
@@ -76,7 +80,7 @@ impl Repairer<'_> {
         };
         let compared = self.stop.run_until_stopped(answered(DATABASE_TIMEOUT, compare)).await?;
         // The error's own text may repeat a row.
-        Ok(compared.map_err(|error| anyhow::anyhow!(sql_error::reason(&error))))
+        Ok(compared.map_err(|error| sql_error::reason(&error)))
     }
 
     async fn answer(
@@ -88,7 +92,7 @@ impl Repairer<'_> {
             let mut connection = self.store.pool.acquire().await?;
             repairs::answer(&mut connection, request.id, report).await
         };
-        // Nothing has changed, so a request that was withdrawn is no reason to ask the checkpoints.
+        // The same holds for a request that was withdrawn.
         let answered = self.stop.run_until_stopped(answered(DATABASE_TIMEOUT, answer)).await?;
         Ok(answered.map(|_| true).map_err(anyhow::Error::from))
     }

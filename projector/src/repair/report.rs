@@ -56,8 +56,9 @@ impl Reading {
             return None;
         };
         Some(format!(
-            "partition {} of {topic} begins at offset {first}, not at 0, and what was cut off may be about this user",
-            user.partition
+            "partition {} of {} begins at offset {first}, not at 0, and what was cut off may be about this user",
+            user.partition,
+            name(topic)
         ))
     }
 }
@@ -66,16 +67,23 @@ impl Reading {
 /// fall back to an older state.
 fn not_folded(comparison: &Comparison) -> Option<String> {
     let (topic, offset, reason) = comparison.not_set_aside.first()?;
-    let what_to_do = match reason.code {
-        ReasonCode::KeyMissing => {
-            "The data key of this user is missing: restore the key store from its backup"
-        }
-        ReasonCode::NotOpened => {
-            "The data key of this user is another one: restore the key store from its backup"
-        }
-        _ => "`rollcall projection rebuild` sets it aside, as a new dead letter",
-    };
-    Some(format!(
-        "the event at offset {offset} of the user's partition of {topic} can't be folded: {reason}. {what_to_do}"
-    ))
+    let event = format!("the event at offset {offset} of the user's partition of {}", name(*topic));
+    Some(match reason.code {
+        ReasonCode::KeyMissing => format!(
+            "{event} can't be opened. The data key of this user is missing: restore the key store from its backup"
+        ),
+        ReasonCode::NotOpened => format!(
+            "{event} can't be opened. The user has another data key: restore the key store from its backup"
+        ),
+        _ => format!(
+            "{event} can't be folded: {reason}. `rollcall projection rebuild` sets it aside, as a new dead letter"
+        ),
+    })
+}
+
+fn name(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Users => "users.events",
+        Topic::Credentials => "users.credentials",
+    }
 }

@@ -42,14 +42,15 @@ async fn await_report(
     request: i64,
     mut progress: impl FnMut(RepairProgress),
 ) -> anyhow::Result<Repair> {
-    let (mut last, mut deadline) = (None, Instant::now() + PATIENCE);
+    let (mut last, mut deadline) = (RepairProgress::default(), Instant::now() + PATIENCE);
     loop {
         let (read, report) = repairs::state(pool, request).await?.context("the request is gone")?;
         if let Some(report) = report {
             return Ok(report);
         }
-        if let Some(read) = read.filter(|read| last != Some(*read)) {
-            (last, deadline) = (Some(read), Instant::now() + PATIENCE);
+        // A repair that begins again and again makes no progress.
+        if let Some(read) = read.filter(|read| read.done > last.done) {
+            (last, deadline) = (read, Instant::now() + PATIENCE);
             progress(read);
         }
         if Instant::now() > deadline {

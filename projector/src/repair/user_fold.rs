@@ -120,17 +120,16 @@ impl UserFold {
 
     /// The user as the log has it, up to where it is read.
     pub(super) fn finish(mut self) -> RepairedUser {
-        let set_aside = self.fold.take_letters();
+        let mut set_aside = self.fold.take_letters();
         let spans = self
             .reached
             .iter()
             .map(|(partition, next)| (*partition, Span { from: *next, next: *next, time: None }));
-        RepairedUser {
-            effects: self.fold.finish(spans.collect()),
-            key: self.user,
-            partition: self.partition,
-            offsets: self.offsets,
-            set_aside,
+        let effects = self.fold.finish(spans.collect());
+        // Nothing is kept of a deleted user.
+        if !effects.tombstones.is_empty() {
+            set_aside.clear();
         }
+        RepairedUser { effects, key: self.user, partition: self.partition, offsets: self.offsets, set_aside }
     }
 }

@@ -51,6 +51,9 @@ impl Worker {
         }
         if check.has_repairs {
             self.answer_repairs().await?;
+        } else {
+            // The operator may have withdrawn the request.
+            self.repairs.stop();
         }
         if check.has_erasures {
             self.pipeline.finish_erasures().await?;

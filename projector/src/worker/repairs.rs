@@ -36,6 +36,11 @@ impl Repairs {
     pub(super) fn new(settings: Settings) -> Self {
         Self { settings, running: None }
     }
+
+    /// Gives up what is being prepared.
+    pub(super) fn stop(&mut self) {
+        self.running = None;
+    }
 }
 
 impl Running {
@@ -155,7 +160,10 @@ impl Worker {
             warn(&error);
             false
         });
-        if !is_done {
+        if is_done {
+            // What was replaced may be personal data.
+            self.pipeline.vacuum.mark_due();
+        } else {
             // It may have been committed all the same. The checkpoints tell, and with them the revision
             // that the cache must have.
             self.pipeline.revoke_partitions();

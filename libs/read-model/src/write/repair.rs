@@ -2,6 +2,7 @@
 //! transaction behind the fence. The checkpoint does not move; its revision counts the change.
 
 mod compare;
+mod outcomes;
 
 pub use compare::Comparison;
 

@@ -3,14 +3,13 @@
 
 use super::RepairedUser;
 use crate::{
-    RejectionReason,
     generation::statement,
     write::{Remaining, Store, TombstoneRow, UserRow},
 };
 use bytes::Bytes;
 use events_schema::{Timestamp, Topic};
 use sqlx::PgConnection;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -52,13 +51,6 @@ WHERE tenant_id = $1 AND user_id = $2";
 const TOMBSTONE: &str = "\
 SELECT version, deleted_at, log_partition, log_offset FROM {g}.tombstones WHERE tenant_id = $1 AND id = $2";
 
-const REJECTIONS: &str =
-    "SELECT log_offset, reason FROM {g}.rejections WHERE partition = $1 AND log_offset = ANY ($2)";
-
-const LETTERS: &str = "\
-SELECT topic, log_offset FROM {g}.dead_letters \
-WHERE at_home AND tenant_id = $1 AND user_id = $2 AND partition = $3";
-
 type Credential = (Uuid, OffsetDateTime, bool, Option<String>, Option<String>, i32, i64);
 type Tombstone = (i64, OffsetDateTime, i32, i64);
 
@@ -67,8 +59,8 @@ type Tombstone = (i64, OffsetDateTime, i32, i64);
 pub struct Comparison {
     /// The fields that differ.
     pub fields: Vec<&'static str>,
-    /// The version of the stored row, or 0.
-    pub stored_version: u64,
+    /// The highest version of the stored row and the cached body, or 0.
+    pub highest_version: u64,
     /// The offsets of `users.events` whose outcome differs.
     pub outcomes: Vec<i64>,
     /// Dead letters that can be folded, or have no effect.
@@ -111,14 +103,18 @@ impl Store {
         }
         self.compare_outcomes(connection, user, &mut comparison).await?;
         self.compare_letters(connection, user, &mut comparison).await?;
-        if cached.is_some_and(|cached| !is_cached_body_right(user, cached)) {
-            comparison.fields.push("cachedBody");
+        if let Some(cached) = cached {
+            let version = u64::try_from(cached.0).unwrap_or_default();
+            comparison.highest_version = comparison.highest_version.max(version);
+            if !is_cached_body_right(user, cached) {
+                comparison.fields.push("cachedBody");
+            }
         }
         Ok(comparison)
     }
 
     /// A query by tenant and user.
-    fn of_user<'q, O>(
+    pub(super) fn of_user<'q, O>(
         &self,
         text: &str,
         user: &'q RepairedUser,
@@ -155,7 +151,7 @@ impl Store {
             .fetch_optional(connection)
             .await?;
         let version = stored.as_ref().map_or(0, |(version, _)| *version);
-        comparison.stored_version = u64::try_from(version).unwrap_or_default();
+        comparison.highest_version = u64::try_from(version).unwrap_or_default();
         match (row, stored) {
             (Some(_), Some((_, equal))) => {
                 let fields = FIELDS.iter().zip(equal).filter(|(_, is_equal)| *is_equal != Some(true));
@@ -186,65 +182,6 @@ impl Store {
     ) -> sqlx::Result<BTreeSet<Credential>> {
         let rows: Vec<Credential> = self.of_user(CREDENTIALS, user).fetch_all(connection).await?;
         Ok(rows.into_iter().collect())
-    }
-
-    async fn compare_outcomes(
-        &self,
-        connection: &mut PgConnection,
-        user: &RepairedUser,
-        comparison: &mut Comparison,
-    ) -> sqlx::Result<()> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(statement(REJECTIONS, self.generation))
-            .bind(user.partition)
-            .bind(&user.offsets)
-            .fetch_all(connection)
-            .await?;
-        let stored: BTreeMap<i64, RejectionReason> =
-            rows.into_iter().map(|(offset, reason)| (offset, RejectionReason::of_stored(&reason))).collect();
-        let rejections = &user.effects.rejections;
-        let expected: BTreeMap<i64, RejectionReason> =
-            rejections.iter().map(|row| (row.at.1, row.reason)).collect();
-        let differs = |offset: &&i64| {
-            let (stored, expected) = (stored.get(*offset).copied(), expected.get(*offset).copied());
-            stored.map(|reason| class(user, reason)) != expected.map(|reason| class(user, reason))
-        };
-        comparison.outcomes = user.offsets.iter().filter(differs).copied().collect();
-        if !comparison.outcomes.is_empty() {
-            comparison.fields.push("outcomes");
-        }
-        Ok(())
-    }
-
-    async fn compare_letters(
-        &self,
-        connection: &mut PgConnection,
-        user: &RepairedUser,
-        comparison: &mut Comparison,
-    ) -> sqlx::Result<()> {
-        let rows: Vec<(String, i64)> =
-            self.of_user(LETTERS, user).bind(user.partition).fetch_all(connection).await?;
-        let letters: BTreeSet<(Topic, i64)> =
-            rows.into_iter().filter_map(|(topic, offset)| Some((Topic::named(&topic)?, offset))).collect();
-        let set_aside: BTreeSet<(Topic, i64)> =
-            user.set_aside.iter().map(|(topic, offset, _)| (*topic, *offset)).collect();
-        comparison.resolved = letters.difference(&set_aside).copied().collect();
-        let is_letter = |(topic, offset, _): &Remaining| letters.contains(&(*topic, *offset));
-        let (remaining, others): (Vec<_>, Vec<_>) = user.set_aside.iter().cloned().partition(is_letter);
-        // Of credentials, not every record that can't be folded is kept as a dead letter.
-        let not_set_aside = others.into_iter().filter(|(topic, ..)| *topic == Topic::Users).collect();
-        (comparison.remaining, comparison.not_set_aside) = (remaining, not_set_aside);
-        if !comparison.resolved.is_empty() {
-            comparison.fields.push("deadLetters");
-        }
-        Ok(())
-    }
-}
-
-/// Once a user is deleted, nobody can tell any more which events lost a race and which waited for the key.
-fn class(user: &RepairedUser, reason: RejectionReason) -> RejectionReason {
-    match reason {
-        RejectionReason::Parked if user.is_deleted() => RejectionReason::Superseded,
-        reason => reason,
     }
 }
 
