@@ -7,6 +7,7 @@ use actix_web::{
     test::{TestRequest, call_service, init_service},
 };
 use events_schema::analytics::Level;
+use key_store::KeyCache;
 use serde_json::{Value, json};
 use service_kit::{
     analytics::{Events, Recorder},
@@ -45,7 +46,8 @@ impl Bench {
         let settings = Settings::from_vars(vars, "127.0.0.1:0").unwrap();
         let authenticator = Arc::new(Authenticator::new(&settings).unwrap());
         let (recorder, events) = Recorder::to_channel(level);
-        let app = crate::start(&settings, recorder, authenticator, &Health::default()).await.unwrap();
+        let (key_cache, health) = (KeyCache::start(&settings).unwrap(), Health::default());
+        let app = crate::start(&settings, recorder, authenticator, &key_cache, &health).await.unwrap();
         let scope = "users:read users:write";
         let token =
             local_token(&settings, &"acme".parse().unwrap(), scope, Duration::from_secs(60), None).unwrap();

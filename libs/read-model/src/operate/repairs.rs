@@ -116,11 +116,11 @@ pub async fn insert(pool: &PgPool, user: &UserKey, partition: i32) -> sqlx::Resu
 /// # Errors
 /// The query failed.
 pub async fn state(pool: &PgPool, id: i64) -> sqlx::Result<Option<(Option<RepairProgress>, Option<Repair>)>> {
-    let row: Option<(Option<Json<RepairProgress>>, Option<Json<Repair>>)> =
-        sqlx::query_as("SELECT progress, report FROM rollcall.repairs WHERE id = $1")
-            .bind(id)
-            .fetch_optional(pool)
-            .await?;
+    type Row = (Option<Json<RepairProgress>>, Option<Json<Repair>>);
+    let row: Option<Row> = sqlx::query_as("SELECT progress, report FROM rollcall.repairs WHERE id = $1")
+        .bind(id)
+        .fetch_optional(pool)
+        .await?;
     Ok(row.map(|(progress, report)| {
         (progress.map(|Json(progress)| progress), report.map(|Json(report)| report))
     }))
