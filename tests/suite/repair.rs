@@ -295,7 +295,8 @@ pub async fn the_beginning_is_found_although_the_row_is_wrong(stack: &'static St
     }
     bench.api.update(&id, json!({ "claims": { "n": 3 } })).await.expect(200);
     let repaired = bench.repair(&id, &["--json"]).expect(0);
-    assert_eq!((named(&repaired), began(&repaired)), (owned(&["createdAt"]), json!(true)));
+    // Postings are in the order of that time.
+    assert_eq!((named(&repaired), began(&repaired)), (owned(&["createdAt", "postings"]), json!(true)));
     assert_eq!(bench.differences(&id), [""; 0]);
 }
 
@@ -309,7 +310,7 @@ pub async fn a_parked_user_stays_parked_until_the_queue_can_be_folded(stack: &'s
     })
     .await;
     let text = bench.repair(&id, &["--check"]).expect(0).stdout;
-    assert!(text.contains("waiting   1 records"), "{text}");
+    assert!(text.contains("waiting ") && text.contains("records that can't be folded"), "{text}");
     let drop = "DELETE FROM {g}.credentials WHERE tenant_id = $1 AND user_id = $2::uuid";
     bench.breaks(&id, drop, &["credentials"]).await;
     bench.api.update(&id, json!({ "claims": {} })).await.expect(409);
