@@ -23,11 +23,11 @@ pub(crate) fn load() -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// The error that a store is needed, but neither set nor running.
-pub(crate) fn not_running(home: &Path, missing: &str) -> String {
+/// The error that a store is needed, but neither set nor running. `reason` says what is not set.
+pub(crate) fn not_running(home: &Path, reason: &str) -> String {
     let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
     format!(
-        "no service is running in {} and {missing} is not set: start one with `make run`, set ROLLCALL_HOME to the home of a \
+        "no service is running in {} and {reason}: start one with `make run`, set ROLLCALL_HOME to the home of a \
          running service, or set DATABASE_URL, REDIS_URL and KAFKA_BROKERS",
         home.display()
     )
@@ -35,7 +35,7 @@ pub(crate) fn not_running(home: &Path, missing: &str) -> String {
 
 /// The same for the home in the environment. `None` if the settings can't be read.
 pub(crate) fn not_running_here(missing: &str) -> Option<String> {
-    Some(not_running(&Settings::from_env(ADDR).ok()?.home, missing))
+    Some(not_running(&Settings::from_env(ADDR).ok()?.home, &format!("{missing} is not set")))
 }
 
 /// The name of the setting with the key store's address.

@@ -73,9 +73,9 @@ async fn without_statistics(database: &PgPool) {
     sqlx::query("VACUUM rollcall_keys.data_keys").execute(database).await.unwrap();
 }
 
-/// A statement with a list of keys.
+/// A statement with a list of keys. Other tests use the same server, and rebuild.
 fn is_of_keys(plan: &&str) -> bool {
-    plan.contains("Query Text") && plan.contains("unnest(") && !plan.contains(SEARCH)
+    plan.contains("Query Text") && plan.contains("unnest($") && !plan.contains(SEARCH)
 }
 
 /// The most rows that a node of a plan read and discarded, in a table or an index, not in the list
@@ -121,7 +121,8 @@ pub async fn a_search_has_one_plan_in_every_state_of_the_tables(stack: &'static 
         .await
         .unwrap();
     assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "with stale statistics");
-    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
+    // The live generation lacks what was deleted above.
+    deployment.cli.run(&["projection", "rebuild", "--promote", "--unverified"]).expect(0);
     assert_eq!(search_plans(stack, &mut deployment, &api).await, empty, "after a rebuild");
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn env(args: &Args) -> anyhow::Result<()> {
     if known.is_empty() {
         anyhow::bail!(settings::not_running(
             &settings.home,
-            "none of DATABASE_URL, REDIS_URL and KAFKA_BROKERS"
+            "none of DATABASE_URL, REDIS_URL and KAFKA_BROKERS is set"
         ));
     }
     if args.json {

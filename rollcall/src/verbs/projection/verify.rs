@@ -67,7 +67,8 @@ pub(super) fn print_comparison(report: &VerifyReport) -> anyhow::Result<()> {
     if let Some(digest) = &report.digest {
         print(format_args!("digest {digest}"))?;
     }
+    let tenants = if *tenants == 1 { "1 tenant".to_owned() } else { format!("{tenants} tenants") };
     print(format_args!(
-        "generation {generation} and generation {live} of {tenants} tenants, compared in {seconds:.1} s; writers waited {held_seconds:.2} s"
+        "generation {generation} is compared with generation {live} ({tenants}) after {seconds:.1} s; writers waited {held_seconds:.2} s"
     ))
 }
