@@ -155,5 +155,6 @@ pub(crate) fn merge(rows: Map<String, Value>, dir: &Path) -> anyhow::Result<()> 
     let mut kept: Map<String, Value> =
         fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     kept.extend(rows);
+    fs::create_dir_all(dir)?;
     Ok(fs::write(&file, format!("{:#}\n", Value::Object(kept)))?)
 }
