@@ -3,16 +3,13 @@
 
 use super::{
     bulk::fold_partitions,
-    follower::{Follower, Offsets, offsets},
-    live,
+    follower::{Follower, live_offsets},
     report::{Phase, Progress},
     source::Source,
 };
-use anyhow::Context as _;
 use read_model::{
     generation::{create_indexes, postings, set_built},
     operate::generations,
-    write::ownership,
 };
 use service_kit::failpoint;
 use sqlx::PgPool;
@@ -53,7 +50,7 @@ async fn copy(
     if postings::are_complete(pool, generation).await? {
         return Ok(());
     }
-    let to = if source.is_another { source.ends().await? } else { target(pool, source).await? };
+    let to = if source.is_another { source.ends().await? } else { live_offsets(pool).await? };
     let total = u64::try_from(to.values().sum::<i64>())?;
     let folded = |done| progress(Progress { generation, phase: Phase::Folding, done, total });
     fold_partitions(follower, source, &to, is_resumed, folded).await
@@ -74,22 +71,13 @@ pub(super) async fn catch_up(
         return follower.read(&ends, |records| folded(records, total)).await;
     }
     loop {
-        let to = target(pool, source).await?;
+        let to = live_offsets(pool).await?;
         let (lag, total) = (follower.behind(&to), u64::try_from(to.values().sum::<i64>())?);
         follower.follow(&to, |records| folded(records, total)).await?;
         if lag < MAX_LAG {
             return Ok(());
         }
     }
-}
-
-/// The offsets of the live generation.
-pub(super) async fn target(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<Offsets> {
-    let mut transaction = pool.begin().await?;
-    let generation = live(&mut transaction).await?.context("there is no live generation")?;
-    let offsets = offsets(&ownership::lock(&mut transaction, generation, &source.partitions).await?);
-    transaction.rollback().await?;
-    Ok(offsets)
 }
 
 async fn index(pool: &PgPool, generation: i32) -> anyhow::Result<()> {

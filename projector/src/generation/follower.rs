@@ -1,17 +1,23 @@
 //! Folds the log into a generation that is not live. It never overtakes the live one, so that both
 //! can be stopped at the same offsets.
 
+use super::{live, source::Source};
 use crate::{
     dead_letters::reprocess::{self, PartitionPosition},
     pipeline::{self, Batch, Discarded},
 };
+use anyhow::Context as _;
 use event_log::replay::{Step, replay};
 use events_schema::{Partition, ReasonCode, Topic};
 use key_store::Keys;
-use read_model::write::{
-    InvalidationStatus, Mode, Store,
-    ownership::{Checkpoint, Epochs},
-    sql_error,
+use read_model::{
+    locks::FoldLock,
+    operate::checkpoints,
+    write::{
+        InvalidationStatus, Mode, Store,
+        ownership::{Checkpoint, Epochs},
+        sql_error,
+    },
 };
 use service_kit::settings::Settings;
 use sqlx::PgPool;
@@ -26,7 +32,7 @@ const ROUND: i64 = 1_000;
 pub(crate) type Offsets = BTreeMap<Partition, i64>;
 
 /// Folds the log into a generation that is not live. Whoever has one holds the generation's
-/// [`FoldLock`](read_model::locks::FoldLock).
+/// [`FoldLock`].
 pub(crate) struct Follower<'s> {
     pub(super) settings: &'s Settings,
     /// The number of partitions of each topic.
@@ -78,6 +84,18 @@ impl<'s> Follower<'s> {
             parked: 0,
             max_parked: usize::MAX,
         })
+    }
+
+    /// Waits for the fold lock of a generation, and takes the generation over.
+    pub(super) async fn wait(
+        settings: &'s Settings,
+        pool: &PgPool,
+        source: &Source<'_>,
+        generation: i32,
+    ) -> anyhow::Result<(FoldLock, Self)> {
+        let lock = FoldLock::wait(pool, generation).await?;
+        let keys = Keys::open(settings)?;
+        Ok((lock, Self::open(settings, pool.clone(), keys, generation, &source.partitions).await?))
     }
 
     /// Takes the generation over again, because a commit was given up on the way.
@@ -245,6 +263,13 @@ impl<'s> Follower<'s> {
 
 fn commit_error(error: &sqlx::Error) -> anyhow::Error {
     anyhow::anyhow!("committing a batch of the generation failed ({})", sql_error::reason(error))
+}
+
+/// The offsets of the live generation.
+pub(super) async fn live_offsets(pool: &PgPool) -> anyhow::Result<Offsets> {
+    let mut connection = pool.acquire().await?;
+    let live = live(&mut connection).await?.context("there is no live generation")?;
+    Ok(checkpoints::next_offsets(&mut connection, live).await?)
 }
 
 /// The offsets of checkpoints.

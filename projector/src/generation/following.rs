@@ -3,17 +3,12 @@
 //!
 //! A thread of its own does this, so that no generation delays the live one.
 
-use super::follower::{Follower, Offsets};
+use super::follower::{Follower, live_offsets};
 use crate::stop::{Interrupt, StopSignal};
-use anyhow::Context as _;
 use event_log::identity::{LogIdentity, LogMatch};
 use events_schema::Partition;
 use key_store::Keys;
-use read_model::{
-    generation::live,
-    locks::FoldLock,
-    operate::{checkpoints, generations},
-};
+use read_model::{locks::FoldLock, operate::generations};
 use service_kit::{errors::describe_error, settings::Settings};
 use sqlx::PgPool;
 use std::time::Duration;
@@ -75,11 +70,4 @@ async fn round(settings: &Settings, pool: &PgPool, keys: &Keys, generation: i32)
     let partitions: Vec<Partition> = to.keys().copied().collect();
     let mut follower = Follower::open(settings, pool.clone(), keys.clone(), generation, &partitions).await?;
     follower.follow_some(&to).await
-}
-
-/// The offsets of the live generation.
-async fn live_offsets(pool: &PgPool) -> anyhow::Result<Offsets> {
-    let mut connection = pool.acquire().await?;
-    let live = live(&mut connection).await?.context("there is no live generation")?;
-    Ok(checkpoints::next_offsets(&mut connection, live).await?)
 }

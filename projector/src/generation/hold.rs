@@ -3,8 +3,7 @@
 
 use super::{align::align, build::catch_up, follower::Follower, live, report::Progress, source::Source};
 use anyhow::Context as _;
-use key_store::Keys;
-use read_model::{compare::Snapshot, locks::FoldLock};
+use read_model::compare::Snapshot;
 use service_kit::settings::Settings;
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
@@ -29,9 +28,7 @@ pub(super) async fn hold(
     generation: i32,
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<Held> {
-    let lock = FoldLock::wait(pool, generation).await?;
-    let keys = Keys::open(settings)?;
-    let mut follower = Follower::open(settings, pool.clone(), keys, generation, &source.partitions).await?;
+    let (lock, mut follower) = Follower::wait(settings, pool, source, generation).await?;
     for _ in 0..MAX_ATTEMPTS {
         catch_up(pool, &mut follower, source, progress).await?;
         match tokio::time::timeout(HOLD_LIMIT, try_hold(pool, &mut follower, source)).await {

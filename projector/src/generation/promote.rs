@@ -12,10 +12,9 @@ use super::{
     source::Source,
 };
 use anyhow::Context as _;
-use key_store::Keys;
 use read_model::{
     generation::set_live,
-    locks::{FoldLock, VerbLock, lock_schema},
+    locks::{VerbLock, lock_schema},
     operate::{
         generations,
         pause::{self, PausedBy},
@@ -60,7 +59,7 @@ pub async fn promote(
     let lock = VerbLock::take(&pool, options.which.verb()).await?;
     // Whether the log has its beginning does not matter to what is folded already.
     let source = Source::open(settings, &pool, true).await?;
-    let Candidate { generation, is_live, .. } = candidate(&pool, &source, &options).await?;
+    let Candidate { generation, is_live } = candidate(&pool, &source, &options).await?;
     let promotion = if is_live {
         let set_aside = SetAside::of(&mut *pool.acquire().await?, generation).await?;
         Promotion { old: generation, old_set_aside: set_aside.clone(), set_aside, is_promoted: true }
@@ -87,9 +86,7 @@ pub(super) async fn switch_to(
     accepts_set_aside: bool,
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<Promotion> {
-    let lock = FoldLock::wait(pool, generation).await?;
-    let keys = Keys::open(settings)?;
-    let mut follower = Follower::open(settings, pool.clone(), keys, generation, &source.partitions).await?;
+    let (lock, mut follower) = Follower::wait(settings, pool, source, generation).await?;
     catch_up(pool, &mut follower, source, progress).await?;
     progress(Progress { generation, phase: Phase::Promoting, done: 0, total: 0 });
     let mut attempts = 0;

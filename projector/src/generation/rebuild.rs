@@ -3,8 +3,8 @@
 
 use super::{
     SetAside,
-    build::{build, target},
-    follower::{Follower, TooManyParked},
+    build::build,
+    follower::{Follower, TooManyParked, live_offsets},
     live,
     promote::{Promotion, switch_to},
     report::{Progress, RebuildOptions, RebuildReport},
@@ -16,10 +16,9 @@ use crate::pipeline::parking_limit;
 use anyhow::Context as _;
 use event_log::identity;
 use events_schema::Topic;
-use key_store::Keys;
 use read_model::{
     generation::{create, drop_generation},
-    locks::{FoldLock, VerbLock, lock_schema},
+    locks::{VerbLock, lock_schema},
     operate::{checkpoints, dead_letter_counts::users_without_key, generations},
 };
 use service_kit::settings::Settings;
@@ -91,9 +90,7 @@ async fn fold_log(
     (options, before): (&RebuildOptions, &SetAside),
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<Built> {
-    let lock = FoldLock::wait(pool, generation).await?;
-    let keys = Keys::open(settings)?;
-    let mut follower = Follower::open(settings, pool.clone(), keys, generation, &source.partitions).await?;
+    let (lock, mut follower) = Follower::wait(settings, pool, source, generation).await?;
     if !options.accept_set_aside {
         follower.limit_parked(usize::try_from(before.users + parking_limit::LIMIT)?);
     }
@@ -141,7 +138,7 @@ async fn check_end(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<()> {
         return Ok(());
     }
     // In this order, because the log and the live generation both grow meanwhile.
-    let folded = target(pool, source).await?;
+    let folded = live_offsets(pool).await?;
     let ends = source.ends().await?;
     match folded.iter().find(|(partition, next)| ends.get(partition).is_none_or(|end| end < next)) {
         None => Ok(()),

@@ -76,7 +76,7 @@ fn not_folded(comparison: &Comparison) -> Option<String> {
             "{event} can't be opened. The user has another data key: restore the key store from its backup"
         ),
         _ => format!(
-            "{event} can't be folded: {reason}. `rollcall projection rebuild` sets it aside, as a new dead letter"
+            "{event} can't be folded: {reason}. `rollcall projection rebuild --promote --accept-set-aside` sets it aside, as a new dead letter"
         ),
     })
 }

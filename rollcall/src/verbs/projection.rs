@@ -8,7 +8,6 @@ mod promote;
 mod rebuild;
 mod repair;
 mod resume;
-mod screen;
 mod status;
 mod verify;
 

@@ -1,4 +1,4 @@
-//! Shows the progress of a proof, an audit or an export.
+//! Shows the progress of a long verb.
 
 use super::{
     bar::{Throttle, bar},
@@ -6,6 +6,8 @@ use super::{
 };
 use indicatif::ProgressBar;
 use privacy::{ScanProgress, Step};
+use projector::{Phase, Progress, RepairProgress};
+use serde::Serialize;
 use serde_json::json;
 
 const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
@@ -15,7 +17,16 @@ pub(super) struct Screen {
     is_json: bool,
     bar: ProgressBar,
     throttle: Throttle,
-    step: Option<Step>,
+    step: Option<&'static str>,
+}
+
+/// What a verb reports of its progress. Printed as it is with `--json`.
+pub(super) trait Shown: Serialize {
+    /// The step in words, with its unit.
+    fn step(&self) -> &'static str;
+
+    /// How much of how much is done.
+    fn done_of_total(&self) -> (u64, u64);
 }
 
 impl Screen {
@@ -23,14 +34,15 @@ impl Screen {
         Self { is_json, bar: bar(Some(0), BAR), throttle: Throttle::default(), step: None }
     }
 
-    pub(super) fn show(&mut self, progress: ScanProgress) {
-        let is_new = self.step.replace(progress.step) != Some(progress.step);
+    pub(super) fn show(&mut self, progress: impl Shown) {
+        let (step, (done, total)) = (progress.step(), progress.done_of_total());
+        let is_new = self.step.replace(step) != Some(step);
         if is_new {
-            self.bar.set_message(in_words(progress.step));
+            self.bar.set_message(step);
             self.bar.reset();
         }
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.done);
+        self.bar.set_length(total);
+        self.bar.set_position(done);
         // Always asked, so that the line of a new step counts too.
         let is_due = self.throttle.is_due();
         if self.is_json && (is_new || is_due) {
@@ -44,12 +56,43 @@ impl Screen {
     }
 }
 
-fn in_words(step: Step) -> &'static str {
-    match step {
-        Step::Log => "records of the log",
-        Step::Keys => "keys",
-        Step::ReadModel => "generations",
-        Step::Cache => "keys of Redis",
-        Step::Analytics => "analytic events",
+impl Shown for ScanProgress {
+    fn step(&self) -> &'static str {
+        match self.step {
+            Step::Log => "records of the log",
+            Step::Keys => "keys",
+            Step::ReadModel => "generations",
+            Step::Cache => "keys of Redis",
+            Step::Analytics => "analytic events",
+        }
+    }
+
+    fn done_of_total(&self) -> (u64, u64) {
+        (self.done, self.total)
+    }
+}
+
+impl Shown for Progress {
+    fn step(&self) -> &'static str {
+        match self.phase {
+            Phase::Folding => "records: folding",
+            Phase::Indexing => "records: building indexes",
+            Phase::Verifying => "blocks: comparing",
+            Phase::Promoting => "promoting",
+        }
+    }
+
+    fn done_of_total(&self) -> (u64, u64) {
+        (self.done, self.total)
+    }
+}
+
+impl Shown for RepairProgress {
+    fn step(&self) -> &'static str {
+        "offsets of the user's partition"
+    }
+
+    fn done_of_total(&self) -> (u64, u64) {
+        (self.done, self.total)
     }
 }

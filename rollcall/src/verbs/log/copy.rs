@@ -19,7 +19,7 @@ use serde_json::json;
 ///
 /// First stop the services and everything else that writes to the topics. Afterwards set
 /// ROLLCALL_TOPIC_PREFIX to the new prefix, restart everything with it, and run `rollcall projection
-/// rebuild`. Analytic events are not copied.
+/// rebuild --promote`. Analytic events are not copied.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The prefix of the new topics, which must be empty

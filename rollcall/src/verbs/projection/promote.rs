@@ -1,6 +1,6 @@
 //! `rollcall projection promote` and `rollback`
 
-use super::{super::print, screen::Screen};
+use super::super::{print, screen::Screen};
 use crate::settings;
 use projector::{PromoteOptions, PromoteReport, SetAside, Which};
 use serde_json::json;

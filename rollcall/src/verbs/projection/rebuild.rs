@@ -1,9 +1,8 @@
 //! `rollcall projection rebuild`
 
 use super::{
-    super::print,
+    super::{print, screen::Screen},
     promote::{in_numbers, more_set_aside, print_set_aside},
-    screen::Screen,
     verify::print_comparison,
 };
 use crate::settings;

@@ -1,14 +1,9 @@
 //! `rollcall projection repair`
 
-use super::super::{
-    bar::{Throttle, bar},
-    print,
-    user::User,
-};
+use super::super::{print, screen::Screen, user::User};
 use crate::settings;
 use events_schema::UserKey;
-use indicatif::ProgressBar;
-use projector::{FoldedUser, Repair, RepairProgress};
+use projector::{FoldedUser, Repair};
 use serde_json::json;
 
 /// Fold one user again from the log, and replace what differs
@@ -33,18 +28,16 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const BAR: &str = "{wide_bar} {human_pos}/{human_len} offsets of the user's partition  {per_sec}  {eta} left";
-
 pub(crate) async fn repair(args: &Args) -> anyhow::Result<()> {
     let (settings, user) = (settings::load()?, args.user.key());
-    let mut screen = Screen { is_json: args.json, bar: bar(Some(0), BAR), throttle: Throttle::default() };
+    let mut screen = Screen::new(args.json);
     let show = |progress| screen.show(progress);
     let repair = if args.check {
         projector::check_user(&settings, &user, show).await
     } else {
         projector::repair_user(&settings, &user, show).await
     };
-    screen.bar.finish_and_clear();
+    screen.end();
     let repair = repair?;
     if args.json {
         print(json!({"summary": repair}))?;
@@ -52,23 +45,6 @@ pub(crate) async fn repair(args: &Args) -> anyhow::Result<()> {
         print(in_words(&repair, &user))?;
     }
     answer(&repair, args.check)
-}
-
-struct Screen {
-    is_json: bool,
-    bar: ProgressBar,
-    throttle: Throttle,
-}
-
-impl Screen {
-    fn show(&mut self, progress: RepairProgress) {
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.done);
-        if self.is_json && self.throttle.is_due() {
-            // If stdout is closed, printing the summary reports it.
-            let _ = print(json!({"progress": progress}));
-        }
-    }
 }
 
 fn in_words(repair: &Repair, user: &UserKey) -> String {

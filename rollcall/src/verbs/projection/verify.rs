@@ -1,6 +1,6 @@
 //! `rollcall projection verify`
 
-use super::{super::print, super::table::Table, screen::Screen};
+use super::super::{print, screen::Screen, table::Table};
 use crate::settings;
 use projector::{VerifyOptions, VerifyReport};
 use serde_json::json;
