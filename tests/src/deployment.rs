@@ -2,8 +2,11 @@
 //! of each, with their own topic prefix and database.
 
 use crate::{
-    Api, Cli, Keyring, Process, Record, Stack, cli::command, free_port, read_topic, scratch,
-    stack::new_tenant, until,
+    Api, Cli, Keyring, Process, Record, Stack,
+    cli::command,
+    free_port, read_topic, scratch,
+    stack::{VISIBILITY_TIMEOUT, new_tenant},
+    until,
 };
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -112,6 +115,7 @@ impl Deployment {
             ("DATABASE_URL", database_url),
             ("REDIS_URL", redis_url.to_owned()),
             ("KAFKA_BROKERS", stack.var("KAFKA_BROKERS").to_owned()),
+            (VISIBILITY_TIMEOUT.0, VISIBILITY_TIMEOUT.1.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

@@ -90,7 +90,8 @@ pub async fn a_read_only_database_is_not_ready_for_writes(stack: &'static Stack)
 
 pub async fn a_read_only_redis_is_reported(stack: &'static Stack) {
     let redis = RedisServer::start().await;
-    let deployment = Deployment::start(stack, &redis.url()).await;
+    let soon = [("ROLLCALL_VISIBILITY_TIMEOUT", "2s")];
+    let deployment = Deployment::start_with(stack, &redis.url(), &soon).await;
     let api = deployment.tenant();
     // Nobody is at the other end.
     let replica = format!("REPLICAOF 127.0.0.1 {}", tests::free_port());
