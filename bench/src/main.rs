@@ -42,7 +42,7 @@ struct Args {
     #[arg(long, default_value_t = 1_000_000)]
     search_users: u32,
     /// Only these rows, by what their names begin with
-    #[arg(long = "row", value_name = "R1|R2|R3|R4|R5")]
+    #[arg(long = "row", value_name = "R1|R2|R3|R4|R5|R8")]
     rows: Vec<String>,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 6)]
@@ -124,6 +124,11 @@ impl Args {
     fn has_row(&self, name: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|row| name.starts_with(row.as_str()))
     }
+
+    /// Whether a row compares the service with this twin.
+    fn uses(&self, kind: Kind) -> bool {
+        row::ALL.iter().any(|row| self.has_row(row.name) && row.twins.contains(&kind))
+    }
 }
 
 /// Measures the rows of [`row::ALL`] in all builds, in turns.
@@ -168,8 +173,9 @@ async fn run(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
     if !args.no_twins {
         let servers = Raw::open(&stack.environment()?, users.clone(), stack.pid()).await?;
         twin::copy_table(&servers.database_url).await?;
-        twins.push(Subject::twin(Kind::Crud, stack, users.clone()).await?);
-        twins.push(Subject::twin(Kind::Bare, stack, users).await?);
+        for kind in Kind::ALL.into_iter().filter(|kind| args.uses(*kind)) {
+            twins.push(Subject::twin(kind, stack, users.clone()).await?);
+        }
         raw = Some(servers);
     }
     for subject in &subjects {
@@ -210,7 +216,7 @@ fn turns<'m>(
     twins: &'m [Subject],
     raw: Option<&'m Raw>,
 ) -> Vec<(String, Measured<'m>)> {
-    let twins = twins.iter().filter(|twin| row.has_bare || twin.name != Kind::Bare.name());
+    let twins = twins.iter().filter(|twin| row.twins.iter().any(|kind| kind.name() == twin.name));
     let served =
         subjects.iter().chain(twins).map(|subject| (subject.name.clone(), Measured::Subject(subject)));
     let calls = row.raw.iter().filter_map(|call| {

@@ -1,6 +1,6 @@
 //! The rows of the table: what is measured, and against what.
 
-use crate::{load::Request, raw::Call};
+use crate::{load::Request, raw::Call, twin::Kind};
 
 /// A row.
 pub(crate) struct Row {
@@ -9,18 +9,18 @@ pub(crate) struct Row {
     pub(crate) connections: usize,
     /// What the servers do alone. The latencies of several add up, the rate is that of the last.
     pub(crate) raw: &'static [Call],
-    pub(crate) has_bare: bool,
+    pub(crate) twins: &'static [Kind],
     pub(crate) target: &'static str,
 }
 
 /// Every row.
-pub(crate) const ALL: [Row; 7] = [
+pub(crate) const ALL: [Row; 8] = [
     Row {
         name: "R1 GET by id, 64 connections",
         request: Request::Get,
         connections: 64,
         raw: &[Call::Select],
-        has_bare: true,
+        twins: &[Kind::Crud, Kind::Bare],
         target: "rate >= 1.3 x crud, >= 0.5 x bare",
     },
     Row {
@@ -28,7 +28,7 @@ pub(crate) const ALL: [Row; 7] = [
         request: Request::Page(0),
         connections: 8,
         raw: &[],
-        has_bare: false,
+        twins: &[Kind::Crud],
         target: "rate >= 1.0 x crud",
     },
     Row {
@@ -36,7 +36,7 @@ pub(crate) const ALL: [Row; 7] = [
         request: Request::Page(1),
         connections: 8,
         raw: &[],
-        has_bare: false,
+        twins: &[Kind::Crud],
         target: "rate >= 1.0 x crud; within 1.2 x of the first page",
     },
     Row {
@@ -44,7 +44,7 @@ pub(crate) const ALL: [Row; 7] = [
         request: Request::Put,
         connections: 1,
         raw: &[Call::Append, Call::Update],
-        has_bare: false,
+        twins: &[Kind::Crud],
         target: "p50 <= 2 x, p99 <= 4 x (append + commit)",
     },
     Row {
@@ -52,7 +52,7 @@ pub(crate) const ALL: [Row; 7] = [
         request: Request::Put,
         connections: 64,
         raw: &[Call::Update],
-        has_bare: false,
+        twins: &[Kind::Crud],
         target: "rate >= 1.0 x crud; p99 <= 4 x p50",
     },
     Row {
@@ -60,7 +60,7 @@ pub(crate) const ALL: [Row; 7] = [
         request: Request::Post,
         connections: 64,
         raw: &[],
-        has_bare: false,
+        twins: &[Kind::Crud],
         target: "rate >= 0.8 x PUT",
     },
     Row {
@@ -68,7 +68,15 @@ pub(crate) const ALL: [Row; 7] = [
         request: Request::Delete,
         connections: 16,
         raw: &[],
-        has_bare: false,
+        twins: &[Kind::Crud],
         target: "",
+    },
+    Row {
+        name: "R8 GET by id with analytic events, 64 connections",
+        request: Request::Get,
+        connections: 64,
+        raw: &[],
+        twins: &[Kind::Query, Kind::Silent],
+        target: "query >= 0.9 x silent",
     },
 ];

@@ -88,7 +88,7 @@ impl Stack {
         let exported = self.output(&["env"])?;
         let pairs = exported.lines().filter_map(|line| line.trim_start_matches("export ").split_once('='));
         let mut all: Vec<(String, String)> = pairs
-            .filter(|(name, _)| ["DATABASE_URL", "KAFKA_BROKERS"].contains(name))
+            .filter(|(name, _)| ["DATABASE_URL", "KAFKA_BROKERS", "REDIS_URL"].contains(name))
             .map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
             .collect();
         all.push(("ROLLCALL_HOME".to_owned(), self.home.display().to_string()));

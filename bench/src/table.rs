@@ -11,7 +11,7 @@ use std::{
 use time::OffsetDateTime;
 
 /// Subjects that are no build.
-const REFERENCES: [&str; 5] = ["crud", "bare", "raw select", "raw update", "raw append"];
+const REFERENCES: [&str; 6] = ["crud", "bare", "silent", "raw select", "raw update", "raw append"];
 
 /// The median.
 fn median(mut all: Vec<f64>) -> f64 {

@@ -2,10 +2,11 @@
 
 mod data;
 
-use crate::{CONTENT_TYPE, Headers, SOURCE, TenantId, Timestamp, envelope::dataschema};
+use crate::{CONTENT_TYPE, SOURCE, TenantId, Timestamp, envelope::dataschema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// What a request does. Its three event types begin with the operation's name.
@@ -61,22 +62,25 @@ impl Operation {
     }
 
     /// The analytic type of a phase of this operation.
-    pub fn analytic_type(self, phase: Phase) -> String {
-        let operation = match self {
-            Self::Create => "USER_CREATE",
-            Self::Search => "USER_SEARCH",
-            Self::RetrieveList => "USER_RETRIEVE_LIST",
-            Self::Retrieve => "USER_RETRIEVE",
-            Self::Update => "USER_UPDATE",
-            Self::Delete => "USER_DELETE",
-            Self::CredentialRetrieveList => "USER_CREDENTIAL_RETRIEVE_LIST",
-        };
-        let phase = match phase {
-            Phase::Start => "START",
-            Phase::Success => "SUCCESS",
-            Phase::Fail => "FAIL",
-        };
-        format!("{operation}_{phase}")
+    pub fn analytic_type(self, phase: Phase) -> &'static str {
+        macro_rules! types {
+            ($operation:literal) => {
+                match phase {
+                    Phase::Start => concat!($operation, "_START"),
+                    Phase::Success => concat!($operation, "_SUCCESS"),
+                    Phase::Fail => concat!($operation, "_FAIL"),
+                }
+            };
+        }
+        match self {
+            Self::Create => types!("USER_CREATE"),
+            Self::Search => types!("USER_SEARCH"),
+            Self::RetrieveList => types!("USER_RETRIEVE_LIST"),
+            Self::Retrieve => types!("USER_RETRIEVE"),
+            Self::Update => types!("USER_UPDATE"),
+            Self::Delete => types!("USER_DELETE"),
+            Self::CredentialRetrieveList => types!("USER_CREDENTIAL_RETRIEVE_LIST"),
+        }
     }
 }
 
@@ -105,9 +109,9 @@ pub struct AnalyticEvent {
     pub id: Uuid,
     /// E.g. `USER_UPDATE_SUCCESS`.
     #[serde(rename = "type")]
-    pub event_type: String,
+    pub event_type: Cow<'static, str>,
     /// `user`.
-    pub category: String,
+    pub category: Cow<'static, str>,
     /// The request's id, and the record's key.
     pub request_id: String,
     /// The client's address, on events that a service records while it serves the request.
@@ -121,7 +125,7 @@ pub struct AnalyticEvent {
     /// When it happened.
     pub timestamp: Timestamp,
     /// `1`.
-    pub version: String,
+    pub version: Cow<'static, str>,
     /// Details of the request. Omitted at level 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Map<String, Value>>,
@@ -132,19 +136,20 @@ pub struct AnalyticEvent {
 
 impl AnalyticEvent {
     /// The record's headers.
-    pub fn headers(&self) -> Headers {
-        let mut headers = vec![
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", self.id.to_string()),
-            ("ce_source", SOURCE.to_owned()),
-            ("ce_type", self.event_type.clone()),
-            ("ce_time", self.timestamp.to_string()),
-            ("ce_dataschema", dataschema(&self.event_type)),
-            ("content-type", CONTENT_TYPE.to_owned()),
-            ("ce_tenantid", self.tenant_id.to_string()),
-            ("ce_requestid", self.request_id.clone()),
-        ];
-        headers.extend(self.traceparent.iter().map(|value| ("traceparent", value.clone())));
+    pub fn headers(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        let mut headers: Vec<(_, Cow<'_, str>)> = Vec::with_capacity(10);
+        headers.extend([
+            ("ce_specversion", "1.0".into()),
+            ("ce_id", self.id.to_string().into()),
+            ("ce_source", SOURCE.into()),
+            ("ce_type", (&*self.event_type).into()),
+            ("ce_time", self.timestamp.to_string().into()),
+            ("ce_dataschema", dataschema(&self.event_type).into()),
+            ("content-type", CONTENT_TYPE.into()),
+            ("ce_tenantid", self.tenant_id.as_str().into()),
+            ("ce_requestid", self.request_id.as_str().into()),
+        ]);
+        headers.extend(self.traceparent.as_deref().map(|value| ("traceparent", value.into())));
         headers
     }
 

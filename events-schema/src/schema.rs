@@ -48,7 +48,7 @@ fn analytic((operation, phase): (Operation, Phase)) -> (String, Value) {
     schema["description"] = json!(format!("The value of a `{name}`."));
     schema["properties"]["type"] = json!({"type": "string", "const": name, "description": "The type."});
     schema["properties"]["data"] = operation.data_schema(phase);
-    named(&name, schema)
+    named(name, schema)
 }
 
 fn named(name: &str, mut schema: Value) -> (String, Value) {

@@ -83,7 +83,7 @@ impl Answer {
     /// The data of START, and of FAIL without its error.
     #[track_caller]
     fn failed(&self, operation: &str) -> (Value, Value) {
-        let types: Vec<_> = self.events.iter().map(|event| event.event_type.as_str()).collect();
+        let types: Vec<_> = self.events.iter().map(|event| &*event.event_type).collect();
         assert_eq!(types, [format!("{operation}_START"), format!("{operation}_FAIL")]);
         let data = |event: &AnalyticEvent| event.data.clone().map_or(json!({}), Value::Object);
         let mut fail = data(&self.events[1]);

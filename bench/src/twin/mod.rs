@@ -3,6 +3,8 @@
 //! `bare` returns the same bytes without authentication and without a store: the ceiling of HTTP.
 //! `crud` is what most people would build instead: the same check of tokens, the same table with the
 //! same indexes in the same PostgreSQL, and an UPDATE with `synchronous_commit=on`. No events.
+//!
+//! `query` and `silent` are the query service itself, with analytic events and without.
 
 mod crud;
 mod table;
@@ -11,7 +13,7 @@ pub(crate) use table::{GET, UPDATE, copy as copy_table};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::ValueEnum;
-use service_kit::{auth::Authenticator, settings::Settings};
+use service_kit::{analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings};
 use std::{net::SocketAddr, sync::Arc};
 
 /// A twin.
@@ -21,13 +23,21 @@ pub(crate) enum Kind {
     Bare,
     /// Authentication and PostgreSQL, without a log
     Crud,
+    /// The query service
+    Query,
+    /// The query service without analytic events
+    Silent,
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Bare, Self::Crud, Self::Query, Self::Silent];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
             Self::Crud => "crud",
+            Self::Query => "query",
+            Self::Silent => "silent",
         }
     }
 }
@@ -60,6 +70,19 @@ pub(crate) async fn serve(kind: Kind, addr: SocketAddr) -> anyhow::Result<()> {
             let app = move || App::new().app_data(state.clone()).configure(crud::configure);
             HttpServer::new(app).workers(workers).bind(addr)?.run().await?;
         }
+        Kind::Query => {
+            let settings = Settings::from_env("127.0.0.1:0")?;
+            reads(&settings, addr, Recorder::start(&settings)?).await?;
+        }
+        Kind::Silent => reads(&Settings::from_env("127.0.0.1:0")?, addr, Recorder::off()).await?,
     }
     Ok(())
+}
+
+/// Serves reads as the query service does.
+async fn reads(settings: &Settings, addr: SocketAddr, recorder: Recorder) -> anyhow::Result<()> {
+    let (health, authenticator) = (Health::default(), Arc::new(Authenticator::new(settings)?));
+    let app = query_service::start(settings, recorder, authenticator, &health).await?;
+    let configure = move |config: &mut web::ServiceConfig| app.configure(config);
+    server::serve(server::bind(addr)?, health, &[], configure, server::stop_signal()).await
 }

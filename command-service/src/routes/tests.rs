@@ -80,7 +80,7 @@ impl Bench {
 
     /// The types of the events so far.
     fn recorded(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.events.try_next()).map(|event| event.event_type).collect()
+        std::iter::from_fn(|| self.events.try_next()).map(|event| event.event_type.into_owned()).collect()
     }
 }
 

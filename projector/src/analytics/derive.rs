@@ -27,14 +27,14 @@ pub(super) fn success(record: UserRecord, level: Level, keys: &KeyRing) -> Optio
     };
     Some(AnalyticEvent {
         id: Uuid::new_v5(&NAMESPACE, record.id.as_bytes()),
-        event_type: operation.analytic_type(Phase::Success),
-        category: CATEGORY.to_owned(),
+        event_type: operation.analytic_type(Phase::Success).into(),
+        category: CATEGORY.into(),
         request_id,
         request_ip: None,
         tenant_id: record.key.tenant.clone(),
         client_id: record.client_id.clone(),
         timestamp: record.time,
-        version: VERSION.to_owned(),
+        version: VERSION.into(),
         traceparent: record.traceparent.clone(),
         data: data(record, level, keys),
     })

@@ -139,5 +139,5 @@ impl Transactions {
 fn headers(event: &AnalyticEvent) -> OwnedHeaders {
     let headers = event.headers();
     let owned = OwnedHeaders::new_with_capacity(headers.len());
-    headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(value) }))
+    headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(&**value) }))
 }

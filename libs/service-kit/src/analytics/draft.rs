@@ -6,6 +6,7 @@ use events_schema::{
     millis,
 };
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -55,7 +56,7 @@ pub struct RequestContext {
 
 /// An event in the queue.
 pub(super) struct Draft {
-    pub(super) context: RequestContext,
+    pub(super) context: Arc<RequestContext>,
     pub(super) operation: Operation,
     pub(super) phase: Phase,
     pub(super) at: OffsetDateTime,
@@ -64,18 +65,20 @@ pub(super) struct Draft {
 
 impl From<Draft> for AnalyticEvent {
     fn from(draft: Draft) -> Self {
+        // The last event of a request need not copy.
+        let context = Arc::unwrap_or_clone(draft.context);
         Self {
             id: Uuid::now_v7(),
-            event_type: draft.operation.analytic_type(draft.phase),
-            category: CATEGORY.to_owned(),
-            request_id: draft.context.request_id,
-            request_ip: draft.context.request_ip,
-            tenant_id: draft.context.tenant,
-            client_id: draft.context.client_id,
+            event_type: draft.operation.analytic_type(draft.phase).into(),
+            category: CATEGORY.into(),
+            request_id: context.request_id,
+            request_ip: context.request_ip,
+            tenant_id: context.tenant,
+            client_id: context.client_id,
             timestamp: millis(draft.at),
-            version: VERSION.to_owned(),
+            version: VERSION.into(),
             data: draft.data,
-            traceparent: Some(draft.context.traceparent),
+            traceparent: Some(context.traceparent),
         }
     }
 }

@@ -20,7 +20,8 @@ fn capacity(level: Level) -> usize {
 #[derive(Clone)]
 pub struct Recorder {
     level: Level,
-    queue: mpsc::Sender<Draft>,
+    /// `None` if nothing is recorded.
+    queue: Option<mpsc::Sender<Draft>>,
     tally: Arc<Tally>,
 }
 
@@ -43,9 +44,14 @@ impl Recorder {
         (recorder, Events { queue, tally })
     }
 
+    /// A recorder that records nothing. The benchmark measures with it what events cost.
+    pub fn off() -> Self {
+        Self { level: Level::Metadata, queue: None, tally: Arc::new(Tally::new()) }
+    }
+
     fn queue(level: Level) -> (Self, mpsc::Receiver<Draft>) {
         let (queue, drafts) = mpsc::channel(capacity(level));
-        (Self { level, queue, tally: Arc::new(Tally::new()) }, drafts)
+        (Self { level, queue: Some(queue), tally: Arc::new(Tally::new()) }, drafts)
     }
 
     /// Whether level 3 is on. If not, a caller need not collect `full`.
@@ -55,10 +61,11 @@ impl Recorder {
 
     /// Queues an event. If the queue is full, the event is dropped and counted
     /// (`rollcall_analytics_dropped_total`), and a warning is logged at intervals.
-    pub fn record(&self, context: &RequestContext, operation: Operation, phase: Phase, data: Data) {
+    pub fn record(&self, context: &Arc<RequestContext>, operation: Operation, phase: Phase, data: Data) {
+        let Some(queue) = &self.queue else { return };
         self.tally.queued();
         // Reserve first: an event that will be dropped need not be built.
-        match self.queue.try_reserve() {
+        match queue.try_reserve() {
             Ok(place) => place.send(Draft {
                 context: context.clone(),
                 operation,
@@ -106,14 +113,14 @@ mod tests {
     use super::*;
     use prometheus::proto::MetricType;
 
-    fn context() -> RequestContext {
-        RequestContext {
+    fn context() -> Arc<RequestContext> {
+        Arc::new(RequestContext {
             request_id: "r".to_owned(),
             request_ip: None,
             tenant: "acme".parse().unwrap(),
             client_id: None,
             traceparent: "t".to_owned(),
-        }
+        })
     }
 
     fn dropped() -> f64 {

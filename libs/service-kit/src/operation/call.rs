@@ -8,12 +8,13 @@ use crate::{
 };
 use actix_web::HttpRequest;
 use events_schema::analytics::Operation;
+use std::sync::Arc;
 
 /// The request as an operation sees it.
 #[derive(Clone)]
 pub struct Call {
     /// Tenant, client, request id, trace.
-    pub context: RequestContext,
+    pub context: Arc<RequestContext>,
     /// For recording an end after the response.
     pub recorder: Recorder,
     /// The operation, for the same purpose.
@@ -34,6 +35,6 @@ impl Call {
             client_id: principal.client_id.clone(),
             traceparent: TraceParent::of(request).as_str().to_owned(),
         };
-        Self { context, recorder, operation }
+        Self { context: Arc::new(context), recorder, operation }
     }
 }

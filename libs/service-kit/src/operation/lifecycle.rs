@@ -7,6 +7,7 @@ use crate::{
     problem::Problem,
 };
 use events_schema::analytics::{Operation, Phase};
+use std::sync::Arc;
 
 /// The ends of requests that were dropped or panicked.
 const CLIENT_CLOSED: (&str, &str) = ("ClientClosedRequest", "The client went away before the answer");
@@ -16,7 +17,7 @@ const PANICKED: (&str, &str) = ("InternalServerError", "Internal Server Error");
 /// panicked, it records what is missing.
 pub(super) struct Lifecycle {
     recorder: Recorder,
-    context: RequestContext,
+    context: Arc<RequestContext>,
     operation: Operation,
     fail: Data,
     is_started: bool,

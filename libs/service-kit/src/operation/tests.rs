@@ -87,7 +87,7 @@ impl Bench {
     #[track_caller]
     fn assert_failed(&mut self, error_type: &str) {
         let events = self.recorded();
-        let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+        let types: Vec<&str> = events.iter().map(|event| &*event.event_type).collect();
         assert_eq!(types, ["USER_UPDATE_START", "USER_UPDATE_FAIL"]);
         assert_eq!(events[0].request_id, events[1].request_id);
         let fail = events[1].data.as_ref().unwrap();
@@ -102,7 +102,7 @@ async fn an_accepted_request_has_a_start_and_a_success() {
     let (status, _, body) = bench.call(bench.request("users:write").set_payload("ok")).await;
     assert_eq!((status, &body[..]), (StatusCode::OK, &b"ok"[..]));
     let events = bench.recorded();
-    let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+    let types: Vec<&str> = events.iter().map(|event| &*event.event_type).collect();
     assert_eq!(types, ["USER_UPDATE_START", "USER_UPDATE_SUCCESS"]);
     assert_eq!(events[0].request_ip.as_deref(), Some("127.0.0.9"));
     assert_eq!(events[1].data, json!({"id": "u"}).as_object().cloned());

@@ -22,7 +22,7 @@ fn feed(cluster: &Cluster) -> ProducerThread {
     let producer = EventProducer::from_config_and_context(&config, reports.clone()).unwrap();
     ProducerThread {
         config,
-        topic: TOPIC.to_owned(),
+        topic: TOPIC.into(),
         reports,
         room,
         producer,
@@ -40,6 +40,7 @@ fn event(request: &str) -> AnalyticEvent {
         traceparent: String::new(),
     };
     let (operation, phase) = (Operation::Retrieve, Phase::Start);
+    let context = Arc::new(context);
     Draft { context, operation, phase, at: OffsetDateTime::now_utc(), data: None }.into()
 }
 
