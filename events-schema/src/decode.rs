@@ -18,6 +18,8 @@ use uuid::Uuid;
 pub struct UserRecord {
     /// `ce_id`.
     pub id: Uuid,
+    /// `ce_type`: the version as it was written. Sealed data is bound to it.
+    pub ce_type: &'static str,
     /// The user.
     pub key: UserKey,
     /// The version that the user has once the event is accepted.
@@ -125,12 +127,12 @@ pub fn decode_user(
 ) -> Result<Option<UserRecord>, Reason> {
     let attributes = Attributes(headers);
     let ce_type = attributes.ce_type()?;
-    let Upcast::Known(event_type, value) = upcast(ce_type, value)? else { return Ok(None) };
+    let Some(Upcast { event_type, ce_type, data }) = upcast(ce_type, value)? else { return Ok(None) };
     check_owner(key, &attributes)?;
     let event = match event_type {
-        EventType::UserCreated => UserEvent::Created(read(value, member::CREATED)?),
-        EventType::UserUpdated => UserEvent::Updated(read(value, member::UPDATED)?),
-        EventType::UserDeleted => UserEvent::Deleted(read(value, member::DELETED)?),
+        EventType::UserCreated => UserEvent::Created(read(data, member::CREATED)?),
+        EventType::UserUpdated => UserEvent::Updated(read(data, member::UPDATED)?),
+        EventType::UserDeleted => UserEvent::Deleted(read(data, member::DELETED)?),
         EventType::CredentialIssued | EventType::CredentialStatusChanged => {
             return Err(ReasonCode::WrongTopic.with(topics::CREDENTIALS));
         }
@@ -140,6 +142,7 @@ pub fn decode_user(
     let sequence = sequence.parse().ok().filter(|n| (1..=i64::MAX as u64).contains(n));
     Ok(Some(UserRecord {
         id: attributes.required("ce_id")?.parse().map_err(|_| bad_header("ce_id", "is not a uuid"))?,
+        ce_type,
         key: key.clone(),
         sequence: sequence.ok_or_else(|| bad_header("ce_sequence", "is not a whole number from 1"))?,
         time: time(attributes.required("ce_time")?)?,
@@ -166,14 +169,14 @@ pub fn decode_credential(
 ) -> Result<Option<CredentialRecord>, Reason> {
     let attributes = Attributes(headers);
     let ce_type = attributes.ce_type()?;
-    let Upcast::Known(event_type, value) = upcast(ce_type, value)? else { return Ok(None) };
+    let Some(Upcast { event_type, data, .. }) = upcast(ce_type, value)? else { return Ok(None) };
     check_owner(key, &attributes)?;
     let event = match event_type {
         EventType::CredentialIssued => {
-            CredentialEvent::Issued(Box::new(CredentialIssued::from_json(value).map_err(bad_data)?))
+            CredentialEvent::Issued(Box::new(CredentialIssued::from_json(data).map_err(bad_data)?))
         }
         EventType::CredentialStatusChanged => {
-            CredentialEvent::StatusChanged(read(value, member::STATUS_CHANGED)?)
+            CredentialEvent::StatusChanged(read(data, member::STATUS_CHANGED)?)
         }
         EventType::UserCreated | EventType::UserUpdated | EventType::UserDeleted => {
             return Err(ReasonCode::WrongTopic.with(topics::USERS));

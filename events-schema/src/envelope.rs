@@ -43,7 +43,7 @@ impl EventType {
     ];
 
     /// The value of `ce_type`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::UserCreated => "user.created.v1",
             Self::UserUpdated => "user.updated.v1",

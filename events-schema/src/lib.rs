@@ -25,6 +25,7 @@ pub use member::{WrongMember, known_member};
 pub use reason::{Reason, ReasonCode};
 pub use timestamp::{InvalidTimestamp, Timestamp, millis};
 pub use topic::{Partition, Place, Topic};
+pub use upcast::{current_data, read_personal};
 
 /// Base names of the topics. A deployment may add a prefix.
 pub mod topics {

@@ -5,7 +5,7 @@
 //! event, wherever a copy of it is. This file defines what is sealed and what it is bound to. The
 //! key and the cipher come from outside.
 
-use crate::{EventType, UserKey};
+use crate::UserKey;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -74,8 +74,8 @@ pub struct Base64(pub Vec<u8>);
 pub struct Binding<'a> {
     /// The user whose event it is.
     pub key: &'a UserKey,
-    /// The event's type.
-    pub event_type: EventType,
+    /// The event's `ce_type`: its type, and the version as it was written.
+    pub ce_type: &'a str,
     /// Its sequence.
     pub sequence: u64,
 }
@@ -83,7 +83,7 @@ pub struct Binding<'a> {
 impl Binding<'_> {
     /// The associated data. No part can contain a line feed, so it is unique to the event.
     pub fn associated_data(&self) -> String {
-        format!("{}\n{}\n{}", self.key, self.event_type.as_str(), self.sequence)
+        format!("{}\n{}\n{}", self.key, self.ce_type, self.sequence)
     }
 }
 
@@ -101,7 +101,7 @@ impl Personal {
         text
     }
 
-    /// Parses a plaintext. `None` if it is not the JSON of personal data.
+    /// Parses a plaintext of the current version. `None` if it is not the JSON of personal data.
     pub fn of_plaintext(plaintext: &[u8]) -> Option<Self> {
         serde_json::from_slice(plaintext).ok()
     }

@@ -90,6 +90,7 @@ fn user_record() -> impl Strategy<Value = UserRecord> {
     (uuid(), key(), 1..=i64::MAX as u64, time(), id(), id(), (user_event(), uuid())).prop_map(
         |(id, key, sequence, time, request_id, client_id, (event, key_id))| UserRecord {
             id,
+            ce_type: event.event_type().as_str(),
             key,
             sequence,
             time,

@@ -58,7 +58,7 @@ fn opened(record: &Record, key: &DataKey, value: &serde_json::Value) -> String {
     let EncodedPersonal::Sealed(part) = serde_json::from_value(value["personal"].clone()).unwrap() else {
         panic!("it is sealed")
     };
-    let binding = Binding { key: &record.key, event_type: EventType::UserCreated, sequence: 1 };
+    let binding = Binding { key: &record.key, ce_type: EventType::UserCreated.as_str(), sequence: 1 };
     let text = key.open(binding.associated_data().as_bytes(), &part.nonce.0, &part.ciphertext.0).unwrap();
     String::from_utf8(text.to_vec()).unwrap().trim_end().to_owned()
 }

@@ -86,6 +86,7 @@ mod tests {
     fn record(event: UserEvent) -> UserRecord {
         UserRecord {
             id: Uuid::from_u128(7),
+            ce_type: event.event_type().as_str(),
             key: format!("acme/{USER}").parse::<UserKey>().unwrap(),
             sequence: 1,
             key_id: None,

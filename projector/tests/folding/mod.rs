@@ -77,7 +77,7 @@ pub(crate) fn record(
 ) -> Record {
     let sealed = |event_type| {
         let personal: Personal = serde_json::from_value(serde_json::json!({ "claims": { "n": n } })).unwrap();
-        let bound = Binding { key, event_type, sequence }.associated_data();
+        let bound = Binding { key, ce_type: event_type.as_str(), sequence }.associated_data();
         let sealed = data_key.seal(bound.as_bytes(), &personal.plaintext()).unwrap();
         EncodedPersonal::Sealed(Sealed { nonce: Base64(sealed.nonce), ciphertext: Base64(sealed.ciphertext) })
     };

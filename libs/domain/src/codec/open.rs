@@ -5,6 +5,7 @@ use crate::evolve::user::{Creation, Fact, OpenedPersonal};
 use events_schema::{
     ReasonCode, UserRecord,
     personal::{Binding, EncodedPersonal, Personal, Sealed},
+    read_personal,
     user::UserEvent,
 };
 
@@ -13,8 +14,7 @@ use events_schema::{
 /// # Errors
 /// The reason why it can't be opened.
 pub fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCode> {
-    let event_type = record.event.event_type();
-    let binding = Binding { key: &record.key, event_type, sequence: record.sequence };
+    let binding = Binding { key: &record.key, ce_type: record.ce_type, sequence: record.sequence };
     let data_key = keys.get(&owner(&record.key)).filter(|key| Some(key.id()) == record.key_id);
     let opened = |personal| match personal {
         EncodedPersonal::Plain(personal) => Ok::<_, ReasonCode>((personal, None)),
@@ -47,7 +47,7 @@ pub fn open(record: UserRecord, keys: &KeyRing) -> Result<Fact, ReasonCode> {
 pub fn unseal(sealed: &Sealed, binding: &Binding<'_>, key: &DataKey) -> Option<Personal> {
     let associated = binding.associated_data();
     let text = key.open(associated.as_bytes(), &sealed.nonce.0, &sealed.ciphertext.0).ok()?;
-    Personal::of_plaintext(&text)
+    read_personal(binding.ce_type, &text)
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ pub fn seal(
     event: NewEvent,
     data_key: Option<&DataKey>,
 ) -> Result<UserEvent, SealError> {
-    let sealed = |event_type, personal: &Personal| {
-        let binding = Binding { key, event_type, sequence };
+    let sealed = |event_type: EventType, personal: &Personal| {
+        let binding = Binding { key, ce_type: event_type.as_str(), sequence };
         let sealed =
             data_key.ok_or(SealError)?.seal(binding.associated_data().as_bytes(), &personal.plaintext())?;
         let (nonce, ciphertext) = (Base64(sealed.nonce), Base64(sealed.ciphertext));

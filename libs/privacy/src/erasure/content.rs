@@ -3,7 +3,7 @@
 
 use event_log::raw::Raw;
 use events_schema::{
-    EventType, UserKey,
+    UserKey, current_data,
     personal::{Binding, Sealed},
 };
 use key_store::DataKey;
@@ -57,7 +57,9 @@ pub(crate) fn is_empty(raw: &Raw) -> bool {
 /// unclear.
 pub(crate) fn content(raw: &Raw) -> Content {
     let Some(value) = raw.value.as_deref().filter(|value| !value.is_empty()) else { return Content::Nothing };
-    let Ok(Value::Object(mut members)) = serde_json::from_slice(value) else { return Content::Unclear };
+    let Ok(data) = serde_json::from_slice::<Value>(value) else { return Content::Unclear };
+    let converted = raw.header("ce_type").and_then(|ce_type| current_data(ce_type, data.clone()));
+    let Value::Object(mut members) = converted.unwrap_or(data) else { return Content::Unclear };
     members.retain(|name, value| !(IMPERSONAL.contains(&name.as_str()) && value.is_string()));
     let personal = members.remove("personal");
     match personal {
@@ -79,10 +81,9 @@ fn part(raw: &Raw, personal: Map<String, Value>) -> Content {
 
 fn sealed_part(raw: &Raw, sealed: Sealed) -> Option<SealedPart> {
     let key: UserKey = std::str::from_utf8(raw.key.as_deref()?).ok()?.parse().ok()?;
-    let event_type = raw.header("ce_type")?;
-    let event_type = EventType::ALL.into_iter().find(|known| known.as_str() == event_type)?;
+    let ce_type = raw.header("ce_type")?;
     let sequence = raw.header("ce_sequence")?.parse().ok()?;
-    let associated = Binding { key: &key, event_type, sequence }.associated_data();
+    let associated = Binding { key: &key, ce_type, sequence }.associated_data();
     let key_id = raw.header("ce_keyid").and_then(|id| id.parse().ok());
     Some(SealedPart { associated, sealed, key_id })
 }
@@ -106,6 +107,20 @@ mod tests {
             Content::Plain => "plain",
             Content::Unclear => "unclear",
         }
+    }
+
+    #[cfg(feature = "failpoints")]
+    #[test]
+    fn another_version_has_another_form() {
+        let sealed = r#"{"nonce":"AAAAAAAAAAAAAAAA","ciphertext":"AAAA"}"#;
+        let second = |value: &str| {
+            let mut raw = raw(KEY, value);
+            raw.headers[0].1 = b"user.updated.v2".to_vec();
+            content(&raw)
+        };
+        assert!(matches!(second(&format!(r#"{{"sealed":{sealed},"reason":"r"}}"#)), Content::Sealed(_)));
+        let unclear = format!(r#"{{"sealed":{sealed},"reason":"r","name":"x"}}"#);
+        assert!(matches!(second(&unclear), Content::Unclear));
     }
 
     #[test]

@@ -20,10 +20,11 @@ fn sealed(key: &DataKey, binding: &Binding<'_>, personal: &Personal) -> Sealed {
 }
 
 fn updated(key: &UserKey, data_key: &DataKey) -> UserRecord {
-    let binding = Binding { key, event_type: EventType::UserUpdated, sequence: 2 };
+    let binding = Binding { key, ce_type: EventType::UserUpdated.as_str(), sequence: 2 };
     let personal = EncodedPersonal::Sealed(sealed(data_key, &binding, &personal(1)));
     UserRecord {
         id: Uuid::nil(),
+        ce_type: EventType::UserUpdated.as_str(),
         key: key.clone(),
         sequence: 2,
         time: "2026-01-02T03:04:05.678Z".parse().unwrap(),
@@ -75,15 +76,16 @@ proptest! {
         n in any::<u8>(),
     ) {
         let event_type = |is_created| if is_created { EventType::UserCreated } else { EventType::UserUpdated };
+        let ce_type = |is_created| event_type(is_created).as_str();
         let (key, other) = (user(&tenant, id), user(&other_tenant, other_id));
-        let binding = Binding { key: &key, event_type: event_type(is_created), sequence };
+        let binding = Binding { key: &key, ce_type: ce_type(is_created), sequence };
         let data_key = DataKey::random().unwrap();
         let part = sealed(&data_key, &binding, &personal(n));
         prop_assert_eq!(unseal(&part, &binding, &data_key), Some(personal(n)));
         let changed = [
             Binding { key: &UserKey { tenant: other.tenant.clone(), ..key.clone() }, ..binding },
             Binding { key: &UserKey { user: other.user, ..key.clone() }, ..binding },
-            Binding { event_type: event_type(is_other_created), ..binding },
+            Binding { ce_type: ce_type(is_other_created), ..binding },
             Binding { sequence: other_sequence, ..binding },
         ];
         for changed in changed {
