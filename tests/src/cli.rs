@@ -14,7 +14,11 @@ const FOREIGN: [&str; 4] = ["DATABASE_URL", "REDIS_URL", "KAFKA_BROKERS", "FAILP
 
 /// A program with only the given settings.
 pub(crate) fn command(name: &str, settings: &BTreeMap<String, String>) -> Command {
-    let mut command = Command::new(program(name));
+    with_only(Command::new(program(name)), settings)
+}
+
+/// A command that gets no other settings from the environment.
+pub(crate) fn with_only(mut command: Command, settings: &BTreeMap<String, String>) -> Command {
     for (name, _) in std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
         if name.starts_with("ROLLCALL_") || FOREIGN.iter().any(|foreign| name.starts_with(foreign)) {
             command.env_remove(name);

@@ -276,6 +276,11 @@ impl Deployment {
         self.stack.var("KAFKA_BROKERS")
     }
 
+    /// The settings of its services.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
     /// All of `users.events`, decrypted with all keys, including those of deleted users.
     pub async fn log(&self) -> Vec<Record> {
         let records = self.topic("users.events").await;

@@ -3,10 +3,11 @@
 
 use crate::{
     Record,
-    cipher::{NONCE_LEN, derive, open},
+    cipher::{NONCE_LEN, derive, open, seal},
+    raw_log::RawRecord,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{PgPool, raw_sql};
 use std::{collections::HashMap, fs, path::Path};
 use uuid::Uuid;
@@ -20,6 +21,9 @@ BEGIN
     RETURN OLD;
 END $$;
 CREATE TRIGGER keep_destroyed_key BEFORE DELETE ON rollcall_keys.data_keys FOR EACH ROW EXECUTE FUNCTION public.keep_destroyed_key();";
+
+/// The purpose of an event's own key.
+const MESSAGE: &[u8] = b"rollcall/message/1";
 
 /// Data keys by their ids.
 #[derive(Debug, Default)]
@@ -89,13 +93,29 @@ impl Keyring {
 
     fn opened_one(&self, record: &Record) -> Option<Record> {
         let mut data: Value = serde_json::from_slice(&record.value).ok()?;
-        let bytes = |name: &str| STANDARD.decode(data["personal"][name].as_str()?).ok();
-        let (nonce, ciphertext) = (bytes("nonce")?, bytes("ciphertext")?);
         let key = self.0.get(record.find("ce_keyid")?)?;
-        let bound = format!("{}\n{}\n{}", record.key, record.header("ce_type"), record.header("ce_sequence"));
-        let text = open_event(key, &bound, &nonce, &ciphertext)?;
-        data["personal"] = serde_json::from_slice(&text).ok()?;
+        let bound = bound(&record.key, record.header("ce_type"), record.header("ce_sequence"));
+        data["personal"] = open_personal(key, &bound, &data["personal"])?;
         Some(Record { value: data.to_string().into_bytes(), ..record.clone() })
+    }
+
+    /// The same update as `user.updated.v2`, which only test builds know. `None` if the record is no
+    /// update, or its key does not exist.
+    #[must_use]
+    pub fn as_second_version(&self, record: &RawRecord) -> Option<RawRecord> {
+        const FIRST: &str = "user.updated.v1";
+        const SECOND: &str = "user.updated.v2";
+        let user = std::str::from_utf8(record.key.as_deref()?).ok()?;
+        let sequence = record.header("ce_sequence").filter(|_| record.header("ce_type") == Some(FIRST))?;
+        let key = self.0.get(record.header("ce_keyid")?)?;
+        let data: Value = serde_json::from_slice(record.value.as_deref()?).ok()?;
+        let mut personal = open_personal(key, &bound(user, FIRST, sequence), &data["personal"])?;
+        if let Some(link) = personal.as_object_mut()?.remove("authenticationProvider") {
+            personal["link"] = link;
+        }
+        let sealed = seal_personal(key, &bound(user, SECOND, sequence), &personal)?;
+        let value = json!({ "sealed": sealed, "reason": "exercise" }).to_string();
+        Some(RawRecord { value: Some(value.into_bytes()), ..record.with_header("ce_type", SECOND) })
     }
 }
 
@@ -113,6 +133,25 @@ fn masters(path: &Path) -> HashMap<String, Vec<u8>> {
     lines.map(master).collect()
 }
 
+/// What the personal data of an event is bound to.
+fn bound(user: &str, ce_type: &str, sequence: &str) -> String {
+    format!("{user}\n{ce_type}\n{sequence}")
+}
+
+fn open_personal(key: &[u8], bound: &str, personal: &Value) -> Option<Value> {
+    let bytes = |name: &str| STANDARD.decode(personal[name].as_str()?).ok();
+    serde_json::from_slice(&open_event(key, bound, &bytes("nonce")?, &bytes("ciphertext")?)?).ok()
+}
+
+fn seal_personal(key: &[u8], bound: &str, personal: &Value) -> Option<Value> {
+    let mut nonce = [0; 2 * NONCE_LEN];
+    openssl::rand::rand_bytes(&mut nonce).ok()?;
+    let (salt, own) = nonce.split_at(NONCE_LEN);
+    let derived = derive(key, salt, MESSAGE)?;
+    let ciphertext = seal(&derived, own, bound.as_bytes(), personal.to_string().as_bytes())?;
+    Some(json!({ "nonce": STANDARD.encode(nonce), "ciphertext": STANDARD.encode(ciphertext) }))
+}
+
 /// Each event has its own key, derived with HKDF-SHA-256 from the user's key and the first half of
 /// the nonce.
 fn open_event(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
@@ -120,5 +159,5 @@ fn open_event(key: &[u8], bound: &str, nonce: &[u8], ciphertext: &[u8]) -> Optio
     if nonce.is_empty() {
         return open(key, salt, bound.as_bytes(), ciphertext);
     }
-    open(&derive(key, salt, b"rollcall/message/1")?, nonce, bound.as_bytes(), ciphertext)
+    open(&derive(key, salt, MESSAGE)?, nonce, bound.as_bytes(), ciphertext)
 }

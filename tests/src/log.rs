@@ -4,7 +4,7 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    message::Headers,
+    message::{BorrowedMessage, Headers},
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -56,11 +56,24 @@ impl Record {
 /// # Panics
 /// It can't be read to its end.
 pub async fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
-    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
-    tokio::task::spawn_blocking(move || read_to_end(&brokers, &topic)).await.expect("the topic was read")
+    let mut records = read_each(brokers, topic, |message| record(message)).await;
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
 }
 
-fn read_to_end(brokers: &str, topic: &str) -> Vec<Record> {
+/// Reads a topic to its end, and keeps something of each committed record.
+pub(crate) async fn read_each<T: Send + 'static>(
+    brokers: &str,
+    topic: &str,
+    keep: fn(&BorrowedMessage<'_>) -> T,
+) -> Vec<T> {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    tokio::task::spawn_blocking(move || read_to_end(&brokers, &topic, keep))
+        .await
+        .expect("the topic was read")
+}
+
+fn read_to_end<T>(brokers: &str, topic: &str, keep: fn(&BorrowedMessage<'_>) -> T) -> Vec<T> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "tests")
@@ -70,16 +83,15 @@ fn read_to_end(brokers: &str, topic: &str) -> Vec<Record> {
         .create()
         .expect("a consumer");
     let mut open = assign_all(&consumer, topic);
-    let mut records = Vec::new();
+    let mut kept = Vec::new();
     while !open.is_empty() {
         match consumer.poll(STEP).expect("the broker answers") {
-            Ok(message) => records.push(record(&message)),
+            Ok(message) => kept.push(keep(&message)),
             Err(KafkaError::PartitionEOF(partition)) => drop(open.remove(&partition)),
             Err(error) => panic!("{topic}: {error}"),
         }
     }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
+    kept
 }
 
 fn assign_all(consumer: &BaseConsumer, topic: &str) -> HashSet<i32> {
@@ -95,7 +107,7 @@ fn assign_all(consumer: &BaseConsumer, topic: &str) -> HashSet<i32> {
     ids
 }
 
-fn record(message: &impl Message) -> Record {
+fn record(message: &BorrowedMessage<'_>) -> Record {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("keys and headers are UTF-8");
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     Record {

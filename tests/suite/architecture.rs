@@ -301,6 +301,35 @@ pub async fn no_log_line_contains_personal_data() {
     }
 }
 
+/// Test builds read one more version of an event type. Neither a release nor a document for consumers
+/// knows it.
+pub async fn a_release_knows_no_version_of_the_tests() {
+    const NAME: &str = "user.updated.v2";
+    let upcast = fs::read_to_string(workspace().join("events-schema/src/upcast.rs")).unwrap();
+    let lines: Vec<&str> = upcast.lines().map(str::trim).collect();
+    let uses: Vec<usize> = (0..lines.len()).filter(|n| lines[*n].contains("test_version")).collect();
+    assert_eq!(uses.len(), 2, "the module and its entry");
+    for line in uses {
+        assert_eq!(lines[line - 1], "#[cfg(feature = \"failpoints\")]", "{}", lines[line]);
+    }
+    for package in metadata().packages {
+        let default = package.features.get("default").cloned().unwrap_or_default();
+        assert!(!default.iter().any(|feature| feature.contains("failpoints")), "{}", package.name);
+    }
+    for krate in CRATES {
+        for (path, code) in sources(&format!("{krate}/src")) {
+            assert!(!code.contains(NAME) || path.ends_with("upcast/test_version.rs"), "{}", path.display());
+        }
+    }
+    for documents in ["docs", "events-schema", "events-schema/schemas", "query-service/src/contract"] {
+        for entry in fs::read_dir(workspace().join(documents)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            assert!(!text.contains(NAME), "{} names {NAME}", path.display());
+        }
+    }
+}
+
 /// Not all mutants are run after each change, so this test notices patches that do not apply any
 /// more.
 pub async fn each_mutant_still_applies() {

@@ -23,6 +23,7 @@ mod erasure;
 mod erasure_verbs;
 mod fates;
 mod generations;
+mod golden;
 mod halts;
 mod health;
 mod hot_user;
@@ -52,6 +53,7 @@ mod tenants;
 mod topic_settings;
 mod transactions;
 mod twice;
+mod upcasting;
 mod upgrade;
 mod watch;
 
@@ -302,6 +304,10 @@ suite! {
             a_cut_with_lost_records_is_accepted_with_their_number;
         topic_settings:
             a_bad_topic_setting_is_reported_and_stops_a_start;
+        golden:
+            every_golden_log_folds_to_what_it_did;
+        upcasting:
+            a_log_with_two_versions_gives_the_same_digest;
         upgrade:
             a_database_of_an_earlier_release_keeps_every_row;
         transactions:
@@ -373,7 +379,8 @@ suite! {
             modules_form_no_circle,
             a_main_is_small,
             no_log_line_contains_personal_data,
-            each_mutant_still_applies;
+            each_mutant_still_applies,
+            a_release_knows_no_version_of_the_tests;
         halts:
             a_service_prints_its_usage_without_settings;
         erasure:
