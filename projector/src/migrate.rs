@@ -39,6 +39,7 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<Migrated> {
     let partitions = log_ends::partitions(settings).await?;
     let log = LogIdentity::new(settings)?.present().await?;
     let keys = Keys::open(settings)?;
+    keys.renew_rights().await?;
     let pool = database::pool(settings.database_url()?, Role::Projector, 1)?;
     generation::check_live(&pool).await?;
     let migrated = async {

@@ -35,6 +35,18 @@ impl Keys {
         Ok(answered(ANSWER_TIMEOUT, store::secret(&self.0.pool, ID_SECRET)).await?.is_none())
     }
 
+    /// Makes a key store usable that was restored from a backup without rights. Changes nothing
+    /// else.
+    ///
+    /// # Errors
+    /// It can't be reached.
+    pub async fn renew_rights(&self) -> Result<(), KeysError> {
+        let pool = self.owners_pool()?;
+        let renewed = answered(ANSWER_TIMEOUT, schema::renew_rights(&pool)).await;
+        pool.close().await;
+        Ok(renewed?)
+    }
+
     /// Creates what is missing of the key store, including a first master key if there has never
     /// been one. Idempotent.
     ///

@@ -24,6 +24,17 @@ pub(super) async fn is_there(pool: &PgPool) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT to_regclass('rollcall_keys.secrets') IS NOT NULL").fetch_one(pool).await
 }
 
+/// Gives the role its rights if it has none: roles belong to a server, so a restored key store may
+/// lack them. `pool` has connections of the owner.
+pub(super) async fn renew_rights(pool: &PgPool) -> sqlx::Result<()> {
+    let lacks = "SELECT EXISTS (SELECT FROM pg_namespace n, pg_roles r WHERE nspname = 'rollcall_keys' \
+        AND rolname = 'rollcall_keys' AND NOT has_schema_privilege(r.oid, n.oid, 'USAGE'))";
+    if sqlx::query_scalar(lacks).fetch_one(pool).await? {
+        raw_sql(ROLE).execute(pool).await?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::MIGRATIONS;
