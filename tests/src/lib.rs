@@ -28,7 +28,9 @@ mod raw_log;
 mod redis_server;
 mod servers;
 mod stack;
+mod together;
 mod transaction;
+mod transcript;
 mod until;
 mod vault;
 
@@ -52,6 +54,8 @@ pub use raw_log::{RawRecord, append_raw, read_raw};
 pub use redis_server::RedisServer;
 pub use servers::Server;
 pub use stack::{Stack, remove_scratch, scratch, workspace};
+pub use together::Together;
 pub use transaction::Transaction;
+pub use transcript::{Shell, replay};
 pub use until::until;
 pub use vault::Vault;

@@ -12,8 +12,12 @@ use uuid::Uuid;
 
 const TOPICS: [&str; 2] = ["users.events", "users.credentials"];
 /// The settings of the domain topics.
-const KEPT: [(&str, &str); 3] =
-    [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+const KEPT: [(&str, &str); 4] = [
+    ("cleanup.policy", "delete"),
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("compression.type", "uncompressed"),
+];
 const NOT_FOLDED: &str = "the log is not the one that was folded";
 const NO_MORE: &str = "The position belongs to a log that no longer exists";
 

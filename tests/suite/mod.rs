@@ -18,6 +18,7 @@ mod consumers;
 mod contracts;
 mod cors;
 mod crash;
+mod disasters;
 mod environment;
 mod erasure;
 mod erasure_verbs;
@@ -304,6 +305,16 @@ suite! {
             a_cut_with_lost_records_is_accepted_with_their_number;
         topic_settings:
             a_bad_topic_setting_is_reported_and_stops_a_start;
+        disasters:
+            a_read_model_is_replaced,
+            a_user_is_repaired,
+            a_bad_build_parks_users,
+            a_release_has_a_newer_fold,
+            postgres_is_lost,
+            redis_is_lost,
+            the_key_store_is_older,
+            the_log_is_recreated_and_comes_back,
+            the_log_is_recreated_and_given_up;
         golden:
             every_golden_log_folds_to_what_it_did;
         upcasting:
