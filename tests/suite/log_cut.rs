@@ -13,7 +13,7 @@ use tests::{Deployment, Output, RedisServer, Service, Stack, until};
 const CUT: &str = "the log was cut";
 
 /// Deletes the records of `users.events` before these offsets.
-async fn cut(deployment: &Deployment, before: &BTreeMap<i32, i64>) {
+pub async fn cut(deployment: &Deployment, before: &BTreeMap<i32, i64>) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", deployment.brokers()).create().unwrap();
     let (mut list, name) = (TopicPartitionList::new(), format!("{}users.events", deployment.prefix));

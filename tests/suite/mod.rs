@@ -314,7 +314,9 @@ suite! {
             redis_is_lost,
             the_key_store_is_older,
             the_log_is_recreated_and_comes_back,
-            the_log_is_recreated_and_given_up;
+            the_log_is_recreated_and_given_up,
+            the_log_is_cut,
+            the_log_is_older;
         golden:
             every_golden_log_folds_to_what_it_did;
         upcasting:

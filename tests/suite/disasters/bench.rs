@@ -1,10 +1,10 @@
 //! A service with users, and what may happen to it.
 
-use super::super::log_identity::make_log_anew;
+use super::super::{log_cut::cut, log_identity::make_log_anew};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use std::fs;
-use tests::{Api, RawRecord, Shell, Stack, Together, append_raw, read_raw, until};
+use std::{collections::BTreeMap, fs};
+use tests::{Api, RawRecord, Shell, Stack, Together, append_raw, new_database, read_raw, until};
 use uuid::Uuid;
 
 /// The users of `users.jsonl`.
@@ -67,6 +67,16 @@ impl Bench {
                 self.service.start(&[("FAILPOINTS", "record.poison=return")]).await;
                 self.update_unreadably().await;
             }
+            "records are deleted at the beginning of two partitions" => {
+                cut(&self.service.deployment, &BTreeMap::from([(0, 4), (3, 2)])).await;
+            }
+            "events that nobody has folded are appended and deleted" => self.lose_unfolded().await,
+            "an older copy of the log takes its place, without the last two records of a partition" => {
+                self.take_older_copy().await;
+            }
+            "the service is started with that prefix" => {
+                self.service.start(&[("ROLLCALL_TOPIC_PREFIX", "older.")]).await;
+            }
             "a release with a newer fold is started" => {
                 self.service.stop();
                 self.sql("UPDATE rollcall.generations SET fold_version = fold_version - 1").await;
@@ -104,6 +114,45 @@ impl Bench {
         until("the service is ready", async || (api.get(FIRST).await.status == 200).then_some(())).await;
         let update = api.update(FIRST, json!({ "claims": { "n": "unreadable" } }));
         update.header("X-Request-Id", "x-poison").await.expect(202);
+    }
+
+    /// Three of partition 0, and two of partition 3.
+    async fn lose_unfolded(&self) {
+        let deployment = &self.service.deployment;
+        let log = read_raw(deployment.brokers(), &deployment.prefix).await;
+        let of = |partition: i32, more: i64| {
+            let last = log.iter().filter(|record| record.partition == partition).next_back().unwrap();
+            (1..=more).map(move |n| RawRecord { offset: last.offset + n, ..last.clone() })
+        };
+        let more: Vec<RawRecord> = of(0, 3).chain(of(3, 2)).collect();
+        append_raw(deployment.brokers(), &deployment.prefix, &more).await;
+        cut(deployment, &more.iter().map(|record| (record.partition, record.offset + 1)).collect()).await;
+    }
+
+    /// A restored topic keeps its id. The topics here get new ones, so these are entered for the old
+    /// ones.
+    async fn take_older_copy(&self) {
+        let deployment = &self.service.deployment;
+        let mut log = read_raw(deployment.brokers(), &deployment.prefix).await;
+        make_log_anew(self.stack, deployment).await;
+        let name = format!("{}ids", deployment.prefix.replace('.', "_"));
+        let (url, database) = new_database(self.stack, &name).await;
+        self.service.cli().set("DATABASE_URL", &url).run(&["migrate"]).expect(0);
+        let ids = "SELECT users_topic_id, credentials_topic_id FROM rollcall.logs";
+        let (users, credentials): (String, String) = sqlx::query_as(ids).fetch_one(&database).await.unwrap();
+        for sql in [
+            format!(
+                "UPDATE rollcall.logs SET users_topic_id = '{users}', credentials_topic_id = '{credentials}'"
+            ),
+            format!("UPDATE rollcall_keys.logs SET id = '{users}'"),
+            format!("UPDATE rollcall_keys.data_keys SET log_id = '{users}'"),
+        ] {
+            self.sql(&sql).await;
+        }
+        let is_in_0 = |record: &RawRecord| record.topic == "users.events" && record.partition == 0;
+        let end = log.iter().filter(|record| is_in_0(record)).count();
+        log.retain(|record| !is_in_0(record) || usize::try_from(record.offset + 2).unwrap() < end);
+        append_raw(deployment.brokers(), &deployment.prefix, &log).await;
     }
 
     async fn lose_log(&mut self) {

@@ -42,6 +42,14 @@ pub async fn the_log_is_recreated_and_given_up(stack: &'static Stack) {
     replayed(stack, "log-given-up").await;
 }
 
+pub async fn the_log_is_cut(stack: &'static Stack) {
+    replayed(stack, "log-cut").await;
+}
+
+pub async fn the_log_is_older(stack: &'static Stack) {
+    replayed(stack, "log-older").await;
+}
+
 async fn replayed(stack: &'static Stack, name: &str) {
     let mut bench = Bench::start(stack).await;
     let mut shell = bench.shell().await;
