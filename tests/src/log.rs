@@ -56,7 +56,7 @@ impl Record {
 /// # Panics
 /// It can't be read to its end.
 pub async fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
-    let mut records = read_each(brokers, topic, |message| record(message)).await;
+    let mut records = read_each(brokers, topic, record).await;
     records.sort_by_key(|record| (record.partition, record.offset));
     records
 }

@@ -16,10 +16,11 @@ pub(super) fn with_messages(mut document: Value) -> Value {
         schema::analytic_types().map(|(operation, phase)| operation.analytic_type(phase)).collect();
     for (operation, phase) in schema::analytic_types() {
         let name = operation.analytic_type(phase);
-        document["components"]["messages"][&name] = message(operation, phase);
+        document["components"]["messages"][name] = message(operation, phase);
     }
-    let of_channel =
-        names.iter().map(|name| (name.clone(), json!({"$ref": format!("#/components/messages/{name}")})));
+    let of_channel = names
+        .iter()
+        .map(|name| ((*name).to_owned(), json!({"$ref": format!("#/components/messages/{name}")})));
     document["channels"]["analytics"]["messages"] = Value::Object(of_channel.collect());
     let of_operation =
         names.iter().map(|name| json!({"$ref": format!("#/channels/analytics/messages/{name}")}));
@@ -49,7 +50,7 @@ fn message(operation: Operation, phase: Phase) -> Value {
             },
             "bindingVersion": "0.5.0",
         }},
-        "examples": [example(&name, &operation.data_schema(phase))],
+        "examples": [example(name, &operation.data_schema(phase))],
     })
 }
 

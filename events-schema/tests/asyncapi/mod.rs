@@ -108,10 +108,10 @@ pub(crate) fn check(document: &Value) {
         let reference = format!("#/components/schemas/{name}");
         assert_eq!(message["payload"]["schema"]["$ref"], json!(reference), "{name}");
     }
-    let domain = events_schema::EventType::ALL.map(|event_type| event_type.as_str().to_owned());
+    let domain = events_schema::EventType::ALL.map(events_schema::EventType::as_str);
     let analytic = schema::analytic_types().map(|(operation, phase)| operation.analytic_type(phase));
     for name in domain.into_iter().chain(analytic) {
-        let message = &document["components"]["messages"][&name];
+        let message = &document["components"]["messages"][name];
         assert_eq!(message["headers"]["allOf"][1]["properties"]["ce_type"]["const"], json!(name));
         assert_eq!(message["examples"].as_array().map(Vec::len), Some(1), "{name}");
     }

@@ -75,7 +75,7 @@ pub(crate) fn record(
     n: u8,
     data_key: &DataKey,
 ) -> Record {
-    let sealed = |event_type| {
+    let sealed = |event_type: EventType| {
         let personal: Personal = serde_json::from_value(serde_json::json!({ "claims": { "n": n } })).unwrap();
         let bound = Binding { key, ce_type: event_type.as_str(), sequence }.associated_data();
         let sealed = data_key.seal(bound.as_bytes(), &personal.plaintext()).unwrap();
