@@ -16,6 +16,7 @@ mod metrics;
 mod migrate;
 mod pause;
 pub mod pipeline;
+pub mod projections;
 mod repair;
 mod running;
 mod status;

@@ -75,6 +75,10 @@ metric! {
     SUPERSEDED: IntCounter = register_int_counter!("rollcall_projector_superseded_total", "Events without effect because another event had their sequence first");
     /// Rejected commits.
     FENCED: IntCounter = register_int_counter!("rollcall_projector_fenced_total", "Commits that the fence rejected");
+    /// Lag of projections.
+    PROJECTION_LAG: IntGaugeVec = register_int_gauge_vec!("rollcall_projection_lag_records", "Offsets that the projection's slowest generation is behind the users", &["projection"]);
+    /// Failing projections.
+    PROJECTION_FAILING: IntGaugeVec = register_int_gauge_vec!("rollcall_projection_failing_generations", "Generations of the projection that can't follow", &["projection"]);
     /// Failures of Redis.
     REDIS_FAILURES: IntCounter = register_int_counter!("rollcall_projector_redis_failures_total", "Requests that Redis did not answer");
 }

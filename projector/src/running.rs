@@ -4,11 +4,12 @@
 use crate::{
     analytics, dead_letter_counts,
     fold_note::FoldNote,
-    generation::start_following,
+    generation,
     health::{self, ProjectorState, Sources},
     log_watch::LogWatch,
     metrics, migrate,
     pipeline::consume::ConsumerState,
+    projections,
     stop::StopSignal,
     worker::{Parts, supervise},
 };
@@ -66,6 +67,8 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
     keys.watch(health);
     let fold_note = FoldNote::default();
     fold_note.register(health);
+    let projections_note = projections::ProjectionsNote::default();
+    projections_note.register(health);
     let watch = LogWatch::default();
     watch.register(health);
     let (settings, key_cache) = (settings.clone(), key_cache.clone());
@@ -75,10 +78,12 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS, &key_cache).await?;
         tokio::spawn(dead_letter_counts::watch(counting.clone(), counted));
-        tokio::spawn(fold_note.run(counting));
+        tokio::spawn(fold_note.run(counting.clone()));
+        tokio::spawn(projections_note.run(counting));
         tokio::spawn(sweep_periodically(settings.clone(), keys.clone(), metrics::show_sweep));
         tokio::spawn(watch.run(settings.clone()));
-        start_following(settings.clone(), keys.clone(), stop.clone())?;
+        generation::start_following(settings.clone(), keys.clone(), stop.clone())?;
+        projections::start_following(&settings, &keys, &stop)?;
         let redis = RedisConnection::start(client);
         supervise(Parts { settings, pool, keys: keys.clone(), redis, consumer, state, stop }).await;
         keys.stop().await;

@@ -30,6 +30,11 @@ pub struct Part {
     pub is_short_lived: bool,
 }
 
+/// The offsets to read are not in the log any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the log no longer has the requested offsets")]
+pub struct LostOffsets;
+
 /// A step of reading.
 pub enum Step {
     /// A record.
@@ -182,7 +187,7 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> Option<T>, R: FnMut(i32, i64) -> Optio
                     code,
                     Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
                 );
-                anyhow::ensure!(!is_lost, "the log no longer has the requested offsets");
+                anyhow::ensure!(!is_lost, LostOffsets);
                 tracing::warn!(%error, "the log can't be read, retrying");
                 return Ok(());
             }

@@ -6,6 +6,8 @@
 //! - [`compare`]: compares two generations;
 //! - [`cache`]: the names of the keys in Redis, and the form of their values;
 //! - [`projection_position`]: how far the live generation is folded, and waiting for it;
+//! - [`projections`]: generations of the projections beside the users;
+//! - [`personal_tables`]: their tables with personal data;
 //! - [`locks`]: the advisory locks for schema changes and rebuilds;
 //! - [`announcement`]: what the projector sends by `NOTIFY`.
 
@@ -16,8 +18,10 @@ pub mod generation;
 pub mod locks;
 pub mod migrate;
 pub mod operate;
+pub mod personal_tables;
 mod pool;
 pub mod projection_position;
+pub mod projections;
 pub mod read;
 pub mod redis_connection;
 mod rejection;

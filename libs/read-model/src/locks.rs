@@ -1,13 +1,38 @@
 //! Advisory locks of the read model.
 
+use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
 
 /// The lock for schema changes: one migration, rebuild step or promotion at a time.
 const SCHEMA_LOCK: i64 = 0x726f_6c6c_6361_6c6c;
 
-/// The lock of the verbs that work on generations: one at a time.
+/// The lock of the verbs that work on generations of the users: one at a time.
 const VERB_LOCK: i64 = SCHEMA_LOCK + 1;
+
+/// Whose generations a verb works on. Verbs on different projections do not exclude each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'n> {
+    /// The users.
+    Users,
+    /// A projection beside them.
+    Projection(&'n str),
+}
+
+impl Subject<'_> {
+    fn verb_lock(self) -> i64 {
+        match self {
+            Self::Users => VERB_LOCK,
+            Self::Projection(name) => lock_of("verb", name),
+        }
+    }
+}
+
+/// The key of the lock that has this name.
+fn lock_of(kind: &str, name: &str) -> i64 {
+    let digest = Sha256::new().chain_update(kind).chain_update("\n").chain_update(name).finalize();
+    i64::from_le_bytes(std::array::from_fn(|n| digest[n]))
+}
 
 /// The locks of those who fold a generation that is not live, one for each generation.
 const FOLD_LOCKS: i32 = 0x666f_6c64;
@@ -38,15 +63,15 @@ impl VerbLock {
     ///
     /// # Errors
     /// Another verb is at work ([`VerbAtWork`]), or PostgreSQL can't be asked.
-    pub async fn take(pool: &PgPool, verb: &str) -> anyhow::Result<Self> {
+    pub async fn take(pool: &PgPool, subject: Subject<'_>, verb: &str) -> anyhow::Result<Self> {
         let mut connection = pool.acquire().await?.detach();
         let name = sqlx::query("SELECT set_config('application_name', $1, false)");
         name.bind(verb).execute(&mut connection).await?;
-        let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(VERB_LOCK);
+        let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(subject.verb_lock());
         if take.fetch_one(&mut connection).await? {
             return Ok(Self(connection));
         }
-        match verb_at_work(pool).await? {
+        match verb_at_work(pool, subject).await? {
             Some(other) => Err(other.into()),
             None => anyhow::bail!("another verb was at work on generations and has just ended: try again"),
         }
@@ -65,8 +90,12 @@ impl VerbLock {
 ///
 /// # Errors
 /// The query failed.
-pub async fn try_lock_verbs_in_transaction(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(VERB_LOCK).fetch_one(connection).await
+pub async fn try_lock_verbs_in_transaction(
+    connection: &mut PgConnection,
+    subject: Subject<'_>,
+) -> sqlx::Result<bool> {
+    let take = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)");
+    take.bind(subject.verb_lock()).fetch_one(connection).await
 }
 
 /// The verb that is at work on generations. Its lock ends with the connection of the process that
@@ -74,24 +103,25 @@ pub async fn try_lock_verbs_in_transaction(connection: &mut PgConnection) -> sql
 ///
 /// # Errors
 /// The query failed.
-pub async fn verb_at_work(pool: &PgPool) -> sqlx::Result<Option<VerbAtWork>> {
+pub async fn verb_at_work(pool: &PgPool, subject: Subject<'_>) -> sqlx::Result<Option<VerbAtWork>> {
     let row: Option<(String, OffsetDateTime)> = sqlx::query_as(
         "SELECT coalesce(nullif(a.application_name, ''), 'another verb'), coalesce(a.backend_start, now()) \
          FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted \
              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
              AND (l.classid::bigint << 32) + l.objid::bigint = $1",
     )
-    .bind(VERB_LOCK)
+    .bind(subject.verb_lock())
     .fetch_optional(pool)
     .await?;
     Ok(row.map(|(verb, since)| VerbAtWork { verb, since }))
 }
 
-/// The right to fold a generation that is not live, until it is released or the process ends.
+/// The right to fold a generation beside the live projector, until it is released or the process
+/// ends.
 pub struct FoldLock(PgConnection);
 
 impl FoldLock {
-    /// Waits until nobody else folds the generation.
+    /// Waits until nobody else folds a generation of the users.
     ///
     /// # Errors
     /// PostgreSQL fails or can't be reached.
@@ -105,7 +135,7 @@ impl FoldLock {
         Ok(Self(connection))
     }
 
-    /// Takes the right, unless somebody else has it.
+    /// Takes the right to fold a generation of the users, unless somebody else has it.
     ///
     /// # Errors
     /// PostgreSQL fails or can't be reached.
@@ -113,6 +143,29 @@ impl FoldLock {
         let mut connection = pool.acquire().await?.detach();
         let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)");
         let is_taken = take.bind(FOLD_LOCKS).bind(generation).fetch_one(&mut connection).await?;
+        Ok(if is_taken { Some(Self(connection)) } else { None })
+    }
+
+    /// Waits until nobody else folds the generation of a projection that has this schema.
+    ///
+    /// # Errors
+    /// PostgreSQL fails or can't be reached.
+    pub async fn wait_for(pool: &PgPool, schema: &str) -> sqlx::Result<Self> {
+        let mut connection = pool.acquire().await?.detach();
+        let wait = sqlx::query("SELECT pg_advisory_lock($1)");
+        wait.bind(lock_of("fold", schema)).execute(&mut connection).await?;
+        Ok(Self(connection))
+    }
+
+    /// Takes the right to fold the generation of a projection that has this schema, unless somebody
+    /// else has it.
+    ///
+    /// # Errors
+    /// PostgreSQL fails or can't be reached.
+    pub async fn take_for(pool: &PgPool, schema: &str) -> sqlx::Result<Option<Self>> {
+        let mut connection = pool.acquire().await?.detach();
+        let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)");
+        let is_taken = take.bind(lock_of("fold", schema)).fetch_one(&mut connection).await?;
         Ok(if is_taken { Some(Self(connection)) } else { None })
     }
 

@@ -16,13 +16,16 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    fn tables(&self) -> impl Iterator<Item = Table> + use<> {
+    pub(super) fn tables(&self) -> impl Iterator<Item = Table> + use<> {
         let has_postings = self.has_postings;
         Table::ALL.into_iter().filter(move |table| has_postings || *table != Table::Postings)
     }
 
     /// Reads both generations, slice by slice.
-    pub(super) async fn digests(&mut self, progress: &mut impl FnMut(Progress)) -> anyhow::Result<Digests> {
+    pub(super) async fn digests(
+        &mut self,
+        progress: &mut impl FnMut(Progress),
+    ) -> anyhow::Result<Digests<Table>> {
         let mut slices: Vec<Slice> = Vec::new();
         for table in self.tables() {
             for generation in self.generations {
@@ -31,7 +34,7 @@ impl Comparison {
         }
         let (total, mut done) = (slices.iter().map(Slice::blocks).sum(), 0);
         let [live, generation] = self.generations;
-        let mut digests = Digests(self.tables().map(|table| (table, BTreeMap::new())).collect());
+        let mut digests = Digests::new(self.tables());
         for slice in slices {
             progress(Progress { generation, phase: Phase::Verifying, done, total });
             for (tenant, digest) in compare::slice(&mut self.snapshot, slice, self.has_postings).await? {
@@ -65,42 +68,47 @@ impl Comparison {
     }
 }
 
-/// The digests of the live generation and of the other one, by tenant.
-#[derive(Default)]
-pub(super) struct Digests(BTreeMap<Table, BTreeMap<String, [Digest; 2]>>);
+/// The digests of the live generation and of the other one, by table and tenant.
+pub(crate) struct Digests<T>(BTreeMap<T, BTreeMap<String, [Digest; 2]>>);
 
-impl Digests {
-    fn add(&mut self, table: Table, tenant: String, is_live: bool, digest: Digest) {
+impl<T: Ord + Copy> Digests<T> {
+    /// Of these tables, without rows so far.
+    pub(crate) fn new(tables: impl Iterator<Item = T>) -> Self {
+        Self(tables.map(|table| (table, BTreeMap::new())).collect())
+    }
+
+    pub(crate) fn add(&mut self, table: T, tenant: String, is_live: bool, digest: Digest) {
         let [live, other] = self.0.entry(table).or_default().entry(tenant).or_default();
         *(if is_live { live } else { other }) += digest;
     }
 
-    pub(super) fn differing(&self) -> impl Iterator<Item = (Table, String)> {
+    pub(crate) fn differing(&self) -> impl Iterator<Item = (T, String)> {
         let differs = |(_, [live, other]): &(&String, &[Digest; 2])| live != other;
         self.0.iter().flat_map(move |(table, tenants)| {
             tenants.iter().filter(differs).map(|(tenant, _)| (*table, tenant.clone()))
         })
     }
 
-    pub(super) fn tenants(&self) -> usize {
+    pub(crate) fn tenants(&self) -> usize {
         let names = self.0.values().flat_map(BTreeMap::keys).filter(|tenant| !tenant.is_empty());
         names.collect::<BTreeSet<_>>().len()
     }
 
     /// The digest of the live generation.
-    pub(super) fn total(&self) -> Digest {
+    pub(crate) fn total(&self) -> Digest {
         let mut total = Digest::default();
         self.0.values().flat_map(BTreeMap::values).for_each(|[live, _]| total += *live);
         total
     }
 
-    pub(super) fn tables(&self) -> Vec<ComparedTable> {
-        let compared = |(table, tenants): (&Table, &BTreeMap<String, [Digest; 2]>)| ComparedTable {
-            table: *table,
-            in_live: tenants.values().map(|[live, _]| live.rows).sum(),
-            in_other: tenants.values().map(|[_, other]| other.rows).sum(),
-            is_equal: tenants.values().all(|[live, other]| live == other),
-        };
-        self.0.iter().map(compared).collect()
+    /// What was compared of a table.
+    pub(crate) fn table(&self, table: T, name: &str) -> ComparedTable {
+        let tenants = || self.0.get(&table).into_iter().flat_map(BTreeMap::values);
+        ComparedTable {
+            table: name.to_owned(),
+            in_live: tenants().map(|[live, _]| live.rows).sum(),
+            in_other: tenants().map(|[_, other]| other.rows).sum(),
+            is_equal: tenants().all(|[live, other]| live == other),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use read_model::{
     generation::drop_generation,
-    locks::{FoldLock, lock_schema, try_lock_verbs_in_transaction, verb_at_work},
+    locks::{FoldLock, Subject, lock_schema, try_lock_verbs_in_transaction, verb_at_work},
     operate::generations::{self, GenerationRow},
 };
 use service_kit::settings::Settings;
@@ -59,7 +59,8 @@ pub struct Generation {
 pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>> {
     let pool = read_model::pool(settings)?;
     let rows = generations::list(&pool).await?;
-    let is_rebuilding = verb_at_work(&pool).await?.is_some_and(|at_work| at_work.verb.ends_with("rebuild"));
+    let is_rebuilding =
+        verb_at_work(&pool, Subject::Users).await?.is_some_and(|at_work| at_work.verb.ends_with("rebuild"));
     pool.close().await;
     Ok(rows.into_iter().map(|row| generation(row, is_rebuilding)).collect())
 }
@@ -118,7 +119,7 @@ async fn check_unused(
     match state.as_deref() {
         Some("retired") => Ok(()),
         Some("live") => anyhow::bail!("generation {generation} is the live one"),
-        Some(_) if try_lock_verbs_in_transaction(connection).await? => Ok(()),
+        Some(_) if try_lock_verbs_in_transaction(connection, Subject::Users).await? => Ok(()),
         Some(_) => anyhow::bail!(
             "generation {generation} is in use: a rebuild, a comparison or a promotion is at work"
         ),

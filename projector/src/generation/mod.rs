@@ -20,11 +20,15 @@ mod set_aside;
 mod source;
 mod verify;
 
+pub(crate) use comparison::Digests;
 pub(crate) use following::start as start_following;
 pub use list::{Generation, drop_unused, generations};
 pub use promote::promote;
-use read_model::generation::live;
+pub(crate) use rebuild::NAMED_USERS;
 pub use rebuild::rebuild;
 pub use report::{Phase, Progress, PromoteOptions, PromoteReport, RebuildOptions, RebuildReport, Which};
 pub use set_aside::{Reason, SetAside};
+pub(crate) use source::Source;
 pub use verify::{ComparedTable, VerifyOptions, VerifyReport, verify};
+
+use read_model::generation::live;

@@ -14,7 +14,7 @@ use super::{
 use anyhow::Context as _;
 use read_model::{
     generation::set_live,
-    locks::{VerbLock, lock_schema},
+    locks::{Subject, VerbLock, lock_schema},
     operate::{
         generations,
         pause::{self, PausedBy},
@@ -56,7 +56,7 @@ pub async fn promote(
 ) -> anyhow::Result<PromoteReport> {
     let started = Instant::now();
     let pool = read_model::pool(settings)?;
-    let lock = VerbLock::take(&pool, options.which.verb()).await?;
+    let lock = VerbLock::take(&pool, Subject::Users, options.which.verb()).await?;
     // Whether the log has its beginning does not matter to what is folded already.
     let source = Source::open(settings, &pool, true).await?;
     let Candidate { generation, is_live } = candidate(&pool, &source, &options).await?;

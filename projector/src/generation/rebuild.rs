@@ -18,7 +18,7 @@ use event_log::identity;
 use events_schema::Topic;
 use read_model::{
     generation::{create, drop_generation},
-    locks::{VerbLock, lock_schema},
+    locks::{Subject, VerbLock, lock_schema},
     operate::{checkpoints, dead_letter_counts::users_without_key, generations},
 };
 use service_kit::settings::Settings;
@@ -26,7 +26,7 @@ use sqlx::PgPool;
 use std::time::Instant;
 
 /// How many users the comparison at the end of a rebuild names.
-const NAMED_USERS: usize = 20;
+pub(crate) const NAMED_USERS: usize = 20;
 
 /// Folds the log into a new generation until it has caught up with the live one. It then follows
 /// the live one. With `promote`, compares both and makes the new one live if they are equal.
@@ -44,7 +44,7 @@ pub async fn rebuild(
 ) -> anyhow::Result<RebuildReport> {
     let started = Instant::now();
     let pool = read_model::pool(settings)?;
-    let lock = VerbLock::take(&pool, "rollcall projection rebuild").await?;
+    let lock = VerbLock::take(&pool, Subject::Users, "rollcall projection rebuild").await?;
     let source = Source::open(settings, &pool, options.from_cut).await?;
     check_end(&pool, &source).await?;
     let generation = if options.resume {

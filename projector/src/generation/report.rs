@@ -29,7 +29,7 @@ pub enum Which {
 
 impl Which {
     /// The verb that promotes it.
-    pub(super) const fn verb(self) -> &'static str {
+    pub(crate) const fn verb(self) -> &'static str {
         match self {
             Self::Built(_) => "rollcall projection promote",
             Self::Former => "rollcall projection rollback",

@@ -14,21 +14,21 @@ use service_kit::{kafka::Topics, settings::Settings};
 use sqlx::PgPool;
 
 /// The log in Kafka.
-pub(super) struct Source<'s> {
+pub(crate) struct Source<'s> {
     settings: &'s Settings,
     identity: LogIdentity,
     /// The ids and the partition counts of its topics.
-    pub(super) log: Present,
+    pub(crate) log: Present,
     /// The epoch of the log, if it was folded before.
-    pub(super) epoch: Option<i32>,
+    pub(crate) epoch: Option<i32>,
     /// All partitions of both topics.
-    pub(super) partitions: Vec<Partition>,
+    pub(crate) partitions: Vec<Partition>,
     /// Whether the live generation is folded from another log.
-    pub(super) is_another: bool,
+    pub(crate) is_another: bool,
     /// The partitions that do not begin at 0.
-    pub(super) cuts: Vec<Cut>,
+    pub(crate) cuts: Vec<Cut>,
     /// The first offsets of those partitions.
-    pub(super) first_offsets: Offsets,
+    pub(crate) first_offsets: Offsets,
 }
 
 impl<'s> Source<'s> {
@@ -37,7 +37,7 @@ impl<'s> Source<'s> {
     /// # Errors
     /// A partition does not begin at 0, unless `from_cut` is set; the log got more partitions; or
     /// Kafka or PostgreSQL can't be asked.
-    pub(super) async fn open(settings: &'s Settings, pool: &PgPool, from_cut: bool) -> anyhow::Result<Self> {
+    pub(crate) async fn open(settings: &'s Settings, pool: &PgPool, from_cut: bool) -> anyhow::Result<Self> {
         let identity = LogIdentity::new(settings)?;
         let log = identity.present().await?;
         let mut connection = pool.acquire().await?;
@@ -70,18 +70,18 @@ impl<'s> Source<'s> {
     }
 
     /// Where a partition begins.
-    pub(super) fn first_offset(&self, partition: Partition) -> i64 {
+    pub(crate) fn first_offset(&self, partition: Partition) -> i64 {
         self.first_offsets.get(&partition).copied().unwrap_or_default()
     }
 
     /// The ends of the partitions.
-    pub(super) async fn ends(&self) -> anyhow::Result<Offsets> {
+    pub(crate) async fn ends(&self) -> anyhow::Result<Offsets> {
         let ends = log_ends::ends(self.settings, self.partitions.clone()).await?;
         Ok(ends.into_iter().map(|(partition, ends)| (partition, ends.high)).collect())
     }
 
     /// Checks that everything that was read so far is of this log.
-    pub(super) async fn check_identity(&self) -> anyhow::Result<()> {
+    pub(crate) async fn check_identity(&self) -> anyhow::Result<()> {
         let is_same = self.identity.present().await? == self.log;
         anyhow::ensure!(
             is_same,

@@ -5,7 +5,7 @@ use super::{candidate::comparable, comparison::Comparison, hold::hold, report::P
 use read_model::{
     compare::{Difference, Table},
     generation::postings,
-    locks::VerbLock,
+    locks::{Subject, VerbLock},
     operate::generations,
 };
 use service_kit::settings::Settings;
@@ -53,7 +53,7 @@ pub struct VerifyReport {
 #[serde(rename_all = "camelCase")]
 pub struct ComparedTable {
     /// The table.
-    pub table: Table,
+    pub table: String,
     /// The number of rows in the live generation.
     pub in_live: i64,
     /// The number of rows in the other one.
@@ -74,7 +74,7 @@ pub async fn verify(
     mut progress: impl FnMut(Progress),
 ) -> anyhow::Result<VerifyReport> {
     let pool = read_model::pool(settings)?;
-    let lock = VerbLock::take(&pool, "rollcall projection verify").await?;
+    let lock = VerbLock::take(&pool, Subject::Users, "rollcall projection verify").await?;
     let source = Source::open(settings, &pool, true).await?;
     let generation = comparable(&pool, &source, options.generation).await?;
     let report =
@@ -101,6 +101,7 @@ pub(super) async fn compare_with_live(
     let digests = comparison.digests(progress).await?;
     let differing: Vec<(Table, String)> = digests.differing().collect();
     let differences = comparison.differences(&differing, limit).await?;
+    let tables = comparison.tables();
     comparison.snapshot.release().await?;
     let is_equal = differing.is_empty();
     let digest = is_equal.then(|| digests.total().to_string());
@@ -110,7 +111,7 @@ pub(super) async fn compare_with_live(
         generation,
         live: held.live,
         is_equal,
-        tables: digests.tables(),
+        tables: tables.map(|table| digests.table(table, table.name())).collect(),
         tenants: digests.tenants(),
         differing_tenants: tenants.into_iter().filter(|tenant| !tenant.is_empty()).collect(),
         differences,

@@ -2,6 +2,7 @@
 
 mod accept_cut;
 mod drop;
+mod further;
 mod list;
 mod pause;
 mod promote;
@@ -15,7 +16,7 @@ use clap::Subcommand;
 use events_schema::millis;
 use projector::Pause;
 
-/// Show, rebuild, verify, promote, pause and resume the read model
+/// Show, rebuild, verify, promote, pause and resume the users and other projections
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,6 +35,7 @@ enum Verb {
     Drop(drop::Args),
     Pause(pause::Args),
     Resume(resume::Args),
+    Query(further::query::Args),
     AcceptCut(accept_cut::Args),
 }
 
@@ -49,6 +51,7 @@ pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {
         Verb::Drop(args) => drop::drop(args).await,
         Verb::Pause(args) => pause::pause(args).await,
         Verb::Resume(args) => resume::resume(args).await,
+        Verb::Query(args) => further::query::query(args).await,
         Verb::AcceptCut(args) => accept_cut::accept_cut(args).await,
     }
 }

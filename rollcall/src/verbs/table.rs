@@ -12,6 +12,15 @@ impl Table {
         Self { rows: vec![heading.map(str::to_owned).to_vec()] }
     }
 
+    /// A table whose columns are known at run time. Each row has as many cells.
+    pub(crate) fn with_columns(heading: Vec<String>) -> Self {
+        Self { rows: vec![heading] }
+    }
+
+    pub(crate) fn add(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.to_vec());
     }

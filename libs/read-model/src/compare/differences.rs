@@ -13,7 +13,7 @@ pub struct Difference {
     /// The user.
     pub user: Uuid,
     /// The table.
-    pub table: Table,
+    pub table: String,
     /// The columns that differ. Empty if one generation lacks the row.
     pub fields: Vec<String>,
     /// Whether the live generation has the row.
@@ -100,7 +100,7 @@ async fn rows(
     let difference = |(tenant, user, fields, in_live, in_other): Row| Difference {
         tenant,
         user,
-        table,
+        table: table.name().to_owned(),
         fields,
         in_live,
         in_other,

@@ -1,8 +1,12 @@
 //! Counts and digests of slices of a table.
 
 use super::{Snapshot, Table};
-use crate::generation::statement;
-use std::{collections::BTreeMap, ops::AddAssign};
+use crate::generation::schema;
+use sqlx::AssertSqlSafe;
+use std::{
+    collections::BTreeMap,
+    ops::{AddAssign, Range},
+};
 
 /// Blocks of a slice: some 64 MiB.
 const SLICE_BLOCKS: i64 = 8_192;
@@ -54,17 +58,19 @@ impl Slice {
 /// # Errors
 /// The query failed.
 pub async fn slices(snapshot: &mut Snapshot, generation: i32, table: Table) -> sqlx::Result<Vec<Slice>> {
-    let size = "SELECT pg_relation_size('{g}.{table}') / current_setting('block_size')::bigint";
-    let size = size.replace("{table}", table.name());
-    let blocks: i64 = sqlx::query_scalar(statement(&size, generation)).fetch_one(&mut snapshot.0).await?;
-    let mut slices = Vec::new();
-    let mut first = 0;
-    while first < blocks {
-        let end = blocks.min(first + SLICE_BLOCKS);
-        slices.push(Slice { generation, table, first, end });
-        first = end;
-    }
-    Ok(slices)
+    let ranges = ranges(snapshot, &format!("{}.{}", schema(generation), table.name())).await?;
+    Ok(ranges
+        .into_iter()
+        .map(|Range { start: first, end }| Slice { generation, table, first, end })
+        .collect())
+}
+
+/// The blocks of a table, in slices.
+pub(crate) async fn ranges(snapshot: &mut Snapshot, table: &str) -> sqlx::Result<Vec<Range<i64>>> {
+    let size = "SELECT pg_relation_size($1::text::regclass) / current_setting('block_size')::bigint";
+    let blocks: i64 = sqlx::query_scalar(size).bind(table).fetch_one(&mut snapshot.0).await?;
+    let step = usize::try_from(SLICE_BLOCKS).unwrap_or(usize::MAX);
+    Ok((0..blocks).step_by(step).map(|first| first..blocks.min(first + SLICE_BLOCKS)).collect())
 }
 
 /// The digests of a slice, by tenant. Those of postings are under an empty name.
@@ -78,16 +84,26 @@ pub async fn slice(
 ) -> sqlx::Result<BTreeMap<String, Digest>> {
     let Slice { generation, table, first, end } = slice;
     let columns = [table.key(), &table.values(has_postings)].concat().join(", ");
+    let name = format!("{}.{}", schema(generation), table.name());
+    blocks(snapshot, &name, table.tenant(), &columns, first..end).await
+}
+
+/// The digests of some blocks of a table, by tenant. `tenant` and `columns` are SQL.
+pub(crate) async fn blocks(
+    snapshot: &mut Snapshot,
+    table: &str,
+    tenant: &str,
+    columns: &str,
+    blocks: Range<i64>,
+) -> sqlx::Result<BTreeMap<String, Digest>> {
     let sql = format!(
         "SELECT tenant, count(*), sum(hashtextextended(r, 0)::numeric)::text, sum(hashtextextended(r, 1)::numeric)::text \
-         FROM (SELECT {tenant} AS tenant, ROW({columns})::text AS r FROM {{g}}.{name} \
-             WHERE ctid >= ('(' || $1 || ',0)')::tid AND ctid < ('(' || $2 || ',0)')::tid) rows GROUP BY 1",
-        tenant = table.tenant(),
-        name = table.name(),
+         FROM (SELECT {tenant} AS tenant, ROW({columns})::text AS r FROM {table} \
+             WHERE ctid >= ('(' || $1 || ',0)')::tid AND ctid < ('(' || $2 || ',0)')::tid) rows GROUP BY 1"
     );
-    let rows: Vec<(String, i64, String, String)> = sqlx::query_as(statement(&sql, generation))
-        .bind(first.to_string())
-        .bind(end.to_string())
+    let rows: Vec<(String, i64, String, String)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(blocks.start.to_string())
+        .bind(blocks.end.to_string())
         .fetch_all(&mut snapshot.0)
         .await?;
     let digest = |(tenant, rows, first, second): (String, i64, String, String)| {

@@ -10,12 +10,13 @@ mod table;
 
 pub use differences::{Difference, differing_postings, differing_rows};
 pub use digest::{Digest, Slice, slice, slices};
+pub(crate) use digest::{blocks, ranges};
 pub use table::Table;
 
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// The snapshot that two generations are compared in.
-pub struct Snapshot(PgConnection);
+pub struct Snapshot(pub(crate) PgConnection);
 
 impl Snapshot {
     /// Takes the snapshot: what is committed after this is not in it.

@@ -24,6 +24,7 @@ const MIGRATIONS: Migrations = Migrations {
         ("postings", include_str!("../../migrations/0003_postings.sql")),
         ("following generations", include_str!("../../migrations/0004_following_generations.sql")),
         ("repairs", include_str!("../../migrations/0005_repairs.sql")),
+        ("projections", include_str!("../../migrations/0006_projections.sql")),
     ],
 };
 const READER: &str = include_str!("reader.sql");

@@ -14,7 +14,7 @@ SELECT n.nspname || '.' || c.relname || coalesce('.' || a.attname, '') \
 FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid \
 LEFT JOIN LATERAL (SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped \
     UNION ALL SELECT NULL) a ON true \
-WHERE c.relkind IN ('r', 'v') AND (n.nspname IN ('rollcall', 'live', 'rollcall_keys') OR n.nspname LIKE 'generation\\_%')";
+WHERE c.relkind IN ('r', 'v') AND (n.nspname IN ('rollcall', 'live', 'rollcall_keys') OR n.nspname LIKE 'generation\\_%' OR n.nspname LIKE 'projection\\_%')";
 
 /// What a migration created. Empty if everything was there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,7 +1,10 @@
 //! Removing what deleted rows leave behind: dead rows, and the samples that the planner took of them.
 
 use super::key_owners::generations;
-use crate::generation::{schema, statement};
+use crate::{
+    generation::{schema, statement},
+    personal_tables,
+};
 use service_kit::vacuum::reclaim;
 use sqlx::PgConnection;
 
@@ -25,7 +28,9 @@ pub async fn vacuum(connection: &mut PgConnection) -> sqlx::Result<bool> {
         let schema = schema(*generation);
         ["users", "postings", "credentials", "dead_letters"].map(|table| format!("{schema}.{table}"))
     };
-    let tables: Vec<String> = generations.iter().flat_map(tables).collect();
+    let mut tables: Vec<String> = generations.iter().flat_map(tables).collect();
+    let personal = personal_tables::tables(connection).await?;
+    tables.extend(personal.iter().map(|table| table.name().to_owned()));
     for generation in generations {
         sqlx::raw_sql(statement(SAMPLE, generation)).execute(&mut *connection).await?;
     }

@@ -4,7 +4,7 @@
 //! the projector retries them until they are done.
 
 use super::{Effects, InvalidationStatus, Store};
-use crate::generation;
+use crate::{generation, personal_tables};
 use domain::codec::owner;
 use events_schema::UserKey;
 use key_store::{Keys, Owner};
@@ -69,6 +69,10 @@ impl Store {
         for other in others {
             blank(connection, other, effects.erased()).await?;
         }
+        if effects.erased().next().is_some() {
+            let (tenants, ids) = columns(effects.erased());
+            personal_tables::erase(connection, &tenants, &ids).await?;
+        }
         failpoint::hit("erase.blanked");
         if self.keys.is_separate() {
             defer(connection, "key", gone).await?;
@@ -127,7 +131,7 @@ pub(super) async fn leave_out_deleted(
 }
 
 /// Which of these users the live generation has deleted.
-async fn deleted_among(
+pub(crate) async fn deleted_among(
     connection: &mut PgConnection,
     users: BTreeSet<&UserKey>,
 ) -> sqlx::Result<BTreeSet<UserKey>> {

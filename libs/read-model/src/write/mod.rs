@@ -25,6 +25,7 @@ pub use effects::{
     CredentialKey, CredentialRow, DeadLetterRow, Effects, MAX_CREDENTIAL_LETTERS, PartitionOffset,
     RejectionRow, Span, TombstoneRow, UserRow,
 };
+pub(crate) use erase::deleted_among;
 pub use load::{CacheEntry, StoredCredential, StoredUser, WaitingRecord};
 pub use repair::{Comparison, RepairedUser};
 pub use reprocess::{Remaining, Reprocessed, StoredRecord};

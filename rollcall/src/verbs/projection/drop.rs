@@ -1,6 +1,6 @@
 //! `rollcall projection drop`
 
-use super::super::print;
+use super::{super::print, further::Name};
 use crate::settings;
 use serde_json::json;
 
@@ -10,8 +10,10 @@ pub(crate) struct Args {
     /// The generation's number, as `projection list` shows it
     #[arg(value_name = "N")]
     generation: i32,
+    #[command(flatten)]
+    name: Name,
     /// Also drop the last generation of a replaced log, which no rebuild can restore
-    #[arg(long)]
+    #[arg(long, conflicts_with = "projection")]
     last_of_its_log: bool,
     /// Print one JSON object
     #[arg(long)]
@@ -20,7 +22,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn drop(args: &Args) -> anyhow::Result<()> {
     let generation = args.generation;
-    projector::drop_unused(&settings::load()?, generation, args.last_of_its_log).await?;
+    let settings = settings::load()?;
+    match &args.name.projection {
+        None => projector::drop_unused(&settings, generation, args.last_of_its_log).await?,
+        Some(name) => projector::projections::drop_unused(&settings, name, generation).await?,
+    }
     if args.json {
         return print(json!({"dropped": generation}));
     }

@@ -1,27 +1,37 @@
 //! `rollcall projection list`
 
-use super::super::{
-    print,
-    table::{Table, cell},
+use super::{
+    super::{
+        print,
+        table::{Table, cell},
+    },
+    further::{self, Name},
 };
 use crate::settings;
 use events_schema::millis;
 use indicatif::HumanBytes;
 
-/// List the generations of the read model
+/// List the generations of the users, or of another projection
 ///
 /// lag: how many offsets a generation is behind the live one; empty for one of another log, which does not
 /// follow. verified: when it was last found equal to the live one of that time. fold: the version of the code
-/// that made it.
+/// that made it. waiting: how many records of parked users another projection has passed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    name: Name,
     /// Print JSON lines
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
-    let generations = projector::generations(&settings::load()?).await?;
+    let settings = settings::load()?;
+    if let Some(name) = &args.name.projection {
+        let generations = projector::projections::generations(&settings, name).await?;
+        return further::list::print_generations(&generations, args.json);
+    }
+    let generations = projector::generations(&settings).await?;
     if args.json {
         return generations.iter().try_for_each(|generation| print(serde_json::to_string(generation)?));
     }

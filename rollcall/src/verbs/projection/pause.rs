@@ -1,6 +1,6 @@
 //! `rollcall projection pause`
 
-use super::super::print;
+use super::{super::print, further::Name};
 use crate::{local::progress::say, settings};
 use anyhow::Context as _;
 use projector::Paused;
@@ -8,10 +8,12 @@ use std::time::Duration;
 
 /// Stop all folding until `projection resume`, across restarts
 ///
-/// Returns when no projector folds any more. If folding is already paused, it succeeds and says since
+/// Returns when no projector folds any more. With --projection, only that projection is paused. If folding is already paused, it succeeds and says since
 /// when.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    name: Name,
     /// The reason that health checks and `projection status` show
     #[arg(long, default_value = "an operator paused it")]
     reason: String,
@@ -25,7 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn pause(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
-    let mut pausing = Box::pin(projector::pause(&settings, &args.reason));
+    let mut pausing = Box::pin(async {
+        match &args.name.projection {
+            None => projector::pause(&settings, &args.reason).await,
+            Some(name) => projector::projections::pause(&settings, name, &args.reason).await,
+        }
+    });
     let paused = match tokio::time::timeout(PATIENCE, &mut pausing).await {
         Ok(paused) => paused,
         Err(_) => {

@@ -1,6 +1,9 @@
 //! `rollcall projection promote` and `rollback`
 
-use super::super::{print, screen::Screen};
+use super::{
+    super::{print, screen::Screen},
+    further::Name,
+};
 use crate::settings;
 use projector::{PromoteOptions, PromoteReport, SetAside, Which};
 use serde_json::json;
@@ -32,8 +35,10 @@ pub(crate) struct RollbackArgs {
 
 #[derive(clap::Args)]
 struct Common {
+    #[command(flatten)]
+    name: Name,
     /// Promote it even if more records could not be folded than in the live one. Implies --unverified
-    #[arg(long)]
+    #[arg(long, conflicts_with = "projection")]
     accept_set_aside: bool,
     /// Print JSON lines: {"progress": …} once a second and at each step, and {"summary": …} at the
     /// end
@@ -53,7 +58,11 @@ async fn switch(which: Which, unverified: bool, args: &Common) -> anyhow::Result
     let settings = settings::load()?;
     let mut screen = Screen::new(args.json);
     let options = PromoteOptions { which, unverified, accept_set_aside: args.accept_set_aside };
-    let report = projector::promote(&settings, options, |progress| screen.show(progress)).await;
+    let progress = |progress| screen.show(progress);
+    let report = match &args.name.projection {
+        None => projector::promote(&settings, options, progress).await,
+        Some(name) => projector::projections::promote(&settings, name, options, progress).await,
+    };
     screen.end();
     let report = report?;
     report_promotion(args, &report)?;

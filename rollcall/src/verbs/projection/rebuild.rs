@@ -2,6 +2,7 @@
 
 use super::{
     super::{print, screen::Screen},
+    further::Name,
     promote::{in_numbers, more_set_aside, print_set_aside},
     verify::print_comparison,
 };
@@ -17,6 +18,8 @@ use std::io::{Write as _, stderr};
 /// `drop`. The exit code is 1 if it could not be built, or not be promoted.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    name: Name,
     /// Verify the new generation, then make it the live one
     #[arg(long)]
     promote: bool,
@@ -24,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "promote")]
     unverified: bool,
     /// Go on if more records can't be folded than in the live generation. With --promote, implies --unverified
-    #[arg(long)]
+    #[arg(long, conflicts_with = "projection")]
     accept_set_aside: bool,
     /// Continue the last rebuild, which was interrupted
     #[arg(long)]
@@ -48,11 +51,15 @@ pub(crate) async fn rebuild(args: &Args) -> anyhow::Result<()> {
         from_cut: args.from_cut,
         resume: args.resume,
     };
-    let report = projector::rebuild(&settings, options, |progress| screen.show(progress)).await;
+    let progress = |progress| screen.show(progress);
+    let report = match &args.name.projection {
+        None => projector::rebuild(&settings, options, progress).await,
+        Some(name) => projector::projections::rebuild(&settings, name, options, progress).await,
+    };
     screen.end();
     let report = report?;
     report_rebuild(args, &report)?;
-    if report.built && (report.promoted || !args.promote) { Ok(()) } else { Err(failure(&report)) }
+    if report.built && (report.promoted || !args.promote) { Ok(()) } else { Err(failure(args, &report)) }
 }
 
 fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
@@ -75,19 +82,23 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         print_comparison(verified)?;
     }
     let RebuildReport { generation, records, seconds, .. } = report;
+    let of = args.name.option();
     match report.retired {
         Some(retired) => print(format_args!(
             "generation {generation} is live: {records} records in {seconds:.1} s; generation {retired} is retired"
         )),
+        None if report.promoted => {
+            print(format_args!("generation {generation} is live: {records} records in {seconds:.1} s"))
+        }
         None if report.built => print(format_args!(
             "generation {generation} is built: {records} records in {seconds:.1} s; it follows the live one. Next: \
-             `rollcall projection verify {generation}`, then `rollcall projection promote {generation}`"
+             `rollcall projection verify {generation}{of}`, then `rollcall projection promote {generation}{of}`"
         )),
         None => Ok(()),
     }
 }
 
-fn failure(report: &RebuildReport) -> anyhow::Error {
+fn failure(args: &Args, report: &RebuildReport) -> anyhow::Error {
     let generation = report.generation;
     if report.gave_up {
         return anyhow::anyhow!(
@@ -99,11 +110,12 @@ fn failure(report: &RebuildReport) -> anyhow::Error {
         );
     }
     let is_different = report.verified.as_ref().is_some_and(|verified| !verified.is_equal);
+    let of = args.name.option();
     if is_different && !report.set_aside.is_more_than(&report.set_aside_before) {
         return anyhow::anyhow!(
             "generation {generation} was not promoted: it differs from the live one, which stays as it is. It follows the live one. If it \
-             is right and the live one is wrong, run `rollcall projection promote {generation} --unverified`; to give it up, \
-             `rollcall projection drop {generation}`"
+             is right and the live one is wrong, run `rollcall projection promote {generation}{of} --unverified`; to give it up, \
+             `rollcall projection drop {generation}{of}`"
         );
     }
     more_set_aside(generation, &report.set_aside, &report.set_aside_before)

@@ -23,9 +23,19 @@ pub(crate) struct Args {
     /// Only compare: exit with 1 if something differs. Works without projectors, and while they are paused
     #[arg(long)]
     check: bool,
+    /// Refused: a projection beside the users can't be repaired by user
+    #[arg(long, value_name = "NAME", value_parser = refuse, hide = true)]
+    projection: Option<String>,
     /// Print JSON lines: {"progress": …} once a second, and {"summary": …} at the end
     #[arg(long)]
     json: bool,
+}
+
+/// Which rows depend on a user is known to the author of a projection alone.
+fn refuse(name: &str) -> Result<String, String> {
+    Err(format!(
+        "only users are repaired one by one. Fold the projection again: `rollcall projection rebuild --projection {name} --promote --unverified`"
+    ))
 }
 
 pub(crate) async fn repair(args: &Args) -> anyhow::Result<()> {

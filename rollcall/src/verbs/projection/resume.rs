@@ -1,22 +1,30 @@
 //! `rollcall projection resume`
 
-use super::super::print;
+use super::{super::print, further::Name};
 use crate::settings;
 use serde_json::json;
 
 /// Resume folding after `projection pause`, or after the projectors paused themselves
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    name: Name,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn resume(args: &Args) -> anyhow::Result<()> {
-    let was = projector::resume(&settings::load()?).await?;
+    let settings = settings::load()?;
+    let was = match &args.name.projection {
+        None => projector::resume(&settings).await?,
+        Some(name) => projector::projections::resume(&settings, name).await?,
+    };
     if args.json {
         return print(json!({"resumed": was}));
     }
     let Some(was) = was else { return print("nothing was paused") };
-    print(format_args!("resumed; the projectors were {}", super::in_words(&was)))
+    let what = args.name.projection.as_ref().map(|name| format!("projection {name} was"));
+    let what = what.unwrap_or_else(|| "the projectors were".to_owned());
+    print(format_args!("resumed; {what} {}", super::in_words(&was)))
 }

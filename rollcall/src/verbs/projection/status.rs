@@ -1,8 +1,11 @@
 //! `rollcall projection status`
 
-use super::super::{
-    print,
-    table::{Table, cell},
+use super::{
+    super::{
+        print,
+        table::{Table, cell},
+    },
+    further::{self, Name},
 };
 use crate::settings;
 use event_log::Cut;
@@ -19,6 +22,8 @@ use time::OffsetDateTime;
 /// not part of the lag. owner: the projector that took the partition over last.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    name: Name,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -61,6 +66,10 @@ struct Partition {
 
 pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
+    if let Some(name) = &args.name.projection {
+        let status = projector::projections::status(&settings, name).await?;
+        return further::status::print_status(&status, args.json);
+    }
     let (first, begin) = (projector::status(&settings).await?, Instant::now());
     // The rate needs two measurements.
     tokio::time::sleep(SAMPLE).await;
@@ -89,6 +98,9 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     print(table(&status))?;
     for line in open_transactions(&status).chain(status.set_aside.summary()) {
         print(line)?;
+    }
+    for failure in projector::projections::failures(&settings).await? {
+        print(further::status::in_words(&failure))?;
     }
     print(format_args!(
         "\ngeneration {}, lag {} records, {:.0} records/s",

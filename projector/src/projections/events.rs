@@ -1,0 +1,107 @@
+//! From records to events: those that were accepted, decoded and opened.
+
+use super::failed::Failed;
+use domain::{codec::open, evolve::user};
+use event_log::record::{Fact, Record};
+use events_schema::{ReasonCode, UserKey, UserRecord, user::UserEvent};
+use key_store::KeyRing;
+use projections::{Event, Kind};
+use read_model::{RejectionReason, projections::round::At};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The accepted events of a batch.
+#[derive(Default)]
+pub(super) struct Events {
+    pub(super) events: Vec<Event>,
+    /// Where each of them is.
+    pub(super) places: Vec<At>,
+    /// The events that came sealed, because their key is gone.
+    sealed: Vec<(At, UserKey)>,
+    /// Parked records.
+    pub(super) waiting: Vec<At>,
+}
+
+impl Events {
+    /// Leaves out what has no effect, and opens the rest.
+    ///
+    /// # Errors
+    /// An accepted record can't be read.
+    pub(super) fn open(
+        records: impl Iterator<Item = Record>,
+        keys: &KeyRing,
+        rejected: &BTreeMap<At, RejectionReason>,
+    ) -> Result<Self, Failed> {
+        let mut events = Self::default();
+        for record in records {
+            let at = (record.partition.1, record.offset);
+            match (rejected.get(&at), record.fact) {
+                (Some(RejectionReason::Parked), _) => events.waiting.push(at),
+                (Some(_), _) => {}
+                (None, Fact::User(fact)) => events.push(at, *fact, keys)?,
+                (None, Fact::Poison(poison)) => {
+                    return Err(Failed::at(at, format!("this build can't read it ({})", poison.reason)));
+                }
+                (None, Fact::Unknown | Fact::Credential(_) | Fact::Discarded) => {}
+            }
+        }
+        Ok(events)
+    }
+
+    fn push(&mut self, at: At, fact: UserRecord, keys: &KeyRing) -> Result<(), Failed> {
+        let (user, sequence, time) = (fact.key.clone(), fact.sequence, fact.time);
+        let sealed = sealed(&fact.event);
+        let kind = match open(fact, keys) {
+            Ok(fact) => opened(fact),
+            Err(ReasonCode::KeyMissing) => {
+                self.sealed.push((at, user.clone()));
+                sealed
+            }
+            Err(reason) => return Err(Failed::at(at, reason.alone().to_string())),
+        };
+        self.events.push(Event { user, sequence, time, kind });
+        self.places.push(at);
+        Ok(())
+    }
+
+    /// The users whose deletion matters: their events are opened, or could not be.
+    pub(super) fn personal_users(&self) -> BTreeSet<&UserKey> {
+        self.opened_users().chain(self.sealed.iter().map(|(_, user)| user)).collect()
+    }
+
+    fn opened_users(&self) -> impl Iterator<Item = &UserKey> {
+        self.events.iter().filter(|event| event.personal().is_some()).map(|event| &event.user)
+    }
+
+    /// Whether an event of these users is opened.
+    pub(super) fn has_opened(&self, deleted: &BTreeSet<UserKey>) -> bool {
+        self.opened_users().any(|user| deleted.contains(user))
+    }
+
+    /// Takes the personal data of these users out, as a replay gets their events.
+    pub(super) fn erase(&mut self, deleted: &BTreeSet<UserKey>) {
+        self.events.iter_mut().filter(|event| deleted.contains(&event.user)).for_each(Event::erase);
+    }
+
+    /// The first sealed event of a user who was not deleted.
+    pub(super) fn keyless(&self, deleted: &BTreeSet<UserKey>) -> Option<At> {
+        self.sealed.iter().find(|(_, user)| !deleted.contains(user)).map(|(at, _)| *at)
+    }
+}
+
+fn opened(fact: user::Fact) -> Kind {
+    match fact {
+        user::Fact::Created(creation, written) => {
+            Kind::Created { created_at: creation.at, personal: Some(written.personal) }
+        }
+        user::Fact::Updated(written) => Kind::Updated { personal: Some(written.personal) },
+        user::Fact::Deleted => Kind::Deleted,
+    }
+}
+
+fn sealed(event: &UserEvent) -> Kind {
+    match event {
+        UserEvent::Created(data) => Kind::Created { created_at: data.created_at, personal: None },
+        UserEvent::Updated(_) => Kind::Updated { personal: None },
+        UserEvent::Deleted(_) => Kind::Deleted,
+    }
+}

@@ -1,0 +1,68 @@
+//! Projections beside the users: following the log, and the verbs on their generations. What they fold
+//! is in `libs/projections`, and how they are kept right in `docs/design/projections.md`.
+
+mod commit;
+mod events;
+mod failed;
+mod folder;
+mod following;
+mod generations;
+mod hold;
+mod note;
+mod pause;
+mod promote;
+mod query;
+mod rebuild;
+mod status;
+mod verify;
+
+pub(crate) use following::start as start_following;
+pub(crate) use note::ProjectionsNote;
+
+pub use generations::{ProjectionGeneration, drop_unused, generations};
+pub use pause::{pause, resume};
+pub use promote::promote;
+pub use query::{Answer, query};
+pub use rebuild::rebuild;
+pub use status::{ProjectionFailure, ProjectionPartition, ProjectionStatus, failures, status};
+pub use verify::verify;
+
+use anyhow::Context as _;
+use projections::Registered;
+use read_model::projections::create::Definition;
+
+/// The names of all projections beside the users.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    projections::registered().map(|projection| projection.name).collect()
+}
+
+fn named(name: &str) -> anyhow::Result<&'static Registered> {
+    projections::named(name)
+        .with_context(|| format!("there is no projection {name}: there are {}", names().join(", ")))
+}
+
+/// What the read model has to know of a projection, with the names of its tables.
+struct Definitions {
+    tables: Vec<&'static str>,
+    personal: Vec<&'static str>,
+}
+
+impl Definitions {
+    fn of(projection: &Registered) -> Self {
+        let names = |is_wanted: fn(&projections::Table) -> bool| {
+            projection.tables.iter().filter(|table| is_wanted(table)).map(|table| table.name).collect()
+        };
+        Self { tables: names(|_| true), personal: names(|table| table.is_personal) }
+    }
+
+    fn definition<'d>(&'d self, projection: &Registered) -> Definition<'d> {
+        Definition {
+            projection: projection.name,
+            fold_version: projection.fold_version,
+            sql: projection.sql,
+            tables: &self.tables,
+            personal_tables: &self.personal,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The switch from the live generation of a projection to another one, in one transaction.
+
+use super::{
+    generations::{candidate, live},
+    hold::Held,
+    named,
+};
+use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, SetAside, Which};
+use anyhow::ensure;
+use projections::Registered;
+use read_model::{
+    locks::{FoldLock, Subject, VerbLock, lock_schema},
+    projections::{self as store, GenerationId, create, generations},
+};
+use service_kit::{errors, settings::Settings};
+use sqlx::PgPool;
+use std::time::Instant;
+
+/// Makes a built or retired generation the live one. Brings it level first, so nobody sees an older
+/// state than before.
+///
+/// # Errors
+/// There is no such generation, it is not verified, another verb is at work, or Kafka or PostgreSQL
+/// fails. The live generation is untouched then.
+pub async fn promote(
+    settings: &Settings,
+    name: &str,
+    options: PromoteOptions,
+    mut progress: impl FnMut(Progress),
+) -> anyhow::Result<PromoteReport> {
+    let started = Instant::now();
+    let (projection, pool) = (named(name)?, store::pool(settings)?);
+    let verb = format!("{} --projection {name}", options.which.verb());
+    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let found = candidate(&pool, projection, options.which).await?;
+    let generation = found.generation;
+    let needs_proof = found.state == "built" && options.which != Which::Former && !options.unverified;
+    ensure!(
+        found.verified_at.is_some() || !needs_proof,
+        "generation {generation} is not verified: run `rollcall projection verify {generation} --projection {name}`, or pass --unverified"
+    );
+    let retired = match found.state.as_str() {
+        "live" => None,
+        _ => switch_to(settings, &pool, projection, generation, &mut progress).await?,
+    };
+    lock.release().await?;
+    Ok(PromoteReport {
+        generation,
+        promoted: true,
+        retired,
+        // A projection sets nothing aside: it stops.
+        set_aside: SetAside::default(),
+        set_aside_before: SetAside::default(),
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// Brings a generation level and makes it the live one. Returns the one that was live.
+pub(super) async fn switch_to(
+    settings: &Settings,
+    pool: &PgPool,
+    projection: &'static Registered,
+    generation: i32,
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<Option<i32>> {
+    let id = GenerationId { projection: projection.name, generation };
+    let old = live(pool, projection.name).await?.map(|live| live.generation);
+    let mut held = Held::wait(settings, pool, projection, [old.unwrap_or(generation), generation]).await?;
+    held.other
+        .fold_all(None, |round| {
+            let done = u64::try_from(round.folded()).unwrap_or_default();
+            let total = u64::try_from(round.folded() + round.behind()).unwrap_or_default();
+            progress(Progress { generation, phase: Phase::Folding, done, total });
+        })
+        .await?;
+    progress(Progress { generation, phase: Phase::Promoting, done: 0, total: 0 });
+    let mut transaction = pool.begin().await?;
+    lock_schema(&mut transaction).await?;
+    generations::set_live(&mut transaction, id).await?;
+    transaction.commit().await?;
+    held.release().await?;
+    if let Err(error) = drop_superseded(pool, projection.name, old).await {
+        tracing::warn!(
+            error = errors::describe_error(error.as_ref()),
+            "dropping older generations of a projection failed"
+        );
+    }
+    Ok(old)
+}
+
+/// Of the retired generations, only the last is kept.
+async fn drop_superseded(pool: &PgPool, projection: &'static str, last: Option<i32>) -> anyhow::Result<()> {
+    let retired = generations::list(pool, projection).await?.into_iter();
+    for row in retired.filter(|row| row.state == "retired" && Some(row.generation) != last) {
+        let id = GenerationId { projection, generation: row.generation };
+        let lock = FoldLock::wait_for(pool, &id.schema()).await?;
+        let mut transaction = pool.begin().await?;
+        lock_schema(&mut transaction).await?;
+        create::drop(&mut transaction, id).await?;
+        transaction.commit().await?;
+        lock.release().await?;
+    }
+    Ok(())
+}

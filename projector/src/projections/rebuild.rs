@@ -1,0 +1,158 @@
+//! A rebuild: a new generation of a projection is folded from the beginning of the log, and follows
+//! from then on.
+
+use super::{
+    Definitions, folder::Folder, generations::live, named, promote::switch_to, verify::compare_with_live,
+};
+use crate::generation::{NAMED_USERS, Phase, Progress, RebuildOptions, RebuildReport, SetAside, Source};
+use anyhow::{Context as _, ensure};
+use key_store::Keys;
+use projections::Registered;
+use read_model::{
+    locks::{FoldLock, Subject, VerbLock, lock_schema},
+    projections::{
+        self as store, GenerationId,
+        create::{self, Beginning},
+        generations,
+    },
+};
+use service_kit::{failpoint, settings::Settings};
+use sqlx::PgPool;
+use std::time::Instant;
+
+/// The most offsets of a partition that a round folds.
+const ROUND: i64 = 5_000;
+
+/// Folds the log into a new generation until it is level. With `promote`, compares it with the live one
+/// and makes it the live one if they are equal.
+///
+/// # Errors
+/// Another verb is at work, the log has lost its beginning, a record can't be folded, or Kafka or
+/// PostgreSQL fails. The live generation is untouched then.
+pub async fn rebuild(
+    settings: &Settings,
+    name: &str,
+    options: RebuildOptions,
+    mut progress: impl FnMut(Progress),
+) -> anyhow::Result<RebuildReport> {
+    let started = Instant::now();
+    let (projection, pool) = (named(name)?, store::pool(settings)?);
+    let verb = format!("rollcall projection rebuild --projection {name}");
+    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let source = Source::open(settings, &pool, options.from_cut).await?;
+    ensure!(
+        !source.is_another,
+        "the users are folded from another log than the one in Kafka: `rollcall projection rebuild` comes first"
+    );
+    let generation = match options.resume {
+        true => interrupted(&pool, projection).await?,
+        false => create_generation(&pool, projection, &source).await?,
+    };
+    let records = build(settings, &pool, projection, generation, &mut progress).await?;
+    let mut report = RebuildReport {
+        generation,
+        built: true,
+        verified: None,
+        promoted: false,
+        retired: None,
+        records,
+        set_aside: SetAside::default(),
+        set_aside_before: SetAside::default(),
+        gave_up: false,
+        keyless: 0,
+        cuts: source.cuts.clone(),
+        seconds: 0.0,
+    };
+    if options.promote {
+        promote_if_equal(settings, &pool, projection, &options, &mut report, &mut progress).await?;
+    }
+    lock.release().await?;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+async fn build(
+    settings: &Settings,
+    pool: &PgPool,
+    projection: &'static Registered,
+    generation: i32,
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<u64> {
+    let id = GenerationId { projection: projection.name, generation };
+    let lock = FoldLock::wait_for(pool, &id.schema()).await?;
+    let mut folder = Folder::new(settings, pool, &Keys::open(settings)?, projection, generation);
+    folder.round_size = ROUND;
+    let folded = folder.fold_all(None, |round| {
+        failpoint::hit("projection.round");
+        let done = u64::try_from(round.folded()).unwrap_or_default();
+        let total = u64::try_from(round.folded() + round.behind()).unwrap_or_default();
+        progress(Progress { generation, phase: Phase::Folding, done, total });
+    });
+    folded.await?;
+    generations::set_built(pool, id).await?;
+    lock.release().await?;
+    Ok(folder.records)
+}
+
+/// A live generation of another fold or log has nothing that the new one could be compared with, so an
+/// operator has to insist.
+async fn promote_if_equal(
+    settings: &Settings,
+    pool: &PgPool,
+    projection: &'static Registered,
+    options: &RebuildOptions,
+    report: &mut RebuildReport,
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<()> {
+    let generation = report.generation;
+    if !options.unverified && live(pool, projection.name).await?.is_some() {
+        let verified =
+            compare_with_live(settings, pool, projection, generation, NAMED_USERS, progress).await?;
+        if !report.verified.insert(verified).is_equal {
+            return Ok(());
+        }
+    }
+    report.retired = switch_to(settings, pool, projection, generation, progress).await?;
+    report.promoted = true;
+    Ok(())
+}
+
+/// Creates the tables of the new generation, and drops what an interrupted rebuild has left.
+async fn create_generation(
+    pool: &PgPool,
+    projection: &'static Registered,
+    source: &Source<'_>,
+) -> anyhow::Result<i32> {
+    let name = projection.name;
+    let left = generations::list(pool, name).await?.into_iter().filter(|row| row.state == "building");
+    let mut transaction = pool.begin().await?;
+    lock_schema(&mut transaction).await?;
+    for row in left {
+        create::drop(&mut transaction, GenerationId { projection: name, generation: row.generation }).await?;
+    }
+    let log_epoch =
+        generations::users_log_epoch(&mut transaction).await?.context("there is no live generation")?;
+    let offsets = create::first_offsets(&source.partitions, &source.first_offsets);
+    let definitions = Definitions::of(projection);
+    let beginning = Beginning { log_epoch, offsets };
+    let generation =
+        create::create(&mut transaction, &definitions.definition(projection), &beginning, "building").await?;
+    transaction.commit().await?;
+    Ok(generation)
+}
+
+/// The generation that an interrupted rebuild has left, if this build can finish it.
+async fn interrupted(pool: &PgPool, projection: &'static Registered) -> anyhow::Result<i32> {
+    let name = projection.name;
+    let left = generations::list(pool, name).await?.into_iter().rev().find(|row| row.state == "building");
+    let left = left.with_context(|| {
+        format!("there is nothing to resume: no rebuild was interrupted. `rollcall projection rebuild --projection {name}` begins one")
+    })?;
+    ensure!(
+        left.fold_version == projection.fold_version && left.lag.is_some(),
+        "generation {} was begun by another fold or from another log, so it can't be finished. `rollcall projection rebuild --projection \
+         {name}` drops it and begins anew",
+        left.generation
+    );
+    Ok(left.generation)
+}
