@@ -41,6 +41,7 @@ mod partitions;
 mod plans;
 mod poison;
 mod postings;
+mod projections;
 mod read_only;
 mod rebuild;
 mod redis_faults;
@@ -269,6 +270,18 @@ suite! {
             a_deletion_erases_in_all_generations,
             verbs_that_exclude_each_other_say_so,
             a_generation_of_another_release_is_refused_or_noted;
+        projections:
+            statistics_count_what_the_log_says,
+            a_killed_projector_counts_nothing_twice,
+            a_reprocessed_event_is_counted,
+            a_rebuild_of_a_projection_under_load,
+            a_killed_rebuild_of_a_projection_is_resumed,
+            a_projection_is_asked_by_its_name,
+            a_projection_of_another_fold_is_replaced,
+            a_deletion_erases_in_every_generation,
+            what_is_left_in_a_personal_table_is_found,
+            a_broken_projection_holds_nobody_back,
+            a_paused_projection_stands_still_alone;
         repair:
             every_part_of_a_user_is_compared_and_repaired,
             a_cached_body_is_repaired,
@@ -387,6 +400,7 @@ suite! {
             crates_depend_on_what_the_table_allows,
             the_kit_does_not_know_users,
             deciding_and_folding_are_pure,
+            a_projection_knows_nothing_but_its_events,
             queries_only_read,
             the_read_model_has_one_owner,
             modules_form_no_circle,

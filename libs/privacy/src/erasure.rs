@@ -18,7 +18,7 @@ pub use log_scan::{LogScan, ScannedPartition};
 pub use prove::prove;
 pub use report::{
     AnalyticsScan, CacheScan, CredentialCounts, EventCounts, GenerationTraces, KeyTrials, OldKeyStoreScan,
-    Place, Proof, ReadPartition, Tombstone, Verdict,
+    Place, ProjectionTraces, Proof, ReadPartition, Tombstone, Verdict,
 };
 
 pub(crate) use analytics_scan::{AboutUser, scan as scan_analytics};

@@ -4,7 +4,9 @@ mod read_model;
 mod records;
 mod report;
 
-pub use report::{AnalyticEvent, Credential, CredentialFact, CurrentUser, DeadLetter, Event, Export, KeyId};
+pub use report::{
+    AnalyticEvent, Credential, CredentialFact, CurrentUser, DeadLetter, Event, Export, KeyId, ProjectionRow,
+};
 
 use crate::{
     connection::connect,
@@ -103,6 +105,7 @@ async fn with_read_model(
         credentials: read_model::credentials(connection, user).await?,
         credential_facts,
         dead_letters: read_model::dead_letters(connection, user).await?,
+        projections: read_model::projections(connection, user).await?,
         analytic_events: Vec::new(),
     })
 }

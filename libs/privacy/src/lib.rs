@@ -9,7 +9,8 @@ mod sweep;
 mod vacuum;
 
 pub use export::{
-    AnalyticEvent, Credential, CredentialFact, CurrentUser, DeadLetter, Event, Export, KeyId, export,
+    AnalyticEvent, Credential, CredentialFact, CurrentUser, DeadLetter, Event, Export, KeyId, ProjectionRow,
+    export,
 };
 pub use progress::{ScanProgress, Step};
 pub use sweep::{

@@ -22,6 +22,11 @@ impl PersonalTable {
         &self.name
     }
 
+    /// A table of a registered projection. Both names are checked there.
+    pub(crate) fn of(schema: &str, table: &str) -> Self {
+        Self { name: format!("{schema}.{table}"), state: None }
+    }
+
     fn statement(&self, template: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(template.replace("{table}", &self.name))
     }
@@ -53,12 +58,21 @@ pub(crate) async fn erase(connection: &mut PgConnection, tenants: &[&str], ids: 
     .execute(&mut *connection)
     .await?;
     for table in tables(connection).await? {
-        let delete = "DELETE FROM {table} t USING unnest($1::text[], $2::uuid[]) AS gone(tenant_id, id) \
-             WHERE t.tenant_id = ANY (ARRAY[gone.tenant_id]) AND t.user_id = gone.id";
-        let delete = sqlx::query(table.statement(delete));
-        delete.bind(tenants).bind(ids).execute(&mut *connection).await?;
+        delete(connection, &table, tenants, ids).await?;
     }
     Ok(())
+}
+
+/// Deletes all rows of these users from one table.
+pub(crate) async fn delete(
+    connection: &mut PgConnection,
+    table: &PersonalTable,
+    tenants: &[&str],
+    ids: &[Uuid],
+) -> sqlx::Result<()> {
+    let delete = "DELETE FROM {table} t USING unnest($1::text[], $2::uuid[]) AS gone(tenant_id, id) \
+         WHERE t.tenant_id = ANY (ARRAY[gone.tenant_id]) AND t.user_id = gone.id";
+    sqlx::query(table.statement(delete)).bind(tenants).bind(ids).execute(connection).await.map(drop)
 }
 
 /// The number of a user's rows in a personal table.

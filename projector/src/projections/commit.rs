@@ -86,6 +86,9 @@ async fn attempt(
         Ok(Err(error)) => return too_long_or(error).map_err(|error| in_record(events, error)),
         Ok(Ok(())) => {}
     }
+    let personal = folder.projection.tables.iter().filter(|table| table.is_personal);
+    let personal: Vec<&str> = personal.map(|table| table.name).collect();
+    batch.forget(folder.id, &personal, &events.deleted()).await?;
     failpoint::hit("projection.applied");
     batch.commit().await?;
     failpoint::hit("projection.committed");

@@ -63,6 +63,11 @@ impl Events {
         Ok(())
     }
 
+    /// The users whose deletion is among the events.
+    pub(super) fn deleted(&self) -> BTreeSet<&UserKey> {
+        self.events.iter().filter(|event| event.kind == Kind::Deleted).map(|event| &event.user).collect()
+    }
+
     /// The users whose deletion matters: their events are opened, or could not be.
     pub(super) fn personal_users(&self) -> BTreeSet<&UserKey> {
         self.opened_users().chain(self.sealed.iter().map(|(_, user)| user)).collect()

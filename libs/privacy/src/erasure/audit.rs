@@ -28,10 +28,13 @@ use event_log::{
 use events_schema::{Place, Topic, UserKey, millis};
 use found::Found;
 use key_store::Keys;
-use read_model::operate::{
-    deleted_users::{self, Table},
-    logs::discarded_of_live,
-    user_traces,
+use read_model::{
+    operate::{
+        deleted_users::{self, Table},
+        logs::discarded_of_live,
+        user_traces,
+    },
+    personal_tables,
 };
 use service_kit::settings::Settings;
 use sqlx::PgConnection;
@@ -179,6 +182,11 @@ async fn check_read_model(
                 Table::DeadLetters => Kind::DeadLetters,
             };
             found.add(kind, &user, &place);
+        }
+    }
+    for table in personal_tables::tables(connection).await? {
+        for user in personal_tables::remains(connection, &table).await? {
+            found.add(Kind::ProjectionRows, &user, table.name());
         }
     }
     for (user, step) in deleted_users::pending_steps(connection).await? {

@@ -15,6 +15,8 @@ pub enum Kind {
     Postings,
     /// Rows of credentials.
     Credentials,
+    /// Rows in personal tables of projections beside the users.
+    ProjectionRows,
     /// Records that could not be folded, and those queued behind them.
     DeadLetters,
     /// The user's data key in the key store.
@@ -50,6 +52,7 @@ impl Kind {
             Self::UserRow => "rows of the user in the read model",
             Self::Postings => "search postings of the user in the read model",
             Self::Credentials => "rows of the user's credentials in the read model",
+            Self::ProjectionRows => "rows of the user in personal tables of projections",
             Self::DeadLetters => "dead letters with a record of the user",
             Self::Key => "data keys of the user in the key store",
             Self::OpenedEvents => "log events that an existing key can still decrypt",
@@ -89,6 +92,7 @@ impl Kind {
             Self::UserRow
             | Self::Postings
             | Self::Credentials
+            | Self::ProjectionRows
             | Self::Key
             | Self::OpenedEvents
             | Self::PlainEvents

@@ -73,6 +73,7 @@ pub async fn prove(
         keys,
         old_key_store,
         generations: traces.generations,
+        projections: traces.projections,
         pending_steps: traces.pending_steps,
         cache,
         analytics,

@@ -169,6 +169,19 @@ pub struct GenerationTraces {
     pub has_tombstone: bool,
 }
 
+/// What a personal table of a projection beside the users holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectionTraces {
+    /// The table: `projection_<name>_<generation>.<table>`.
+    pub table: String,
+    /// The generation's state. `None` if the generation is not registered any more, but its tables
+    /// exist.
+    pub state: Option<String>,
+    /// Rows of the user.
+    pub rows: i64,
+}
+
 /// What Redis holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -241,6 +254,8 @@ pub struct Proof {
     pub old_key_store: Option<OldKeyStoreScan>,
     /// What each generation holds.
     pub generations: Vec<GenerationTraces>,
+    /// What the personal tables of projections beside the users hold.
+    pub projections: Vec<ProjectionTraces>,
     /// Steps of the erasure that are not done yet.
     pub pending_steps: Vec<String>,
     /// What Redis holds.

@@ -2,10 +2,10 @@
 
 use super::{
     records::readable,
-    report::{Credential, CurrentUser, DeadLetter, Event},
+    report::{Credential, CurrentUser, DeadLetter, Event, ProjectionRow},
 };
 use events_schema::{Reason, UserKey, millis};
-use read_model::operate::export as rows;
+use read_model::{operate::export as rows, personal_tables};
 use serde_json::{Value, value::RawValue};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -68,4 +68,18 @@ pub(super) async fn dead_letters(
         }
     };
     Ok(rows::dead_letters(connection, user).await?.into_iter().map(letter).collect())
+}
+
+/// The user's rows in personal tables of projections beside the users.
+pub(super) async fn projections(
+    connection: &mut PgConnection,
+    user: &UserKey,
+) -> sqlx::Result<Vec<ProjectionRow>> {
+    let mut all = Vec::new();
+    for table in personal_tables::tables(connection).await? {
+        let rows = personal_tables::rows(connection, &table, user).await?;
+        let name = table.name();
+        all.extend(rows.into_iter().map(|row| ProjectionRow { table: name.to_owned(), row }));
+    }
+    Ok(all)
 }

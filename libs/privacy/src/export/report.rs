@@ -39,6 +39,8 @@ pub struct Export {
     pub credential_facts: Vec<CredentialFact>,
     /// Records of the user that could not be folded, and those queued behind them.
     pub dead_letters: Vec<DeadLetter>,
+    /// The user's rows in personal tables of projections beside the users.
+    pub projections: Vec<ProjectionRow>,
     /// Analytic events about the user that are still in their topic.
     pub analytic_events: Vec<AnalyticEvent>,
 }
@@ -142,6 +144,15 @@ pub struct DeadLetter {
     pub parked_at: Timestamp,
     /// The record's value.
     pub value: Value,
+}
+
+/// A row in a personal table of a projection beside the users.
+#[derive(Serialize)]
+pub struct ProjectionRow {
+    /// The table: `projection_<name>_<generation>.<table>`.
+    pub table: String,
+    /// The row.
+    pub row: Value,
 }
 
 /// An analytic event.

@@ -1,10 +1,14 @@
 //! The transaction of a batch: fence, erasure, and what the author's statements change.
 
 use super::{GenerationId, round::At};
-use crate::write::{deleted_among, ownership::FENCED};
+use crate::{
+    personal_tables::{self, PersonalTable},
+    write::{deleted_among, ownership::FENCED},
+};
 use events_schema::{Timestamp, UserKey};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// How far a batch moves a partition of `users.events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +107,26 @@ impl Batch {
     /// The query failed.
     pub async fn deleted_among(&mut self, users: BTreeSet<&UserKey>) -> sqlx::Result<BTreeSet<UserKey>> {
         if users.is_empty() { Ok(BTreeSet::new()) } else { deleted_among(&mut self.0, users).await }
+    }
+
+    /// Deletes the rows of these users from personal tables of the generation. Their deletion has done
+    /// it, unless a projector of an earlier release folded it, which does not know these tables.
+    ///
+    /// # Errors
+    /// A statement failed.
+    pub async fn forget(
+        &mut self,
+        id: GenerationId,
+        tables: &[&str],
+        users: &BTreeSet<&UserKey>,
+    ) -> sqlx::Result<()> {
+        let (tenants, ids): (Vec<&str>, Vec<Uuid>) =
+            users.iter().map(|user| (user.tenant.as_str(), user.user)).unzip();
+        for table in tables.iter().filter(|_| !ids.is_empty()) {
+            let table = PersonalTable::of(&id.schema(), table);
+            personal_tables::delete(&mut self.0, &table, &tenants, &ids).await?;
+        }
+        Ok(())
     }
 
     /// The connection, for the author's statements.

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::settings;
 use privacy::erasure::{
-    AnalyticsScan, CredentialCounts, EventCounts, Finding, GenerationTraces, OldKeyStoreScan, Proof,
-    ScannedPartition,
+    AnalyticsScan, CredentialCounts, EventCounts, Finding, GenerationTraces, OldKeyStoreScan,
+    ProjectionTraces, Proof, ScannedPartition,
 };
 use serde_json::json;
 
@@ -85,6 +85,10 @@ fn table(proof: &Proof) -> Table {
     for traces in &proof.generations {
         let state = traces.state.as_deref().unwrap_or("unknown");
         table.row([format!("generation {}", traces.generation), state.to_owned(), rows(traces)]);
+    }
+    for ProjectionTraces { table: name, state, rows } in &proof.projections {
+        let state = state.as_deref().unwrap_or("unknown");
+        table.row([name.clone(), state.to_owned(), count(*rows, "row")]);
     }
     let steps = match proof.pending_steps.as_slice() {
         [] => "none".to_owned(),

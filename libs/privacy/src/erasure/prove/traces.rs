@@ -3,13 +3,16 @@
 use super::{
     super::{
         findings::{Findings, Kind},
-        report::{GenerationTraces, Place, Tombstone, Verdict},
+        report::{GenerationTraces, Place, ProjectionTraces, Tombstone, Verdict},
     },
     logged::Logged,
 };
 use crate::progress::{ScanProgress, Step};
 use events_schema::UserKey;
-use read_model::operate::user_traces::{self, UserTraces};
+use read_model::{
+    operate::user_traces::{self, UserTraces},
+    personal_tables,
+};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -17,6 +20,7 @@ use std::collections::BTreeMap;
 pub(super) struct Traces {
     pub(super) tombstone: Option<Tombstone>,
     pub(super) generations: Vec<GenerationTraces>,
+    pub(super) projections: Vec<ProjectionTraces>,
     pub(super) pending_steps: Vec<String>,
 }
 
@@ -34,8 +38,9 @@ impl Traces {
             let traces = user_traces::traces(connection, generation, user).await?;
             generations.push(GenerationTraces::new(generation, state, traces));
         }
+        let projections = projections(connection, user).await?;
         let pending_steps = user_traces::pending_steps(connection, user).await?;
-        Ok(Self { tombstone, generations, pending_steps })
+        Ok(Self { tombstone, generations, projections, pending_steps })
     }
 
     fn live(&self) -> Option<&GenerationTraces> {
@@ -71,6 +76,9 @@ impl Traces {
                 findings.add_many(kind, count.unsigned_abs(), &place);
             }
         }
+        for traces in &self.projections {
+            findings.add_many(Kind::ProjectionRows, traces.rows.unsigned_abs(), &traces.table);
+        }
         self.pending_steps.iter().for_each(|step| findings.add(Kind::PendingSteps, step));
         let is_folded =
             |place: &&Place| folded.get(&place.partition).is_some_and(|next| place.offset < *next);
@@ -97,6 +105,15 @@ impl Traces {
             Verdict::NeverThere
         }
     }
+}
+
+async fn projections(connection: &mut PgConnection, user: &UserKey) -> sqlx::Result<Vec<ProjectionTraces>> {
+    let mut all = Vec::new();
+    for table in personal_tables::tables(connection).await? {
+        let rows = personal_tables::count(connection, &table, user).await?;
+        all.push(ProjectionTraces { table: table.name().to_owned(), state: table.state, rows });
+    }
+    Ok(all)
 }
 
 impl GenerationTraces {
