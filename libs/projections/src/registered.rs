@@ -24,9 +24,12 @@ pub struct Registered {
     pub tables: &'static [Table],
     /// [`Projection::SQL`].
     pub sql: &'static str,
-    fold: fn(&[Event]) -> Result<Box<dyn Changes>, Unfolded>,
-    query: for<'t> fn(&'t mut Tables<'_>, &'t TenantId) -> BoxFuture<'t, sqlx::Result<Value>>,
+    fold: fn(&[Event]) -> Folded,
+    query: for<'t> fn(&'t mut Tables<'_>, &'t TenantId) -> Answer<'t>,
 }
+
+type Folded = Result<Box<dyn Changes>, Unfolded>;
+type Answer<'t> = BoxFuture<'t, sqlx::Result<Value>>;
 
 /// The changes of a batch.
 pub trait Changes: Send {
@@ -95,7 +98,7 @@ pub fn named(name: &str) -> Option<&'static Registered> {
     registered().find(|projection| projection.name == name)
 }
 
-fn fold<P: Projection>(events: &[Event]) -> Result<Box<dyn Changes>, Unfolded> {
+fn fold<P: Projection>(events: &[Event]) -> Folded {
     let mut changes = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let folded = catch_unwind(AssertUnwindSafe(|| P::fold(event)));
@@ -105,10 +108,7 @@ fn fold<P: Projection>(events: &[Event]) -> Result<Box<dyn Changes>, Unfolded> {
     Ok(Box::new(ChangesOf::<P>(changes)))
 }
 
-fn query<'t, P: Projection>(
-    tables: &'t mut Tables<'_>,
-    tenant: &'t TenantId,
-) -> BoxFuture<'t, sqlx::Result<Value>> {
+fn query<'t, P: Projection>(tables: &'t mut Tables<'_>, tenant: &'t TenantId) -> Answer<'t> {
     Box::pin(P::query(tables, tenant))
 }
 

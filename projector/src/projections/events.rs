@@ -110,3 +110,93 @@ fn sealed(event: &UserEvent) -> Kind {
         UserEvent::Deleted(_) => Kind::Deleted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event_log::{raw::Raw, record::Poison};
+    use events_schema::{
+        Timestamp, Topic,
+        personal::{EncodedPersonal, Personal},
+        user::{UserDeleted, UserUpdated},
+    };
+    use uuid::Uuid;
+
+    fn record(offset: i64, fact: Fact) -> Record {
+        Record { partition: (Topic::Users, 0), offset, time: None, fact, raw: Raw::default() }
+    }
+
+    fn user() -> UserKey {
+        UserKey { tenant: "acme".parse().unwrap(), user: Uuid::nil() }
+    }
+
+    fn fact(event: UserEvent) -> Fact {
+        let time = Timestamp::from_unix_millis(0).unwrap();
+        Fact::User(Box::new(UserRecord {
+            id: Uuid::nil(),
+            key: user(),
+            sequence: 2,
+            time,
+            key_id: None,
+            request_id: None,
+            client_id: None,
+            traceparent: None,
+            event,
+        }))
+    }
+
+    fn updated(personal: EncodedPersonal) -> Fact {
+        fact(UserEvent::Updated(UserUpdated { personal }))
+    }
+
+    fn plain() -> EncodedPersonal {
+        EncodedPersonal::Plain(Personal { claims: Default::default(), authentication_provider: None })
+    }
+
+    fn sealed() -> EncodedPersonal {
+        serde_json::from_value(serde_json::json!({ "nonce": "AAAA", "ciphertext": "AAAA" })).unwrap()
+    }
+
+    fn open(records: Vec<Record>, rejected: &[(i64, RejectionReason)]) -> Result<Events, Failed> {
+        let rejected = rejected.iter().map(|(offset, reason)| ((0, *offset), *reason)).collect();
+        Events::open(records.into_iter(), &KeyRing::default(), &rejected)
+    }
+
+    #[test]
+    fn what_has_no_effect_is_left_out() {
+        let facts = (0..4).map(|offset| record(offset, updated(plain())));
+        let facts = facts.chain([record(4, Fact::Unknown)]).collect();
+        let rejected =
+            [(0, RejectionReason::Superseded), (1, RejectionReason::Parked), (2, RejectionReason::Discarded)];
+        let events = open(facts, &rejected).unwrap();
+        assert_eq!((events.places, events.waiting), (vec![(0, 3)], vec![(0, 1)]));
+    }
+
+    #[test]
+    fn an_accepted_record_that_can_not_be_read_stops() {
+        let poison = || Poison { key: None, is_at_home: false, reason: ReasonCode::NotJson.alone() };
+        let failed = open(vec![record(7, Fact::Poison(poison()))], &[]).err().expect("stops");
+        assert_eq!(failed.record, Some((0, 7)));
+        let parked = [(7, RejectionReason::Parked)];
+        assert_eq!(open(vec![record(7, Fact::Poison(poison()))], &parked).unwrap().waiting, [(0, 7)]);
+    }
+
+    #[test]
+    fn a_sealed_event_is_one_of_a_deleted_user_or_a_fault() {
+        let events = open(vec![record(5, updated(sealed()))], &[]).unwrap();
+        assert_eq!(events.events[0].personal(), None);
+        assert_eq!(events.keyless(&BTreeSet::new()), Some((0, 5)));
+        assert_eq!(events.keyless(&BTreeSet::from([user()])), None);
+    }
+
+    #[test]
+    fn an_opened_event_of_a_deleted_user_is_erased() {
+        let deletion = fact(UserEvent::Deleted(UserDeleted {}));
+        let mut events = open(vec![record(0, updated(plain())), record(1, deletion)], &[]).unwrap();
+        let deleted = BTreeSet::from([user()]);
+        assert!(events.has_opened(&deleted) && !events.has_opened(&BTreeSet::new()));
+        assert_eq!(events.deleted(), BTreeSet::from([&user()]));
+        events.erase(&deleted);
+        assert!(!events.has_opened(&deleted));
+    }
+}

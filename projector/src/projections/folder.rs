@@ -5,10 +5,10 @@ use super::{
     commit::{Committed, commit},
     events::Events,
     failed::Failed,
+    read,
 };
 use crate::pipeline::Batch;
-use event_log::replay::{LostOffsets, Step, replay};
-use events_schema::Topic;
+use event_log::replay::Step;
 use key_store::Keys;
 use projections::Registered;
 use read_model::projections::{
@@ -18,8 +18,7 @@ use read_model::projections::{
 };
 use service_kit::settings::Settings;
 use sqlx::PgPool;
-use std::{collections::BTreeMap, ops::Range};
-use tokio::sync::mpsc::Receiver;
+use std::collections::BTreeMap;
 
 /// The most records of a batch.
 const MAX_BATCH: usize = 1_000;
@@ -129,9 +128,11 @@ impl<'s> Folder<'s> {
         let ranges = round.ranges.iter().filter(|(_, range)| !range.is_empty());
         let mut next: BTreeMap<i32, i64> =
             ranges.clone().map(|(partition, range)| (*partition, range.start)).collect();
-        let mut steps = self.read(round, ranges.map(|(partition, range)| (*partition, range.clone())))?;
+        let mut steps =
+            read::read(self.settings, round, ranges.map(|(partition, range)| (*partition, range.clone())))?;
         while let Some(first) = steps.recv().await {
-            let batch = self.drain(first, &mut steps, &next).map_err(|error| self.explain(error))?;
+            let batch = read::drain(first, &mut steps, &next, self.batch_size)
+                .map_err(|error| read::explain(error, self.id.projection))?;
             next.extend(batch.spans.iter().map(|((_, partition), span)| (*partition, span.next)));
             let spans = batch.spans.iter().map(|((_, partition), span)| {
                 (*partition, Span { from: span.from, next: span.next, time: span.time })
@@ -157,52 +158,19 @@ impl<'s> Folder<'s> {
             first.entry(*partition).or_insert(*offset);
         }
         let mut batch = Batch::default();
-        let mut steps =
-            self.read(round, first.iter().map(|(partition, offset)| (*partition, *offset..offset + 1)))?;
+        let mut steps = read::read(
+            self.settings,
+            round,
+            first.iter().map(|(partition, offset)| (*partition, *offset..offset + 1)),
+        )?;
         while let Some(step) = steps.recv().await {
-            if let Step::Record(record) = step.map_err(|error| self.explain(error))? {
+            if let Step::Record(record) = step.map_err(|error| read::explain(error, self.id.projection))? {
                 let from = record.offset;
                 batch.push(*record, from);
             }
         }
         let done: Vec<At> = first.into_iter().chain(round.settled.iter().copied()).collect();
         self.fold_batch(batch, Move { done, ..Move::default() }, round).await
-    }
-
-    fn read(
-        &self,
-        round: &Round,
-        ranges: impl Iterator<Item = (i32, Range<i64>)>,
-    ) -> anyhow::Result<Receiver<anyhow::Result<Step>>> {
-        let partitions = u32::try_from(round.ranges.len())?;
-        replay(
-            self.settings,
-            partitions,
-            ranges.map(|(partition, range)| ((Topic::Users, partition), range)).collect(),
-        )
-    }
-
-    fn drain(
-        &self,
-        first: anyhow::Result<Step>,
-        steps: &mut Receiver<anyhow::Result<Step>>,
-        next: &BTreeMap<i32, i64>,
-    ) -> anyhow::Result<Batch> {
-        let mut batch = Batch::default();
-        let mut step = Some(first?);
-        while let Some(taken) = step {
-            let from = |partition: i32| next.get(&partition).copied().unwrap_or_default();
-            match taken {
-                Step::Record(record) => {
-                    let from = from(record.partition.1);
-                    batch.push(*record, from);
-                }
-                Step::Reached(place, end) => batch.advance(place, from(place.1), end),
-            }
-            let is_full = batch.is_full() || batch.len() >= self.batch_size;
-            step = if is_full { None } else { steps.try_recv().ok().transpose()? };
-        }
-        Ok(batch)
     }
 
     async fn fold_batch(
@@ -239,17 +207,6 @@ impl<'s> Folder<'s> {
     fn halve(&mut self, records: usize) -> Committed {
         self.batch_size = records / 2;
         Committed::TooMuch
-    }
-
-    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        if !error.is::<LostOffsets>() {
-            return error;
-        }
-        let name = self.id.projection;
-        error.context(format!(
-            "the log does not have its beginning any more: `rollcall projection rebuild --projection {name} --from-cut --promote \
-             --unverified` folds the rest"
-        ))
     }
 }
 

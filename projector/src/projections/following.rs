@@ -100,7 +100,7 @@ impl Follower {
         let (mut are_level, mut lag) = (true, 0);
         for following in generations::following(pool, name, fold_version).await? {
             lag = lag.max(following.lag);
-            if !is_level(following) {
+            if !following.is_paused && !is_level(following) {
                 are_level &= self.attempt(pool, following.generation).await?;
             }
         }

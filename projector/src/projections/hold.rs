@@ -6,19 +6,19 @@ use projections::Registered;
 use read_model::{
     compare::Snapshot,
     locks::FoldLock,
-    projections::{GenerationId, digest},
+    projections::{GenerationId, digest, round::Round},
 };
 use service_kit::settings::Settings;
 use sqlx::PgPool;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often both are brought to the same offsets. An operator who reprocesses a dead letter meanwhile
 /// makes another attempt necessary.
 const MAX_ATTEMPTS: u32 = 10;
 
-/// The live generation and another one.
+/// The live generation and another one, or the same if the projection has no live one.
 pub(super) struct Held<'s> {
-    locks: [FoldLock; 2],
+    locks: Vec<FoldLock>,
     pub(super) live: Folder<'s>,
     pub(super) other: Folder<'s>,
 }
@@ -31,12 +31,14 @@ impl<'s> Held<'s> {
         projection: &'static Registered,
         [live, other]: [i32; 2],
     ) -> anyhow::Result<Self> {
-        let schema = |generation| GenerationId { projection: projection.name, generation }.schema();
-        let first = FoldLock::wait_for(pool, &schema(live.min(other))).await?;
-        let second = FoldLock::wait_for(pool, &schema(live.max(other))).await?;
+        let mut locks = Vec::new();
+        for generation in BTreeSet::from([live, other]) {
+            let id = GenerationId { projection: projection.name, generation };
+            locks.push(FoldLock::wait_for(pool, &id.schema()).await?);
+        }
         let keys = Keys::open(settings)?;
         let folder = |generation| Folder::new(settings, pool, &keys, projection, generation);
-        Ok(Self { locks: [first, second], live: folder(live), other: folder(other) })
+        Ok(Self { locks, live: folder(live), other: folder(other) })
     }
 
     pub(super) fn ids(&self) -> [GenerationId; 2] {
@@ -51,16 +53,15 @@ impl<'s> Held<'s> {
     ) -> anyhow::Result<Snapshot> {
         for _ in 0..MAX_ATTEMPTS {
             let (live, other) = (self.live.next(None).await?, self.other.next(None).await?);
-            let start = |round: &read_model::projections::round::Round, partition: &i32| {
-                round.ranges.get(partition).map_or(0, |range| range.start)
-            };
+            let start =
+                |round: &Round, partition: &i32| round.ranges.get(partition).map_or(0, |range| range.start);
             let to = live
                 .ends
                 .keys()
                 .map(|partition| (*partition, start(&live, partition).max(start(&other, partition))));
             let to: BTreeMap<i32, i64> = to.collect();
             let total = u64::try_from(to.values().sum::<i64>()).unwrap_or_default();
-            let mut show = |round: &read_model::projections::round::Round| {
+            let mut show = |round: &Round| {
                 folded(u64::try_from(round.folded()).unwrap_or_default(), total);
             };
             self.live.fold_all(Some(&to), &mut show).await?;

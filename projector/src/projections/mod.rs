@@ -12,6 +12,7 @@ mod note;
 mod pause;
 mod promote;
 mod query;
+mod read;
 mod rebuild;
 mod status;
 mod verify;

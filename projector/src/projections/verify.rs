@@ -78,7 +78,7 @@ pub(super) async fn compare_with_live(
         tables: comparison
             .tables
             .iter()
-            .map(|table| digests.table(*table, *table))
+            .map(|table| digests.table(*table, table))
             .collect::<Vec<ComparedTable>>(),
         tenants: digests.tenants(),
         differing_tenants: tenants.into_iter().collect(),

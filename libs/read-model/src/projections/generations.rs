@@ -100,18 +100,25 @@ pub struct Following {
     pub has_decided: bool,
     /// Whether it has failed since it last followed.
     pub is_failing: bool,
+    /// Whether an operator has paused the projection.
+    pub is_paused: bool,
 }
 
-/// The generations that follow, unless the projection is paused: those that are not being built, of the
-/// present log, that this version of the fold has made.
+/// The generations that follow: those that are not being built, of the present log, that this version of
+/// the fold has made.
 ///
 /// # Errors
 /// The query failed.
 pub async fn following(pool: &PgPool, projection: &str, fold_version: i32) -> sqlx::Result<Vec<Following>> {
-    let rows: Vec<(i32, i64, bool, bool)> =
+    let rows: Vec<(i32, i64, bool, bool, bool)> =
         sqlx::query_as(FOLLOWING).bind(projection).bind(fold_version).fetch_all(pool).await?;
-    let following =
-        |(generation, lag, has_decided, is_failing)| Following { generation, lag, has_decided, is_failing };
+    let following = |(generation, lag, has_decided, is_failing, is_paused)| Following {
+        generation,
+        lag,
+        has_decided,
+        is_failing,
+        is_paused,
+    };
     Ok(rows.into_iter().map(following).collect())
 }
 
@@ -120,12 +127,13 @@ SELECT g.generation, sum(greatest(l.next_offset - c.next_offset, 0))::bigint, \
     EXISTS (SELECT FROM rollcall.projection_waiting w \
         LEFT JOIN live.rejections r ON r.partition = w.partition AND r.log_offset = w.log_offset \
         WHERE w.projection = g.projection AND w.generation = g.generation AND r.reason IS DISTINCT FROM 'parked'), \
-    EXISTS (SELECT FROM rollcall.projection_failures f WHERE f.projection = g.projection AND f.generation = g.generation) \
-FROM rollcall.projection_generations g JOIN rollcall.projections p ON p.name = g.projection AND p.paused_since IS NULL \
+    EXISTS (SELECT FROM rollcall.projection_failures f WHERE f.projection = g.projection AND f.generation = g.generation), \
+    p.paused_since IS NOT NULL \
+FROM rollcall.projection_generations g JOIN rollcall.projections p ON p.name = g.projection \
 JOIN rollcall.generations live ON live.state = 'live' AND live.log_epoch = g.log_epoch \
 JOIN rollcall.projection_checkpoints c ON c.projection = g.projection AND c.generation = g.generation \
 JOIN rollcall.checkpoints l ON l.generation = live.id AND l.topic = 'users' AND l.partition = c.partition \
-WHERE g.projection = $1 AND g.fold_version = $2 AND g.state <> 'building' GROUP BY g.projection, g.generation ORDER BY g.generation";
+WHERE g.projection = $1 AND g.fold_version = $2 AND g.state <> 'building' GROUP BY g.projection, g.generation, p.paused_since ORDER BY g.generation";
 
 /// The epoch of the log that the live generation of the users is folded from.
 ///

@@ -1,7 +1,7 @@
 //! What a round folds: read from one snapshot, so that records, outcomes and ends fit together.
 
 use super::GenerationId;
-use crate::RejectionReason;
+use crate::{RejectionReason, generation::statement};
 use sqlx::{PgConnection, PgPool};
 use std::{collections::BTreeMap, ops::Range};
 
@@ -29,7 +29,7 @@ pub struct Round {
 const MAX_RELEASED: i64 = 500;
 
 const CHECKPOINTS: &str = "\
-SELECT c.partition, c.next_offset, l.next_offset FROM rollcall.projection_generations g \
+SELECT live.id, c.partition, c.next_offset, l.next_offset FROM rollcall.projection_generations g \
 JOIN rollcall.generations live ON live.state = 'live' AND live.log_epoch = g.log_epoch \
 JOIN rollcall.projection_checkpoints c ON c.projection = g.projection AND c.generation = g.generation \
 JOIN rollcall.checkpoints l ON l.generation = live.id AND l.topic = 'users' AND l.partition = c.partition \
@@ -37,13 +37,13 @@ WHERE g.projection = $1 AND g.generation = $2";
 
 const REJECTED: &str = "\
 SELECT r.partition, r.log_offset, r.reason FROM unnest($1::int[], $2::bigint[], $3::bigint[]) s(partition, first, next) \
-CROSS JOIN LATERAL (SELECT * FROM live.rejections r \
+CROSS JOIN LATERAL (SELECT * FROM {g}.rejections r \
     WHERE r.partition = s.partition AND r.log_offset >= s.first AND r.log_offset < s.next) r";
 
 /// Those that wait and are not parked any more, with the reason why they have no effect.
 const DECIDED: &str = "\
 SELECT w.partition, w.log_offset, r.reason FROM rollcall.projection_waiting w \
-LEFT JOIN live.rejections r ON r.partition = w.partition AND r.log_offset = w.log_offset \
+LEFT JOIN {g}.rejections r ON r.partition = w.partition AND r.log_offset = w.log_offset \
 WHERE w.projection = $1 AND w.generation = $2 AND r.reason IS DISTINCT FROM 'parked' \
 ORDER BY w.partition, w.log_offset LIMIT $3";
 
@@ -55,28 +55,36 @@ impl Round {
     /// A query failed.
     pub async fn read(pool: &PgPool, id: GenerationId, size: i64) -> sqlx::Result<Self> {
         let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let checkpoints: Vec<(i32, i64, i64)> = sqlx::query_as(CHECKPOINTS)
+        let checkpoints: Vec<(i32, i32, i64, i64)> = sqlx::query_as(CHECKPOINTS)
             .bind(id.projection)
             .bind(id.generation)
             .fetch_all(&mut *snapshot)
             .await?;
-        let mut round = Self { is_of_live_log: !checkpoints.is_empty(), ..Self::default() };
-        for (partition, next, end) in checkpoints {
+        let live = checkpoints.first().map(|(live, ..)| *live);
+        let mut round = Self { is_of_live_log: live.is_some(), ..Self::default() };
+        for (_, partition, next, end) in checkpoints {
             round.ranges.insert(partition, next..end.min(next + size).max(next));
             round.ends.insert(partition, end);
         }
-        if round.is_of_live_log {
-            round.read_outcomes(&mut snapshot, id).await?;
+        if let Some(live) = live {
+            round.read_outcomes(&mut snapshot, id, live).await?;
         }
         snapshot.rollback().await?;
         Ok(round)
     }
 
-    async fn read_outcomes(&mut self, snapshot: &mut PgConnection, id: GenerationId) -> sqlx::Result<()> {
+    /// A view is looked up outside of the snapshot, so a promotion could change it in between. The
+    /// schema of the live generation of the snapshot can't change.
+    async fn read_outcomes(
+        &mut self,
+        snapshot: &mut PgConnection,
+        id: GenerationId,
+        live: i32,
+    ) -> sqlx::Result<()> {
         let ranges = self.ranges.iter().filter(|(_, range)| !range.is_empty());
         let ranges = ranges.map(|(partition, range)| (*partition, (range.start, range.end)));
         let (partitions, (first, next)): (Vec<i32>, (Vec<i64>, Vec<i64>)) = ranges.unzip();
-        let rejected: Vec<(i32, i64, String)> = sqlx::query_as(REJECTED)
+        let rejected: Vec<(i32, i64, String)> = sqlx::query_as(statement(REJECTED, live))
             .bind(partitions)
             .bind(first)
             .bind(next)
@@ -86,7 +94,7 @@ impl Round {
             ((partition, offset), RejectionReason::of_stored(&reason))
         };
         self.rejected = rejected.into_iter().map(reason).collect();
-        let decided: Vec<(i32, i64, Option<String>)> = sqlx::query_as(DECIDED)
+        let decided: Vec<(i32, i64, Option<String>)> = sqlx::query_as(statement(DECIDED, live))
             .bind(id.projection)
             .bind(id.generation)
             .bind(MAX_RELEASED)
