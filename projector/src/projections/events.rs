@@ -141,6 +141,7 @@ mod tests {
             request_id: None,
             client_id: None,
             traceparent: None,
+            ce_type: event.event_type().as_str(),
             event,
         }))
     }
