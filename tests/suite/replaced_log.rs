@@ -78,7 +78,9 @@ pub async fn nothing_is_appended_before_an_operator_acts(stack: &'static Stack) 
 
 pub async fn earlier_appends_may_still_take_effect(stack: &'static Stack) {
     let redis = RedisServer::start().await;
-    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    // Shorter than the grace period after which unconfirmed appends are looked up.
+    let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "5s")];
+    let mut deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
     let api = deployment.tenant();
     api.user(json!({ "log": "old" })).await;
     deployment.stop(Service::Projector);

@@ -9,7 +9,7 @@ const USERS: usize = 60;
 
 /// Whether the planner's samples contain a text.
 async fn is_sampled(database: &PgPool, text: &str) -> bool {
-    let samples = "SELECT EXISTS (SELECT FROM pg_stats WHERE schemaname ~ '^(generation_|rollcall)' AND \
+    let samples = "SELECT EXISTS (SELECT FROM pg_stats WHERE schemaname ~ '^(generation_|projection_|rollcall)' AND \
         concat(most_common_vals, histogram_bounds, most_common_elems) LIKE '%' || $1 || '%')";
     sqlx::query_scalar(samples).bind(text).fetch_one(database).await.unwrap()
 }
@@ -19,12 +19,13 @@ async fn is_sampled(database: &PgPool, text: &str) -> bool {
 async fn vacuumed(database: &PgPool) -> (i64, i64) {
     let tables = "SELECT count(*) FILTER (WHERE vacuum_count > 0), count(*) FILTER (WHERE n_dead_tup > 1) FROM pg_stat_user_tables \
         WHERE schemaname ~ '^generation_' AND relname IN ('users', 'postings', 'credentials', 'dead_letters') \
+        OR schemaname ~ '^projection_' AND relname = 'links' \
         OR schemaname = 'rollcall_keys' AND relname IN ('data_keys', 'dropping')";
     sqlx::query_as(tables).fetch_one(database).await.unwrap()
 }
 
-/// Tables of the generation and of the key store.
-const TABLES: i64 = 6;
+/// Tables of the generation, of a projection and of the key store.
+const TABLES: i64 = 7;
 
 async fn users(api: &Api, marker: &str) -> Vec<String> {
     let mut ids = Vec::new();

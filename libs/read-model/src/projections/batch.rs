@@ -53,6 +53,17 @@ pub struct Batch(Transaction<'static, Postgres>);
 const LIMITS: &str = "\
 SET LOCAL statement_timeout = '1s'; SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
+/// Tombstones are looked up by key, whatever the statistics say ([`database::by_key`]). The author's
+/// statements are planned as usual.
+///
+/// [`database::by_key`]: service_kit::database::by_key
+const BY_KEY: &str = "\
+SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
+SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+const AS_USUAL: &str = "\
+SET LOCAL plan_cache_mode = DEFAULT; SET LOCAL enable_seqscan = DEFAULT; \
+SET LOCAL enable_hashjoin = DEFAULT; SET LOCAL enable_mergejoin = DEFAULT";
+
 const MOVE: &str = "\
 WITH moved AS (UPDATE rollcall.projection_checkpoints c SET next_offset = s.next, record_time = coalesce(s.at, c.record_time), folded_at = now() \
     FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::timestamptz[]) s(partition, expected, next, at) \
@@ -106,7 +117,13 @@ impl Batch {
     /// # Errors
     /// The query failed.
     pub async fn deleted_among(&mut self, users: BTreeSet<&UserKey>) -> sqlx::Result<BTreeSet<UserKey>> {
-        if users.is_empty() { Ok(BTreeSet::new()) } else { deleted_among(&mut self.0, users).await }
+        if users.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        sqlx::raw_sql(BY_KEY).execute(&mut *self.0).await?;
+        let deleted = deleted_among(&mut self.0, users).await?;
+        sqlx::raw_sql(AS_USUAL).execute(&mut *self.0).await?;
+        Ok(deleted)
     }
 
     /// Deletes the rows of these users from personal tables of the generation. Their deletion has done

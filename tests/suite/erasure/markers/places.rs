@@ -59,7 +59,7 @@ impl Places {
     /// Flushes memory to disk, and removes from disk what the databases do not use any more. An
     /// operator can do this after an erasure instead of waiting.
     pub async fn settle(&self) {
-        let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname ~ '^(rollcall|generation)'";
+        let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname ~ '^(rollcall|generation|projection)'";
         for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&self.database).await.unwrap() {
             self.run(&format!("VACUUM FULL {table}")).await;
         }
@@ -85,7 +85,8 @@ impl Places {
     /// Whether PostgreSQL has vacuumed the deleted rows of both generations.
     pub async fn is_vacuumed(&self) -> bool {
         let tables = "SELECT count(*) FILTER (WHERE vacuum_count = 0) = 0 FROM pg_stat_user_tables \
-            WHERE schemaname ~ '^generation_' AND relname IN ('users', 'credentials', 'dead_letters')";
+            WHERE schemaname ~ '^generation_' AND relname IN ('users', 'credentials', 'dead_letters') \
+            OR schemaname ~ '^projection_' AND relname = 'links'";
         sqlx::query_scalar(tables).fetch_one(&self.database).await.unwrap()
     }
 
