@@ -7,9 +7,9 @@ mod dead_letter_counts;
 mod dead_letters;
 mod empty_key_store;
 mod erasures;
-mod fold_note;
 pub mod generation;
 mod health;
+mod health_note;
 mod log_copy;
 mod log_watch;
 mod metrics;
@@ -29,7 +29,6 @@ pub use dead_letters::{
     DeadLetter, Kind, LetterId, Outcome, Selection, UserFilter, WholeLetter, dead_letter, dead_letters,
     resolve_dead_letters,
 };
-pub use fold_note::older_fold;
 pub use generation::{
     ComparedTable, Generation, Phase, Progress, PromoteOptions, PromoteReport, Reason, RebuildOptions,
     RebuildReport, SetAside, VerifyOptions, VerifyReport, Which, drop_unused, generations, promote, rebuild,
@@ -40,4 +39,4 @@ pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};
 pub use pause::{Pause, Paused, pause, paused, resume};
 pub use repair::{Beginning, FoldedUser, Repair, RepairProgress, check_user, repair_user};
 pub use running::{Running, start};
-pub use status::{PartitionStatus, status};
+pub use status::{PartitionStatus, older_fold, status};

@@ -2,10 +2,9 @@
 //! delays it.
 
 use crate::{
-    analytics, dead_letter_counts,
-    fold_note::FoldNote,
-    generation,
+    analytics, dead_letter_counts, generation,
     health::{self, ProjectorState, Sources},
+    health_note::HealthNote,
     log_watch::LogWatch,
     metrics, migrate,
     pipeline::consume::ConsumerState,
@@ -65,10 +64,8 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
     keys.check_if_reachable().await?;
     migrate::try_out(settings, &keys).await?;
     keys.watch(health);
-    let fold_note = FoldNote::default();
-    fold_note.register(health);
-    let projections_note = projections::ProjectionsNote::default();
-    projections_note.register(health);
+    let fold_note = HealthNote::register(health, "generation");
+    let projections_note = HealthNote::register(health, "projections");
     let watch = LogWatch::default();
     watch.register(health);
     let (settings, key_cache) = (settings.clone(), key_cache.clone());
@@ -78,8 +75,8 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS, &key_cache).await?;
         tokio::spawn(dead_letter_counts::watch(counting.clone(), counted));
-        tokio::spawn(fold_note.run(counting.clone()));
-        tokio::spawn(projections_note.run(counting));
+        tokio::spawn(fold_note.watch(counting.clone(), read_model::generation::older_fold));
+        tokio::spawn(projections_note.watch(counting, projections::failures_note));
         tokio::spawn(sweep_periodically(settings.clone(), keys.clone(), metrics::show_sweep));
         tokio::spawn(watch.run(settings.clone()));
         generation::start_following(settings.clone(), keys.clone(), stop.clone())?;

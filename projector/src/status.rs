@@ -4,6 +4,7 @@ use event_log::log_ends;
 use events_schema::{Partition, Topic};
 use read_model::{
     cache::{CacheKeys, values::parse_next},
+    generation,
     operate::checkpoints::{self, CheckpointRow},
 };
 use service_kit::{
@@ -46,6 +47,17 @@ pub struct PartitionStatus {
     /// The next offset of this generation's cache. `None`: there is no cache, or Redis could not be
     /// asked.
     pub redis_next: Option<i64>,
+}
+
+/// What to tell operators if an older fold has made the live generation.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn older_fold(settings: &Settings) -> anyhow::Result<Option<String>> {
+    let pool = read_model::pool(settings)?;
+    let found = generation::older_fold(&pool).await;
+    pool.close().await;
+    Ok(found?)
 }
 
 /// The status of every partition of the live generation. If Kafka or Redis is unreachable, its part

@@ -11,12 +11,11 @@ use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext as _,
     error::RDKafkaErrorCode as Code,
-    message::{Header, OwnedHeaders},
     producer::{BaseRecord, Producer as _},
 };
 use service_kit::{
     failpoint,
-    kafka::{Contact, Topics, delivery_timeout, producer_config, retire},
+    kafka::{Contact, Topics, delivery_timeout, owned_headers, producer_config, retire},
     position::Position,
     settings::Settings,
 };
@@ -113,7 +112,7 @@ impl Log {
             .partition(partition)
             .key(&key)
             .payload(&record.value)
-            .headers(owned(&record.headers));
+            .headers(owned_headers(&record.headers));
         let refused = |error| self.failure(&DeliveryError { error, is_uncertain: false });
         let client = self.client();
         client.send(message).map_err(|(error, _)| refused(error))?;
@@ -249,9 +248,4 @@ impl Log {
         let is_there = metadata.topics().iter().any(|topic| topic.error().is_none());
         if is_there { Ok(()) } else { Err(format!("topic {} is missing", self.topic)) }
     }
-}
-
-fn owned(headers: &Headers) -> OwnedHeaders {
-    let owned = OwnedHeaders::new_with_capacity(headers.len());
-    headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(value) }))
 }

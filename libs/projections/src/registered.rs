@@ -66,6 +66,18 @@ impl Registered {
         }
     }
 
+    /// The names of all its tables.
+    #[must_use]
+    pub fn table_names(&self) -> Vec<&'static str> {
+        self.tables.iter().map(|table| table.name).collect()
+    }
+
+    /// The names of those that hold personal data.
+    #[must_use]
+    pub fn personal_tables(&self) -> Vec<&'static str> {
+        self.tables.iter().filter(|table| table.is_personal).map(|table| table.name).collect()
+    }
+
     /// Folds a batch.
     ///
     /// # Errors

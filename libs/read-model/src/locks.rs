@@ -1,5 +1,6 @@
 //! Advisory locks of the read model.
 
+use crate::projections::GenerationId;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -116,56 +117,64 @@ pub async fn verb_at_work(pool: &PgPool, subject: Subject<'_>) -> sqlx::Result<O
     Ok(row.map(|(verb, since)| VerbAtWork { verb, since }))
 }
 
-/// The right to fold a generation beside the live projector, until it is released or the process
-/// ends.
+/// A generation that one process at a time may fold beside the live projector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FoldKey {
+    /// A generation of the users.
+    Users(i32),
+    /// A generation of a projection, by its schema.
+    Projection(String),
+}
+
+impl From<i32> for FoldKey {
+    fn from(generation: i32) -> Self {
+        Self::Users(generation)
+    }
+}
+
+impl From<GenerationId> for FoldKey {
+    fn from(id: GenerationId) -> Self {
+        Self::Projection(id.schema())
+    }
+}
+
+/// The right to fold a generation, until it is released or the process ends.
 pub struct FoldLock(PgConnection);
 
 impl FoldLock {
-    /// Waits until nobody else folds a generation of the users.
+    /// Waits until nobody else folds the generation.
     ///
     /// # Errors
     /// PostgreSQL fails or can't be reached.
-    pub async fn wait(pool: &PgPool, generation: i32) -> sqlx::Result<Self> {
+    pub async fn wait(pool: &PgPool, key: impl Into<FoldKey>) -> sqlx::Result<Self> {
         let mut connection = pool.acquire().await?.detach();
-        sqlx::query("SELECT pg_advisory_lock($1, $2)")
-            .bind(FOLD_LOCKS)
-            .bind(generation)
-            .execute(&mut connection)
-            .await?;
+        let wait = match key.into() {
+            FoldKey::Users(generation) => {
+                sqlx::query("SELECT pg_advisory_lock($1, $2)").bind(FOLD_LOCKS).bind(generation)
+            }
+            FoldKey::Projection(schema) => {
+                sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_of("fold", &schema))
+            }
+        };
+        wait.execute(&mut connection).await?;
         Ok(Self(connection))
     }
 
-    /// Takes the right to fold a generation of the users, unless somebody else has it.
+    /// Takes the right to fold the generation, unless somebody else has it.
     ///
     /// # Errors
     /// PostgreSQL fails or can't be reached.
-    pub async fn take(pool: &PgPool, generation: i32) -> sqlx::Result<Option<Self>> {
+    pub async fn take(pool: &PgPool, key: impl Into<FoldKey>) -> sqlx::Result<Option<Self>> {
         let mut connection = pool.acquire().await?.detach();
-        let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)");
-        let is_taken = take.bind(FOLD_LOCKS).bind(generation).fetch_one(&mut connection).await?;
-        Ok(if is_taken { Some(Self(connection)) } else { None })
-    }
-
-    /// Waits until nobody else folds the generation of a projection that has this schema.
-    ///
-    /// # Errors
-    /// PostgreSQL fails or can't be reached.
-    pub async fn wait_for(pool: &PgPool, schema: &str) -> sqlx::Result<Self> {
-        let mut connection = pool.acquire().await?.detach();
-        let wait = sqlx::query("SELECT pg_advisory_lock($1)");
-        wait.bind(lock_of("fold", schema)).execute(&mut connection).await?;
-        Ok(Self(connection))
-    }
-
-    /// Takes the right to fold the generation of a projection that has this schema, unless somebody
-    /// else has it.
-    ///
-    /// # Errors
-    /// PostgreSQL fails or can't be reached.
-    pub async fn take_for(pool: &PgPool, schema: &str) -> sqlx::Result<Option<Self>> {
-        let mut connection = pool.acquire().await?.detach();
-        let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)");
-        let is_taken = take.bind(lock_of("fold", schema)).fetch_one(&mut connection).await?;
+        let take = match key.into() {
+            FoldKey::Users(generation) => {
+                sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)").bind(FOLD_LOCKS).bind(generation)
+            }
+            FoldKey::Projection(schema) => {
+                sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock_of("fold", &schema))
+            }
+        };
+        let is_taken = take.fetch_one(&mut connection).await?;
         Ok(if is_taken { Some(Self(connection)) } else { None })
     }
 

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 pub use kept::{KeptConnection, KeptConnections};
 use reqwest::Url;
 use sqlx::{
-    Connection as _, PgConnection, PgPool,
+    AssertSqlSafe, Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{io, str::FromStr as _, time::Duration};
@@ -107,6 +107,27 @@ pub fn by_key(pool: PgPool) -> PgPool {
     let options = pool.connect_options().as_ref().clone();
     pool.set_connect_options(options.options(BY_KEY));
     pool
+}
+
+/// Makes the rest of a transaction look rows up by key only, like [`by_key`].
+///
+/// # Errors
+/// The statement failed.
+pub async fn plan_by_key(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    set_local(transaction, BY_KEY).await
+}
+
+/// Ends [`plan_by_key`].
+///
+/// # Errors
+/// The statement failed.
+pub async fn plan_as_usual(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    set_local(transaction, BY_KEY.map(|(name, _)| (name, "DEFAULT"))).await
+}
+
+async fn set_local(transaction: &mut PgConnection, settings: [(&str, &str); 4]) -> sqlx::Result<()> {
+    let set = settings.map(|(name, value)| format!("SET LOCAL {name} = {value}"));
+    sqlx::raw_sql(AssertSqlSafe(set.join("; "))).execute(transaction).await.map(drop)
 }
 
 fn reading(connections: u32) -> PgPoolOptions {

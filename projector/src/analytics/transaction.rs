@@ -8,10 +8,10 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::ConsumerGroupMetadata,
     error::KafkaError,
-    message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer as _},
     types::RDKafkaErrorCode,
 };
+use service_kit::kafka::owned_headers;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -123,8 +123,10 @@ impl Transactions {
 
     fn send(&self, event: &AnalyticEvent) -> anyhow::Result<()> {
         let value = event.value();
-        let record =
-            BaseRecord::to(&self.target).key(&event.request_id).payload(&value).headers(headers(event));
+        let record = BaseRecord::to(&self.target)
+            .key(&event.request_id)
+            .payload(&value)
+            .headers(owned_headers(&event.headers()));
         match self.producer.send(record) {
             // It would never fit, and must not block the events behind it.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
@@ -134,10 +136,4 @@ impl Transactions {
             outcome => outcome.map_err(|(error, _)| error.into()),
         }
     }
-}
-
-fn headers(event: &AnalyticEvent) -> OwnedHeaders {
-    let headers = event.headers();
-    let owned = OwnedHeaders::new_with_capacity(headers.len());
-    headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(&**value) }))
 }

@@ -2,7 +2,7 @@
 //! that none delays the users or another projection.
 
 use super::{
-    Definitions,
+    definition_of,
     failed::Failed,
     folder::{Folder, RoundEnd},
 };
@@ -132,7 +132,7 @@ impl Follower {
 
     async fn round(&self, pool: &PgPool, id: GenerationId) -> anyhow::Result<bool> {
         // Otherwise another process folds it.
-        let Some(lock) = FoldLock::take_for(pool, &id.schema()).await? else { return Ok(true) };
+        let Some(lock) = FoldLock::take(pool, id).await? else { return Ok(true) };
         let mut folder = Folder::new(&self.settings, pool, &self.keys, self.projection, id.generation);
         folder.heeds_pause = true;
         let mut end = RoundEnd::Smaller;
@@ -145,11 +145,9 @@ impl Follower {
     }
 
     async fn create_first(&self, pool: &PgPool) -> anyhow::Result<bool> {
-        let definitions = Definitions::of(self.projection);
         let mut transaction = pool.begin().await?;
         lock_schema(&mut transaction).await?;
-        let created =
-            create::create_first(&mut transaction, &definitions.definition(self.projection)).await?;
+        let created = create::create_first(&mut transaction, &definition_of(self.projection)).await?;
         transaction.commit().await?;
         if let Some(generation) = created {
             tracing::info!(

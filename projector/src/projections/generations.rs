@@ -102,7 +102,7 @@ pub async fn drop_unused(settings: &Settings, name: &str, generation: i32) -> an
             || try_lock_verbs_in_transaction(&mut transaction, Subject::Projection(id.projection)).await?,
         "{id} is in use: a rebuild, a comparison or a promotion is at work"
     );
-    let lock = FoldLock::wait_for(&pool, &id.schema()).await?;
+    let lock = FoldLock::wait(&pool, id).await?;
     lock_schema(&mut transaction).await?;
     create::drop(&mut transaction, id).await?;
     transaction.commit().await?;

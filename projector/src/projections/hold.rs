@@ -34,7 +34,7 @@ impl<'s> Held<'s> {
         let mut locks = Vec::new();
         for generation in BTreeSet::from([live, other]) {
             let id = GenerationId { projection: projection.name, generation };
-            locks.push(FoldLock::wait_for(pool, &id.schema()).await?);
+            locks.push(FoldLock::wait(pool, id).await?);
         }
         let keys = Keys::open(settings)?;
         let folder = |generation| Folder::new(settings, pool, &keys, projection, generation);

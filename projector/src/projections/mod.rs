@@ -4,11 +4,11 @@
 mod commit;
 mod events;
 mod failed;
+mod failures_note;
 mod folder;
 mod following;
 mod generations;
 mod hold;
-mod note;
 mod pause;
 mod promote;
 mod query;
@@ -17,8 +17,8 @@ mod rebuild;
 mod status;
 mod verify;
 
+pub(crate) use failures_note::find as failures_note;
 pub(crate) use following::start as start_following;
-pub(crate) use note::ProjectionsNote;
 
 pub use generations::{ProjectionGeneration, drop_unused, generations};
 pub use pause::{pause, resume};
@@ -43,27 +43,13 @@ fn named(name: &str) -> anyhow::Result<&'static Registered> {
         .with_context(|| format!("there is no projection {name}: there are {}", names().join(", ")))
 }
 
-/// What the read model has to know of a projection, with the names of its tables.
-struct Definitions {
-    tables: Vec<&'static str>,
-    personal: Vec<&'static str>,
-}
-
-impl Definitions {
-    fn of(projection: &Registered) -> Self {
-        let names = |is_wanted: fn(&projections::Table) -> bool| {
-            projection.tables.iter().filter(|table| is_wanted(table)).map(|table| table.name).collect()
-        };
-        Self { tables: names(|_| true), personal: names(|table| table.is_personal) }
-    }
-
-    fn definition<'d>(&'d self, projection: &Registered) -> Definition<'d> {
-        Definition {
-            projection: projection.name,
-            fold_version: projection.fold_version,
-            sql: projection.sql,
-            tables: &self.tables,
-            personal_tables: &self.personal,
-        }
+/// What the read model has to know of a projection.
+fn definition_of(projection: &Registered) -> Definition {
+    Definition {
+        projection: projection.name,
+        fold_version: projection.fold_version,
+        sql: projection.sql,
+        tables: projection.table_names(),
+        personal_tables: projection.personal_tables(),
     }
 }

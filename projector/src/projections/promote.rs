@@ -93,7 +93,7 @@ async fn drop_superseded(pool: &PgPool, projection: &'static str, last: Option<i
     let retired = generations::list(pool, projection).await?.into_iter();
     for row in retired.filter(|row| row.state == "retired" && Some(row.generation) != last) {
         let id = GenerationId { projection, generation: row.generation };
-        let lock = FoldLock::wait_for(pool, &id.schema()).await?;
+        let lock = FoldLock::wait(pool, id).await?;
         let mut transaction = pool.begin().await?;
         lock_schema(&mut transaction).await?;
         create::drop(&mut transaction, id).await?;

@@ -2,7 +2,7 @@
 //! from then on.
 
 use super::{
-    Definitions, folder::Folder, generations::live, named, promote::switch_to, verify::compare_with_live,
+    definition_of, folder::Folder, generations::live, named, promote::switch_to, verify::compare_with_live,
 };
 use crate::generation::{NAMED_USERS, Phase, Progress, RebuildOptions, RebuildReport, SetAside, Source};
 use anyhow::{Context as _, ensure};
@@ -79,7 +79,7 @@ async fn build(
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<u64> {
     let id = GenerationId { projection: projection.name, generation };
-    let lock = FoldLock::wait_for(pool, &id.schema()).await?;
+    let lock = FoldLock::wait(pool, id).await?;
     let mut folder = Folder::new(settings, pool, &Keys::open(settings)?, projection, generation);
     folder.round_size = ROUND;
     let folded = folder.fold_all(None, |round| {
@@ -133,10 +133,9 @@ async fn create_generation(
     let log_epoch =
         generations::users_log_epoch(&mut transaction).await?.context("there is no live generation")?;
     let offsets = create::first_offsets(&source.partitions, &source.first_offsets);
-    let definitions = Definitions::of(projection);
     let beginning = Beginning { log_epoch, offsets };
-    let generation =
-        create::create(&mut transaction, &definitions.definition(projection), &beginning, "building").await?;
+    let definition = definition_of(projection);
+    let generation = create::create(&mut transaction, &definition, &beginning, "building").await?;
     transaction.commit().await?;
     Ok(generation)
 }

@@ -6,6 +6,7 @@ use crate::{
     write::{deleted_among, ownership::FENCED},
 };
 use events_schema::{Timestamp, UserKey};
+use service_kit::database;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -52,17 +53,6 @@ pub struct Batch(Transaction<'static, Postgres>);
 /// The batch may hold a deletion back. The server ends it if this process hangs.
 const LIMITS: &str = "\
 SET LOCAL statement_timeout = '1s'; SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
-
-/// Tombstones are looked up by key, whatever the statistics say ([`database::by_key`]). The author's
-/// statements are planned as usual.
-///
-/// [`database::by_key`]: service_kit::database::by_key
-const BY_KEY: &str = "\
-SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
-SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
-const AS_USUAL: &str = "\
-SET LOCAL plan_cache_mode = DEFAULT; SET LOCAL enable_seqscan = DEFAULT; \
-SET LOCAL enable_hashjoin = DEFAULT; SET LOCAL enable_mergejoin = DEFAULT";
 
 const MOVE: &str = "\
 WITH moved AS (UPDATE rollcall.projection_checkpoints c SET next_offset = s.next, record_time = coalesce(s.at, c.record_time), folded_at = now() \
@@ -120,9 +110,10 @@ impl Batch {
         if users.is_empty() {
             return Ok(BTreeSet::new());
         }
-        sqlx::raw_sql(BY_KEY).execute(&mut *self.0).await?;
+        // Whatever the statistics say. The author's statements are planned as usual.
+        database::plan_by_key(&mut self.0).await?;
         let deleted = deleted_among(&mut self.0, users).await?;
-        sqlx::raw_sql(AS_USUAL).execute(&mut *self.0).await?;
+        database::plan_as_usual(&mut self.0).await?;
         Ok(deleted)
     }
 

@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
 use std::collections::BTreeMap;
 
 /// What a projection declares.
-#[derive(Debug, Clone, Copy)]
-pub struct Definition<'d> {
+#[derive(Debug, Clone)]
+pub struct Definition {
     /// The name.
     pub projection: &'static str,
     /// The version of its fold.
@@ -16,9 +16,9 @@ pub struct Definition<'d> {
     /// The statements that create its tables in the schema `{p}`.
     pub sql: &'static str,
     /// All tables.
-    pub tables: &'d [&'static str],
+    pub tables: Vec<&'static str>,
     /// Those that hold personal data.
-    pub personal_tables: &'d [&'static str],
+    pub personal_tables: Vec<&'static str>,
 }
 
 /// Where a generation begins.
@@ -70,7 +70,7 @@ END $$";
 /// The definition contradicts itself, or a statement failed.
 pub async fn create(
     connection: &mut PgConnection,
-    definition: &Definition<'_>,
+    definition: &Definition,
     beginning: &Beginning,
     state: &str,
 ) -> anyhow::Result<i32> {
@@ -86,7 +86,7 @@ pub async fn create(
     .bind(state)
     .bind(beginning.log_epoch)
     .bind(definition.fold_version)
-    .bind(definition.tables)
+    .bind(&definition.tables)
     .execute(&mut *connection)
     .await?;
     let (partitions, offsets): (Vec<i32>, Vec<i64>) = beginning.offsets.iter().unzip();
@@ -110,7 +110,7 @@ pub async fn create(
 /// The definition contradicts itself, or a statement failed.
 pub async fn create_first(
     connection: &mut PgConnection,
-    definition: &Definition<'_>,
+    definition: &Definition,
 ) -> anyhow::Result<Option<i32>> {
     if super::generations::any(&mut *connection, definition.projection).await? {
         return Ok(None);
@@ -142,7 +142,7 @@ async fn next_number(connection: &mut PgConnection, projection: &str) -> sqlx::R
 
 async fn create_tables(
     connection: &mut PgConnection,
-    definition: &Definition<'_>,
+    definition: &Definition,
     id: GenerationId,
 ) -> anyhow::Result<()> {
     let schema = id.schema();
@@ -150,14 +150,14 @@ async fn create_tables(
     raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
     let fault: Option<Option<String>> = sqlx::query_scalar(FAULTS)
         .bind(&schema)
-        .bind(definition.tables)
-        .bind(definition.personal_tables)
+        .bind(&definition.tables)
+        .bind(&definition.personal_tables)
         .fetch_optional(&mut *connection)
         .await?;
     if let Some(fault) = fault.flatten() {
         anyhow::bail!("projection {}: {fault}", id.projection);
     }
-    for table in definition.personal_tables {
+    for table in &definition.personal_tables {
         let mark = MARK.replace("{table}", &format!("{schema}.{table}"));
         raw_sql(AssertSqlSafe(mark)).execute(&mut *connection).await?;
     }

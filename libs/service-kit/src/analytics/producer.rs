@@ -12,7 +12,7 @@ use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode as Code},
-    message::{Header, Message as _, OwnedHeaders, OwnedMessage},
+    message::{Message as _, OwnedMessage},
     producer::{BaseProducer, BaseRecord, Producer as _, ThreadedProducer},
 };
 use std::{
@@ -115,7 +115,7 @@ impl ProducerThread {
         let mut record = BaseRecord::with_opaque_to(&topic, self.sent)
             .key(&event.request_id)
             .payload(&value)
-            .headers(headers(event));
+            .headers(kafka::owned_headers(&event.headers()));
         loop {
             match self.producer.send(record) {
                 Ok(()) => return,
@@ -189,12 +189,6 @@ fn answers(config: &ClientConfig) -> bool {
     let asked =
         config.create().and_then(|client: BaseProducer| client.client().fetch_metadata(None, ANSWER_TIMEOUT));
     asked.is_ok()
-}
-
-fn headers(event: &AnalyticEvent) -> OwnedHeaders {
-    let headers = event.headers();
-    let owned = OwnedHeaders::new_with_capacity(headers.len());
-    headers.iter().fold(owned, |owned, (key, value)| owned.insert(Header { key, value: Some(&**value) }))
 }
 
 #[cfg(test)]

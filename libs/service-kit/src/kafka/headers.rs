@@ -1,11 +1,14 @@
-//! Reads a record's headers as raw bytes.
+//! Makes the headers of a record, and reads them as raw bytes.
 //!
-//! rdkafka's own API panics on a name that is not UTF-8, and anyone who may write to a topic may
+//! To read them, rdkafka's own API panics on a name that is not UTF-8, and anyone who may write to a topic may
 //! write one.
 
 #![allow(unsafe_code, reason = "rdkafka has no way to a header's name that does not panic")]
 
-use rdkafka::{bindings as rd, message::BorrowedMessage};
+use rdkafka::{
+    bindings as rd,
+    message::{BorrowedMessage, Header, OwnedHeaders},
+};
 use std::{
     ffi::{CStr, c_char, c_void},
     marker::PhantomData,
@@ -20,6 +23,15 @@ pub struct RawHeader<'m> {
     pub name: &'m [u8],
     /// The value.
     pub value: Option<&'m [u8]>,
+}
+
+/// Headers for a record to be sent.
+pub fn owned_headers(headers: &[(&'static str, impl AsRef<str>)]) -> OwnedHeaders {
+    let owned = OwnedHeaders::new_with_capacity(headers.len());
+    let insert = |owned: OwnedHeaders, (key, value): &(&'static str, _)| {
+        owned.insert(Header { key, value: Some(AsRef::<str>::as_ref(value)) })
+    };
+    headers.iter().fold(owned, insert)
 }
 
 /// The headers of a record, in order.

@@ -17,7 +17,7 @@ pub use client::{client_config, delivery_timeout, producer_config, record_timeou
 pub use contact::Contact;
 pub use delivery::{log, log_error, may_be_there, retire};
 pub use ensure::ensure_topics;
-pub use headers::{RawHeader, header, headers};
+pub use headers::{RawHeader, header, headers, owned_headers};
 pub use like::create_like;
 pub use open::{OpenTransaction, high_watermarks, open_transactions};
 pub use promises::{TopicFault, topic_faults};
