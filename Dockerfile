@@ -6,7 +6,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked -p command-service -p query-service -p projector -p rollcall
+# CARGO_INCREMENTAL=0: see [profile.release] in Cargo.toml.
+RUN CARGO_INCREMENTAL=0 cargo build --release --locked -p command-service -p query-service -p projector -p rollcall
 
 FROM debian:bookworm-slim
 RUN apt-get update \

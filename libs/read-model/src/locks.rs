@@ -1,6 +1,5 @@
 //! Advisory locks of the read model.
 
-use crate::projections::GenerationId;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -129,12 +128,6 @@ pub enum FoldKey {
 impl From<i32> for FoldKey {
     fn from(generation: i32) -> Self {
         Self::Users(generation)
-    }
-}
-
-impl From<GenerationId> for FoldKey {
-    fn from(id: GenerationId) -> Self {
-        Self::Projection(id.schema())
     }
 }
 

@@ -11,6 +11,7 @@ pub mod generations;
 pub mod pause;
 pub mod round;
 
+use crate::locks::FoldKey;
 use service_kit::{
     database::{self, Role},
     settings::Settings,
@@ -35,6 +36,12 @@ impl GenerationId {
     #[must_use]
     pub fn schema(self) -> String {
         format!("projection_{}_{}", self.projection, self.generation)
+    }
+}
+
+impl From<GenerationId> for FoldKey {
+    fn from(id: GenerationId) -> Self {
+        Self::Projection(id.schema())
     }
 }
 
