@@ -231,7 +231,7 @@ suite! {
             searches_of_one_tenant_leave_the_others_alone;
         plans:
             a_search_has_one_plan_in_every_state_of_the_tables,
-            an_import_looks_up_by_key_in_tables_that_were_never_analyzed;
+            writes_look_up_by_key_in_tables_that_were_never_analyzed;
         apart:
             behind_nginx_they_are_one_service;
         instances:

@@ -9,6 +9,16 @@ use tests::{Api, Deployment, RedisServer, Service, Stack};
 /// A part of each statement of a search.
 const SEARCH: &str = "walk AS MATERIALIZED";
 
+/// Parts of the statements that delete or compare postings: an update, a deletion, a deletion from a
+/// generation that is not live, a repair, and its check.
+const POSTINGS: [&str; 5] = [
+    "postings_removed AS",
+    "postings_gone AS",
+    "SET claims = '{}', provider_id = NULL",
+    "UNION SELECT created_at FROM gone",
+    "UNION SELECT created_at FROM stored",
+];
+
 /// Makes the server log every plan that is used in a database.
 const EXPLAIN: [&str; 4] = [
     "session_preload_libraries = 'auto_explain'",
@@ -17,28 +27,45 @@ const EXPLAIN: [&str; 4] = [
     "auto_explain.log_analyze = on",
 ];
 
-pub async fn an_import_looks_up_by_key_in_tables_that_were_never_analyzed(stack: &'static Stack) {
+pub async fn writes_look_up_by_key_in_tables_that_were_never_analyzed(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
     // As after a while with few users: according to the statistics the tables are nearly empty.
     api.user(json!({ "n": -1 })).await;
+    // A repair and a deletion look up the postings of a following generation too.
+    deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     deployment.stop(Service::Projector);
     without_statistics(&deployment.database).await;
     log_plans(&deployment.database).await;
     deployment.launch(Service::Projector);
     deployment.ready(Service::Projector).await;
     let lines = (0..4_000).fold(String::new(), |mut lines, n| {
-        writeln!(lines, r#"{{"claims":{{"n":{n}}}}}"#).unwrap();
+        writeln!(lines, r#"{{"claims":{{"n":{n},"common":true}}}}"#).unwrap();
         lines
     });
     let args = ["log", "import", "-", "--tenant", &api.tenant];
     deployment.cli.run_with(&args, &lines).expect(0);
+    // Their postings are some of many with the same term.
+    let [changed, deleted] = [-2, -3].map(|n| api.user(json!({ "n": n, "common": true })));
+    let (changed, deleted) = (changed.await, deleted.await);
+    api.update(&changed, json!({ "claims": { "n": -2 } })).await.expect(200);
+    api.update(&changed, json!({ "claims": { "n": -2, "common": true } })).await.expect(200);
+    let repair = ["projection", "repair", "--tenant", &api.tenant, "--user", &changed];
+    deployment.cli.run(&[&repair[..], &["--check"]].concat()).expect(0);
+    let live = generations(&deployment.database).await.pop().unwrap();
+    let damage = format!("UPDATE {live}.users SET subject_id = 'x' WHERE id = '{changed}'");
+    sqlx::query(AssertSqlSafe(damage)).execute(&deployment.database).await.unwrap();
+    deployment.cli.run(&repair).expect(0);
+    api.delete(&deleted).await.expect(204);
     deployment.stop(Service::Projector);
 
     let log = std::fs::read_to_string(stack.home.join("logs/postgres.log")).unwrap();
     let plans: Vec<&str> = log.split("LOG:  duration: ").filter(|plan| is_of_keys(plan)).collect();
     assert!(plans.len() > 10, "there are plans: {}", plans.len());
+    for part in POSTINGS {
+        assert!(plans.iter().any(|plan| plan.contains(part)), "no plan has {part}");
+    }
     for plan in plans {
         for other in [
             "Seq Scan on users",
@@ -63,14 +90,24 @@ async fn log_plans(database: &PgPool) {
 }
 
 async fn without_statistics(database: &PgPool) {
-    raw_sql("ALTER TABLE generation_1.users SET (autovacuum_enabled = off); ALTER TABLE rollcall_keys.data_keys SET (autovacuum_enabled = off)")
-        .execute(database)
-        .await
-        .unwrap();
-    for table in ["users", "tombstones", "credentials", "dead_letters"] {
-        sqlx::query(AssertSqlSafe(format!("VACUUM generation_1.{table}"))).execute(database).await.unwrap();
+    for generation in generations(database).await {
+        for table in ["users", "postings", "tombstones", "credentials", "dead_letters"] {
+            no_statistics(database, &format!("{generation}.{table}")).await;
+        }
     }
-    sqlx::query("VACUUM rollcall_keys.data_keys").execute(database).await.unwrap();
+    no_statistics(database, "rollcall_keys.data_keys").await;
+}
+
+/// The schemas of the generations, the oldest first.
+async fn generations(database: &PgPool) -> Vec<String> {
+    let query = sqlx::query_scalar("SELECT 'generation_' || id FROM rollcall.generations ORDER BY id");
+    query.fetch_all(database).await.unwrap()
+}
+
+async fn no_statistics(database: &PgPool, table: &str) {
+    let sql = format!("ALTER TABLE {table} SET (autovacuum_enabled = off)");
+    raw_sql(AssertSqlSafe(sql)).execute(database).await.unwrap();
+    raw_sql(AssertSqlSafe(format!("VACUUM {table}"))).execute(database).await.unwrap();
 }
 
 /// A statement with a list of keys. Other tests use the same server, and rebuild.

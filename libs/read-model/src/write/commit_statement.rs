@@ -46,12 +46,17 @@ const WRITE_USERS: &str = ", written AS (
 )";
 
 /// Writes the postings of these users, as far as they change.
+///
+/// Postings are deleted by a list of keys of its own. Joined with two lists, PostgreSQL may look up the
+/// term alone and read all postings that have it.
 const WRITE_POSTINGS: &str = ", changed AS (
     SELECT u.created_at, u.id, u.terms AS old, r.terms::bigint[] AS new FROM written r
     JOIN {g}.users u ON u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id
     WHERE r.created_at IS NULL
+), removed AS MATERIALIZED (
+    SELECT term, created_at, id FROM changed, unnest(old) term WHERE term <> ALL (new)
 ), postings_removed AS (
-    DELETE FROM {g}.postings p USING (SELECT term, created_at, id FROM changed, unnest(old) term WHERE term <> ALL (new)) o
+    DELETE FROM {g}.postings p USING removed o
     WHERE p.term = ANY (ARRAY[o.term]) AND p.created_at = o.created_at AND p.user_id = o.id
 ), postings_added AS (
     INSERT INTO {g}.postings (term, created_at, user_id)
@@ -69,8 +74,10 @@ const DELETE_USERS: &str = ", gone AS (
 ), users_gone AS (
     DELETE FROM {g}.users u USING gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id
     RETURNING u.created_at, u.id, u.terms
+), terms_gone AS MATERIALIZED (
+    SELECT term, created_at, id FROM users_gone, unnest(terms) term
 ), postings_gone AS (
-    DELETE FROM {g}.postings p USING (SELECT term, created_at, id FROM users_gone, unnest(terms) term) o
+    DELETE FROM {g}.postings p USING terms_gone o
     WHERE p.term = ANY (ARRAY[o.term]) AND p.created_at = o.created_at AND p.user_id = o.id
 ), credentials_gone AS (
     DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = ANY (ARRAY[gone.tenant_id]) AND c.user_id = gone.id

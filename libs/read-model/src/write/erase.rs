@@ -22,8 +22,9 @@ const STRAYS_LOCK: i64 = 0x726f_6c6c_7374_7261;
 const BLANK: &str = "\
 WITH gone AS (SELECT * FROM unnest($1::text[], $2::uuid[]) AS r(tenant_id, id)), \
     credentials AS (DELETE FROM {g}.credentials c USING gone WHERE c.tenant_id = ANY (ARRAY[gone.tenant_id]) AND c.user_id = gone.id), \
-    postings AS (DELETE FROM {g}.postings p \
-        USING (SELECT term, u.created_at, u.id FROM gone JOIN {g}.users u ON u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id, unnest(u.terms) term) o \
+    terms AS MATERIALIZED (SELECT term, u.created_at, u.id \
+        FROM gone JOIN {g}.users u ON u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id, unnest(u.terms) term), \
+    postings AS (DELETE FROM {g}.postings p USING terms o \
         WHERE p.term = ANY (ARRAY[o.term]) AND p.created_at = o.created_at AND p.user_id = o.id), \
     letters AS (UPDATE {g}.dead_letters d SET key = NULL, value = NULL, headers = '[]', raw_headers = '[]' FROM gone \
         WHERE d.tenant_id = ANY (ARRAY[gone.tenant_id]) AND d.user_id = gone.id) \

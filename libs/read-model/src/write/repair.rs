@@ -24,8 +24,9 @@ const CLEAR: &str = "\
 WITH gone AS (DELETE FROM {g}.users WHERE tenant_id = $1 AND id = $2 RETURNING created_at, terms), \
     terms AS (SELECT unnest($3::text::bigint[]) AS term UNION SELECT unnest(terms) FROM gone), \
     times AS (SELECT $4::timestamptz AS at WHERE $4 IS NOT NULL UNION SELECT created_at FROM gone), \
-    postings AS (DELETE FROM {g}.postings p USING terms t, times c \
-        WHERE p.term = ANY (ARRAY[t.term]) AND p.created_at = c.at AND p.user_id = $2), \
+    wanted AS MATERIALIZED (SELECT term, at FROM terms, times), \
+    postings AS (DELETE FROM {g}.postings p USING wanted w \
+        WHERE p.term = ANY (ARRAY[w.term]) AND p.created_at = w.at AND p.user_id = $2), \
     credentials AS (DELETE FROM {g}.credentials WHERE tenant_id = $1 AND user_id = $2), \
     tombstones AS (DELETE FROM {g}.tombstones WHERE tenant_id = $1 AND id = $2) \
 DELETE FROM {g}.rejections WHERE partition = $5 AND log_offset = ANY ($6)";

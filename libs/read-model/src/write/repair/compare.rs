@@ -38,8 +38,9 @@ const POSTINGS: &str = "\
 WITH stored AS (SELECT created_at, terms FROM {g}.users WHERE tenant_id = $1 AND id = $2), \
     terms AS (SELECT unnest($3::text::bigint[]) AS term UNION SELECT unnest(terms) FROM stored), \
     times AS (SELECT $4::timestamptz AS at WHERE $4 IS NOT NULL UNION SELECT created_at FROM stored), \
-    found AS (SELECT p.term, p.created_at FROM terms t, times c, {g}.postings p \
-        WHERE p.term = ANY (ARRAY[t.term]) AND p.created_at = c.at AND p.user_id = $2) \
+    wanted AS MATERIALIZED (SELECT term, at FROM terms, times), \
+    found AS (SELECT p.term, p.created_at FROM wanted w JOIN {g}.postings p \
+        ON p.term = ANY (ARRAY[w.term]) AND p.created_at = w.at AND p.user_id = $2) \
 SELECT NOT has_postings OR ((SELECT count(*) FROM found) = cardinality($3::text::bigint[]) \
     AND NOT EXISTS (SELECT FROM found WHERE term <> ALL ($3::text::bigint[]) OR created_at IS DISTINCT FROM $4)) \
 FROM rollcall.generations WHERE id = {n}";
