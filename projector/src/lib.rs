@@ -14,6 +14,7 @@ mod log_copy;
 mod log_watch;
 mod metrics;
 mod migrate;
+mod own_thread;
 mod pause;
 pub mod pipeline;
 pub mod projections;

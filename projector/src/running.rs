@@ -6,7 +6,7 @@ use crate::{
     health::{self, ProjectorState, Sources},
     health_note::HealthNote,
     log_watch::LogWatch,
-    metrics, migrate,
+    metrics, migrate, own_thread,
     pipeline::consume::ConsumerState,
     projections,
     stop::StopSignal,
@@ -18,6 +18,7 @@ use privacy::sweep_periodically;
 use read_model::{redis_connection::RedisConnection, write::probe};
 use service_kit::{
     database::{self, Role},
+    errors::describe_error,
     health::Health,
     settings::Settings,
 };
@@ -70,7 +71,7 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
     watch.register(health);
     let (settings, key_cache) = (settings.clone(), key_cache.clone());
     let analytics = analytics::start(&settings)?;
-    let ended = on_own_thread(async move |done| {
+    let work = async move || {
         // Both spawn tasks, so they are created inside the runtime that runs them.
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS, &key_cache).await?;
@@ -84,26 +85,18 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
         let redis = RedisConnection::start(client);
         supervise(Parts { settings, pool, keys: keys.clone(), redis, consumer, state, stop }).await;
         keys.stop().await;
-        let _ = done.send(());
         anyhow::Ok(())
+    };
+    let (done, ended) = oneshot::channel();
+    own_thread::spawn("projector-fold", async move || {
+        if let Err(error) = work().await {
+            let error = describe_error(error.as_ref());
+            tracing::error!(error, "the projector could not start");
+        }
+        // Nobody may be waiting.
+        let _ = done.send(());
     })?;
     Ok(Running { stop: sender, ended, analytics })
-}
-
-fn on_own_thread(
-    work: impl AsyncFnOnce(oneshot::Sender<()>) -> anyhow::Result<()> + Send + 'static,
-) -> anyhow::Result<oneshot::Receiver<()>> {
-    let (done, ended) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("projector-fold".into()).spawn(move || {
-        if let Err(error) = runtime.block_on(work(done)) {
-            tracing::error!(
-                error = service_kit::errors::describe_error(error.as_ref()),
-                "the projector could not start"
-            );
-        }
-    })?;
-    Ok(ended)
 }
 
 impl Running {

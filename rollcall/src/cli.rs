@@ -47,7 +47,7 @@ enum Verb {
 impl Verb {
     async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Run(args) => verbs::run::run(&args).await,
+            Self::Run(args) => Box::pin(verbs::run::run(&args)).await,
             Self::Env(args) => env::env(&args),
             Self::Token(args) => token::token(&args),
             Self::Migrate(args) => migrate::migrate(&args).await,

@@ -7,6 +7,7 @@ use crate::{
 };
 use event_log::record::{Fact, Record};
 use events_schema::{Place, Reason, ReasonCode, Topic};
+use futures_util::FutureExt as _;
 use read_model::{
     RejectionReason,
     operate::requests::{Outcome, Request},
@@ -95,7 +96,7 @@ impl Reprocessor<'_> {
         position: PartitionPosition,
     ) -> Result<anyhow::Result<bool>, Interrupt> {
         for is_refused in [false, true] {
-            let loaded = load(self.store, request, position, is_refused);
+            let loaded = load(self.store, request, position, is_refused).boxed_local();
             let (batch, states) = match self.stop.run_until_stopped(loaded).await? {
                 Ok(loaded) => loaded,
                 Err(error) => return Ok(Err(error)),

@@ -4,9 +4,13 @@
 //! A thread of its own does this, so that no generation delays the live one.
 
 use super::follower::{Follower, live_offsets};
-use crate::stop::{Interrupt, StopSignal};
+use crate::{
+    own_thread,
+    stop::{Interrupt, StopSignal},
+};
 use event_log::identity::{LogIdentity, LogMatch};
 use events_schema::Partition;
+use futures_util::FutureExt as _;
 use key_store::Keys;
 use read_model::{locks::FoldLock, operate::generations};
 use service_kit::{errors::describe_error, settings::Settings};
@@ -20,18 +24,16 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Starts the thread. It ends when a stop is requested.
 pub(crate) fn start(settings: Settings, keys: Keys, stop: StopSignal) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("projector-follow".into()).spawn(move || {
+    own_thread::spawn("projector-follow", async move || {
         // Stopping is the only way to end it.
-        let _ = runtime.block_on(run(&settings, &keys, &stop));
-    })?;
-    Ok(())
+        let _ = run(&settings, &keys, &stop).await;
+    })
 }
 
 async fn run(settings: &Settings, keys: &Keys, stop: &StopSignal) -> Result<(), Interrupt> {
     let pool = stop.retry("opening the pool of the followers", async || read_model::pool(settings)).await?;
     loop {
-        let pause = match stop.run_until_stopped(rounds(settings, &pool, keys)).await? {
+        let pause = match stop.run_until_stopped(rounds(settings, &pool, keys).boxed_local()).await? {
             Ok(true) => PAUSE,
             Ok(false) => Duration::ZERO,
             Err(error) => {

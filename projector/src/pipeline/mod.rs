@@ -35,6 +35,7 @@ use crate::{
 };
 use event_log::identity::LogIdentity;
 use events_schema::Partition;
+use futures_util::FutureExt as _;
 use privacy::Vacuum;
 use read_model::write::{Cache, Store, ownership::Epochs};
 use std::{
@@ -79,30 +80,35 @@ impl Pipeline {
     ) -> Result<Option<ConsumerEvent>, Interrupt> {
         let (batch, next_event) = self.collect_batch(first, events);
         if !batch.is_empty() {
-            self.project(batch).await?;
+            self.project(batch).boxed_local().await?;
         }
         Ok(next_event)
     }
 
     /// Folds a batch of decoded records and commits it exactly once, even if steps fail and are
     /// repeated.
+    ///
+    /// Each step is boxed and unsized. Otherwise the compiler puts all steps into one function, whose
+    /// frame takes most of the thread's stack.
     async fn project(&mut self, batch: Batch) -> Result<(), Interrupt> {
         let (started, records) = (Instant::now(), batch.len());
         let batch_of_one = self.is_one_by_one().then(|| batch.clone());
-        let (states, cache_time) = self.load(&batch).await?;
+        let (states, cache_time) = self.load(&batch).boxed_local().await?;
         let mut effects = fold(batch, states);
         metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
         if !self.is_within_parking_limit(&effects).await? {
             return self.park_one_by_one(&effects);
         }
-        let outcome = self.commit(&mut effects, cache_time.as_ref()).await?;
+        let outcome = self.commit(&mut effects, cache_time.as_ref()).boxed_local().await?;
         if outcome != CommitOutcome::Committed {
             self.remembered.clear();
         }
         match outcome {
-            CommitOutcome::Committed => self.publish(effects, records, cache_time.as_ref()).await,
-            CommitOutcome::Refused => self.retry_one_by_one(&effects, batch_of_one).await,
-            CommitOutcome::FencedOff => self.handle_fenced_off().await,
+            CommitOutcome::Committed => {
+                self.publish(effects, records, cache_time.as_ref()).boxed_local().await
+            }
+            CommitOutcome::Refused => self.retry_one_by_one(&effects, batch_of_one).boxed_local().await,
+            CommitOutcome::FencedOff => self.handle_fenced_off().boxed_local().await,
         }
     }
 }

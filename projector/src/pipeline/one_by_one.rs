@@ -20,7 +20,7 @@ impl Pipeline {
         batch_of_one: Option<Batch>,
     ) -> Result<(), Interrupt> {
         if let Some(poisoned) = batch_of_one.and_then(|batch| batch.poisoned(ReasonCode::RefusedByDatabase)) {
-            return Box::pin(self.project(poisoned)).await;
+            return self.project(poisoned).await;
         }
         self.read_one_by_one(effects);
         Ok(())

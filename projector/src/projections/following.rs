@@ -7,7 +7,7 @@ use super::{
     folder::{Folder, RoundEnd},
 };
 use crate::{
-    metrics,
+    metrics, own_thread,
     stop::{Interrupt, StopSignal},
 };
 use key_store::Keys;
@@ -39,13 +39,12 @@ const NOT_MIGRATED: [&str; 2] = ["42P01", "3F000"];
 /// Starts the threads. They end when a stop is requested.
 pub(crate) fn start(settings: &Settings, keys: &Keys, stop: &StopSignal) -> anyhow::Result<()> {
     for projection in registered() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let follower =
             Follower { settings: settings.clone(), keys: keys.clone(), projection, retries: BTreeMap::new() };
         let stop = stop.clone();
-        std::thread::Builder::new().name(format!("project-{}", projection.name)).spawn(move || {
+        own_thread::spawn(format!("project-{}", projection.name), async move || {
             // Stopping is the only way to end it.
-            let _ = runtime.block_on(follower.run(&stop));
+            let _ = follower.run(&stop).await;
         })?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 use super::Worker;
 use crate::{metrics, pipeline::DATABASE_TIMEOUT, stop::Interrupt};
+use futures_util::FutureExt as _;
 use read_model::write::{VersionsToInvalidate, lease::ServerTime, ownership::FenceCheck};
 use service_kit::{database::answered, errors};
 use std::time::Duration;
@@ -37,7 +38,7 @@ impl Worker {
         let pipeline = &mut self.pipeline;
         match check {
             FenceCheck { is_paused: true, .. } => return Err(Interrupt::Paused),
-            FenceCheck { are_ours: false, .. } => return pipeline.handle_fenced_off().await,
+            FenceCheck { are_ours: false, .. } => return pipeline.handle_fenced_off().boxed_local().await,
             FenceCheck { are_in_place: false, .. } => {
                 pipeline.handle_restored();
                 return Ok(());
@@ -47,16 +48,16 @@ impl Worker {
         let offsets = pipeline.user_offsets();
         pipeline.cache.renew(&offsets, cache_time).await;
         if check.has_requests {
-            self.answer_requests().await?;
+            self.answer_requests().boxed_local().await?;
         }
         if check.has_repairs {
-            self.answer_repairs().await?;
+            self.answer_repairs().boxed_local().await?;
         } else {
             // The operator may have withdrawn the request.
             self.repairs.stop();
         }
         if check.has_erasures {
-            self.pipeline.finish_erasures().await?;
+            self.pipeline.finish_erasures().boxed_local().await?;
         } else {
             // Another instance may have finished the last one.
             metrics::ERASURES_PENDING.set(0);

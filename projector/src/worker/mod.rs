@@ -16,6 +16,7 @@ use crate::{
     },
     stop::Interrupt,
 };
+use futures_util::FutureExt as _;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
@@ -39,7 +40,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = stop.requested() => return Err(Interrupt::Stopping),
-                _ = renewal.tick() => self.renew_leases().await?,
+                _ = renewal.tick() => self.renew_leases().boxed_local().await?,
                 event = self.consumer.events.recv() => match event {
                     Some(event) => self.handle(event).await?,
                     None => return Err(Interrupt::ConsumerEnded),
@@ -47,7 +48,7 @@ impl Worker {
                 () = std::future::ready(()), if self.pipeline.cache.can_catch_up() => {}
             }
             if self.pipeline.cache.can_catch_up() {
-                self.catch_up_cache().await?;
+                self.catch_up_cache().boxed_local().await?;
             }
         }
     }
@@ -58,8 +59,8 @@ impl Worker {
         while let Some(next) = event.take() {
             match next {
                 ConsumerEvent::Assigned { partitions, reply } => {
-                    self.pipeline.assign_partitions(partitions, reply).await?;
-                    self.renew_leases().await?;
+                    self.pipeline.assign_partitions(partitions, reply).boxed_local().await?;
+                    self.renew_leases().boxed_local().await?;
                 }
                 ConsumerEvent::Revoked => self.pipeline.revoke_partitions(),
                 first @ (ConsumerEvent::Record(_) | ConsumerEvent::AdvancedWithoutRecord { .. }) => {

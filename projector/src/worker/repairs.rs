@@ -8,6 +8,7 @@ use crate::{
     stop::Interrupt,
 };
 use events_schema::Topic;
+use futures_util::FutureExt as _;
 use read_model::operate::repairs::{self, RepairRequest};
 use service_kit::{database::answered, errors, settings::Settings};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -116,7 +117,7 @@ impl Worker {
             self.repairs.running = Some(Running::start(request, reader, Some(fold), to));
             return Ok(());
         }
-        let last = self.read_last_part(&reader, fold, &request, &to);
+        let last = self.read_last_part(&reader, fold, &request, &to).boxed_local();
         match self.pipeline.stop.run_until_stopped(last).await? {
             Ok(Some(fold)) => self.carry_out(&request, fold).await,
             Ok(None) => Ok(()),

@@ -16,6 +16,7 @@ use event_log::{
     identity::{self, LogIdentity},
     log_ends,
 };
+use futures_util::FutureExt as _;
 use key_store::Keys;
 use privacy::Vacuum;
 use read_model::{
@@ -56,7 +57,7 @@ pub(crate) struct Parts {
 /// they are resumed.
 pub(crate) async fn supervise(parts: Parts) {
     loop {
-        let interrupt = match work(parts.clone()).await {
+        let interrupt = match work(parts.clone()).boxed_local().await {
             Ok(()) | Err(Interrupt::Stopping) => return,
             Err(interrupt) => interrupt,
         };

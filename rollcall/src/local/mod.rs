@@ -39,9 +39,9 @@ impl Children {
         let postgres = postgres::prepare(home, &programs, &mut ports, settings)?;
         ports.save()?;
         let (kafka, redis, postgres) = tokio::try_join!(
-            async { started(kafka.map(kafka::Kafka::start)).await },
-            async { started(redis.map(redis::Redis::start)).await },
-            async { started(postgres.map(postgres::Postgres::start)).await },
+            Box::pin(started(kafka.map(kafka::Kafka::start))),
+            Box::pin(started(redis.map(redis::Redis::start))),
+            Box::pin(started(postgres.map(postgres::Postgres::start))),
         )?;
         Ok(Self {
             kafka: set_address(kafka, &mut settings.kafka_brokers),
