@@ -33,31 +33,14 @@ pub async fn writes_look_up_by_key_in_tables_that_were_never_analyzed(stack: &'s
     let api = deployment.tenant();
     // As after a while with few users: according to the statistics the tables are nearly empty.
     api.user(json!({ "n": -1 })).await;
-    // A repair and a deletion look up the postings of a following generation too.
+    // A deletion looks up the postings of a following generation too.
     deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
     deployment.stop(Service::Projector);
     without_statistics(&deployment.database).await;
     log_plans(&deployment.database).await;
     deployment.launch(Service::Projector);
     deployment.ready(Service::Projector).await;
-    let lines = (0..4_000).fold(String::new(), |mut lines, n| {
-        writeln!(lines, r#"{{"claims":{{"n":{n},"common":true}}}}"#).unwrap();
-        lines
-    });
-    let args = ["log", "import", "-", "--tenant", &api.tenant];
-    deployment.cli.run_with(&args, &lines).expect(0);
-    // Their postings are some of many with the same term.
-    let [changed, deleted] = [-2, -3].map(|n| api.user(json!({ "n": n, "common": true })));
-    let (changed, deleted) = (changed.await, deleted.await);
-    api.update(&changed, json!({ "claims": { "n": -2 } })).await.expect(200);
-    api.update(&changed, json!({ "claims": { "n": -2, "common": true } })).await.expect(200);
-    let repair = ["projection", "repair", "--tenant", &api.tenant, "--user", &changed];
-    deployment.cli.run(&[&repair[..], &["--check"]].concat()).expect(0);
-    let live = generations(&deployment.database).await.pop().unwrap();
-    let damage = format!("UPDATE {live}.users SET subject_id = 'x' WHERE id = '{changed}'");
-    sqlx::query(AssertSqlSafe(damage)).execute(&deployment.database).await.unwrap();
-    deployment.cli.run(&repair).expect(0);
-    api.delete(&deleted).await.expect(204);
+    write_users(&deployment, &api).await;
     deployment.stop(Service::Projector);
 
     let log = std::fs::read_to_string(stack.home.join("logs/postgres.log")).unwrap();
@@ -78,6 +61,27 @@ pub async fn writes_look_up_by_key_in_tables_that_were_never_analyzed(stack: &'s
         }
         assert!(most_removed(plan) < 100, "a table is read beside the list of keys: {plan}");
     }
+}
+
+/// Writes of every kind, beside many users with the same term.
+async fn write_users(deployment: &Deployment, api: &Api) {
+    let lines = (0..4_000).fold(String::new(), |mut lines, n| {
+        writeln!(lines, r#"{{"claims":{{"n":{n},"common":true}}}}"#).unwrap();
+        lines
+    });
+    let args = ["log", "import", "-", "--tenant", &api.tenant];
+    deployment.cli.run_with(&args, &lines).expect(0);
+    let [changed, deleted] = [-2, -3].map(|n| api.user(json!({ "n": n, "common": true })));
+    let (changed, deleted) = (changed.await, deleted.await);
+    api.update(&changed, json!({ "claims": { "n": -2 } })).await.expect(200);
+    api.update(&changed, json!({ "claims": { "n": -2, "common": true } })).await.expect(200);
+    let repair = ["projection", "repair", "--tenant", &api.tenant, "--user", &changed];
+    deployment.cli.run(&[&repair[..], &["--check"]].concat()).expect(0);
+    let live = generations(&deployment.database).await.pop().unwrap();
+    let damage = format!("UPDATE {live}.users SET subject_id = 'x' WHERE id = '{changed}'");
+    sqlx::query(AssertSqlSafe(damage)).execute(&deployment.database).await.unwrap();
+    deployment.cli.run(&repair).expect(0);
+    api.delete(&deleted).await.expect(204);
 }
 
 /// Sessions that begin after this log their plans.

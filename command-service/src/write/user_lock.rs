@@ -36,8 +36,8 @@ struct Contention {
     last_attempt: Duration,
     /// The last accepted event of this process.
     accepted: Option<LogPosition>,
-    /// The accepted event before that. A rival that is always slightly later loses after this event
-    /// and before the last one, so rejections are looked for from here.
+    /// The accepted event before that. Rejections are looked for from here: another process whose
+    /// events always come slightly later loses between this event and the last one.
     before: Option<LogPosition>,
 }
 

@@ -60,7 +60,7 @@ impl Pending {
         self.0.iter().filter(|(_, queue)| is_full(queue)).map(|(partition, _)| *partition).collect()
     }
 
-    /// Makes all candidates ripe: they may be derived in this round.
+    /// Makes all candidates ripe: they may be committed in this round.
     pub(super) fn ripen(&mut self) {
         self.0.values_mut().for_each(|queue| queue.ripe = queue.candidates.len());
     }

@@ -1,4 +1,5 @@
-//! One membership in the consumer group: read, wait for the fold, derive, commit.
+//! One membership in the consumer group: read and derive, wait for the fold, commit the events of
+//! accepted records.
 
 use super::{
     configs::Configs,
@@ -27,7 +28,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// How long records are gathered. They are derived after one more such time. The START of the same
+/// How long records are gathered. Their events are committed after one more such time. The START of the same
 /// request must come first in the topic: it left the service earlier, but waits in a queue and in a
 /// producer that fills batches for some milliseconds.
 const GATHER_TIME: Duration = Duration::from_millis(300);

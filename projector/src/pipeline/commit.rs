@@ -28,8 +28,8 @@ pub(super) enum CommitOutcome {
 }
 
 impl Pipeline {
-    /// Commits the effects of a batch. `cache_time` is there if Redis has confirmed the
-    /// invalidations. Otherwise the commit waits until the last cache lease has expired.
+    /// Commits the effects of a batch. `cache_time` is `Some` if Redis has confirmed the
+    /// invalidations. Otherwise, and after a takeover, the commit waits until the last cache lease has expired.
     pub(super) async fn commit(
         &mut self,
         effects: &mut Effects,

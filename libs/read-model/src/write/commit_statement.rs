@@ -45,7 +45,8 @@ const WRITE_USERS: &str = ", written AS (
     WHERE r.created_at IS NULL AND u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id
 )";
 
-/// Writes the postings of these users, as far as they change.
+/// Writes the postings of these users, as far as they change. All parts of a statement read the same
+/// snapshot, so `changed` sees the old terms.
 ///
 /// Postings are deleted by a list of keys of its own. Joined with two lists, PostgreSQL may look up the
 /// term alone and read all postings that have it.

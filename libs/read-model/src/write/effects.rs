@@ -13,8 +13,8 @@ pub const MAX_CREDENTIAL_LETTERS: usize = 1_000;
 /// A user's credential.
 pub type CredentialKey = (UserKey, Uuid);
 
-/// Partition and offset of a record of `users.events`. In a row of `credentials`: of
-/// `users.credentials`.
+/// Partition and offset of a record: of `users.credentials` in rows about credentials, else of
+/// `users.events`.
 pub type PartitionOffset = (i32, i64);
 
 /// How far a batch moves a partition.
@@ -132,8 +132,8 @@ pub struct Effects {
     pub dead_letters: Vec<DeadLetterRow>,
     /// Deleted users about whom an event came late. Its writer may have made a new data key.
     pub late: Vec<UserKey>,
-    /// Events that waited for a missing data key, of users that are now deleted: they had their
-    /// effect.
+    /// Events of users that are now deleted, which waited for the data key that the deletion had
+    /// destroyed. They had their effect, so their rejections are deleted.
     pub restored: Vec<PartitionOffset>,
     /// Newly parked users whose data key is missing, with Kafka's time of the first such event.
     pub keyless: BTreeMap<UserKey, Option<Timestamp>>,

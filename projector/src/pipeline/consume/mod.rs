@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum ConsumerEvent {
     /// A record.
     Record(Box<Record>),
-    /// A partition was read up to `next`. Only control records and aborted transactions lie before
-    /// it, so no record carries this offset.
+    /// A partition was read up to `next`. Between the last record and `next` lie only control records
+    /// and aborted transactions, so no record tells this offset.
     AdvancedWithoutRecord {
         /// The partition.
         partition: Partition,
@@ -50,7 +50,7 @@ pub(crate) type EventQueue = mpsc::Receiver<ConsumerEvent>;
 
 impl Pipeline {
     /// Collects queued records until the batch is full, the queue is empty, or an event is about an
-    /// assignment. Returns that event.
+    /// assignment. Returns that event. While records are folded one by one, a batch has one record.
     pub(super) fn collect_batch(
         &self,
         first: ConsumerEvent,
