@@ -78,9 +78,9 @@ pub async fn nothing_is_appended_before_an_operator_acts(stack: &'static Stack) 
 
 pub async fn earlier_appends_may_still_take_effect(stack: &'static Stack) {
     let redis = RedisServer::start().await;
-    // Shorter than the grace period after which unconfirmed appends are looked up.
-    let settings = [("ROLLCALL_VISIBILITY_TIMEOUT", "5s")];
-    let mut deployment = Deployment::start_with(stack, &redis.url(), &settings).await;
+    // A create waits as long as the grace period after which unconfirmed appends are looked up. So the
+    // check of the log is blocked for longer than that.
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
     api.user(json!({ "log": "old" })).await;
     deployment.stop(Service::Projector);

@@ -11,7 +11,7 @@ use service_kit::{
     settings::Settings,
 };
 use sqlx::PgPool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The pause between two checks.
@@ -64,18 +64,27 @@ fn differs(there: Option<&Described>, folded_id: &str, folded: &FoldedLog) -> bo
     })
 }
 
+/// What the checks have found.
+#[derive(Debug, Default, Clone, Copy)]
+struct Found {
+    is_replaced: bool,
+    /// When the last check began that was answered.
+    checked_at: Option<Instant>,
+}
+
 /// Repeats the check. Cheap to clone.
 #[derive(Clone)]
-pub struct IdentityWatch(watch::Receiver<bool>);
+pub struct IdentityWatch(watch::Receiver<Found>);
 
 impl IdentityWatch {
     /// Checks as long as somebody is interested. While a check fails, the last answer stands.
     pub fn start(check: IdentityCheck) -> Self {
-        let (sender, is_replaced) = watch::channel(false);
+        let (sender, found) = watch::channel(Found::default());
         tokio::spawn(async move {
             while !sender.is_closed() {
+                let checked_at = Some(Instant::now());
                 match check.is_replaced().await {
-                    Ok(is_replaced) => publish(&sender, is_replaced),
+                    Ok(is_replaced) => publish(&sender, Found { is_replaced, checked_at }),
                     Err(error) => {
                         tracing::debug!(error = format!("{error:#}"), "the log's identity can't be checked")
                     }
@@ -83,29 +92,57 @@ impl IdentityWatch {
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
         });
-        Self(is_replaced)
+        Self(found)
     }
 
     /// Whether the log is known to be replaced.
     pub fn is_replaced(&self) -> bool {
-        *self.0.borrow()
+        self.0.borrow().is_replaced
     }
 
     /// Waits until the log is not known to be replaced.
     pub async fn until_not_replaced(&self) {
-        let _ = self.0.clone().wait_for(|is_replaced| !is_replaced).await;
+        let _ = self.0.clone().wait_for(|found| !found.is_replaced).await;
+    }
+
+    /// Waits until a check that began after this call has found the log that is folded. An earlier
+    /// answer may be outdated: while checks fail, it stands.
+    pub async fn until_confirmed(&self) {
+        let now = Instant::now();
+        let is_confirmed = |found: &Found| !found.is_replaced && found.checked_at >= Some(now);
+        let _ = self.0.clone().wait_for(is_confirmed).await;
     }
 }
 
-fn publish(sender: &watch::Sender<bool>, is_replaced: bool) {
-    if sender.send_replace(is_replaced) == is_replaced {
+fn publish(sender: &watch::Sender<Found>, found: Found) {
+    let before = sender.send_replace(found);
+    if before.is_replaced == found.is_replaced {
         return;
     }
-    if is_replaced {
+    if found.is_replaced {
         tracing::error!(
             "the log is not the one that was folded: writes are refused until an operator has acted"
         );
     } else {
         tracing::info!("the log is the one that is folded: writes are accepted again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn only_a_later_check_confirms() {
+        let found = |is_replaced| Found { is_replaced, checked_at: Some(Instant::now()) };
+        let (sender, receiver) = watch::channel(found(false));
+        let watch = IdentityWatch(receiver);
+        let mut confirmed = pin!(watch.until_confirmed());
+        assert!(futures_util::poll!(&mut confirmed).is_pending(), "the check was before");
+        sender.send_replace(found(true));
+        assert!(futures_util::poll!(&mut confirmed).is_pending(), "it is replaced");
+        sender.send_replace(found(false));
+        assert!(futures_util::poll!(&mut confirmed).is_ready());
     }
 }
