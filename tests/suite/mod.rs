@@ -388,7 +388,8 @@ suite! {
             a_delete_reaches_a_generation_that_is_being_built,
             no_deleted_data_can_be_read_in_postgres;
         twice:
-            a_success_derived_twice_is_written_once;
+            a_success_derived_twice_is_written_once,
+            a_success_behind_an_open_transaction_is_written_once;
         hot_user:
             writers_of_one_instance_take_turns,
             async_writers_take_turns_too,

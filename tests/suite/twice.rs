@@ -6,7 +6,7 @@ use rdkafka::{
 };
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
-use tests::{Api, Deployment, Record, Server, Service, Stack, scratch, until};
+use tests::{Api, Deployment, Foreign, Record, Server, Service, Stack, scratch, until};
 use tokio::time::{Instant, sleep_until};
 
 /// Settings for one batch of events that time out at different times: a batch waits 4 s to fill,
@@ -74,6 +74,35 @@ pub async fn a_success_derived_twice_is_written_once(stack: &'static Stack) {
         before.iter().all(|(partition, next)| now.get(partition) >= Some(next)).then_some(())
     })
     .await;
+    written(&deployment, &api).await;
+    assert_eq!(repeated(&deployment.topic("users.analytics").await), vec![]);
+}
+
+/// The transaction of a killed member hides what others have written since it began.
+pub async fn a_success_behind_an_open_transaction_is_written_once(stack: &'static Stack) {
+    let mut deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
+    let api = deployment.tenant();
+    written(&deployment, &api).await;
+    let everywhere: Vec<Foreign> =
+        (0..4).map(|partition| Foreign::default().into_partition(partition)).collect();
+    let (open, _) = deployment.begin("users.analytics", &everywhere).await;
+    for _ in 0..6 {
+        api.user(json!({})).await;
+    }
+    let group = Group::of(&deployment);
+    until("all are derived", async || (group.committed().values().sum::<i64>() == 7).then_some(())).await;
+    deployment.stop(Service::Projector);
+    group.set_back();
+    deployment.launch(Service::Projector);
+    deployment.ready(Service::Projector).await;
+    until("the projector waits for the open transaction", async || {
+        let log = std::fs::read_to_string(deployment.log_path(Service::Projector, 0)).ok()?;
+        log.contains("waiting for the end of an open transaction").then_some(())
+    })
+    .await;
+    open.abort().await;
+    until("all are derived again", async || (group.committed().values().sum::<i64>() == 7).then_some(()))
+        .await;
     written(&deployment, &api).await;
     assert_eq!(repeated(&deployment.topic("users.analytics").await), vec![]);
 }

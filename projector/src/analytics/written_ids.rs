@@ -8,6 +8,7 @@ use rdkafka::{
     error::KafkaError,
     message::{BorrowedMessage, Headers as _},
 };
+use service_kit::kafka::await_open_transactions;
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
@@ -16,6 +17,8 @@ use uuid::Uuid;
 
 /// How long a broker may take to answer.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time for open transactions to end. Brokers end one of ours within 20 s.
+const MAX_OPEN: Duration = Duration::from_secs(60);
 /// The longest time for reading. A longer one could cost the membership in the group.
 const MAX_TIME: Duration = Duration::from_secs(120);
 
@@ -24,7 +27,11 @@ const MAX_TIME: Duration = Duration::from_secs(120);
 pub(super) fn written_ids(config: &ClientConfig, topic: &str, since: i64) -> anyhow::Result<HashSet<Uuid>> {
     let consumer: BaseConsumer<EndIsNoError> =
         config.clone().set("enable.partition.eof", "true").create_with_context(EndIsNoError)?;
-    let offsets = offsets(&consumer, topic, since).context("the offsets of written events can't be asked")?;
+    let partitions = partitions(&consumer, topic).context("the partitions can't be asked")?;
+    // Such as the last one of a killed member. Events that others have committed meanwhile lie behind it.
+    await_open_transactions(config, topic, &partitions, MAX_OPEN)?;
+    let offsets = offsets(&consumer, topic, &partitions, since)
+        .context("the offsets of written events can't be asked")?;
     let mut open: HashSet<i32> = offsets.elements().iter().map(|element| element.partition()).collect();
     consumer.assign(&offsets)?;
     let (mut ids, started) = (HashSet::new(), Instant::now());
@@ -44,17 +51,22 @@ pub(super) fn written_ids(config: &ClientConfig, topic: &str, since: i64) -> any
     Ok(ids)
 }
 
+fn partitions(consumer: &BaseConsumer<EndIsNoError>, topic: &str) -> anyhow::Result<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT)?;
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    Ok(partitions.map(|partition| partition.id()).collect())
+}
+
 fn offsets(
     consumer: &BaseConsumer<EndIsNoError>,
     topic: &str,
+    partitions: &[i32],
     since: i64,
 ) -> anyhow::Result<TopicPartitionList> {
-    let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT)?;
-    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         // The request takes times in the place of offsets.
-        list.add_partition_offset(topic, partition.id(), Offset::Offset(since))?;
+        list.add_partition_offset(topic, *partition, Offset::Offset(since))?;
     }
     Ok(consumer.offsets_for_times(list, BROKER_TIMEOUT)?)
 }

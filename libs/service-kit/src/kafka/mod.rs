@@ -19,7 +19,7 @@ pub use delivery::{log, log_error, may_be_there, retire};
 pub use ensure::ensure_topics;
 pub use headers::{RawHeader, header, headers, owned_headers};
 pub use like::create_like;
-pub use open::{OpenTransaction, high_watermarks, open_transactions};
+pub use open::{OpenTransaction, await_open_transactions, high_watermarks, open_transactions};
 pub use promises::{TopicFault, topic_faults};
 pub use topic_id::{Described, TopicIds};
 pub use watermarks::watermarks;

@@ -18,6 +18,8 @@ use time::OffsetDateTime;
 
 /// For one reply of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause between two looks at an open transaction.
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// For reading the record at which consumers stop.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -74,6 +76,35 @@ pub async fn high_watermarks(
         partitions.into_iter().map(|partition| Ok((partition, end(&consumer, &topic, partition)?))).collect()
     })
     .await?
+}
+
+/// Waits until the transactions have ended that are open now in these partitions. Behind an open one, a
+/// consumer of committed records sees nothing. Blocks.
+///
+/// # Errors
+/// Kafka can't be queried, or a transaction does not end in that time.
+pub fn await_open_transactions(
+    config: &ClientConfig,
+    topic: &str,
+    partitions: &[i32],
+    within: Duration,
+) -> anyhow::Result<()> {
+    let (all, committed) = (reader(config, "read_uncommitted")?, reader(config, "read_committed")?);
+    let mut ends = BTreeMap::new();
+    for partition in partitions {
+        ends.insert(*partition, end(&all, topic, *partition)?);
+    }
+    let (began, mut is_told) = (Instant::now(), false);
+    for (partition, high) in ends {
+        while end(&committed, topic, partition)? < high {
+            anyhow::ensure!(began.elapsed() < within, "topic {topic}: a transaction does not end");
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::info!(topic, partition, "waiting for the end of an open transaction");
+            }
+            std::thread::sleep(OPEN_PAUSE);
+        }
+    }
+    Ok(())
 }
 
 fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
