@@ -1,7 +1,7 @@
 //! Threads that run one future, each on a runtime of its own, so that nothing else delays it.
 
-/// sqlx is compiled into the functions that call it, and their frames take up to 200 KiB each. A batch
-/// needs about 1 MiB, half of a thread's usual stack.
+/// sqlx is compiled into the functions that call it, and their frames take up to 200 KiB each. A
+/// batch needs about 1 MiB, half of a thread's usual stack.
 const STACK: usize = 8 << 20;
 
 /// Runs the future that `work` makes, until its end.

@@ -9,8 +9,8 @@ use tests::{Api, Deployment, RedisServer, Service, Stack};
 /// A part of each statement of a search.
 const SEARCH: &str = "walk AS MATERIALIZED";
 
-/// Parts of the statements that delete or compare postings: an update, a deletion, a deletion from a
-/// generation that is not live, a repair, and its check.
+/// Parts of the statements that delete or compare postings: an update, a deletion, a deletion from
+/// a generation that is not live, a repair, and its check.
 const POSTINGS: [&str; 5] = [
     "postings_removed AS",
     "postings_gone AS",

@@ -78,8 +78,8 @@ pub async fn nothing_is_appended_before_an_operator_acts(stack: &'static Stack) 
 
 pub async fn earlier_appends_may_still_take_effect(stack: &'static Stack) {
     let redis = RedisServer::start().await;
-    // A create waits as long as the grace period after which unconfirmed appends are looked up. So the
-    // check of the log is blocked for longer than that.
+    // A create waits as long as the grace period after which unconfirmed appends are looked up. So
+    // the check of the log is blocked for longer than that.
     let mut deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
     api.user(json!({ "log": "old" })).await;

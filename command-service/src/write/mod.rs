@@ -71,8 +71,8 @@ pub(crate) enum Written {
     /// The event took effect.
     Accepted(Appended),
     /// The write is answered before its end: the outcome is not known yet, the event is parked, or
-    /// it lost and the user could not be loaded again. The lock is held until the outcome is known, so
-    /// that the next writer of the user does not append in vain.
+    /// it lost and the user could not be loaded again. The lock is held until the outcome is known,
+    /// so that the next writer of the user does not append in vain.
     Pending(Appended, Option<UserLock>),
 }
 

@@ -101,8 +101,8 @@ pub fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
 /// A plan made for an empty table is kept while the table grows. So a statement must leave the
 /// planner no choice but one index lookup per key. It writes the first key column as `t.a = ANY
 /// (ARRAY[k.a])`: unlike `t.a = k.a`, this prevents PostgreSQL from scanning the whole index or
-/// hashing it. All columns come from one list: of two lists, PostgreSQL may look up the columns of one
-/// alone. And no other index may begin with the same columns, unless it is partial.
+/// hashing it. All columns come from one list: of two lists, PostgreSQL may look up the columns of
+/// one alone. And no other index may begin with the same columns, unless it is partial.
 #[must_use]
 pub fn by_key(pool: PgPool) -> PgPool {
     let options = pool.connect_options().as_ref().clone();

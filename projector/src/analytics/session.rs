@@ -28,9 +28,9 @@ use std::{
 };
 use uuid::Uuid;
 
-/// How long records are gathered. Their events are committed after one more such time. The START of the same
-/// request must come first in the topic: it left the service earlier, but waits in a queue and in a
-/// producer that fills batches for some milliseconds.
+/// How long records are gathered. Their events are committed after one more such time. The START of
+/// the same request must come first in the topic: it left the service earlier, but waits in a queue
+/// and in a producer that fills batches for some milliseconds.
 const GATHER_TIME: Duration = Duration::from_millis(300);
 /// How long an idle session waits for a record. A stop may have to wait as long.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(250);

@@ -28,7 +28,7 @@ pub(super) fn written_ids(config: &ClientConfig, topic: &str, since: i64) -> any
     let consumer: BaseConsumer<EndIsNoError> =
         config.clone().set("enable.partition.eof", "true").create_with_context(EndIsNoError)?;
     let partitions = partitions(&consumer, topic).context("the partitions can't be asked")?;
-    // Such as the last one of a killed member. Events that others have committed meanwhile lie behind it.
+    // A killed member may have left one open. What others have committed since lies behind it.
     await_open_transactions(config, topic, &partitions, MAX_OPEN)?;
     let offsets = offsets(&consumer, topic, &partitions, since)
         .context("the offsets of written events can't be asked")?;

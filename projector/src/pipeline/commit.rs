@@ -29,7 +29,8 @@ pub(super) enum CommitOutcome {
 
 impl Pipeline {
     /// Commits the effects of a batch. `cache_time` is `Some` if Redis has confirmed the
-    /// invalidations. Otherwise, and after a takeover, the commit waits until the last cache lease has expired.
+    /// invalidations. Otherwise, and after a takeover, the commit waits until the last cache lease
+    /// has expired.
     pub(super) async fn commit(
         &mut self,
         effects: &mut Effects,

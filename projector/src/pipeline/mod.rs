@@ -88,8 +88,8 @@ impl Pipeline {
     /// Folds a batch of decoded records and commits it exactly once, even if steps fail and are
     /// repeated.
     ///
-    /// Each step is boxed and unsized. Otherwise the compiler puts all steps into one function, whose
-    /// frame takes most of the thread's stack.
+    /// Each step is boxed and unsized. Otherwise the compiler puts all steps into one function,
+    /// whose frame takes most of the thread's stack.
     async fn project(&mut self, batch: Batch) -> Result<(), Interrupt> {
         let (started, records) = (Instant::now(), batch.len());
         let batch_of_one = self.is_one_by_one().then(|| batch.clone());

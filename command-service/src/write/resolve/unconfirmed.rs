@@ -105,7 +105,8 @@ impl Resolver {
         // Until an operator has decided which log counts, no event of ours takes effect.
         self.log_watch.until_not_replaced().await;
         tokio::time::sleep(GRACE_PERIOD).await;
-        // If PostgreSQL did not answer the checks meanwhile, the log may have been replaced unnoticed.
+        // If PostgreSQL did not answer the checks meanwhile, the log may have been replaced
+        // unnoticed.
         self.log_watch.until_confirmed().await;
         let Some(log) = self.projection.live_log().await else { return };
         for append in open.iter_mut() {

@@ -45,11 +45,11 @@ const WRITE_USERS: &str = ", written AS (
     WHERE r.created_at IS NULL AND u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id
 )";
 
-/// Writes the postings of these users, as far as they change. All parts of a statement read the same
-/// snapshot, so `changed` sees the old terms.
+/// Writes the postings of these users, as far as they change. All parts of a statement read the
+/// same snapshot, so `changed` sees the old terms.
 ///
-/// Postings are deleted by a list of keys of its own. Joined with two lists, PostgreSQL may look up the
-/// term alone and read all postings that have it.
+/// Postings are deleted by a list of keys of its own. Joined with two lists, PostgreSQL may look up
+/// the term alone and read all postings that have it.
 const WRITE_POSTINGS: &str = ", changed AS (
     SELECT u.created_at, u.id, u.terms AS old, r.terms::bigint[] AS new FROM written r
     JOIN {g}.users u ON u.tenant_id = ANY (ARRAY[r.tenant_id]) AND u.id = r.id

@@ -1,7 +1,7 @@
 //! Makes the headers of a record, and reads them as raw bytes.
 //!
-//! To read them, rdkafka's own API panics on a name that is not UTF-8, and anyone who may write to a topic may
-//! write one.
+//! To read them, rdkafka's own API panics on a name that is not UTF-8, and anyone who may write to
+//! a topic may write one.
 
 #![allow(unsafe_code, reason = "rdkafka has no way to a header's name that does not panic")]
 

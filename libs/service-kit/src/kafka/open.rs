@@ -78,8 +78,8 @@ pub async fn high_watermarks(
     .await?
 }
 
-/// Waits until the transactions have ended that are open now in these partitions. Behind an open one, a
-/// consumer of committed records sees nothing. Blocks.
+/// Waits until the transactions have ended that are open now in these partitions. Behind an open
+/// one, a consumer of committed records sees nothing. Blocks.
 ///
 /// # Errors
 /// Kafka can't be queried, or a transaction does not end in that time.

@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum ConsumerEvent {
     /// A record.
     Record(Box<Record>),
-    /// A partition was read up to `next`. Between the last record and `next` lie only control records
-    /// and aborted transactions, so no record tells this offset.
+    /// A partition was read up to `next`. Between the last record and `next` lie only control
+    /// records and aborted transactions, so no record tells this offset.
     AdvancedWithoutRecord {
         /// The partition.
         partition: Partition,

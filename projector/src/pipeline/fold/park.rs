@@ -50,8 +50,8 @@ impl Fold {
         if !is_kept && is_at_home {
             return self.reject(&source, RejectionReason::Deleted);
         }
-        // A parked record is also a rejection. One outside of its user's partition may be read before or
-        // after the user's deletion, and its rejection is the same in both cases.
+        // A parked record is also a rejection. One outside of its user's partition may be read
+        // before or after the user's deletion, and its rejection is the same in both cases.
         self.reject(&source, RejectionReason::Parked);
         if !is_kept {
             return;
