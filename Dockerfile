@@ -6,7 +6,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# CARGO_INCREMENTAL=0: see [profile.release] in Cargo.toml.
+# An image is built from nothing, so it needs no state for the next build.
 RUN CARGO_INCREMENTAL=0 cargo build --release --locked -p command-service -p query-service -p projector -p rollcall
 
 FROM debian:bookworm-slim

@@ -71,7 +71,7 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
     watch.register(health);
     let (settings, key_cache) = (settings.clone(), key_cache.clone());
     let analytics = analytics::start(&settings)?;
-    let work = async move || {
+    let ended = on_own_thread(async move || {
         // Both spawn tasks, so they are created inside the runtime that runs them.
         let pool = read_model::pool(&settings)?;
         let keys = Keys::start(&settings, KEY_CONNECTIONS, &key_cache).await?;
@@ -86,7 +86,14 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
         supervise(Parts { settings, pool, keys: keys.clone(), redis, consumer, state, stop }).await;
         keys.stop().await;
         anyhow::Ok(())
-    };
+    })?;
+    Ok(Running { stop: sender, ended, analytics })
+}
+
+/// Starts the work on a thread of its own. The receiver resolves when it has ended.
+fn on_own_thread(
+    work: impl AsyncFnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<oneshot::Receiver<()>> {
     let (done, ended) = oneshot::channel();
     own_thread::spawn("projector-fold", async move || {
         if let Err(error) = work().await {
@@ -96,7 +103,7 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
         // Nobody may be waiting.
         let _ = done.send(());
     })?;
-    Ok(Running { stop: sender, ended, analytics })
+    Ok(ended)
 }
 
 impl Running {
