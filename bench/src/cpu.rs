@@ -15,7 +15,7 @@ struct Process {
 }
 
 impl Cpu {
-    /// CPU time since the start of each process. Ended processes are left out.
+    /// CPU time since the start of each process, with that of its children that have ended.
     pub(crate) fn of_trees(roots: &[u32]) -> Self {
         let all: Vec<Process> = fs::read_dir("/proc")
             .into_iter()
@@ -59,8 +59,8 @@ fn process(entry: &fs::DirEntry) -> Option<Process> {
     let (_, program) = head.split_once('(')?;
     let fields: Vec<&str> = tail.split_whitespace().collect();
     // Counted as in the manual: the state is field 3, the parent field 4, user and system time
-    // fields 14 and 15.
-    let ticks: f64 = [11, 12].into_iter().filter_map(|n| fields.get(n)?.parse::<f64>().ok()).sum();
+    // fields 14 and 15, those of ended children fields 16 and 17.
+    let ticks: f64 = (11..=14).filter_map(|n| fields.get(n)?.parse::<f64>().ok()).sum();
     Some(Process {
         pid,
         parent: fields.get(1)?.parse().ok()?,

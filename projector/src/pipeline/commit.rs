@@ -28,6 +28,24 @@ pub(super) enum CommitOutcome {
 }
 
 impl Pipeline {
+    /// The outcome of a commit that was begun before the checks. `None` if the batch is still to be
+    /// committed.
+    pub(super) async fn outcome_of(
+        &self,
+        commit: Option<sqlx::Result<u64>>,
+        effects: &Effects,
+    ) -> Result<Option<CommitOutcome>, Interrupt> {
+        match commit {
+            None => Ok(None),
+            Some(Ok(displaced)) => {
+                metrics::DISPLACED.inc_by(displaced);
+                failpoint::hit("fold.committed");
+                Ok(Some(CommitOutcome::Committed))
+            }
+            Some(Err(error)) => self.outcome_after(&error, effects).await,
+        }
+    }
+
     /// Commits the effects of a batch. `cache_time` is `Some` if Redis has confirmed the
     /// invalidations. Otherwise, and after a takeover, the commit waits until the last cache lease
     /// has expired.

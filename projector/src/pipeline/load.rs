@@ -1,17 +1,11 @@
 //! Step 2, load: the states and data keys that a batch is folded on.
 
-use super::{Batch, Pipeline, assignment::compare_log, fold::parked_queue::ParkedQueue};
-use crate::stop::Interrupt;
+use super::{Batch, fold::parked_queue::ParkedQueue};
 use anyhow::Context as _;
 use domain::evolve::{credential, user::State};
-use event_log::identity::LogMatch;
 use events_schema::{UserKey, credential::Credential};
 use key_store::KeyRing;
-use read_model::write::{
-    CredentialKey, Store, StoredCredential, StoredUser, VersionsToInvalidate, lease::ServerTime,
-    versions_to_invalidate,
-};
-use service_kit::failpoint;
+use read_model::write::{CredentialKey, Store, StoredCredential, StoredUser};
 use std::collections::{BTreeMap, HashMap};
 
 /// The states that a batch is folded on.
@@ -28,28 +22,6 @@ pub struct States {
     pub credentials: HashMap<CredentialKey, (credential::State, i64)>,
 }
 
-impl Pipeline {
-    /// Loads the states of a batch. At the same time, invalidates the cached bodies of its users
-    /// and checks that the records are of the log that was folded so far.
-    ///
-    /// Returns Redis' time if Redis has confirmed the invalidations.
-    pub(super) async fn load(&mut self, batch: &Batch) -> Result<(States, Option<ServerTime>), Interrupt> {
-        let versions: VersionsToInvalidate = versions_to_invalidate(batch.highest_versions());
-        let known = self.remembered.states(batch);
-        let states =
-            self.stop.retry("loading states", async || load_others(&self.store, batch, known.clone()).await);
-        let log = compare_log(&self.stop, &mut self.identity, &self.store);
-        let (states, cache_time, log) = tokio::join!(states, self.cache.invalidate(&versions), log);
-        let states = states?;
-        match log? {
-            LogMatch::Same => {}
-            other => return Err(self.reject_log(other).await),
-        }
-        failpoint::hit("fold.loaded");
-        Ok((states, cache_time))
-    }
-}
-
 /// Loads the states and data keys of a batch.
 ///
 /// # Errors
@@ -59,7 +31,11 @@ pub(crate) async fn load(store: &Store, batch: &Batch) -> anyhow::Result<States>
 }
 
 /// Loads the states and data keys of a batch, except for the users that are known.
-async fn load_others(store: &Store, batch: &Batch, known: HashMap<UserKey, State>) -> anyhow::Result<States> {
+pub(super) async fn load_others(
+    store: &Store,
+    batch: &Batch,
+    known: HashMap<UserKey, State>,
+) -> anyhow::Result<States> {
     let owners = batch.key_owners();
     let keys = async { store.keys.get_many(&owners).await.map_err(anyhow::Error::from) };
     let (mut states, keys) = tokio::try_join!(load_rows(store, batch, known), keys)?;

@@ -13,6 +13,7 @@ mod fold;
 mod load;
 mod one_by_one;
 pub(crate) mod parking_limit;
+mod prepare;
 mod progress;
 mod publish;
 mod remembered;
@@ -28,20 +29,15 @@ pub use remembered::RememberedUsers;
 use self::{
     commit::CommitOutcome,
     consume::{ConsumerEvent, ConsumerState, EventQueue},
+    prepare::Prepared,
 };
-use crate::{
-    metrics,
-    stop::{Interrupt, StopSignal},
-};
+use crate::stop::{Interrupt, StopSignal};
 use event_log::identity::LogIdentity;
 use events_schema::Partition;
 use futures_util::FutureExt as _;
 use privacy::Vacuum;
 use read_model::write::{Cache, Store, ownership::Epochs};
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;
 
 /// How long PostgreSQL may take to answer. The checkpoints tell whether a commit without an answer
@@ -66,6 +62,8 @@ pub(crate) struct Pipeline {
     pub(crate) partition_count: u32,
     pub(crate) discarded: Discarded,
     pub(crate) vacuum: Vacuum,
+    /// How many records the last batch had.
+    pub(crate) last_batch: usize,
     /// Up to where records are folded one by one, because a batch of them could not be committed.
     pub(crate) one_by_one: BTreeMap<Partition, i64>,
 }
@@ -78,7 +76,7 @@ impl Pipeline {
         first: ConsumerEvent,
         events: &mut EventQueue,
     ) -> Result<Option<ConsumerEvent>, Interrupt> {
-        let (batch, next_event) = self.collect_batch(first, events);
+        let (batch, next_event) = self.collect_batch(first, events).await;
         if !batch.is_empty() {
             self.project(batch).boxed_local().await?;
         }
@@ -91,15 +89,16 @@ impl Pipeline {
     /// Each step is boxed and unsized. Otherwise the compiler puts all steps into one function,
     /// whose frame takes most of the thread's stack.
     async fn project(&mut self, batch: Batch) -> Result<(), Interrupt> {
-        let (started, records) = (Instant::now(), batch.len());
+        let records = batch.len();
         let batch_of_one = self.is_one_by_one().then(|| batch.clone());
-        let (states, cache_time) = self.load(&batch).boxed_local().await?;
-        let mut effects = fold(batch, states);
-        metrics::FOLD_SECONDS.observe(started.elapsed().as_secs_f64());
-        if !self.is_within_parking_limit(&effects).await? {
-            return self.park_one_by_one(&effects);
-        }
-        let outcome = self.commit(&mut effects, cache_time.as_ref()).boxed_local().await?;
+        let Prepared { mut effects, cache_time, commit } = self.prepare(batch).boxed_local().await?;
+        let outcome = match self.outcome_of(commit, &effects).boxed_local().await? {
+            Some(outcome) => outcome,
+            None if self.is_within_parking_limit(&effects).await? => {
+                self.commit(&mut effects, cache_time.as_ref()).boxed_local().await?
+            }
+            None => return self.park_one_by_one(&effects),
+        };
         if outcome != CommitOutcome::Committed {
             self.remembered.clear();
         }

@@ -13,6 +13,11 @@ pub(crate) const LIMIT: i64 = 100;
 /// of erased users long before their deletions.
 const SPAN: Duration = Duration::from_secs(600);
 
+/// Whether a batch parks users, so that the limit may not allow it.
+pub(super) fn applies(effects: &Effects) -> bool {
+    effects.newly_parked > 0 || !effects.keyless.is_empty()
+}
+
 /// Whether the limit allows a batch to park the users that it would park.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The pause between two rounds once all generations are level.
+/// The pause between two rounds, unless much is left.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The pause after the first failure of a generation. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ impl Follower {
         }
     }
 
-    /// A round of each generation that is behind. Returns whether all of them are level.
+    /// A round of each generation that is behind. Returns whether all of them may rest.
     async fn turn(&mut self, pool: &PgPool) -> anyhow::Result<bool> {
         let Registered { name, fold_version, .. } = *self.projection;
         if !generations::any(pool, name).await? {
@@ -107,7 +107,7 @@ impl Follower {
         Ok(are_level)
     }
 
-    /// Folds a round, unless a failure was just now. Returns whether nothing is left.
+    /// Folds a round, unless a failure was just now. Returns whether no more than that is left.
     async fn attempt(&mut self, pool: &PgPool, generation: i32) -> anyhow::Result<bool> {
         if self.retries.get(&generation).is_some_and(|retry| Instant::now() < retry.at) {
             return Ok(true);
@@ -134,13 +134,15 @@ impl Follower {
         let Some(lock) = FoldLock::take(pool, id).await? else { return Ok(true) };
         let mut folder = Folder::new(&self.settings, pool, &self.keys, self.projection, id.generation);
         folder.heeds_pause = true;
-        let mut end = RoundEnd::Smaller;
+        let (mut end, mut is_last) = (RoundEnd::Smaller, false);
         while end == RoundEnd::Smaller {
             let round = folder.next(None).await?;
-            end = folder.fold(&round).await?;
+            (end, is_last) = (folder.fold(&round).await?, round.is_last());
         }
         lock.release().await?;
-        Ok(end != RoundEnd::More)
+        // What came meanwhile waits for the next round: each one costs a connection to PostgreSQL and
+        // one to Kafka.
+        Ok(end != RoundEnd::More || is_last)
     }
 
     async fn create_first(&self, pool: &PgPool) -> anyhow::Result<bool> {

@@ -173,6 +173,7 @@ async fn start(parts: Parts) -> Result<Worker, Interrupt> {
         partition_count,
         discarded: Discarded::default(),
         vacuum: Vacuum::default(),
+        last_batch: 0,
         one_by_one: BTreeMap::new(),
     };
     Ok(Worker { pipeline, consumer, repairs: Repairs::new(settings) })

@@ -50,6 +50,8 @@ enum Without {
     NewBeginning,
     /// A projector sends no writes between its invalidations and its commit.
     NoWriteBetween,
+    /// Rows that are written before the commit keep the checkpoint locked until then.
+    LockedToTheEnd,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,6 +83,9 @@ struct Projector {
     marking: bool,
     /// The run id of the server that confirmed them.
     marked: Option<u8>,
+    /// Whether the rows of the next version are written, in a transaction that is still open. The
+    /// fence was checked when they were.
+    has_written: bool,
     lease_until: u8,
     /// The run id that its valid leases name.
     leased_run: Option<u8>,
@@ -114,6 +119,7 @@ enum Action {
     Look(usize),
     Prove(usize),
     SendMark(usize),
+    WriteAhead(usize),
     Commit(usize),
     SendWrite(usize),
     Deliver(usize),
@@ -141,11 +147,12 @@ impl Cache {
     fn commit(state: &mut State, i: usize) {
         let p = &mut state.projectors[i];
         (p.marking, p.marked) = (false, None);
-        if p.epoch != state.epoch {
+        if p.epoch != state.epoch && !std::mem::take(&mut p.has_written) {
             // The fence: this projector is not the owner any more.
             *p = Projector { connection: p.connection, ..Projector::default() };
             return;
         }
+        p.has_written = false;
         state.version += 1;
         p.version = state.version;
         if let Some((_, _, proved)) = &mut p.seen {
@@ -240,8 +247,11 @@ impl Model for Cache {
             actions.push(Action::Tick);
         }
         for (i, p) in state.projectors.iter().enumerate() {
+            // A takeover waits for the lock.
+            let is_locked = state.projectors.iter().any(|p| p.has_written);
+            let may_lock = !is_locked || !self.keeps(Without::LockedToTheEnd);
             // The order of the two makes no difference.
-            if i == usize::from(state.epoch) && p.epoch == 0 {
+            if i == usize::from(state.epoch) && p.epoch == 0 && may_lock {
                 actions.push(Action::TakeOver(i));
             }
             if p.epoch == 0 {
@@ -256,6 +266,9 @@ impl Model for Cache {
             let room = state.beginnings < 3 && state.wire.len() < ON_THE_WIRE;
             if room && !p.marking && p.version < LAST_VERSION {
                 actions.push(Action::SendMark(i));
+            }
+            if p.version < LAST_VERSION && p.epoch == state.epoch && !p.has_written {
+                actions.push(Action::WriteAhead(i));
             }
             if p.version < LAST_VERSION && self.may_commit(state, p) {
                 actions.push(Action::Commit(i));
@@ -313,6 +326,7 @@ impl Model for Cache {
                 p.marking = true;
                 state.wire.push(Message::Mark { from: i, to: p.connection, version: p.version + 1 });
             }
+            Action::WriteAhead(i) => state.projectors[i].has_written = true,
             Action::Commit(i) => Self::commit(&mut state, i),
             Action::SendWrite(i) => self.send_write(&mut state, i),
             Action::Deliver(i) => {
@@ -386,4 +400,5 @@ each_rule_is_needed! {
     same_server_is_needed: SameServer,
     new_beginning_is_needed: NewBeginning,
     no_write_between_is_needed: NoWriteBetween,
+    locked_to_the_end_is_needed: LockedToTheEnd,
 }

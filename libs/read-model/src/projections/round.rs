@@ -123,6 +123,15 @@ impl Round {
         self.behind() == 0 && self.released.is_empty() && self.settled.is_empty()
     }
 
+    /// Whether nothing is left once this round is folded, except for what comes meanwhile.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        let is_whole = |(partition, end): (&i32, &i64)| {
+            self.ranges.get(partition).is_some_and(|range| range.end >= *end)
+        };
+        self.ends.iter().all(is_whole) && self.released.is_empty() && self.settled.is_empty()
+    }
+
     /// The number of offsets up to the live generation of the users.
     #[must_use]
     pub fn behind(&self) -> i64 {

@@ -10,7 +10,12 @@ use super::{
 use crate::announcement;
 use events_schema::{Partition, Topic};
 use service_kit::failpoint;
-use sqlx::PgExecutor;
+use sqlx::{Connection as _, PgExecutor};
+use std::future::Future;
+
+/// Begins the transaction of [`Store::commit_when`]. A process that freezes in it must not keep
+/// the checkpoints locked: PostgreSQL ends its session.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s'";
 
 impl Store {
     /// Commits a batch. Returns how many dead letters of `users.credentials` newer ones displaced.
@@ -24,11 +29,7 @@ impl Store {
         epochs: &Epochs,
         invalidation: InvalidationStatus,
     ) -> sqlx::Result<u64> {
-        let is_one_statement = effects.tombstones.is_empty()
-            && effects.late.is_empty()
-            && effects.restored.is_empty()
-            && effects.strays().is_empty();
-        if self.mode == Mode::Live && is_one_statement {
+        if self.takes_one_statement(effects) {
             let mut connection = self.connections.take().await?;
             let displaced = self.commit_on(&mut *connection, effects, epochs).await?;
             connection.keep();
@@ -49,6 +50,41 @@ impl Store {
         failpoint::hit("erase.committing");
         transaction.commit().await?;
         Ok(displaced)
+    }
+
+    /// Commits a batch that [takes one statement](Self::takes_one_statement) as soon as `may_commit`
+    /// resolves to true. Its rows are written meanwhile. Nobody sees them before the commit, and the
+    /// checkpoints stay locked until then, so the fence that the statement has checked still holds.
+    /// Returns `None`, and nothing has an effect, if `may_commit` resolves to false.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub async fn commit_when(
+        &self,
+        effects: &Effects,
+        epochs: &Epochs,
+        may_commit: impl Future<Output = bool>,
+    ) -> sqlx::Result<Option<u64>> {
+        let mut connection = self.connections.take().await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
+        let may_commit = may_commit.await;
+        if may_commit {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        connection.keep();
+        Ok(may_commit.then_some(displaced))
+    }
+
+    /// Whether one statement has all effects of a batch.
+    pub fn takes_one_statement(&self, effects: &Effects) -> bool {
+        self.mode == Mode::Live
+            && effects.tombstones.is_empty()
+            && effects.late.is_empty()
+            && effects.restored.is_empty()
+            && effects.strays().is_empty()
     }
 
     /// Executes the statement that has all effects of a batch.

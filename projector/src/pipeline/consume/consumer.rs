@@ -1,6 +1,10 @@
 //! Starting and stopping the consumer's thread.
 
-use super::{ConsumerEvent, ConsumerState, EventQueue, group_member::GroupMember, thread::ConsumerThread};
+use super::{
+    ConsumerEvent, ConsumerState, EventQueue,
+    group_member::GroupMember,
+    thread::{ConsumerThread, Ended},
+};
 use rdkafka::ClientConfig;
 use service_kit::{
     kafka::{self, Topics},
@@ -67,7 +71,8 @@ impl Consumer {
         };
         let config = config(settings)?;
         let consumer = config.create_with_context(member)?;
-        let thread = ConsumerThread { config, consumer, topics, events: sender, partition_count };
+        let ended = Ended::default();
+        let thread = ConsumerThread { config, consumer, topics, events: sender, partition_count, ended };
         thread.subscribe()?;
         let thread = std::thread::Builder::new().name("projector-log".into()).spawn(move || thread.run())?;
         Ok(Self { state, events, thread: Some(thread) })

@@ -6,6 +6,7 @@
 //! serve tools that show lag.
 
 mod consumer;
+mod gather;
 mod group_member;
 mod open_transactions;
 mod read_positions;
@@ -51,11 +52,18 @@ pub(crate) type EventQueue = mpsc::Receiver<ConsumerEvent>;
 impl Pipeline {
     /// Collects queued records until the batch is full, the queue is empty, or an event is about an
     /// assignment. Returns that event. While records are folded one by one, a batch has one record.
-    pub(super) fn collect_batch(
-        &self,
+    pub(super) async fn collect_batch(
+        &mut self,
         first: ConsumerEvent,
         events: &mut EventQueue,
     ) -> (Batch, Option<ConsumerEvent>) {
+        gather::gather(events, self.last_batch).await;
+        let (batch, next_event) = self.drain(first, events);
+        self.last_batch = batch.len();
+        (batch, next_event)
+    }
+
+    fn drain(&self, first: ConsumerEvent, events: &mut EventQueue) -> (Batch, Option<ConsumerEvent>) {
         let mut batch = Batch::default();
         let mut event = Some(first);
         while let Some(next) = event.take() {

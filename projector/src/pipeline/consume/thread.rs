@@ -13,6 +13,7 @@ use rdkafka::{
 };
 use service_kit::kafka::Topics;
 use std::{
+    collections::BTreeSet,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -20,6 +21,8 @@ use tokio::sync::mpsc;
 
 /// How long a poll waits for a record. A record that arrives ends the wait.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a position may wait while records keep arriving.
+const MAX_END_DELAY: Duration = Duration::from_millis(20);
 /// How often the folded offsets are committed to Kafka, for tools that show lag.
 const OFFSET_COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -29,6 +32,31 @@ pub(super) struct ConsumerThread {
     pub(super) topics: Topics,
     pub(super) events: mpsc::Sender<ConsumerEvent>,
     pub(super) partition_count: u32,
+    /// Partitions that were read to their end, since their positions were last asked for.
+    pub(super) ended: Ended,
+}
+
+/// Partitions at their end, by number, and since when the first of them is.
+#[derive(Default)]
+pub(super) struct Ended {
+    partitions: BTreeSet<i32>,
+    since: Option<Instant>,
+}
+
+impl Ended {
+    fn add(&mut self, partition: i32) {
+        self.partitions.insert(partition);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// How long the next poll may wait. Positions are asked for once no more records are queued.
+    fn poll_timeout(&self) -> Duration {
+        if self.partitions.is_empty() { POLL_TIMEOUT } else { Duration::ZERO }
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > MAX_END_DELAY)
+    }
 }
 
 impl ConsumerThread {
@@ -69,12 +97,15 @@ impl ConsumerThread {
         }
     }
 
-    fn poll(&self) {
-        match self.consumer.poll(POLL_TIMEOUT) {
+    fn poll(&mut self) {
+        match self.consumer.poll(self.ended.poll_timeout()) {
             Some(Ok(message)) => self.send(&message),
-            Some(Err(KafkaError::PartitionEOF(partition))) => self.send_end(partition),
+            Some(Err(KafkaError::PartitionEOF(partition))) => self.ended.add(partition),
             Some(Err(error)) => self.handle_error(&error),
-            None => {}
+            None => self.send_ends(),
+        }
+        if self.ended.is_overdue() {
+            self.send_ends();
         }
     }
 
@@ -96,24 +127,32 @@ impl ConsumerThread {
         }
     }
 
-    /// Handles the end of a partition. The client reports its number but not its topic, so both
-    /// topics are checked. The position lies after control records and aborted transactions, which
-    /// the client does not return.
+    /// Handles the ends of partitions. The client reports the number of a partition but not its
+    /// topic, so both topics are checked. The position lies after control records and aborted
+    /// transactions, which the client does not return.
+    ///
+    /// Asking for positions takes a round trip to another thread of the client, so it is done once
+    /// for all partitions that ended meanwhile. A later position is as good: everything before it
+    /// was returned.
     ///
     /// The position is never one of an earlier assignment. Before the client reads a new
     /// assignment, it stops the partitions of the old one, which resets their positions, and drops
     /// their queued records.
-    fn send_end(&self, partition: i32) {
+    fn send_ends(&mut self) {
+        let Ended { partitions: ended, .. } = std::mem::take(&mut self.ended);
+        if ended.is_empty() {
+            return;
+        }
         let member = self.consumer.context();
         member.set_connected(true);
         let positions = self.consumer.position().inspect_err(|error| tracing::warn!(%error, "no position"));
         for element in positions.iter().flat_map(TopicPartitionList::elements) {
             let Some(topic) = topic_of(&self.topics, element.topic()) else { continue };
             let Offset::Offset(next) = element.offset() else { continue };
-            if element.partition() != partition {
+            if !ended.contains(&element.partition()) {
                 continue;
             }
-            let partition = (topic, partition);
+            let partition = (topic, element.partition());
             if locked(&member.positions).advance(partition, next) {
                 let _ = self.events.blocking_send(ConsumerEvent::AdvancedWithoutRecord { partition, next });
             }
