@@ -1,6 +1,7 @@
 //! What the services share: what happens around an operation, settings, telemetry, database pools
 //! and the Kafka client. It knows tenants, requests and topics, but nothing about the domain.
 
+mod allocator;
 pub mod analytics;
 pub mod atomic_file;
 pub mod auth;
