@@ -3,7 +3,7 @@
 use crate::{
     cpu::Cpu,
     load::Figures,
-    twin::{GET, UPDATE},
+    twin::{GET, PLAIN, UPDATE},
     users,
 };
 use anyhow::Context as _;
@@ -14,8 +14,9 @@ use rdkafka::{
     client::DefaultClientContext,
     producer::{FutureProducer, FutureRecord},
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use std::{
+    str::FromStr as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -84,7 +85,8 @@ impl Raw {
     }
 
     async fn query(&self, call: Call, n: usize, of: usize, until: Instant) -> anyhow::Result<Vec<f64>> {
-        let mut connection = PgConnection::connect(&self.database_url).await?;
+        let options = PgConnectOptions::from_str(&self.database_url)?.options([("search_path", PLAIN)]);
+        let mut connection = PgConnection::connect_with(&options).await?;
         let own: Vec<Uuid> =
             self.users.iter().skip(n).step_by(of).map(|id| id.parse()).collect::<Result<_, _>>()?;
         let mut took = Vec::new();

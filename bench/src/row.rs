@@ -52,7 +52,7 @@ pub(crate) const ALL: [Row; 8] = [
         request: Request::Put,
         connections: 64,
         raw: &[Call::Update],
-        twins: &[Kind::Crud],
+        twins: &[Kind::Crud, Kind::Searchable],
         target: "rate >= 1.0 x crud; p99 <= 4 x p50",
     },
     Row {
@@ -60,7 +60,7 @@ pub(crate) const ALL: [Row; 8] = [
         request: Request::Post,
         connections: 64,
         raw: &[],
-        twins: &[Kind::Crud],
+        twins: &[Kind::Crud, Kind::Searchable],
         target: "rate >= 0.8 x PUT",
     },
     Row {

@@ -50,9 +50,9 @@ metric! {
     /// Folded records.
     RECORDS: IntCounter = register_int_counter!("rollcall_projector_records_total", "Folded records");
     /// Time from the start of a batch to its effects.
-    FOLD_SECONDS: Histogram = register_histogram!("rollcall_projector_fold_seconds", "Time to load and fold a batch, and to invalidate its users in the cache", seconds());
+    FOLD_SECONDS: Histogram = register_histogram!("rollcall_projector_fold_seconds", "Time to load and fold a batch", seconds());
     /// Time of a commit.
-    COMMIT_SECONDS: Histogram = register_histogram!("rollcall_projector_commit_seconds", "Time to commit a batch", seconds());
+    COMMIT_SECONDS: Histogram = register_histogram!("rollcall_projector_commit_seconds", "Time to write and commit a batch, with the checks that the commit waits for", seconds());
     /// Records of unknown types.
     UNKNOWN_TYPES: IntCounter = register_int_counter!("rollcall_projector_unknown_types_total", "Records skipped because their type is unknown");
     /// Records set aside.

@@ -60,6 +60,42 @@ pub async fn a_frozen_projector_is_fenced_off(stack: &'static Stack) {
     check(&deployment, &watches).await;
 }
 
+/// A projector freezes while its rows are written but not committed. Its checkpoints are locked, and
+/// PostgreSQL must not wait for it for ever.
+pub async fn a_frozen_projector_does_not_keep_its_locks(stack: &'static Stack) {
+    const OPEN: &str = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
+        AND state = 'idle in transaction' AND query LIKE 'WITH moved%'";
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    let id = api.user(json!({ "n": 1 })).await;
+    deployment.stop(Service::Projector);
+    let failpoint = [("FAILPOINTS", "fold.marked=1*off->sleep(600000)")];
+    deployment.launch_instance(Service::Projector, 0, &failpoint);
+    deployment.ready(Service::Projector).await;
+    // The first batch waits for the leases of the former owner, and is written only then.
+    api.update(&id, json!({ "claims": { "n": 2 } })).await.expect(200);
+
+    let update = api.update(&id, json!({ "claims": { "n": 3 } }));
+    update.header("Prefer", "respond-async").await.expect(202);
+    until("the batch is written and not committed", async || {
+        sqlx::query_scalar::<_, bool>(OPEN).fetch_one(&deployment.database).await.unwrap().then_some(())
+    })
+    .await;
+    deployment.freeze(Service::Projector, 0);
+    assert_eq!(api.get(&id).await.expect(200).json()["claims"]["n"], 2, "nobody sees it yet");
+
+    deployment.launch_instance(Service::Projector, 1, &[]);
+    until("another projector has folded it", async || {
+        (api.get(&id).await.json()["claims"]["n"] == 3).then_some(())
+    })
+    .await;
+    api.update(&id, json!({ "claims": { "n": 4 } })).await.expect(200);
+    deployment.thaw(Service::Projector, 0);
+    deployment.kill_instance(Service::Projector, 0);
+    assert_eq!(api.get(&id).await.expect(200).json()["claims"]["n"], 4);
+}
+
 /// Creates users until the test is over. A projector loads the state of a new user, but not that of
 /// a user whose version it remembers. What becomes of the creates does not matter.
 async fn create_users(deployment: &Deployment, is_over: &AtomicBool) {

@@ -236,6 +236,7 @@ suite! {
             behind_nginx_they_are_one_service;
         instances:
             positions_come_from_any_projector,
+            a_frozen_projector_does_not_keep_its_locks,
             a_frozen_projector_is_fenced_off,
             projectors_come_and_go_under_load;
         keys:

@@ -19,10 +19,10 @@ use uuid::Uuid;
 /// As many as the service has for reads.
 const CONNECTIONS: u32 = 12;
 
-const INSERT: &str = "INSERT INTO twin.users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, log_offset) \
+const INSERT: &str = "INSERT INTO users (tenant_id, id, version, created_at, claims, body, creation_digest, log_partition, log_offset) \
     VALUES ($1, $2, 1, now(), $3::jsonb, $4, '', 0, 0)";
-const DELETE: &str = "DELETE FROM twin.users WHERE tenant_id = $1 AND id = $2";
-const PAGE: &str = "SELECT body, created_at, id FROM twin.users \
+const DELETE: &str = "DELETE FROM users WHERE tenant_id = $1 AND id = $2";
+const PAGE: &str = "SELECT body, created_at, id FROM users \
     WHERE tenant_id = $1 AND (created_at, id) > ($2, $3) AND version > 0 ORDER BY created_at, id LIMIT $4";
 
 pub(super) struct State {
@@ -31,9 +31,14 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn open(settings: &Settings, authenticator: Arc<Authenticator>) -> anyhow::Result<Self> {
+    /// On the table of this schema.
+    pub(super) fn open(
+        settings: &Settings,
+        authenticator: Arc<Authenticator>,
+        schema: &str,
+    ) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(settings.database_url()?)?
-            .options([("synchronous_commit", "on")])
+            .options([("synchronous_commit", "on"), ("search_path", schema)])
             .application_name("crud twin");
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
         Ok(Self { pool: pool.connect_lazy_with(options), authenticator })

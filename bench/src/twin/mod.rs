@@ -2,14 +2,15 @@
 //!
 //! `bare` returns the same bytes without authentication and without a store: the ceiling of HTTP.
 //! `crud` is what most people would build instead: the same check of tokens, the same table with the
-//! same indexes in the same PostgreSQL, and an UPDATE with `synchronous_commit=on`. No events.
+//! same indexes in the same PostgreSQL, and an UPDATE with `synchronous_commit=on`. No events, and no
+//! index for search. `searchable` has one.
 //!
 //! `query` and `silent` are the query service itself, with analytic events and without.
 
 mod crud;
 mod table;
 
-pub(crate) use table::{GET, UPDATE, copy as copy_table};
+pub(crate) use table::{GET, PLAIN, UPDATE, copy as copy_table};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::ValueEnum;
@@ -23,6 +24,8 @@ pub(crate) enum Kind {
     Bare,
     /// Authentication and PostgreSQL, without a log
     Crud,
+    /// The same, with an index for search
+    Searchable,
     /// The query service
     Query,
     /// The query service without analytic events
@@ -30,12 +33,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Bare, Self::Crud, Self::Query, Self::Silent];
+    pub(crate) const ALL: [Self; 5] = [Self::Bare, Self::Crud, Self::Searchable, Self::Query, Self::Silent];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
             Self::Crud => "crud",
+            Self::Searchable => "searchable",
             Self::Query => "query",
             Self::Silent => "silent",
         }
@@ -63,9 +67,10 @@ pub(crate) async fn serve(kind: Kind, addr: SocketAddr) -> anyhow::Result<()> {
             };
             HttpServer::new(app).workers(workers).bind(addr)?.run().await?;
         }
-        Kind::Crud => {
+        Kind::Crud | Kind::Searchable => {
             let settings = Settings::from_env("127.0.0.1:0")?;
-            let state = crud::State::open(&settings, Arc::new(Authenticator::new(&settings)?))?;
+            let schema = if kind == Kind::Crud { table::PLAIN } else { table::SEARCHABLE };
+            let state = crud::State::open(&settings, Arc::new(Authenticator::new(&settings)?), schema)?;
             let state = web::Data::new(state);
             let app = move || App::new().app_data(state.clone()).configure(crud::configure);
             HttpServer::new(app).workers(workers).bind(addr)?.run().await?;

@@ -12,7 +12,9 @@ use crate::{
 };
 use event_log::identity::LogMatch;
 use futures_util::FutureExt as _;
-use read_model::write::{Effects, Store, lease::ServerTime, ownership::Epochs, versions_to_invalidate};
+use read_model::write::{
+    Effects, Store, VersionsToInvalidate, lease::ServerTime, ownership::Epochs, versions_to_invalidate,
+};
 use service_kit::{database::answered, failpoint};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -35,7 +37,7 @@ impl Pipeline {
     /// Loads, folds and checks a batch. If its effects take one statement and park nobody, they are
     /// also written, and committed once the checks allow it.
     pub(super) async fn prepare(&mut self, batch: Batch) -> Result<Prepared, Interrupt> {
-        let versions = versions_to_invalidate(batch.highest_versions());
+        let versions: VersionsToInvalidate = versions_to_invalidate(batch.highest_versions());
         let (verdict, allowed) = oneshot::channel();
         let Self { stop, store, cache, identity, epochs, remembered, .. } = self;
         let checks = async {

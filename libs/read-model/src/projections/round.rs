@@ -163,9 +163,12 @@ mod tests {
         let mut limited = round.clone();
         limited.limit(&[(0, 5), (1, 9)].into());
         assert_eq!((limited.is_level(), &limited.ranges[&0]), (true, &(5..5)));
+        assert!(!round.is_last());
+        round.ranges.insert(0, 5..9);
+        assert!(round.is_last() && !round.is_level());
         round.ranges.insert(0, 9..9);
-        assert!(round.is_level());
+        assert!(round.is_last() && round.is_level());
         round.released.push((0, 2));
-        assert!(!round.is_level());
+        assert!(!round.is_last() && !round.is_level());
     }
 }
