@@ -14,7 +14,7 @@ pub(crate) struct Row {
 }
 
 /// Every row.
-pub(crate) const ALL: [Row; 8] = [
+pub(crate) const ALL: [Row; 10] = [
     Row {
         name: "R1 GET by id, 64 connections",
         request: Request::Get,
@@ -46,6 +46,22 @@ pub(crate) const ALL: [Row; 8] = [
         raw: &[Call::Append, Call::Update],
         twins: &[Kind::Crud],
         target: "p50 <= 2 x, p99 <= 4 x (append + commit)",
+    },
+    Row {
+        name: "R5 PUT until visible, 8 writers",
+        request: Request::Put,
+        connections: 8,
+        raw: &[],
+        twins: &[Kind::Crud],
+        target: "",
+    },
+    Row {
+        name: "R5 PUT until visible, 16 writers",
+        request: Request::Put,
+        connections: 16,
+        raw: &[],
+        twins: &[Kind::Crud],
+        target: "",
     },
     Row {
         name: "R5 PUT until visible, 64 writers",
