@@ -1,10 +1,16 @@
 //! Generations beside the live one: they follow, are compared with it, take its place and give it
 //! back. Nobody who reads or writes notices.
 
-use super::rebuild::{TABLES, at_rest, generation, load, populate};
+use super::{
+    rebuild::{TABLES, at_rest, generation, load, populate},
+    upgrade::schema,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use tests::{Cli, Deployment, Output, RedisServer, Service, Stack, fold, scratch, until};
 
 /// Takes the right to fold a generation, as a process that folds it would. A rebuild of it waits.
@@ -45,6 +51,21 @@ async fn until_level(deployment: &Deployment, id: i32) {
 
 async fn execute(database: &PgPool, sql: &str) {
     sqlx::query(AssertSqlSafe(sql)).execute(database).await.unwrap();
+}
+
+pub async fn a_rebuilt_generation_has_the_tables_of_the_first(stack: &'static Stack) {
+    let deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
+    populate(&deployment, &deployment.tenant(), 2).await;
+    summary(&deployment.cli, &["projection", "rebuild", "--json"], 0).await;
+    let all = schema(&deployment.database).await;
+    let of = |generation: &str| -> BTreeSet<String> {
+        let of = all.iter().filter(|line| line.contains(generation));
+        of.map(|line| line.replace(generation, "generation")).collect()
+    };
+    let (first, second) = (of("generation_1"), of("generation_2"));
+    assert!(first.iter().any(|line| line.contains("autovacuum_vacuum_insert_scale_factor")), "{first:#?}");
+    let differences: Vec<_> = first.symmetric_difference(&second).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 pub async fn promotions_and_rollbacks_under_load_lose_nothing(stack: &'static Stack) {

@@ -265,6 +265,7 @@ suite! {
             a_frozen_cache_is_waited_out,
             a_stopping_process_blocks_no_delete;
         generations:
+            a_rebuilt_generation_has_the_tables_of_the_first,
             promotions_and_rollbacks_under_load_lose_nothing,
             a_comparison_names_what_differs,
             a_killed_rebuild_is_resumed,

@@ -41,7 +41,7 @@ async fn load(url: &str, values: Vec<(String, String)>) {
     connection.close().await.unwrap();
 }
 
-async fn schema(database: &PgPool) -> BTreeSet<String> {
+pub(super) async fn schema(database: &PgPool) -> BTreeSet<String> {
     let lines: Vec<String> = sqlx::query_scalar(SCHEMA).fetch_all(database).await.unwrap();
     lines.into_iter().collect()
 }
