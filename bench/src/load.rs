@@ -60,23 +60,39 @@ pub(crate) async fn measure(
     let (began, cpu) = (Instant::now(), Cpu::of_trees(&subject.pids));
     let loops = clients.into_iter().enumerate().map(|(n, client)| {
         let own = subject.users.iter().skip(n).step_by(connections).collect();
-        repeat(request, subject, client, own, began + length)
+        repeat(request, subject, client, own, move |_| Instant::now() < began + length)
     });
     let took = try_join_all(loops).await?.concat();
     Ok(Figures::new(took, began.elapsed(), Cpu::of_trees(&subject.pids).since(&cpu)))
 }
 
-/// One connection's requests, each on the next of its own users; how long each took.
+/// Sends the request so many times for each user.
+pub(crate) async fn repeat_each(
+    request: Request,
+    connections: usize,
+    subject: &Subject,
+    times: usize,
+) -> anyhow::Result<()> {
+    let loops = (0..connections).map(async |n| {
+        let client = Client::connect(&subject.authority, &subject.token).await?;
+        let own: Vec<&String> = subject.users.iter().skip(n).step_by(connections).collect();
+        let turns = own.len() * times;
+        repeat(request, subject, client, own, |turn| turn < turns).await
+    });
+    try_join_all(loops).await.map(drop)
+}
+
+/// One connection's requests while `goes_on`, each on the next of its own users; how long each took.
 async fn repeat(
     request: Request,
     subject: &Subject,
     mut client: Client,
     own: Vec<&String>,
-    until: Instant,
+    goes_on: impl Fn(usize) -> bool,
 ) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::new();
     for (turn, id) in own.iter().cycle().enumerate() {
-        if Instant::now() >= until {
+        if !goes_on(turn) {
             break;
         }
         let (method, path, body, expected) = match request {

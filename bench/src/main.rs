@@ -7,6 +7,7 @@ mod client;
 mod cpu;
 mod load;
 mod raw;
+mod rebuild;
 mod row;
 mod search;
 mod stack;
@@ -41,8 +42,11 @@ struct Args {
     /// Users of the large tenant of R3
     #[arg(long, default_value_t = 1_000_000)]
     search_users: u32,
-    /// Only these rows, by what their names begin with
-    #[arg(long = "row", value_name = "R1|R2|R3|R4|R5|R8")]
+    /// Users of R6, which measures twice as many too
+    #[arg(long, default_value_t = 100_000)]
+    rebuild_users: u32,
+    /// Only these rows, by what their names begin with. R6 includes R7
+    #[arg(long = "row", value_name = "R1|R2|R3|R4|R5|R6|R8")]
     rows: Vec<String>,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 6)]
@@ -104,7 +108,7 @@ fn main() -> anyhow::Result<()> {
         return actix_web::rt::System::new().block_on(twin::serve(kind, addr));
     }
     anyhow::ensure!(!args.builds.is_empty(), "--build: which build is measured?");
-    if args.rows.iter().any(|row| row != "R3") || args.rows.is_empty() {
+    if args.rows.iter().any(|row| row != "R3" && row != "R6") || args.rows.is_empty() {
         rows(&args)?;
     }
     if args.has_row("R3") {
@@ -114,6 +118,15 @@ fn main() -> anyhow::Result<()> {
             search::print(&lines)?;
             if let Some(dir) = &args.results {
                 search::keep(&lines, &build.name, args.search_users, dir)?;
+            }
+        }
+    }
+    if args.has_row("R6") {
+        for build in &args.builds {
+            let measured = rebuild::measure(build, args.rebuild_users, args.rounds.min(3))?;
+            rebuild::print(&measured)?;
+            if let Some(dir) = &args.results {
+                rebuild::keep(&measured, &build.name, dir)?;
             }
         }
     }

@@ -96,6 +96,24 @@ impl Stack {
         Ok(all)
     }
 
+    /// The database of the read model.
+    pub(crate) fn database_url(&self) -> anyhow::Result<String> {
+        let environment = self.environment()?;
+        let found = environment.into_iter().find(|(name, _)| name == "DATABASE_URL");
+        Ok(found.context("DATABASE_URL of the stack")?.1)
+    }
+
+    /// Starts a verb of the command line.
+    pub(crate) fn start_verb(&self, args: &[&str]) -> anyhow::Result<Child> {
+        Ok(self.command().args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
+    }
+
+    /// Runs a verb of the command line.
+    pub(crate) fn verb(&self, args: &[&str]) -> anyhow::Result<()> {
+        ensure!(self.start_verb(args)?.wait()?.success(), "rollcall {} failed", args.join(" "));
+        Ok(())
+    }
+
     /// The ids of all users, page by page.
     pub(crate) async fn ids(&self) -> anyhow::Result<Vec<String>> {
         let mut client = Client::connect(&self.authority, &self.token).await?;
@@ -147,9 +165,20 @@ impl Stack {
 
     /// Imports users, a line each.
     pub(crate) fn import(&self, tenant: &str, lines: impl Iterator<Item = String>) -> anyhow::Result<()> {
+        self.import_with(&[], tenant, lines)
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn import_with(
+        &self,
+        args: &[&str],
+        tenant: &str,
+        lines: impl Iterator<Item = String>,
+    ) -> anyhow::Result<()> {
         let mut import = self
             .command()
             .args(["log", "import", "-", "--tenant", tenant])
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()?;

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 const REFERENCES: [&str; 6] = ["crud", "bare", "silent", "raw select", "raw update", "raw append"];
 
 /// The median.
-fn median(mut all: Vec<f64>) -> f64 {
+pub(crate) fn median(mut all: Vec<f64>) -> f64 {
     all.sort_unstable_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or_default()
 }
@@ -25,10 +25,19 @@ fn median_of(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
 
 /// The ratios of the rates, round by round: the lowest, the median and the highest.
 fn ratios(figures: &[Figures], other: &[Figures]) -> [f64; 3] {
-    let mut all: Vec<f64> = figures.iter().zip(other).map(|(one, other)| one.rate / other.rate).collect();
+    spread(figures.iter().zip(other).map(|(one, other)| one.rate / other.rate).collect())
+}
+
+/// The lowest, the median and the highest.
+pub(crate) fn spread(mut all: Vec<f64>) -> [f64; 3] {
     all.sort_unstable_by(f64::total_cmp);
     let at = |place: usize| all.get(place).copied().unwrap_or_default();
     [at(0), at(all.len() / 2), at(all.len().saturating_sub(1))]
+}
+
+/// For files.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 /// Median processor time per response and program, in microseconds.

@@ -195,7 +195,7 @@ pub(crate) fn print(lines: &[Line]) -> anyhow::Result<()> {
 
 /// Keeps the lines as JSON under today's date.
 pub(crate) fn keep(lines: &[Line], build: &str, users: u32, dir: &Path) -> anyhow::Result<()> {
-    let rounded = |value: f64| (value * 100.0).round() / 100.0;
+    let rounded = table::rounded;
     let rows: Vec<Value> = ratios(lines)
         .into_iter()
         .map(|(line, p50, p99)| {
