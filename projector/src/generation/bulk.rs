@@ -7,6 +7,7 @@
 use super::{
     follower::{Follower, Offsets, TooManyParked},
     key_part::KeyPart,
+    pace::Pace,
     pass::Pass,
     source::Source,
 };
@@ -84,6 +85,7 @@ struct Shared {
     /// Parked users.
     parked: AtomicUsize,
     max_parked: usize,
+    pace: Arc<Pace>,
 }
 
 impl Shared {
@@ -100,6 +102,7 @@ impl Shared {
             records: AtomicU64::new(0),
             parked: AtomicUsize::new(0),
             max_parked: follower.max_parked,
+            pace: follower.pace.clone(),
         }
     }
 }
@@ -198,6 +201,7 @@ impl PartitionJob {
     async fn fold(&self, pass: &mut Pass) -> anyhow::Result<()> {
         let folded = pass.fold(&self.shared.store.keys).await?;
         self.shared.records.fetch_add(folded, Ordering::Relaxed);
+        self.shared.pace.keep(folded).await;
         Ok(())
     }
 }

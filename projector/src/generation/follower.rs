@@ -1,7 +1,7 @@
 //! Folds the log into a generation that is not live. It never overtakes the live one, so that both
 //! can be stopped at the same offsets.
 
-use super::{live, source::Source};
+use super::{Pace, live, source::Source};
 use crate::{
     dead_letters::reprocess::{self, PartitionPosition},
     pipeline::{self, Batch, Discarded},
@@ -21,7 +21,7 @@ use read_model::{
 };
 use service_kit::settings::Settings;
 use sqlx::PgPool;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::mpsc::Receiver;
 
 /// The most offsets of a partition that a round of following folds. Whoever waits for the generation
@@ -51,6 +51,7 @@ pub(crate) struct Follower<'s> {
     parked: usize,
     /// The most users that may be parked.
     pub(super) max_parked: usize,
+    pub(super) pace: Arc<Pace>,
 }
 
 /// So many users had to be parked that folding the rest of the log is useless.
@@ -83,6 +84,7 @@ impl<'s> Follower<'s> {
             records: 0,
             parked: 0,
             max_parked: usize::MAX,
+            pace: Arc::default(),
         })
     }
 
@@ -116,6 +118,11 @@ impl<'s> Follower<'s> {
     /// Gives up as soon as more users than that are parked.
     pub(super) fn limit_parked(&mut self, users: usize) {
         self.max_parked = users;
+    }
+
+    /// Folds no faster than that.
+    pub(super) fn limit_pace(&mut self, pace: Pace) {
+        self.pace = Arc::new(pace);
     }
 
     /// Keeps the postings up to date from now on, because they are complete.
@@ -162,9 +169,10 @@ impl<'s> Follower<'s> {
             let mut steps = replay(self.settings, self.partition_count, ranges)?;
             let mut is_refused = false;
             while let Some(first) = steps.recv().await {
-                let batch = self.drain(first?, &mut steps)?;
+                let (batch, before) = (self.drain(first?, &mut steps)?, self.records);
                 is_refused = !self.fold(batch).await?;
                 folded(self.records);
+                self.pace.keep(self.records - before).await;
                 if is_refused {
                     break;
                 }

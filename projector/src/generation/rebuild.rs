@@ -2,7 +2,7 @@
 //! from then on. Reads continue throughout.
 
 use super::{
-    SetAside,
+    Pace, SetAside,
     build::build,
     follower::{Follower, TooManyParked, live_offsets},
     live,
@@ -91,6 +91,7 @@ async fn fold_log(
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<Built> {
     let (lock, mut follower) = Follower::wait(settings, pool, source, generation).await?;
+    follower.limit_pace(Pace::new(settings.rebuild_rate));
     if !options.accept_set_aside {
         follower.limit_parked(usize::try_from(before.users + parking_limit::LIMIT)?);
     }

@@ -7,7 +7,7 @@ use super::{
     failed::Failed,
     read,
 };
-use crate::pipeline::Batch;
+use crate::{generation::Pace, pipeline::Batch};
 use event_log::replay::Step;
 use key_store::Keys;
 use projections::Registered;
@@ -51,6 +51,8 @@ pub(super) struct Folder<'s> {
     batch_size: usize,
     /// Folded records.
     pub(super) records: u64,
+    /// How fast it may fold.
+    pub(super) pace: Pace,
 }
 
 impl<'s> Folder<'s> {
@@ -71,6 +73,7 @@ impl<'s> Folder<'s> {
             heeds_pause: false,
             batch_size: MAX_BATCH,
             records: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -138,10 +141,12 @@ impl<'s> Folder<'s> {
                 (*partition, Span { from: span.from, next: span.next, time: span.time })
             });
             let moves = Move { spans: spans.collect(), ..Move::default() };
+            let before = self.records;
             let committed = self.fold_batch(batch, moves, round).await?;
             if committed != Committed::Done {
                 return Ok(committed);
             }
+            self.pace.keep(self.records - before).await;
         }
         let is_read = round
             .ranges

@@ -4,7 +4,9 @@
 use super::{
     definition_of, folder::Folder, generations::live, named, promote::switch_to, verify::compare_with_live,
 };
-use crate::generation::{NAMED_USERS, Phase, Progress, RebuildOptions, RebuildReport, SetAside, Source};
+use crate::generation::{
+    NAMED_USERS, Pace, Phase, Progress, RebuildOptions, RebuildReport, SetAside, Source,
+};
 use anyhow::{Context as _, ensure};
 use key_store::Keys;
 use projections::Registered;
@@ -82,6 +84,7 @@ async fn build(
     let lock = FoldLock::wait(pool, id).await?;
     let mut folder = Folder::new(settings, pool, &Keys::open(settings)?, projection, generation);
     folder.round_size = ROUND;
+    folder.pace = Pace::new(settings.rebuild_rate);
     let folded = folder.fold_all(None, |round| {
         failpoint::hit("projection.round");
         let done = u64::try_from(round.folded()).unwrap_or_default();

@@ -15,7 +15,9 @@ pub use vault::VaultSettings;
 
 use events_schema::analytics::Level;
 use source::Source;
-use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration,
+};
 
 /// All settings. No `Debug`: they include passwords.
 #[derive(Clone)]
@@ -55,6 +57,8 @@ pub struct Settings {
     pub analytics_level: Level,
     /// `ROLLCALL_CORS_ORIGINS`; empty: no browser origin may call
     pub cors_origins: Vec<String>,
+    /// `ROLLCALL_REBUILD_RATE`: records per second; `None`: as many as possible
+    pub rebuild_rate: Option<NonZeroU32>,
     /// `ROLLCALL_LOG`
     pub log: String,
     /// `ROLLCALL_KAFKA__*`: librdkafka's own settings
@@ -123,6 +127,7 @@ impl Settings {
             visibility_timeout: source.parsed("ROLLCALL_VISIBILITY_TIMEOUT", parse::DURATION)?,
             analytics_level: source.parsed("ROLLCALL_ANALYTICS_LEVEL", parse::LEVEL)?,
             cors_origins: source.optional("ROLLCALL_CORS_ORIGINS", parse::ORIGINS)?.unwrap_or_default(),
+            rebuild_rate: source.optional("ROLLCALL_REBUILD_RATE", parse::RATE)?,
             log: source.parsed("ROLLCALL_LOG", parse::LOG_FILTER)?,
             kafka: kafka::keys(&source)?,
         })

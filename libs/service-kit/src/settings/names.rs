@@ -46,6 +46,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     plain("ROLLCALL_VISIBILITY_TIMEOUT", "5s"),
     plain("ROLLCALL_ANALYTICS_LEVEL", "2"),
     plain("ROLLCALL_CORS_ORIGINS", ""),
+    plain("ROLLCALL_REBUILD_RATE", ""),
     plain("ROLLCALL_LOG", "info"),
 ];
 

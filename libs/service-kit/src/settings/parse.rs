@@ -3,7 +3,7 @@
 use super::SettingsError;
 use events_schema::analytics::Level;
 use reqwest::Url;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 /// The form of a value: what it must be, for the error, and how it is parsed.
 pub(super) struct Form<T> {
@@ -39,6 +39,8 @@ pub(super) const PARTITIONS: Form<u32> = Form {
     wanted: "a number, 1 to 1000",
     parse: |text| text.parse().ok().filter(|count| (1..=1000).contains(count)),
 };
+pub(super) const RATE: Form<NonZeroU32> =
+    Form { wanted: "a number of at least 1", parse: |text| text.parse().ok() };
 pub(super) const TOPIC_PREFIX: Form<String> =
     Form { wanted: "at most 200 characters of A-Z a-z 0-9 . _ -", parse: topic_prefix };
 pub(super) const DURATION: Form<Duration> =

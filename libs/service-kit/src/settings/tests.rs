@@ -68,6 +68,8 @@ fn a_bad_value_is_refused_by_name() {
         ("ROLLCALL_TOPIC_PREFIX", "a/b"),
         ("ROLLCALL_PARTITIONS", "0"),
         ("ROLLCALL_PARTITIONS", "1001"),
+        ("ROLLCALL_REBUILD_RATE", "0"),
+        ("ROLLCALL_REBUILD_RATE", "fast"),
         ("ROLLCALL_JWKS_URL", "file:///etc/passwd"),
         ("ROLLCALL_VISIBILITY_TIMEOUT", "5"),
         ("ROLLCALL_ANALYTICS_LEVEL", "4"),
