@@ -25,19 +25,19 @@ pub(super) async fn hold_back(database: &PgPool, generation: i32) -> PgConnectio
     connection
 }
 
-async fn run(cli: &Cli, args: &[&str], code: i32) -> Output {
+pub(super) async fn run(cli: &Cli, args: &[&str], code: i32) -> Output {
     let (cli, args) = (cli.clone(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
     let run = move || cli.run(&args.iter().map(String::as_str).collect::<Vec<_>>());
     tokio::task::spawn_blocking(run).await.unwrap().expect(code)
 }
 
 /// What a verb reports at its end.
-async fn summary(cli: &Cli, args: &[&str], code: i32) -> Value {
+pub(super) async fn summary(cli: &Cli, args: &[&str], code: i32) -> Value {
     let lines = run(cli, args, code).await.json_lines();
     lines.last().expect("a summary")["summary"].clone()
 }
 
-async fn listed(cli: &Cli, id: i32) -> Option<Value> {
+pub(super) async fn listed(cli: &Cli, id: i32) -> Option<Value> {
     let lines = run(cli, &["projection", "list", "--json"], 0).await.json_lines();
     lines.into_iter().find(|generation| generation["id"] == id)
 }

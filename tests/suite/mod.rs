@@ -31,6 +31,7 @@ mod hot_user;
 mod inconsistent;
 mod instances;
 mod keys;
+mod killed_verbs;
 mod log_cut;
 mod log_format;
 mod log_identity;
@@ -427,6 +428,8 @@ suite! {
     long {
         outages:
             a_stack_recovers_by_itself;
+        killed_verbs:
+            verbs_are_killed_and_run_again;
         chaos:
             every_window_is_hit_and_nothing_is_lost;
     }
