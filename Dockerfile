@@ -6,8 +6,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# An image is built from nothing, so it needs no state for the next build.
-RUN CARGO_INCREMENTAL=0 cargo build --release --locked -p command-service -p query-service -p projector -p rollcall
+# An image is built from nothing, so it needs no state for the next build. It is optimized as a whole:
+# a GET is 1.15 times as fast (docs/performance.md).
+RUN CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
+    cargo build --release --locked -p command-service -p query-service -p projector -p rollcall
 
 FROM debian:bookworm-slim
 RUN apt-get update \

@@ -31,9 +31,9 @@ pub use dead_letters::{
     resolve_dead_letters,
 };
 pub use generation::{
-    ComparedTable, Generation, Phase, Progress, PromoteOptions, PromoteReport, Reason, RebuildOptions,
-    RebuildReport, SetAside, VerifyOptions, VerifyReport, Which, drop_unused, generations, promote, rebuild,
-    verify,
+    ComparedTable, Generation, LogChange, Phase, Progress, PromoteOptions, PromoteReport, Reason,
+    RebuildOptions, RebuildReport, SetAside, VerifyOptions, VerifyReport, Which, drop_unused, generations,
+    promote, rebuild, verify,
 };
 pub use log_copy::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport, copy_log};
 pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};

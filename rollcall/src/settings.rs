@@ -54,6 +54,9 @@ fn complete(settings: &mut Settings) -> anyhow::Result<()> {
              can read where its stores are: run this as that user, or set all three"
         })?,
     };
+    if !(is_complete || written.is_empty()) {
+        take_prefix(settings, &written)?;
+    }
     for (name, value) in written {
         let setting = match name.as_str() {
             "ROLLCALL_URL" => &mut settings.url,
@@ -67,23 +70,68 @@ fn complete(settings: &mut Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The log of a running service is the one with its prefix. With another prefix, a verb would work on
+/// another log: a rebuild could promote that.
+fn take_prefix(settings: &mut Settings, written: &[(String, String)]) -> anyhow::Result<()> {
+    let prefix = written.iter().find(|(name, _)| name == env_file::TOPIC_PREFIX);
+    let prefix = prefix.map_or("", |(_, prefix)| prefix);
+    anyhow::ensure!(
+        settings.topic_prefix.is_empty() || settings.topic_prefix == prefix,
+        "{}: is not that of the service that runs in {}, so this verb would work on another log than the service does. Unset it: \
+         verbs then take the prefix of the service. To change the prefix, stop the service and start it with the new one",
+        env_file::TOPIC_PREFIX,
+        settings.home.display()
+    );
+    prefix.clone_into(&mut settings.topic_prefix);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    fn home(name: &str, env: &str) -> PathBuf {
+        let home = std::env::temp_dir().join(format!("rollcall-settings-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("env"), env).unwrap();
+        home
+    }
+
+    fn completed(home: &Path, vars: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let vars = [("ROLLCALL_HOME", home.to_str().unwrap())].iter().chain(vars);
+        let vars: Vec<_> = vars.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut settings = Settings::from_vars(vars, ADDR).unwrap();
+        complete(&mut settings).map(|()| settings)
+    }
 
     #[test]
     fn a_variable_that_is_set_wins_over_the_file() {
-        let home = std::env::temp_dir().join(format!("rollcall-settings-{}", std::process::id()));
-        std::fs::create_dir_all(&home).unwrap();
-        std::fs::write(home.join("env"), "DATABASE_URL=postgres://file?a=b\nREDIS_URL=redis://file\n")
-            .unwrap();
-        let vars = [("ROLLCALL_HOME", home.to_str().unwrap()), ("REDIS_URL", "redis://own")];
-        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut settings = Settings::from_vars(vars, ADDR).unwrap();
-        complete(&mut settings).unwrap();
+        let home = home("set", "DATABASE_URL=postgres://file?a=b\nREDIS_URL=redis://file\n");
+        let settings = completed(&home, &[("REDIS_URL", "redis://own")]).unwrap();
         std::fs::remove_dir_all(&home).unwrap();
         assert_eq!(settings.database_url.as_deref(), Some("postgres://file?a=b"));
         assert_eq!(settings.redis_url.as_deref(), Some("redis://own"));
         assert_eq!(settings.kafka_brokers, None);
+    }
+
+    #[test]
+    fn the_topic_prefix_is_that_of_the_running_service() {
+        let stores = "DATABASE_URL=postgres://file\nREDIS_URL=redis://file\nKAFKA_BROKERS=file:1\n";
+        let home = home("prefix", &format!("{stores}ROLLCALL_TOPIC_PREFIX=v3.\n"));
+        assert_eq!(completed(&home, &[]).unwrap().topic_prefix, "v3.");
+        assert!(completed(&home, &[("ROLLCALL_TOPIC_PREFIX", "v3.")]).is_ok());
+        let refused = completed(&home, &[("ROLLCALL_TOPIC_PREFIX", "v2.")]).map(drop).unwrap_err();
+        assert!(refused.to_string().starts_with("ROLLCALL_TOPIC_PREFIX: "), "{refused}");
+        std::fs::write(home.join("env"), stores).unwrap();
+        assert!(completed(&home, &[("ROLLCALL_TOPIC_PREFIX", "v2.")]).is_err(), "the service has none");
+        let own = [
+            ("DATABASE_URL", "postgres://own"),
+            ("REDIS_URL", "redis://own"),
+            ("KAFKA_BROKERS", "own:1"),
+            ("ROLLCALL_TOPIC_PREFIX", "v2."),
+        ];
+        assert_eq!(completed(&home, &own).unwrap().topic_prefix, "v2.", "it is about other stores");
+        std::fs::remove_dir_all(&home).unwrap();
     }
 }

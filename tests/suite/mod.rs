@@ -362,7 +362,8 @@ suite! {
         restored:
             a_restored_database_shows_no_deleted_user,
             a_database_is_restored_under_running_services,
-            a_projector_that_restarts_stops_no_read;
+            a_projector_that_restarts_stops_no_read,
+            the_documented_backup_has_every_schema;
         poison:
             every_kind_of_poison_parks_only_its_user,
             a_fixed_build_folds_the_queue_in_order,

@@ -127,7 +127,7 @@ pub struct EndIsNoError;
 impl ClientContext for EndIsNoError {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "kafka");
+            kafka::log_error(&error, reason);
         }
     }
 }
@@ -188,7 +188,7 @@ impl<T, F: FnMut(&BorrowedMessage<'_>) -> Option<T>, R: FnMut(i32, i64) -> Optio
                     Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
                 );
                 anyhow::ensure!(!is_lost, LostOffsets);
-                tracing::warn!(%error, "the log can't be read, retrying");
+                tracing::warn!(target: "librdkafka", "reading the log failed, retrying: {error}");
                 return Ok(());
             }
         };

@@ -177,8 +177,9 @@ impl Wrapper for KeyFile {
             match wanted.iter().find(|wanted| !masters.iter().any(|master| master.id == **wanted)) {
                 None => Ok(()),
                 Some(missing) => Err(self.refused(&format!(
-                    "does not hold the master key {missing}, under which data keys are wrapped: it belongs to another deployment or predates a \
-                     rotation. Restore the right file, because nothing can be read without it"
+                    "does not hold the master key {missing}, under which data keys are wrapped: it belongs to another deployment, or \
+                     one of the two was restored from before a rotation, which destroys the old master key. Restore both as they were after the \
+                     last rotation, because nothing can be read otherwise"
                 ))),
             }
         };

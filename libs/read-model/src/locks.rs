@@ -1,5 +1,6 @@
 //! Advisory locks of the read model.
 
+use events_schema::millis;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -47,7 +48,7 @@ pub async fn lock_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
 
 /// The verb that is at work on generations.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{verb}` is at work since {since}: wait until it ends")]
+#[error("`{verb}` is at work since {}: wait until it ends", millis(*since))]
 pub struct VerbAtWork {
     /// Its name.
     pub verb: String,

@@ -28,7 +28,9 @@ pub(crate) use pace::Pace;
 pub use promote::promote;
 pub(crate) use rebuild::NAMED_USERS;
 pub use rebuild::rebuild;
-pub use report::{Phase, Progress, PromoteOptions, PromoteReport, RebuildOptions, RebuildReport, Which};
+pub use report::{
+    LogChange, Phase, Progress, PromoteOptions, PromoteReport, RebuildOptions, RebuildReport, Which,
+};
 pub use set_aside::{Reason, SetAside};
 pub(crate) use source::Source;
 pub use verify::{ComparedTable, VerifyOptions, VerifyReport, verify};

@@ -7,7 +7,7 @@ use super::{
     clean_up::clean_up,
     follower::Follower,
     live,
-    report::{Phase, Progress, PromoteOptions, PromoteReport},
+    report::{LogChange, Phase, Progress, PromoteOptions, PromoteReport},
     set_aside::SetAside,
     source::Source,
 };
@@ -41,6 +41,8 @@ pub(super) struct Promotion {
     pub(super) old_set_aside: SetAside,
     /// Whether the other generation is live now.
     pub(super) is_promoted: bool,
+    /// If that is of another log.
+    pub(super) another_log: Option<LogChange>,
 }
 
 /// Makes a built or retired generation the live one, unless it has set aside more than the live one.
@@ -62,7 +64,13 @@ pub async fn promote(
     let Candidate { generation, is_live } = candidate(&pool, &source, &options).await?;
     let promotion = if is_live {
         let set_aside = SetAside::of(&mut *pool.acquire().await?, generation).await?;
-        Promotion { old: generation, old_set_aside: set_aside.clone(), set_aside, is_promoted: true }
+        Promotion {
+            old: generation,
+            old_set_aside: set_aside.clone(),
+            set_aside,
+            is_promoted: true,
+            another_log: None,
+        }
     } else {
         switch_to(settings, &pool, &source, generation, options.accept_set_aside, &mut progress).await?
     };
@@ -73,6 +81,7 @@ pub async fn promote(
         retired: (promotion.is_promoted && !is_live).then_some(promotion.old),
         set_aside: promotion.set_aside,
         set_aside_before: promotion.old_set_aside,
+        another_log: promotion.another_log,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -90,7 +99,7 @@ pub(super) async fn switch_to(
     catch_up(pool, &mut follower, source, progress).await?;
     progress(Progress { generation, phase: Phase::Promoting, done: 0, total: 0 });
     let mut attempts = 0;
-    let promotion = loop {
+    let mut promotion = loop {
         attempts += 1;
         match switch(pool, &mut follower, source, accepts_set_aside).await {
             Err(error) if attempts < MAX_ATTEMPTS && is_blocked(&error) => {
@@ -99,6 +108,11 @@ pub(super) async fn switch_to(
             promoted => break promoted?,
         }
     };
+    if source.is_another && promotion.is_promoted {
+        let (users, users_before) =
+            (generations::users(pool, generation).await?, generations::users(pool, promotion.old).await?);
+        promotion.another_log = Some(LogChange { users, users_before });
+    }
     clean_up(settings, pool, source, &promotion, generation).await;
     lock.release().await?;
     Ok(promotion)
@@ -154,7 +168,7 @@ async fn compare(
     let set_aside = SetAside::of(connection, new).await?;
     let old_set_aside = SetAside::of(connection, old).await?;
     let is_promoted = accepts_set_aside || !set_aside.is_more_than(&old_set_aside);
-    Ok(Promotion { old, set_aside, old_set_aside, is_promoted })
+    Ok(Promotion { old, set_aside, old_set_aside, is_promoted, another_log: None })
 }
 
 /// Two generations of one log agree on every user. Two generations of different logs don't, so no

@@ -66,11 +66,14 @@ pub async fn rebuild(
         gave_up: built.gave_up,
         keyless: users_without_key(&pool, generation).await?,
         cuts: source.cuts.clone(),
+        also_built: Vec::new(),
+        another_log: None,
         seconds: 0.0,
     };
     if options.promote && !built.gave_up {
         promote_if_equal(settings, &pool, &source, &options, &mut report, &mut progress).await?;
     }
+    report.also_built = also_built(&pool, generation).await?;
     lock.release().await?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -97,7 +100,11 @@ async fn fold_log(
     }
     let gave_up = match build(pool, &mut follower, source, options.resume, progress).await {
         Err(error) if error.is::<TooManyParked>() => true,
-        built => built.map(|()| false)?,
+        built => built.map(|()| false).with_context(|| {
+            format!(
+                "generation {generation} is not complete. `rollcall projection rebuild --resume` goes on with it"
+            )
+        })?,
     };
     lock.release().await?;
     Ok(Built { records: follower.records, gave_up })
@@ -125,7 +132,8 @@ async fn promote_if_equal(
         }
     }
     let promotion = switch_to(settings, pool, source, generation, options.accept_set_aside, progress).await?;
-    let Promotion { old, set_aside, old_set_aside, is_promoted } = promotion;
+    let Promotion { old, set_aside, old_set_aside, is_promoted, another_log } = promotion;
+    report.another_log = another_log;
     report.promoted = is_promoted;
     report.retired = is_promoted.then_some(old);
     (report.set_aside, report.set_aside_before) = (set_aside, old_set_aside);
@@ -166,6 +174,12 @@ async fn create_generation(pool: &PgPool, source: &Source<'_>) -> anyhow::Result
     }
     transaction.commit().await?;
     Ok(generation)
+}
+
+async fn also_built(pool: &PgPool, generation: i32) -> anyhow::Result<Vec<i32>> {
+    let all = generations::list(pool).await?;
+    let others = all.into_iter().filter(|row| row.state == "built" && row.id != generation);
+    Ok(others.map(|row| row.id).collect())
 }
 
 async fn live_set_aside(pool: &PgPool) -> anyhow::Result<SetAside> {

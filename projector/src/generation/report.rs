@@ -105,8 +105,23 @@ pub struct RebuildReport {
     pub keyless: i64,
     /// The partitions that do not begin at offset 0.
     pub cuts: Vec<Cut>,
+    /// Other generations that were built and never promoted. They follow the live one too, which costs
+    /// as much again for each write.
+    pub also_built: Vec<i32>,
+    /// If it was promoted and is of another log than the generation before.
+    pub another_log: Option<LogChange>,
     /// How long the rebuild took, in seconds.
     pub seconds: f64,
+}
+
+/// The live generation is of another log than the one before, so users may be missing or new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogChange {
+    /// The number of users now.
+    pub users: i64,
+    /// The number of users in the generation before.
+    pub users_before: i64,
 }
 
 /// The result of a promotion.
@@ -123,6 +138,8 @@ pub struct PromoteReport {
     pub set_aside: SetAside,
     /// What the generation that was live before has set aside.
     pub set_aside_before: SetAside,
+    /// If it is of another log than the generation before.
+    pub another_log: Option<LogChange>,
     /// How long it took, in seconds.
     pub seconds: f64,
 }

@@ -11,9 +11,13 @@ use sqlx::PgPool;
 /// The generation that an interrupted rebuild has left, if this build can finish it.
 pub(super) async fn interrupted(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<i32> {
     let mut connection = pool.acquire().await?;
-    let generation = generations::newest(&mut connection, "building").await?.context(
-        "there is nothing to resume: no rebuild was interrupted. `rollcall projection rebuild` begins one",
-    )?;
+    let Some(generation) = generations::newest(&mut connection, "building").await? else {
+        let built = generations::newest(&mut connection, "built").await?;
+        anyhow::bail!(
+            "there is nothing to resume: no rebuild was interrupted while it folded. {}",
+            next(built)
+        )
+    };
     let standing =
         generations::standing(&mut connection, generation).await?.context("the generation is gone")?;
     anyhow::ensure!(
@@ -27,4 +31,13 @@ pub(super) async fn interrupted(pool: &PgPool, source: &Source<'_>) -> anyhow::R
         "generation {generation} was begun by another release, so it can't be finished. `rollcall projection rebuild` drops it and begins anew"
     );
     Ok(generation)
+}
+
+fn next(built: Option<i32>) -> String {
+    match built {
+        None => "`rollcall projection rebuild` begins one".to_owned(),
+        Some(built) => format!(
+            "Generation {built} is built: `rollcall projection verify {built}`, then `rollcall projection promote {built}`"
+        ),
+    }
 }

@@ -51,6 +51,7 @@ pub async fn promote(
         // A projection sets nothing aside: it stops.
         set_aside: SetAside::default(),
         set_aside_before: SetAside::default(),
+        another_log: None,
         seconds: started.elapsed().as_secs_f64(),
     })
 }

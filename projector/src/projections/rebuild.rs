@@ -63,6 +63,8 @@ pub async fn rebuild(
         gave_up: false,
         keyless: 0,
         cuts: source.cuts.clone(),
+        also_built: also_built(&pool, name, generation).await?,
+        another_log: None,
         seconds: 0.0,
     };
     if options.promote {
@@ -95,6 +97,12 @@ async fn build(
     generations::set_built(pool, id).await?;
     lock.release().await?;
     Ok(folder.records)
+}
+
+async fn also_built(pool: &PgPool, name: &str, generation: i32) -> anyhow::Result<Vec<i32>> {
+    let all = generations::list(pool, name).await?;
+    let others = all.into_iter().filter(|row| row.state == "built" && row.generation != generation);
+    Ok(others.map(|row| row.generation).collect())
 }
 
 /// A live generation of another fold or log has nothing that the new one could be compared with, so an

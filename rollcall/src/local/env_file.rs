@@ -11,6 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The variable that says which log of the brokers is meant.
+pub(crate) const TOPIC_PREFIX: &str = "ROLLCALL_TOPIC_PREFIX";
+
 /// The file. It is removed when this is dropped.
 pub(crate) struct EnvFile(PathBuf);
 
@@ -50,7 +53,7 @@ pub(crate) fn read(home: &Path) -> anyhow::Result<Vec<(String, String)>> {
     Ok(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// The known addresses, as variables.
+/// The known addresses, as variables, and the topic prefix.
 pub(crate) fn addresses(settings: &Settings, listener: SocketAddr) -> Vec<(&'static str, String)> {
     let stores = [
         ("DATABASE_URL", &settings.database_url),
@@ -58,7 +61,9 @@ pub(crate) fn addresses(settings: &Settings, listener: SocketAddr) -> Vec<(&'sta
         ("KAFKA_BROKERS", &settings.kafka_brokers),
     ];
     let stores = stores.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
-    std::iter::once(("ROLLCALL_URL", url(settings, listener))).chain(stores).collect()
+    let prefix = Some(settings.topic_prefix.clone()).filter(|prefix| !prefix.is_empty());
+    let prefix = prefix.map(|prefix| (TOPIC_PREFIX, prefix));
+    std::iter::once(("ROLLCALL_URL", url(settings, listener))).chain(stores).chain(prefix).collect()
 }
 
 /// The base URL of the service: the setting, or the address of the listener.

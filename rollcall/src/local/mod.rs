@@ -20,6 +20,7 @@ use home::Home;
 use install::Programs;
 use ports::Ports;
 use service_kit::settings::Settings;
+use std::fs;
 use supervise::Child;
 
 /// The local stores. They run until they are stopped or this process ends.
@@ -32,6 +33,7 @@ pub(crate) struct Children {
 impl Children {
     /// Starts the stores that are not set, and sets their addresses.
     pub(crate) async fn start(home: &Home, settings: &mut Settings) -> anyhow::Result<Self> {
+        refuse_own(home, settings)?;
         let programs = Programs::find(settings)?;
         let mut ports = Ports::load(home);
         let kafka = kafka::prepare(home, &programs, &mut ports, settings)?;
@@ -56,6 +58,26 @@ impl Children {
             child.stop().await;
         }
     }
+}
+
+/// `rollcall env` prints the addresses of the local stores. If they are exported, the next start would
+/// take the stores for foreign ones, and wait for servers that nobody starts.
+fn refuse_own(home: &Home, settings: &Settings) -> anyhow::Result<()> {
+    let stores = [
+        ("DATABASE_URL", &settings.database_url, postgres::PASSWORD),
+        ("REDIS_URL", &settings.redis_url, redis::PASSWORD),
+    ];
+    for (name, url, password) in stores {
+        let Ok(password) = fs::read_to_string(home.join(password)) else { continue };
+        let is_own = url.as_ref().is_some_and(|url| url.contains(password.trim_end()));
+        anyhow::ensure!(
+            !is_own,
+            "{name}: is the address of the local store in {}, which `rollcall run` starts itself. Unset what was exported from \
+             `rollcall env`: DATABASE_URL, REDIS_URL, KAFKA_BROKERS, ROLLCALL_URL",
+            home.path().display()
+        );
+    }
+    Ok(())
 }
 
 /// A running child and its address.

@@ -22,7 +22,7 @@ use tokio::process::Command;
 
 const NAME: &str = "rollcall";
 /// The password's file in the home.
-const PASSWORD: &str = "postgres.password";
+pub(super) const PASSWORD: &str = "postgres.password";
 /// The SQLSTATE of a wrong password.
 const WRONG_PASSWORD: &str = "28P01";
 

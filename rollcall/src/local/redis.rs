@@ -14,6 +14,8 @@ use service_kit::settings::Settings;
 use std::{fs::File, path::PathBuf};
 
 const CONFIGURATION: &str = "redis.conf";
+/// The password's file in the home.
+pub(super) const PASSWORD: &str = "redis.password";
 
 /// A server that is ready to be started.
 pub(crate) struct Redis {
@@ -33,7 +35,7 @@ pub(crate) fn prepare(
     if settings.redis_url.is_some() {
         return Ok(None);
     }
-    let (port, password) = (ports.any("redis")?, home.secret("redis.password")?);
+    let (port, password) = (ports.any("redis")?, home.secret(PASSWORD)?);
     Ok(Some(Redis { home: home.clone(), program: programs.redis.clone(), port, password }))
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn env(args: &Args) -> anyhow::Result<()> {
 /// The known addresses. The service's own address has a default, so it means nothing if no store is
 /// known.
 fn known(settings: &Settings) -> Vec<(&'static str, String)> {
-    let known = env_file::addresses(settings, settings.addr);
-    if known.len() == 1 && settings.url.is_none() { Vec::new() } else { known }
+    let Settings { url, database_url, redis_url, kafka_brokers, .. } = settings;
+    let is_known = [url, database_url, redis_url, kafka_brokers].into_iter().any(Option::is_some);
+    if is_known { env_file::addresses(settings, settings.addr) } else { Vec::new() }
 }

@@ -1,6 +1,6 @@
 //! `rollcall run`
 
-use super::welcome::Welcome;
+use super::{print, welcome::Welcome};
 use crate::{
     local::{
         Children,
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Print one JSON object when everything is ready, instead of text
     #[arg(long)]
     json: bool,
+    /// Start the local stores and no service, to restore a backup into them
+    #[arg(long, conflicts_with = "json")]
+    stores_only: bool,
 }
 
 /// How long the parts that are not ready may make no progress.
@@ -45,16 +48,27 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     let home = Home::create(&settings.home)?;
     let _lock = lock::take(&home)?;
     env_file::remove_stale(&home);
-    let listener = server::bind(settings.addr)?;
+    let listener = if args.stores_only { None } else { Some(server::bind(settings.addr)?) };
     let _foreground = terminal::take();
     let stop = stop()?;
     let children = tokio::select! {
         children = Children::start(&home, &mut settings) => children?,
         () = stop.clone() => return Ok(()),
     };
-    let outcome = with_children(args, &home, &settings, listener, stop).await;
+    let outcome = match listener {
+        None => stores_only(&home, &settings, stop).await,
+        Some(listener) => with_children(args, &home, &settings, listener, stop).await,
+    };
     children.stop().await;
     outcome
+}
+
+/// Keeps the stores up until it is stopped. Verbs find their addresses as if the service ran.
+async fn stores_only(home: &Home, settings: &Settings, stop: Stop) -> anyhow::Result<()> {
+    let _env_file = EnvFile::write(home, settings, settings.addr)?;
+    print("ready: only the stores; `rollcall env` prints their addresses")?;
+    stop.await;
+    Ok(())
 }
 
 async fn with_children(

@@ -38,7 +38,10 @@ pub async fn a_fixed_build_folds_the_queue_in_order(stack: &'static Stack) {
     bench.deployment.crash(Service::Projector).await;
     bench.is_parked(&user, 1).await;
     let args = ["retry", "--user", &user.id];
-    assert_eq!(bench.dead_letters(&args).expect(0).stdout.trim(), "3 settled, none left");
+    assert_eq!(
+        bench.dead_letters(&args).expect(0).stdout.trim(),
+        "3 settled, nothing left of what was named"
+    );
     shows(&bench, &user, 4, 12).await;
     let id = &texts(&bench.letters_of(&second), "id")[0];
     let outcome = bench.dead_letters(&["retry", id, "--json"]).expect(0).json();

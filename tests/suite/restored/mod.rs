@@ -2,9 +2,11 @@
 //! until the log is folded, and no service is ready before.
 
 mod backup;
+mod recipe;
 mod running;
 mod started;
 
+pub use recipe::the_documented_backup_has_every_schema;
 pub use running::{a_database_is_restored_under_running_services, a_projector_that_restarts_stops_no_read};
 pub use started::a_restored_database_shows_no_deleted_user;
 

@@ -57,6 +57,14 @@ pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<GenerationRow>> {
     rows.iter().map(generation_row).collect()
 }
 
+/// The number of users of a generation.
+///
+/// # Errors
+/// The query failed.
+pub async fn users(pool: &PgPool, generation: i32) -> sqlx::Result<i64> {
+    sqlx::query_scalar(statement("SELECT count(*) FROM {g}.users", generation)).fetch_one(pool).await
+}
+
 fn generation_row(row: &PgRow) -> sqlx::Result<GenerationRow> {
     Ok(GenerationRow {
         id: row.try_get("id")?,

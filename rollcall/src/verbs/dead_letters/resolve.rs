@@ -63,7 +63,7 @@ fn report(outcome: &Outcome, is_json: bool) -> anyhow::Result<()> {
     }
     let Outcome { settled, left, detail, .. } = outcome;
     match detail {
-        None => print(format_args!("{settled} settled, none left")),
+        None => print(format_args!("{settled} settled, nothing left of what was named")),
         Some(detail) => print(format_args!("{settled} settled, {left} left: {detail}")),
     }
 }

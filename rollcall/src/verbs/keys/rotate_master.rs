@@ -41,5 +41,8 @@ pub(crate) async fn rotate_master(args: &Args) -> anyhow::Result<()> {
         return print(json!({"summary": rotation}));
     }
     let Rotation { master, rewrapped, .. } = rotation;
-    print(format_args!("{rewrapped} keys are wrapped under {master}; the old master key is destroyed"))
+    print(format_args!(
+        "{rewrapped} keys are wrapped under {master}; the old master key is destroyed. Back up the key store and the master key now: earlier \
+         backups of the key store can't be opened any more"
+    ))
 }

@@ -5,7 +5,7 @@ use super::{
     further::Name,
 };
 use crate::settings;
-use projector::{PromoteOptions, PromoteReport, SetAside, Which};
+use projector::{LogChange, PromoteOptions, PromoteReport, SetAside, Which};
 use serde_json::json;
 
 /// Make a built generation the live one
@@ -26,7 +26,8 @@ pub(crate) struct PromoteArgs {
 
 /// Make the generation live again that was live before
 ///
-/// It has followed the live one since, so nothing is lost. As safe as promote.
+/// It has followed the live one since, so nothing is lost. The two may differ: that is why one goes back.
+/// `rollcall projection verify N` shows in what.
 #[derive(clap::Args)]
 pub(crate) struct RollbackArgs {
     #[command(flatten)]
@@ -77,6 +78,7 @@ fn report_promotion(args: &Common, report: &PromoteReport) -> anyhow::Result<()>
         return print(json!({"summary": report}));
     }
     let PromoteReport { generation, retired, seconds, .. } = report;
+    print_log_change(report.another_log)?;
     match retired {
         Some(retired) => print(format_args!(
             "generation {generation} is live, after {seconds:.1} s; generation {retired} is retired and follows"
@@ -84,6 +86,15 @@ fn report_promotion(args: &Common, report: &PromoteReport) -> anyhow::Result<()>
         None if report.promoted => print(format_args!("generation {generation} is live already")),
         None => print_set_aside(&report.set_aside),
     }
+}
+
+/// Says that the users are those of another log now.
+pub(super) fn print_log_change(change: Option<LogChange>) -> anyhow::Result<()> {
+    let Some(LogChange { users, users_before }) = change else { return Ok(()) };
+    print(format_args!(
+        "the live generation is folded from another log now: users: {users}, before: {users_before}. The former generation stays until \
+         you drop it"
+    ))
 }
 
 /// Prints what a generation could not fold, by reason.

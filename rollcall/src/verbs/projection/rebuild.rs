@@ -3,7 +3,7 @@
 use super::{
     super::{print, screen::Screen},
     further::Name,
-    promote::{in_numbers, more_set_aside, print_set_aside},
+    promote::{in_numbers, more_set_aside, print_log_change, print_set_aside},
     verify::print_comparison,
 };
 use crate::settings;
@@ -83,6 +83,12 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     }
     let RebuildReport { generation, records, seconds, .. } = report;
     let of = args.name.option();
+    print_log_change(report.another_log)?;
+    for other in &report.also_built {
+        print(format_args!(
+            "generation {other} is built too and follows, which makes each write cost more. To give it up: `rollcall projection drop {other}{of}`"
+        ))?;
+    }
     match report.retired {
         Some(retired) => print(format_args!(
             "generation {generation} is live: {records} records in {seconds:.1} s; generation {retired} is retired"
