@@ -99,8 +99,12 @@ mod tests {
     }
 
     fn completed(home: &Path, vars: &[(&str, &str)]) -> anyhow::Result<Settings> {
-        let vars = [("ROLLCALL_HOME", home.to_str().unwrap())].iter().chain(vars);
-        let vars: Vec<_> = vars.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let home = ("ROLLCALL_HOME", home.to_str().unwrap());
+        let vars: Vec<_> = vars
+            .iter()
+            .chain([&home])
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let mut settings = Settings::from_vars(vars, ADDR).unwrap();
         complete(&mut settings).map(|()| settings)
     }
