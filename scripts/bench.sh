@@ -27,5 +27,5 @@ if [ -z "${QUICK:-}" ] || [ -n "${BASE:-}" ]; then
 fi
 
 options=(--results bench/results)
-if [ -n "${QUICK:-}" ]; then options+=(--users 5000 --search-users 20000 --seconds 1 --rounds 2 --warm-up 10); fi
+if [ -n "${QUICK:-}" ]; then options+=(--users 5000 --search-users 20000 --rebuild-users 5000 --seconds 1 --rounds 2 --warm-up 10); fi
 exec target/release/bench "${builds[@]}" "${options[@]}"

@@ -1,4 +1,5 @@
-//! Adds to the error of an unreachable server the setting with the server's address.
+//! Adds to the error of an unreachable server the setting with the server's address, and to that of a
+//! server that accepts no writes, why.
 
 use crate::settings;
 use key_store::KeysError;
@@ -8,6 +9,9 @@ use service_kit::{
 };
 use std::error::Error;
 
+/// PostgreSQL's code for `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
+
 /// Explains an error of a verb. The setting's value is never shown, because it contains a password.
 pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
     if let Some(words) = error.downcast_ref().and_then(|NotSet(name)| settings::not_running_here(name)) {
@@ -15,6 +19,11 @@ pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
     }
     if error.chain().any(is_pooler) {
         return anyhow::Error::msg(format!("DATABASE_URL: {PoolerError}"));
+    }
+    if error.chain().any(is_read_only) {
+        return error.context(
+            "PostgreSQL (DATABASE_URL) is read-only, and this verb has to write: it is a standby, or default_transaction_read_only is on",
+        );
     }
     match error.chain().find_map(setting) {
         Some(setting) => error.context(format!("PostgreSQL ({setting}) can't be reached")),
@@ -24,6 +33,11 @@ pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
 
 fn is_pooler(cause: &(dyn Error + 'static)) -> bool {
     cause.is::<PoolerError>() || cause.downcast_ref().is_some_and(pooler::is_pooler_error)
+}
+
+fn is_read_only(cause: &(dyn Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    error.and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY)
 }
 
 fn setting(cause: &(dyn Error + 'static)) -> Option<&'static str> {

@@ -41,6 +41,9 @@ pub async fn writes_recover_after_a_failover(stack: &'static Stack) {
     until("reads go on", async || (api.get(&id).await.status == 200).then_some(())).await;
     let said = std::fs::read_to_string(deployment.log_path(Service::Projector, 0)).unwrap();
     assert!(said.contains("PostgreSQL is read-only"), "the log says so");
+    let cli = deployment.cli.clone();
+    let paused = tokio::task::spawn_blocking(move || cli.run(&["projection", "pause"])).await.unwrap();
+    assert!(paused.expect(1).stderr.contains("(DATABASE_URL) is read-only"), "a verb says so");
 
     default_transaction_read_only(stack, &deployment, "RESET default_transaction_read_only").await;
     let made = until("a user can be created", async || {

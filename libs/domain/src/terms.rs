@@ -12,7 +12,7 @@ mod number;
 #[cfg(test)]
 mod tests;
 
-use crate::codec::Secret;
+use crate::codec::{KeyedHash, Secret};
 use events_schema::{TenantId, personal::Claims};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ pub const MAX_TERMS: usize = 1_000;
 
 /// The key of a tenant's terms. It makes collisions impossible to plan, and hashes of short values
 /// impossible to guess without it.
-pub struct TermKey(Secret);
+pub struct TermKey(KeyedHash);
 
 /// The parts of a link that are known. A user's link and criteria both fit.
 #[derive(Default, Clone, Copy)]
@@ -41,7 +41,7 @@ impl TermKey {
     /// The key of a tenant, derived from the deployment's secret.
     #[must_use]
     pub fn new(secret: &Secret, tenant: &TenantId) -> Self {
-        Self(secret.digest(tenant.as_str().as_bytes()).into())
+        Self(Secret::from(secret.digest(tenant.as_str().as_bytes())).keyed_hash())
     }
 
     /// The terms that a user is stored under.

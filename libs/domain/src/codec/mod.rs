@@ -11,7 +11,7 @@ pub use data_key::{DataKey, InUse};
 pub use digest::{canonical_text, is_creation_digest, plain_digest};
 pub use open::{open, unseal};
 pub use seal::seal;
-pub use secret::{KEY_LEN, NONCE_LEN, SealError, SealedBytes, Secret};
+pub use secret::{KEY_LEN, KeyedHash, NONCE_LEN, SealError, SealedBytes, Secret};
 
 use events_schema::{TenantId, UserKey};
 use std::{collections::HashMap, sync::Arc};

@@ -86,6 +86,10 @@ impl Kind {
             Self::MissingKey => {
                 Some("if the user was deleted, delete it again; otherwise restore the key store")
             }
+            Self::NoTombstone => Some(
+                "if an operator has discarded these events, nothing more can be done: without a key nobody can decrypt them. Otherwise \
+                 `rollcall projection repair` folds the user again",
+            ),
             Self::DeletedElsewhere => Some(
                 "do not restore their keys: delete each user again, or discard its events if they wait among the dead letters",
             ),
@@ -96,7 +100,6 @@ impl Kind {
             | Self::Key
             | Self::OpenedEvents
             | Self::PlainEvents
-            | Self::NoTombstone
             | Self::KeyInMemory
             | Self::CachedBodies
             | Self::AnalyticEvents => None,
