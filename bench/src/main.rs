@@ -43,7 +43,7 @@ struct Args {
     #[arg(long, default_value_t = 1_000_000)]
     search_users: u32,
     /// Users of R6, which measures twice as many too
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 50_000)]
     rebuild_users: u32,
     /// Only these rows, by what their names begin with. R6 includes R7
     #[arg(long = "row", value_name = "R1|R2|R3|R4|R5|R6|R8")]
