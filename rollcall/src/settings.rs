@@ -54,7 +54,7 @@ fn complete(settings: &mut Settings) -> anyhow::Result<()> {
              can read where its stores are: run this as that user, or set all three"
         })?,
     };
-    if !(is_complete || written.is_empty()) {
+    if settings.kafka_brokers.is_none() && !written.is_empty() {
         take_prefix(settings, &written)?;
     }
     for (name, value) in written {

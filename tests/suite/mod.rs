@@ -281,6 +281,7 @@ suite! {
             a_killed_rebuild_of_a_projection_is_resumed,
             a_projection_is_asked_by_its_name,
             a_projection_of_another_fold_is_replaced,
+            a_projection_of_a_recreated_log_is_rebuilt,
             a_deletion_erases_in_every_generation,
             what_is_left_in_a_personal_table_is_found,
             a_broken_projection_holds_nobody_back,

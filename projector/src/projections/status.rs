@@ -3,6 +3,7 @@
 use super::{ProjectionGeneration, generations::generations, named};
 use crate::pause::Pause;
 use events_schema::Topic;
+use projections::Registered;
 use read_model::{
     operate::checkpoints::live as live_checkpoints,
     projections::{
@@ -28,7 +29,7 @@ pub struct ProjectionStatus {
     pub generation: Option<i32>,
     /// The version of this release's fold.
     pub fold_version: i32,
-    /// What to do if the live generation was made by another version.
+    /// Why the live generation does not follow, if it can't, and what to do.
     pub note: Option<String>,
     /// How many offsets the live generation is behind the users.
     pub lag: Option<i64>,
@@ -91,14 +92,7 @@ pub async fn status(settings: &Settings, name: &str) -> anyhow::Result<Projectio
         }
         None => Vec::new(),
     };
-    let older = live.as_ref().filter(|live| live.fold_version != projection.fold_version);
-    let note = older.map(|live| {
-        format!(
-            "generation {} was made by fold {}, and this release has fold {}, so it does not follow: `rollcall projection rebuild \
-             --projection {name} --promote --unverified` replaces it",
-            live.id, live.fold_version, projection.fold_version
-        )
-    });
+    let note = live.as_ref().and_then(|live| note(projection, live));
     let failures = failures::all(&pool).await?.into_iter().filter(|failure| failure.projection == name);
     let status = ProjectionStatus {
         projection: projection.name,
@@ -113,6 +107,24 @@ pub async fn status(settings: &Settings, name: &str) -> anyhow::Result<Projectio
     };
     pool.close().await;
     Ok(status)
+}
+
+/// Why the live generation does not follow, and what to do.
+fn note(projection: &Registered, live: &ProjectionGeneration) -> Option<String> {
+    let why = if live.fold_version != projection.fold_version {
+        format!(
+            "was made by fold {}, and this release has fold {}",
+            live.fold_version, projection.fold_version
+        )
+    } else if live.lag.is_none() {
+        "is folded from another log than the users".to_owned()
+    } else {
+        return None;
+    };
+    let (id, name) = (live.id, projection.name);
+    Some(format!(
+        "generation {id} {why}, so it does not follow: `rollcall projection rebuild --projection {name} --promote --unverified` replaces it"
+    ))
 }
 
 /// The failures of all projections that are not over.

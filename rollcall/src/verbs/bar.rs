@@ -14,11 +14,13 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     let is_shown = stderr().is_terminal();
     let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(total, target);
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style.with_key("per_sec", per_sec)),
-        Err(_) => bar,
-    }
+    ProgressBar::with_draw_target(total, target).with_style(style(template))
+}
+
+/// The style of a template of ours.
+pub(super) fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("per_sec", per_sec)
 }
 
 /// Replaces indicatif's own rate, which always has four decimals.

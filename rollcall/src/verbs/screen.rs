@@ -1,7 +1,7 @@
 //! Shows the progress of a long verb.
 
 use super::{
-    bar::{Throttle, bar},
+    bar::{Throttle, bar, style},
     print,
 };
 use indicatif::ProgressBar;
@@ -11,6 +11,8 @@ use serde::Serialize;
 use serde_json::json;
 
 const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
+/// For a step that nobody can measure.
+const UNMEASURED: &str = "{msg}, for {elapsed} so far";
 
 /// A bar for each step on a terminal; with `--json`, a line once a second and at each step.
 pub(super) struct Screen {
@@ -27,6 +29,11 @@ pub(super) trait Shown: Serialize {
 
     /// How much of how much is done.
     fn done_of_total(&self) -> (u64, u64);
+
+    /// Whether the step is done bit by bit.
+    fn is_measured(&self) -> bool {
+        true
+    }
 }
 
 impl Screen {
@@ -38,11 +45,16 @@ impl Screen {
         let (step, (done, total)) = (progress.step(), progress.done_of_total());
         let is_new = self.step.replace(step) != Some(step);
         if is_new {
-            self.bar.set_message(step);
             self.bar.reset();
+            self.bar.set_message(step);
+            self.bar.set_style(style(if progress.is_measured() { BAR } else { UNMEASURED }));
         }
         self.bar.set_length(total);
         self.bar.set_position(done);
+        if is_new {
+            // What was done before the step was shown says nothing about its rate.
+            self.bar.reset_eta();
+        }
         // Always asked, so that the line of a new step counts too.
         let is_due = self.throttle.is_due();
         if self.is_json && (is_new || is_due) {
@@ -76,7 +88,7 @@ impl Shown for Progress {
     fn step(&self) -> &'static str {
         match self.phase {
             Phase::Folding => "records: folding",
-            Phase::Indexing => "records: building indexes",
+            Phase::Indexing => "building indexes",
             Phase::Verifying => "blocks: comparing",
             Phase::Promoting => "promoting",
         }
@@ -84,6 +96,10 @@ impl Shown for Progress {
 
     fn done_of_total(&self) -> (u64, u64) {
         (self.done, self.total)
+    }
+
+    fn is_measured(&self) -> bool {
+        matches!(self.phase, Phase::Folding | Phase::Verifying)
     }
 }
 

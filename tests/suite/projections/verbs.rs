@@ -1,7 +1,10 @@
 //! The verbs on generations of a projection.
 
 use super::{
-    super::rebuild::load,
+    super::{
+        log_identity::{is_halted, make_log_anew, rebuild},
+        rebuild::load,
+    },
     bench::{Bench, run, states, summary},
 };
 use serde_json::json;
@@ -48,6 +51,30 @@ pub async fn a_rebuild_of_a_projection_under_load(stack: &'static Stack) {
         stop.store(true, Ordering::SeqCst);
     };
     tokio::join!(verbs, load(&busy, &stop), load(&busy, &stop));
+    bench.statistics_are_right().await;
+}
+
+pub async fn a_projection_of_a_recreated_log_is_rebuilt(stack: &'static Stack) {
+    let bench = Bench::start(stack, &[]).await;
+    let cli = bench.cli();
+    bench.populate(4).await;
+    bench.until_level("statistics").await;
+    make_log_anew(stack, &bench.deployment).await;
+    is_halted(&bench.deployment).await;
+    rebuild(&bench.deployment).await;
+    until("users can be written again", async || {
+        let created = bench.api.create(json!({})).await;
+        (created.status == 201).then_some(())
+    })
+    .await;
+    let note = bench.status(cli, "statistics").await["note"].as_str().expect("a note").to_owned();
+    assert!(note.contains("another log") && note.contains("--promote --unverified"), "{note}");
+
+    let built = summary(cli, &["rebuild", "--promote", "--unverified"], 0).await;
+    assert_eq!((&built["promoted"], &built["retired"]), (&json!(true), &json!(1)), "{built}");
+    assert!(bench.status(cli, "statistics").await["note"].is_null());
+    run(cli, &["projection", "drop", "1", "--projection", "statistics"], 0).await;
+    bench.populate(4).await;
     bench.statistics_are_right().await;
 }
 
