@@ -9,10 +9,13 @@ use privacy::{ScanProgress, Step};
 use projector::{Phase, Progress, RepairProgress};
 use serde::Serialize;
 use serde_json::json;
+use std::time::Duration;
 
 const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
 /// For a step that nobody can measure.
 const UNMEASURED: &str = "{msg}, for {elapsed} so far";
+/// How often the time of such a step is drawn.
+const TICK: Duration = Duration::from_millis(500);
 
 /// A bar for each step on a terminal; with `--json`, a line once a second and at each step.
 pub(super) struct Screen {
@@ -45,9 +48,7 @@ impl Screen {
         let (step, (done, total)) = (progress.step(), progress.done_of_total());
         let is_new = self.step.replace(step) != Some(step);
         if is_new {
-            self.bar.reset();
-            self.bar.set_message(step);
-            self.bar.set_style(style(if progress.is_measured() { BAR } else { UNMEASURED }));
+            self.show_step(step, progress.is_measured());
         }
         self.bar.set_length(total);
         self.bar.set_position(done);
@@ -60,6 +61,18 @@ impl Screen {
         if self.is_json && (is_new || is_due) {
             // If stdout is closed, printing the summary reports it.
             let _ = print(json!({"progress": progress}));
+        }
+    }
+
+    fn show_step(&self, step: &'static str, is_measured: bool) {
+        self.bar.set_style(style(if is_measured { BAR } else { UNMEASURED }));
+        self.bar.reset();
+        self.bar.set_message(step);
+        if is_measured {
+            self.bar.disable_steady_tick();
+        } else {
+            // Nothing else draws the time.
+            self.bar.enable_steady_tick(TICK);
         }
     }
 
