@@ -98,3 +98,27 @@ fn set_address(started: Option<Started>, address: &mut Option<String>) -> Option
     *address = Some(own);
     Some(child)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exported_address_of_an_own_store_is_refused() {
+        let directory = std::env::temp_dir().join(format!("rollcall-own-{}", std::process::id()));
+        let home = Home::create(&directory).unwrap();
+        let check = |url: &str| {
+            let vars = [("DATABASE_URL".to_owned(), url.to_owned())];
+            refuse_own(&home, &Settings::from_vars(vars, "127.0.0.1:8080").unwrap())
+        };
+        let (own, foreign) =
+            ("postgres://rollcall:abc@127.0.0.1:1/rollcall", "postgres://rollcall:xyz@db/rollcall");
+        assert!(check(own).is_ok(), "there is no local store yet");
+        fs::write(home.join(postgres::PASSWORD), "").unwrap();
+        assert!(check(foreign).is_ok(), "an empty file names no store");
+        fs::write(home.join(postgres::PASSWORD), "abc\n").unwrap();
+        assert!(check(own).unwrap_err().to_string().starts_with("DATABASE_URL: "));
+        assert!(check(foreign).is_ok());
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
