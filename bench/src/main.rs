@@ -184,7 +184,7 @@ async fn run(args: &Args, stacks: &[Stack]) -> anyhow::Result<All> {
     let (stack, users) = (stacks.first().context("a build")?, subjects[0].users.clone());
     let (mut twins, mut raw) = (Vec::new(), None);
     if !args.no_twins {
-        let servers = Raw::open(&stack.environment()?, users.clone(), stack.pid()).await?;
+        let servers = Raw::open(stack, users.clone()).await?;
         twin::copy_table(&servers.database_url).await?;
         for kind in Kind::ALL.into_iter().filter(|kind| args.uses(*kind)) {
             twins.push(Subject::twin(kind, stack, users.clone()).await?);

@@ -3,10 +3,10 @@
 use crate::{
     cpu::Cpu,
     load::Figures,
+    stack::Stack,
     twin::{GET, PLAIN, UPDATE},
     users,
 };
-use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use rdkafka::{
     ClientConfig,
@@ -44,16 +44,9 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    pub(crate) async fn open(
-        environment: &[(String, String)],
-        users: Arc<Vec<String>>,
-        pid: u32,
-    ) -> anyhow::Result<Self> {
-        let value = |wanted: &str| {
-            let found = environment.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.clone()).with_context(|| format!("{wanted} of the stack"))
-        };
-        let raw = Self { database_url: value("DATABASE_URL")?, brokers: value("KAFKA_BROKERS")?, users, pid };
+    pub(crate) async fn open(stack: &Stack, users: Arc<Vec<String>>) -> anyhow::Result<Self> {
+        let (database_url, brokers) = (stack.address("DATABASE_URL")?, stack.address("KAFKA_BROKERS")?);
+        let raw = Self { database_url, brokers, users, pid: stack.pid() };
         let admin: AdminClient<DefaultClientContext> = raw.config().create()?;
         let topic = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(1));
         admin.create_topics([&topic], &AdminOptions::new()).await?;

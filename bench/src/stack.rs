@@ -78,9 +78,7 @@ impl Stack {
 
     /// Resident memory of the main process, in megabytes.
     pub(crate) fn resident_megabytes(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1_024.0)
+        megabytes(self.pid(), "VmRSS:").context("VmRSS")
     }
 
     /// What another program needs to use the same servers and key set.
@@ -96,11 +94,10 @@ impl Stack {
         Ok(all)
     }
 
-    /// The database of the read model.
-    pub(crate) fn database_url(&self) -> anyhow::Result<String> {
-        let environment = self.environment()?;
-        let found = environment.into_iter().find(|(name, _)| name == "DATABASE_URL");
-        Ok(found.context("DATABASE_URL of the stack")?.1)
+    /// The address of one of its servers, by the name of the variable.
+    pub(crate) fn address(&self, wanted: &str) -> anyhow::Result<String> {
+        let found = self.environment()?.into_iter().find(|(name, _)| name == wanted);
+        Ok(found.with_context(|| format!("{wanted} of the stack"))?.1)
     }
 
     /// Starts a verb of the command line.
@@ -197,6 +194,13 @@ impl Drop for Stack {
         // Does nothing after `stop`.
         let _ = self.child.kill();
     }
+}
+
+/// The memory of a process, by the name of a line of its status. `None`: the process has ended.
+pub(crate) fn megabytes(pid: u32, name: &str) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1_024.0)
 }
 
 fn command(build: &Build, home: &std::path::Path, authority: &str, kafka_port: u16) -> Command {

@@ -120,7 +120,6 @@ async fn complete(deployment: &Deployment, verb: Verb, first: i32, built: i32) -
         }
         _ => built,
     };
-    let state = |state: &str| json!(state);
     let expected = match verb {
         Verb::Rebuild | Verb::Verify => ("live", "built"),
         Verb::Promote => ("retired", "live"),
@@ -129,7 +128,7 @@ async fn complete(deployment: &Deployment, verb: Verb, first: i32, built: i32) -
     let states = [listed(cli, first).await.expect("listed"), listed(cli, built).await.expect("listed")];
     assert_eq!(
         (&states[0]["state"], &states[1]["state"]),
-        (&state(expected.0), &state(expected.1)),
+        (&json!(expected.0), &json!(expected.1)),
         "{verb:?}"
     );
     built

@@ -1,6 +1,7 @@
 //! What R6 is measured against: PostgreSQL copies the rows of a generation into tables without
 //! indexes, and then makes the same indexes.
 
+use crate::twin::live_generation;
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::time::{Duration, Instant};
@@ -14,10 +15,7 @@ const CHUNK: usize = 1 << 20;
 /// Copies the rows of the live generation: how long copying in and indexing took.
 pub(super) async fn copy(database_url: &str) -> anyhow::Result<Duration> {
     let mut connection = PgConnection::connect(database_url).await?;
-    let generation: i32 = sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE state = 'live'")
-        .fetch_one(&mut connection)
-        .await?;
-    let source = format!("generation_{generation}");
+    let source = format!("generation_{}", live_generation(&mut connection).await?);
     let indexes: Vec<String> =
         sqlx::query_scalar("SELECT replace(indexdef, $1 || '.', $2 || '.') FROM pg_indexes WHERE schemaname = $1 AND tablename = ANY ($3)")
             .bind(&source)

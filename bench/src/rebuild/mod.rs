@@ -6,7 +6,7 @@ mod copy;
 use crate::{
     Build,
     load::{self, Figures, Request},
-    stack::Stack,
+    stack::{Stack, megabytes},
     subject::Subject,
     table, users,
 };
@@ -14,7 +14,6 @@ use anyhow::ensure;
 use serde_json::{Map, json};
 use sqlx::{Connection as _, PgConnection};
 use std::{
-    fs,
     io::{Write as _, stdout},
     path::Path,
     process::Child,
@@ -81,7 +80,7 @@ pub(crate) fn measure(build: &Build, count: u32, rounds: usize) -> anyhow::Resul
 
 fn rebuild(stack: &Stack, runtime: &Runtime, users: u64, rounds: usize) -> anyhow::Result<Rebuilt> {
     let mut rebuilt = Rebuilt { users, seconds: Vec::new(), copy_seconds: Vec::new(), megabytes: 0.0 };
-    let url = stack.database_url()?;
+    let url = stack.address("DATABASE_URL")?;
     for _ in 0..rounds {
         let began = Instant::now();
         let megabytes = most_megabytes(stack.start_verb(&["projection", "rebuild", "--json"])?)?;
@@ -99,10 +98,7 @@ fn rebuild(stack: &Stack, runtime: &Runtime, users: u64, rounds: usize) -> anyho
 fn most_megabytes(mut child: Child) -> anyhow::Result<f64> {
     let mut most = 0.0;
     loop {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        most = kilobytes.map_or(most, |kilobytes| kilobytes / 1_024.0);
+        most = megabytes(child.id(), "VmHWM:").unwrap_or(most);
         if let Some(status) = child.try_wait()? {
             ensure!(status.success(), "the rebuild failed");
             return Ok(most);
@@ -112,7 +108,7 @@ fn most_megabytes(mut child: Child) -> anyhow::Result<f64> {
 }
 
 async fn catch_up(stack: &Stack, records: u64) -> anyhow::Result<CaughtUp> {
-    let (url, ids) = (stack.database_url()?, Arc::new(stack.ids().await?));
+    let (url, ids) = (stack.address("DATABASE_URL")?, Arc::new(stack.ids().await?));
     let subject = Subject::service(stack, ids).await?;
     let reads = || load::measure(Request::Get, READERS, &subject, TURN);
     let (mut quiet, mut beside): (Vec<Figures>, Vec<Figures>) = Default::default();

@@ -10,7 +10,7 @@
 mod crud;
 mod table;
 
-pub(crate) use table::{GET, PLAIN, UPDATE, copy as copy_table};
+pub(crate) use table::{GET, PLAIN, UPDATE, copy as copy_table, live_generation};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::ValueEnum;

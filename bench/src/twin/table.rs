@@ -16,13 +16,18 @@ pub(crate) const GET: &str = "SELECT body, version FROM users WHERE tenant_id = 
 pub(crate) const UPDATE: &str = "UPDATE users SET claims = $3::jsonb, body = $4, version = version + 1 \
     WHERE tenant_id = $1 AND id = $2 RETURNING version";
 
+/// The number of the live generation, which names the schema of its tables.
+pub(crate) async fn live_generation(connection: &mut PgConnection) -> anyhow::Result<i32> {
+    sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE state = 'live'")
+        .fetch_one(connection)
+        .await
+        .context("a live generation")
+}
+
 /// Copies the users of the live generation.
 pub(crate) async fn copy(database_url: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(database_url).await?;
-    let generation: i32 = sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE state = 'live'")
-        .fetch_one(&mut connection)
-        .await
-        .context("a live generation")?;
+    let generation = live_generation(&mut connection).await?;
     let copy = |schema| {
         format!(
             "CREATE SCHEMA {schema}; \
