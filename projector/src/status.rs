@@ -120,7 +120,7 @@ async fn cached_offsets(
     for row in rows.iter().filter(|row| row.topic == Topic::Users) {
         let key = keys.next(row.partition);
         let value: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
-        let offset = value.and_then(|value| Some(parse_next(row.generation, &value)?.1));
+        let offset = value.and_then(|value| Some(parse_next(row.generation, &value)?.1.held()));
         next.extend(offset.map(|offset| ((row.topic, row.partition), offset)));
     }
     Ok(next)

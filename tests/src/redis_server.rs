@@ -81,6 +81,19 @@ impl RedisServer {
         redis::cmd("GET").arg(key).query_async(&mut connection).await.expect("an answer to GET")
     }
 
+    /// The values of keys, at least one.
+    ///
+    /// # Panics
+    /// Redis does not answer.
+    pub async fn values(&self, keys: impl IntoIterator<Item = &str>) -> Vec<Option<String>> {
+        let mut connection = self.connect().await.expect("a connection to Redis");
+        let mut command = redis::cmd("MGET");
+        for key in keys {
+            command.arg(key);
+        }
+        command.query_async(&mut connection).await.expect("an answer to MGET")
+    }
+
     /// Sets a value.
     ///
     /// # Panics

@@ -13,6 +13,7 @@ mod api_reference;
 mod api_search;
 mod api_users;
 mod architecture;
+mod cache_walk;
 mod chaos;
 mod consumers;
 mod contracts;
@@ -29,6 +30,7 @@ mod halts;
 mod health;
 mod hot_user;
 mod inconsistent;
+mod index_entries;
 mod instances;
 mod keys;
 mod killed_verbs;
@@ -233,6 +235,8 @@ suite! {
         plans:
             a_search_has_one_plan_in_every_state_of_the_tables,
             writes_look_up_by_key_in_tables_that_were_never_analyzed;
+        index_entries:
+            updates_of_a_user_make_no_index_entries;
         apart:
             behind_nginx_they_are_one_service;
         instances:
@@ -384,6 +388,10 @@ suite! {
             an_export_goes_into_a_new_file;
         redis_faults:
             no_read_is_stale_whatever_happens_to_redis;
+        cache_walk:
+            a_lost_cache_is_written_in_the_order_of_keys,
+            another_projector_goes_on_with_a_walk,
+            a_redis_restored_within_a_walk_is_completed;
         crash:
             no_acknowledged_write_is_lost;
         erasure:

@@ -10,6 +10,12 @@ pub async fn no_read_is_stale_whatever_happens_to_redis(stack: &'static Stack) {
     let mut redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;
     let api = deployment.tenant();
+    // So that a lost cache is written in several chunks, while the watched user changes.
+    let others = "{\"claims\":{}}\n".repeat(2_600);
+    deployment
+        .cli
+        .run_with(&["log", "import", "-", "--tenant", &deployment.tenant().tenant], &others)
+        .expect(0);
     let watch = Watch::new(vec![api.clone()], vec![api; READERS]).await;
     let faults = async {
         torment(&mut redis, &watch).await;

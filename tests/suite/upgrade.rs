@@ -107,13 +107,19 @@ pub async fn a_database_of_an_earlier_release_keeps_every_row(stack: &'static St
     assert_eq!(rows(&earlier, &tables).await, before);
 }
 
-/// The generation of the earlier release keeps the indexes that it is searched by, and their
-/// statistics, until a rebuild. A new one has none of them.
+/// The generation of the earlier release keeps its indexes, those that it is searched by and their
+/// statistics among them, until a rebuild. A new one has others.
 fn kept_by_the_generation() -> Vec<String> {
     let lines = [
         "column generation_1.users.claims jsonb t -1 ",
         "column generation_1.users.claims jsonb t 0 ",
+        "index CREATE INDEX tombstones_log ON generation_1.tombstones USING btree (log_partition, log_offset)",
+        "index CREATE INDEX tombstones_partition ON generation_1.tombstones USING btree (log_partition, tenant_id, id) WHERE isfinite(deleted_at)",
         "index CREATE INDEX users_claims ON generation_1.users USING gin (claims jsonb_path_ops)",
+        "index CREATE INDEX users_log ON generation_1.users USING btree (log_partition, log_offset)",
+        "index CREATE INDEX users_page ON generation_1.users USING btree (tenant_id, created_at, id) WHERE (version > 0)",
+        "index CREATE INDEX users_page ON generation_1.users USING btree (tenant_id, created_at, id) WHERE isfinite(created_at)",
+        "index CREATE INDEX users_partition ON generation_1.users USING btree (log_partition, tenant_id, id) WHERE isfinite(created_at)",
         "index CREATE INDEX users_provider ON generation_1.users USING btree (tenant_id, provider_id, created_at, id) WHERE (provider_id IS NOT NULL)",
         "index CREATE INDEX users_subject ON generation_1.users USING btree (tenant_id, md5(subject_id), created_at, id) WHERE (subject_id IS NOT NULL)",
         "index CREATE INDEX users_url ON generation_1.users USING btree (tenant_id, md5(provider_url), created_at, id) WHERE (provider_url IS NOT NULL)",

@@ -1,6 +1,8 @@
 //! The form of the cache's values.
 
 use bytes::Bytes;
+use events_schema::UserKey;
+use std::fmt;
 
 /// The value for a user: the version of the last event, and the response body.
 pub fn body(version: impl std::fmt::Display, body: &str) -> String {
@@ -37,18 +39,62 @@ pub fn parse_lease(lease: &[u8], run: &str) -> Option<i32> {
     std::str::from_utf8(generation).ok()?.parse().ok()
 }
 
+/// Up to where a cache holds its partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It holds what the users were at this offset. As text: `<offset>`.
+    At(i64),
+    /// It is at `from`, and a walk is on its way to `to`: over the users whose last record lies between
+    /// the two, in the order of keys. It has come to `last`. As text:
+    /// `<from>..<to>/<tenant>/<user>`.
+    Walking {
+        /// The first offset of the walk.
+        from: i64,
+        /// The first offset that is not part of it.
+        to: i64,
+        /// The last user that is written.
+        last: UserKey,
+    },
+}
+
+impl Progress {
+    /// The offset that the cache is at. What came later may be missing.
+    pub fn held(&self) -> i64 {
+        match self {
+            Self::At(offset) => *offset,
+            Self::Walking { from, .. } => *from,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let Some((range, last)) = text.split_once('/') else { return Some(Self::At(text.parse().ok()?)) };
+        let (from, to) = range.split_once("..")?;
+        let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+        (from < to).then_some(Self::Walking { from, to, last: last.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(offset) => write!(f, "{offset}"),
+            Self::Walking { from, to, last } => write!(f, "{from}..{to}/{last}"),
+        }
+    }
+}
+
 /// Up to where the cache holds a partition. `<nonce>.<revision>` is the cache version: a cache that
 /// is rewritten from the start gets a new nonce, and the revision counts changes behind the
 /// checkpoint.
-pub fn next(generation: i32, nonce: &str, revision: i64, offset: i64) -> String {
-    format!("{generation}/{nonce}.{revision}/{offset}")
+pub fn next(generation: i32, nonce: &str, revision: i64, progress: &Progress) -> String {
+    format!("{generation}/{nonce}.{revision}/{progress}")
 }
 
-/// Cache version (`<nonce>.<revision>`) and offset, if the value is of that generation.
-pub fn parse_next(generation: i32, next: &str) -> Option<(&str, i64)> {
+/// Cache version (`<nonce>.<revision>`) and progress, if the value is of that generation.
+pub fn parse_next(generation: i32, next: &str) -> Option<(&str, Progress)> {
     let mut parts = next.splitn(3, '/');
     (parts.next()?.parse() == Ok(generation)).then_some(())?;
-    Some((parts.next()?, parts.next()?.parse().ok()?))
+    Some((parts.next()?, Progress::parse(parts.next()?)?))
 }
 
 #[cfg(test)]
@@ -79,8 +125,51 @@ mod tests {
 
     #[test]
     fn a_position_is_of_its_generation() {
-        assert_eq!(next(7, "ab", 2, 41), "7/ab.2/41");
-        assert_eq!(parse_next(7, "7/ab.2/41"), Some(("ab.2", 41)));
+        let at = Progress::At(41);
+        assert_eq!(next(7, "ab", 2, &at), "7/ab.2/41");
+        assert_eq!(at.held(), 41);
+        assert_eq!(parse_next(7, "7/ab.2/41"), Some(("ab.2", at)));
         assert_eq!((parse_next(8, "7/ab.2/41"), parse_next(7, "7/ab")), (None, None));
+    }
+
+    const USER: &str = "0c3fad74-a8df-4a2d-8e75-f2d356b413ba";
+
+    #[test]
+    fn a_walk_is_read_back_whatever_its_tenant_is_called() {
+        for tenant in ["acme", "0..9", "..", "7", "-", "A.b_c-9"] {
+            let last: UserKey = format!("{tenant}/{USER}").parse().unwrap();
+            let walk = Progress::Walking { from: 0, to: 41, last };
+            let text = next(7, "ab", 2, &walk);
+            assert_eq!(text, format!("7/ab.2/0..41/{tenant}/{USER}"));
+            assert_eq!(walk.held(), 0);
+            assert_eq!(parse_next(7, &text), Some(("ab.2", walk)));
+            assert_eq!(parse_next(8, &text), None);
+        }
+    }
+
+    #[test]
+    fn a_foreign_text_is_no_progress() {
+        for foreign in [
+            "",
+            "x",
+            "4.1",
+            "0..41",
+            "0..41/",
+            "0..41/acme",
+            "0..41/acme/",
+            "0..41/acme/1",
+            &format!("0..41/{USER}"),
+            &format!("41/acme/{USER}"),
+            &format!("0.41/acme/{USER}"),
+            &format!("0..x/acme/{USER}"),
+            &format!("..41/acme/{USER}"),
+            &format!("41..41/acme/{USER}"),
+            &format!("41..0/acme/{USER}"),
+            &format!("0..41/a b/{USER}"),
+            &format!("0..41/acme/{}", USER.to_uppercase()),
+            &format!("0..41/acme/{USER}/1"),
+        ] {
+            assert_eq!(parse_next(7, &format!("7/ab.2/{foreign}")), None, "{foreign}");
+        }
     }
 }

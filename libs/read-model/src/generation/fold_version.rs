@@ -10,10 +10,15 @@ use std::time::Duration;
 /// How long the check at the start of a service may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The fold of this build. Raise it whenever the same log gives other rows, or rows in other tables.
+/// The fold of this build. Raise it whenever the same log gives other rows, or rows in other tables or
+/// under other indexes.
 ///
-/// 1: before search by postings. 2: with postings.
-pub const FOLD_VERSION: i32 = 2;
+/// 1: before search by postings. 2: with postings. 3: the same rows, under indexes that updates leave
+/// as they are.
+pub const FOLD_VERSION: i32 = 3;
+
+/// The first fold with the rows of this one. A generation of it can be compared with a new one.
+const FIRST_COMPARABLE_FOLD: i32 = 2;
 
 /// A generation that a newer release has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,12 +57,15 @@ pub async fn check_live(pool: &PgPool) -> Result<(), Unreadable> {
 /// The query failed.
 pub async fn older_fold(pool: &PgPool) -> sqlx::Result<Option<String>> {
     let older = live(pool).await?.filter(|(_, fold_version)| *fold_version < FOLD_VERSION);
-    Ok(older.map(|(generation, fold_version)| {
-        format!(
-            "generation {generation} was made by fold {fold_version}, and this release has fold {FOLD_VERSION}: \
-             `rollcall projection rebuild --promote --unverified` replaces it"
-        )
-    }))
+    Ok(older.map(|(generation, fold_version)| describe_older(generation, fold_version)))
+}
+
+fn describe_older(generation: i32, fold_version: i32) -> String {
+    let unverified = if fold_version < FIRST_COMPARABLE_FOLD { " --unverified" } else { "" };
+    format!(
+        "generation {generation} was made by fold {fold_version}, and this release has fold {FOLD_VERSION}: \
+         `rollcall projection rebuild --promote{unverified}` replaces it"
+    )
 }
 
 async fn live(pool: &PgPool) -> sqlx::Result<Option<(i32, i32)>> {
@@ -96,11 +104,20 @@ mod tests {
     }
 
     #[test]
+    fn a_generation_with_other_rows_is_replaced_unverified() {
+        let text = describe_older(7, 1);
+        assert!(text.starts_with("generation 7 was made by fold 1,"), "{text}");
+        assert!(text.ends_with("`rollcall projection rebuild --promote --unverified` replaces it"), "{text}");
+        let text = describe_older(7, 2);
+        assert!(text.ends_with("`rollcall projection rebuild --promote` replaces it"), "{text}");
+    }
+
+    #[test]
     fn other_tables_are_another_fold() {
         let (version, hash) = (FOLD_VERSION, schema_hash());
         assert_eq!(
             (version, hash.as_str()),
-            (2, "e988ca7fe6f735c9"),
+            (3, "a359d083055b5cb8"),
             "the tables changed: raise FOLD_VERSION"
         );
     }

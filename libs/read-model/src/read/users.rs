@@ -34,8 +34,9 @@ pub async fn page(pool: &PgPool, tenant: &TenantId, page: &PageRequest) -> sqlx:
     page_where(pool, tenant, |_| {}, page).await
 }
 
-/// A page of the users of a tenant that meet these conditions. The index of these pages is partial,
-/// on `version > 0`, which holds for all users.
+/// A page of the users of a tenant that meet these conditions. The index of these pages is partial:
+/// on `isfinite(created_at)`, or on `version > 0` in a generation of fold 1 or 2. Both hold for all
+/// users.
 pub(super) async fn page_where(
     pool: &PgPool,
     tenant: &TenantId,
@@ -43,7 +44,7 @@ pub(super) async fn page_where(
     page: &PageRequest,
 ) -> sqlx::Result<Page> {
     let of_users = |query: &mut PageQuery| {
-        query.push(" AND version > 0");
+        query.push(" AND version > 0 AND isfinite(created_at)");
         conditions(query);
     };
     page::fetch(pool, "live.users", tenant, of_users, page).await

@@ -4,6 +4,8 @@
 use super::{CredentialKey, PartitionOffset, Store};
 use anyhow::Context as _;
 use events_schema::{ReasonCode, Timestamp, UserKey, millis};
+use sqlx::raw_sql;
+use std::ops::Range;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -26,16 +28,24 @@ pub(super) const LOAD_CREDENTIALS: &str = "\
 SELECT k.n, c.created_at, c.status, c.body, c.log_offset FROM unnest($1::text[], $2::uuid[], $3::uuid[]) WITH ORDINALITY k(tenant_id, user_id, id, n) \
 JOIN {g}.credentials c ON c.tenant_id = ANY (ARRAY[k.tenant_id]) AND c.user_id = k.user_id AND c.id = k.id";
 
-/// The users of a partition that a cache must hold from an offset on: with their bodies, except
-/// deleted users and large bodies.
+/// The users of a partition whose last record lies between two offsets, in the order of their keys,
+/// from one on: with their bodies, except deleted users and large bodies.
 pub(super) const LOAD_BODIES: &str = "\
 SELECT * FROM (
-    (SELECT tenant_id, id, version, CASE WHEN octet_length(body) <= 16384 THEN body END, log_offset FROM {g}.users
-     WHERE log_partition = $1 AND log_offset >= $2 AND log_offset < $3 ORDER BY log_offset LIMIT $4)
+    (SELECT tenant_id, id, version, CASE WHEN octet_length(body) <= 16384 THEN body END FROM {g}.users
+     WHERE isfinite(created_at) AND log_partition = $1 AND log_offset >= $2 AND log_offset < $3 AND (tenant_id, id) > ($4, $5)
+     ORDER BY tenant_id, id LIMIT $6)
     UNION ALL
-    (SELECT tenant_id, id, version, NULL, log_offset FROM {g}.tombstones
-     WHERE log_partition = $1 AND log_offset >= $2 AND log_offset < $3 ORDER BY log_offset LIMIT $4)
-) r ORDER BY log_offset LIMIT $4";
+    (SELECT tenant_id, id, version, NULL FROM {g}.tombstones
+     WHERE isfinite(deleted_at) AND log_partition = $1 AND log_offset >= $2 AND log_offset < $3 AND (tenant_id, id) > ($4, $5)
+     ORDER BY tenant_id, id LIMIT $6)
+) r ORDER BY tenant_id, id LIMIT $6";
+
+/// Leaves the planner only one way for [`LOAD_BODIES`]: along an index that has the keys in order,
+/// until the chunk is full. It expects few rows, and would otherwise read and sort a whole partition for
+/// each chunk. A generation of fold 1 or 2 has no such index for a partition. There the walk follows
+/// the primary key, and not the index on offsets.
+const IN_ORDER: &str = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off";
 
 /// A user as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +91,10 @@ pub struct StoredCredential {
 /// A user as the cache must hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheEntry {
-    pub(super) tenant: String,
-    pub(super) user: Uuid,
+    pub(super) key: UserKey,
     pub(super) version: i64,
     /// `None`: readers ask PostgreSQL.
     pub(super) body: Option<String>,
-    pub(super) offset: i64,
 }
 
 /// Tenant, user, partition, offset, sequence, whether it waits for a key.
@@ -169,28 +177,34 @@ impl Store {
         rows.into_iter().map(credential).collect()
     }
 
-    /// The users of a partition that the cache must hold for the offsets `from..to`, at most
-    /// `limit`.
+    /// The users of a partition whose last record lies in `offsets`, in the order of their keys: those
+    /// after `after`, at most `limit`.
     ///
     /// # Errors
     /// The query failed.
     pub(super) async fn load_bodies(
         &self,
         partition: i32,
-        from: i64,
-        to: i64,
+        offsets: Range<i64>,
+        after: Option<&UserKey>,
         limit: i64,
-    ) -> sqlx::Result<Vec<CacheEntry>> {
-        let rows: Vec<(String, Uuid, i64, Option<String>, i64)> = sqlx::query_as(self.sql.load_bodies.get())
+    ) -> anyhow::Result<Vec<CacheEntry>> {
+        let mut transaction = self.pool.begin().await?;
+        raw_sql(IN_ORDER).execute(&mut *transaction).await?;
+        let rows: Vec<(String, Uuid, i64, Option<String>)> = sqlx::query_as(self.sql.load_bodies.get())
             .bind(partition)
-            .bind(from)
-            .bind(to)
+            .bind(offsets.start)
+            .bind(offsets.end)
+            .bind(after.map_or("", |after| after.tenant.as_str()))
+            .bind(after.map_or(Uuid::nil(), |after| after.user))
             .bind(limit)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await?;
-        let entry =
-            |(tenant, user, version, body, offset)| CacheEntry { tenant, user, version, body, offset };
-        Ok(rows.into_iter().map(entry).collect())
+        transaction.commit().await?;
+        let entry = |(tenant, user, version, body): (String, _, _, _)| {
+            Ok(CacheEntry { key: UserKey { tenant: tenant.parse()?, user }, version, body })
+        };
+        rows.into_iter().map(entry).collect()
     }
 }
 

@@ -12,7 +12,10 @@ pub use invalidate::{InvalidationStatus, VersionsToInvalidate, versions_to_inval
 use self::publish::PartitionReply;
 use super::lease::Leases;
 use crate::{
-    cache::{CacheKeys, peek, values},
+    cache::{
+        CacheKeys, peek,
+        values::{self, Progress},
+    },
     redis_connection::{RedisConnection, category},
 };
 use bytes::Bytes;
@@ -101,9 +104,9 @@ impl Cache {
         self.keys.body(partition, self.generation, user)
     }
 
-    /// The value of `next` for this nonce, the current revision and this offset.
-    fn next(&self, partition: i32, nonce: &str, offset: i64) -> String {
-        values::next(self.generation, nonce, self.revision(partition), offset)
+    /// The value of `next` for this nonce, the current revision and this progress.
+    fn next(&self, partition: i32, nonce: &str, progress: &Progress) -> String {
+        values::next(self.generation, nonce, self.revision(partition), progress)
     }
 
     fn revision(&self, partition: i32) -> i64 {

@@ -4,7 +4,7 @@
 
 use super::{Cache, user_key};
 use crate::{
-    cache::values,
+    cache::values::{self, Progress},
     redis_connection::Server,
     write::{
         Effects, Span,
@@ -85,7 +85,7 @@ impl Cache {
         // The nonce of a partition that was just taken over is unknown. Then the script writes
         // nothing, and its reply tells what is there.
         let nonce = self.nonces.get(&partition).map_or("unknown", String::as_str);
-        let at = |offset: i64| self.next(partition, nonce, offset);
+        let at = |offset: i64| self.next(partition, nonce, &Progress::At(offset));
         PartitionWrite { partition, start: at(span.from), end: at(span.next), entries: Vec::new() }
     }
 
