@@ -23,7 +23,7 @@ const INSERT: &str = "INSERT INTO users (tenant_id, id, version, created_at, cla
     VALUES ($1, $2, 1, now(), $3::jsonb, $4, '', 0, 0)";
 const DELETE: &str = "DELETE FROM users WHERE tenant_id = $1 AND id = $2";
 const PAGE: &str = "SELECT body, created_at, id FROM users \
-    WHERE tenant_id = $1 AND (created_at, id) > ($2, $3) AND version > 0 ORDER BY created_at, id LIMIT $4";
+    WHERE tenant_id = $1 AND (created_at, id) > ($2, $3) AND isfinite(created_at) ORDER BY created_at, id LIMIT $4";
 
 pub(super) struct State {
     pool: PgPool,
