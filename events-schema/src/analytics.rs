@@ -155,7 +155,11 @@ impl AnalyticEvent {
 
     /// The record's value: JSON.
     pub fn value(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(512);
         // Maps with string keys and finite numbers: serializing this type can't fail.
-        serde_json::to_vec(self).unwrap_or_default()
+        match serde_json::to_writer(&mut value, self) {
+            Ok(()) => value,
+            Err(_) => Vec::new(),
+        }
     }
 }

@@ -40,18 +40,42 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl Timestamp {
+    /// Digit by digit. Each request prints several times, and seven numbers in a `write!` were a
+    /// sixth of the time that an analytic event takes to encode.
+    fn text(self) -> String {
         let t = self.0;
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            t.year(),
-            u8::from(t.month()),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second(),
-            t.millisecond()
-        )
+        let mut text = String::with_capacity("2020-08-25T06:46:09.510Z".len());
+        if t.year() < 0 {
+            text.push('-');
+        }
+        push_digits(&mut text, t.year().unsigned_abs(), 4);
+        for (separator, value) in [
+            ('-', u8::from(t.month())),
+            ('-', t.day()),
+            ('T', t.hour()),
+            (':', t.minute()),
+            (':', t.second()),
+        ] {
+            text.push(separator);
+            push_digits(&mut text, u32::from(value), 2);
+        }
+        text.push('.');
+        push_digits(&mut text, u32::from(t.millisecond()), 3);
+        text.push('Z');
+        text
+    }
+}
+
+/// Appends the last `count` digits of a number.
+fn push_digits(text: &mut String, number: u32, count: u32) {
+    for place in (0..count).rev() {
+        let digit = number / 10_u32.pow(place) % 10;
+        text.push(char::from_digit(digit, 10).unwrap_or_default());
     }
 }
 
@@ -67,7 +91,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text())
     }
 }
 
@@ -101,6 +125,9 @@ mod tests {
         let at: Timestamp = "2020-08-25T08:46:09.51099+02:00".parse().unwrap();
         assert_eq!(at.to_string(), "2020-08-25T06:46:09.510Z");
         assert_eq!(Timestamp::from_unix_millis(at.unix_millis()), Some(at));
+        for text in ["0001-01-01T00:00:00.001Z", "1999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.090Z"] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        }
     }
 
     #[test]
