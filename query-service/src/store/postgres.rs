@@ -9,15 +9,18 @@ use read_model::read::{
     users::{self, User},
 };
 use service_kit::{
-    database::{Role, answered, pool},
+    database::{KeptConnections, Role, answered, pool},
     query::PageRequest,
 };
 use sqlx::PgPool;
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Connections for single users and plain pages.
 const READ_CONNECTIONS: u32 = 12;
+/// How many of them stay out of the pool between two reads. The others are for what follows the
+/// read model.
+const KEPT_CONNECTIONS: usize = 10;
 /// How long it may take to find one user.
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long it may take to find a page: slightly longer than PostgreSQL's own statement timeout, so
@@ -28,6 +31,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(12);
 #[derive(Clone)]
 pub(super) struct Postgres {
     reads: PgPool,
+    kept: Arc<KeptConnections>,
     searches: Searches,
     /// For the health check, which must not queue behind reads.
     checks: PgPool,
@@ -36,7 +40,8 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) fn open(url: &str) -> anyhow::Result<Self> {
         let (reads, checks) = (pool(url, Role::Reader, READ_CONNECTIONS)?, pool(url, Role::Reader, 1)?);
-        Ok(Self { reads, searches: Searches::open(url)?, checks })
+        let kept = Arc::new(KeptConnections::new(reads.clone(), KEPT_CONNECTIONS));
+        Ok(Self { reads, kept, searches: Searches::open(url)?, checks })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -54,11 +59,13 @@ impl Postgres {
     }
 
     pub(super) async fn user(&self, key: &UserKey) -> sqlx::Result<Option<User>> {
-        answered(USER_TIMEOUT, users::get(&self.reads, key)).await
+        let get = self.kept.run(async |connection| users::get(connection, key).await);
+        answered(USER_TIMEOUT, get).await
     }
 
     pub(super) async fn users(&self, tenant: &TenantId, page: &PageRequest) -> sqlx::Result<Page> {
-        answered(PAGE_TIMEOUT, users::page(&self.reads, tenant, page)).await
+        let find = self.kept.run(async |connection| users::page(connection, tenant, page).await);
+        answered(PAGE_TIMEOUT, find).await
     }
 
     /// Without criteria, a search is a list.
@@ -81,6 +88,7 @@ impl Postgres {
         user: Uuid,
         page: &PageRequest,
     ) -> sqlx::Result<Page> {
-        answered(PAGE_TIMEOUT, credentials::page(&self.reads, tenant, user, page)).await
+        let find = self.kept.run(async |connection| credentials::page(connection, tenant, user, page).await);
+        answered(PAGE_TIMEOUT, find).await
     }
 }

@@ -11,10 +11,10 @@ use read_model::{
     },
 };
 use service_kit::{
-    database::{Role, pool},
+    database::{KeptConnections, Role, pool},
     query::PageRequest,
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
 
 /// Connections for search.
@@ -35,7 +35,7 @@ pub(crate) enum SearchError {
 #[derive(Clone)]
 pub(super) struct Searches {
     permits: TenantPermits,
-    by_postings: PgPool,
+    by_postings: Arc<KeptConnections>,
     /// For generations of an earlier release.
     by_containment: PgPool,
     secret: Arc<ArcSwapOption<SearchSecret>>,
@@ -48,9 +48,10 @@ impl Searches {
         // values.
         let options = (*by_containment.connect_options()).clone();
         by_containment.set_connect_options(options.options([("plan_cache_mode", "force_custom_plan")]));
+        let by_postings = fixed_plans(pool(url, Role::Reader, CONNECTIONS)?);
         Ok(Self {
             permits: TenantPermits::default(),
-            by_postings: fixed_plans(pool(url, Role::Reader, CONNECTIONS)?),
+            by_postings: Arc::new(KeptConnections::new(by_postings, CONNECTIONS as usize)),
             by_containment,
             secret: Arc::default(),
         })
@@ -68,16 +69,29 @@ impl Searches {
     ) -> Result<Page, SearchError> {
         let _permit = self.permits.acquire(tenant).await.ok_or(SearchError::Busy)?;
         if let Some(secret) = self.secret.load_full()
-            && let Some(found) = search::page(&self.by_postings, &secret, tenant, criteria, page).await?
+            && let Some(found) = self.page_by_postings(&secret, tenant, criteria, page).await?
         {
             return Ok(found);
         }
         // The read model was made anew, or the live generation has no postings.
-        let secret = Arc::new(search::secret(&self.by_postings).await?);
+        let secret =
+            Arc::new(self.by_postings.run(async |connection| search::secret(connection).await).await?);
         self.secret.store(Some(secret.clone()));
-        match search::page(&self.by_postings, &secret, tenant, criteria, page).await? {
+        match self.page_by_postings(&secret, tenant, criteria, page).await? {
             Some(found) => Ok(found),
             None => Ok(page_by_containment(&self.by_containment, tenant, criteria, page).await?),
         }
+    }
+    async fn page_by_postings(
+        &self,
+        secret: &SearchSecret,
+        tenant: &TenantId,
+        criteria: &Criteria,
+        page: &PageRequest,
+    ) -> sqlx::Result<Option<Page>> {
+        let find = async |connection: &mut PgConnection| {
+            search::page(connection, secret, tenant, criteria, page).await
+        };
+        self.by_postings.run(find).await
     }
 }

@@ -3,7 +3,7 @@
 
 use events_schema::TenantId;
 use service_kit::{cursor::Cursor, query::PageRequest};
-use sqlx::{PgPool, QueryBuilder, Row as _, ValueRef as _, postgres::PgRow};
+use sqlx::{PgConnection, QueryBuilder, Row as _, ValueRef as _, postgres::PgRow};
 
 /// The size of a page in bytes, at most. Its first entry is returned whatever its size.
 pub(super) const MAX_BYTES: i64 = 8 * 1024 * 1024;
@@ -62,7 +62,7 @@ pub(super) fn is_any_large(rows: &[PgRow]) -> sqlx::Result<bool> {
 
 /// A page of a tenant's entries in `table`. `conditions` adds more, each with `AND`.
 pub(super) async fn fetch(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     table: &str,
     tenant: &TenantId,
     conditions: impl Fn(&mut PageQuery),
@@ -73,11 +73,11 @@ pub(super) async fn fetch(
         conditions(query);
         push_range(query, page);
     };
-    let rows = small_entries(push_entries, page.limit).build().fetch_all(pool).await?;
+    let rows = small_entries(push_entries, page.limit).build().fetch_all(&mut *connection).await?;
     if let Some(page) = page_of(rows, page.limit)? {
         return Ok(page);
     }
-    let rows = first_entries(push_entries, page.limit).build().fetch_all(pool).await?;
+    let rows = first_entries(push_entries, page.limit).build().fetch_all(connection).await?;
     let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
     let has_more = usize::try_from(found).is_ok_and(|found| found > rows.len());
     Page::of_rows(rows, has_more)

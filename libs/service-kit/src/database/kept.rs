@@ -30,8 +30,8 @@ struct Idle {
 }
 
 impl KeptConnections {
-    /// Keeps up to `limit` connections of `pool`. They count as connections of the pool, so it
-    /// needs more than that.
+    /// Keeps up to `limit` connections of `pool`. They count as connections of the pool, so whoever
+    /// else uses the pool needs more than that.
     #[must_use]
     pub fn new(pool: PgPool, limit: usize) -> Self {
         Self { pool, limit, idle: Mutex::default() }
@@ -49,6 +49,27 @@ impl KeptConnections {
         }
         let connection = self.pool.acquire().await?;
         Ok(KeptConnection { connection, acquired: Instant::now(), home: self })
+    }
+
+    /// Runs statements on a connection, and keeps it if they succeed.
+    ///
+    /// # Errors
+    /// The pool has no connection in time, or a statement failed.
+    pub async fn run<T>(
+        &self,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        let mut connection = self.take().await?;
+        let answer = statements(&mut connection).await?;
+        connection.keep();
+        Ok(answer)
+    }
+
+    /// Closes the pool. Connections in use are closed when they are given back.
+    pub async fn close(&self) {
+        let closed = self.pool.close();
+        self.idle().clear();
+        closed.await;
     }
 
     fn pop(&self) -> Option<Idle> {
@@ -72,7 +93,7 @@ impl KeptConnection<'_> {
     /// outside of a transaction.
     pub fn keep(self) {
         let mut idle = self.home.idle();
-        if idle.len() < self.home.limit {
+        if idle.len() < self.home.limit && !self.home.pool.is_closed() {
             idle.push(Idle { connection: self.connection, acquired: self.acquired, used: Instant::now() });
         }
     }

@@ -19,7 +19,8 @@ pub async fn page(
     criteria: &Criteria,
     page: &PageRequest,
 ) -> sqlx::Result<Page> {
-    users::page_where(pool, tenant, |query| add_criteria(query, criteria), page).await
+    let mut connection = pool.acquire().await?;
+    users::page_where(&mut connection, tenant, |query| add_criteria(query, criteria), page).await
 }
 
 /// A text may be longer than an index entry, so the index is on its hash.

@@ -16,7 +16,7 @@ use crate::SearchSecret;
 use domain::terms::LinkParts;
 use events_schema::{TenantId, personal::Claims};
 use service_kit::{cursor::Cursor, query::PageRequest};
-use sqlx::{PgPool, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 /// The fewest candidates that a search looks at, if its page is not full before.
@@ -55,8 +55,8 @@ impl Criteria {
 ///
 /// # Errors
 /// PostgreSQL fails or can't be reached.
-pub async fn secret(pool: &PgPool) -> sqlx::Result<SearchSecret> {
-    SearchSecret::load(pool).await
+pub async fn secret(connection: &mut PgConnection) -> sqlx::Result<SearchSecret> {
+    SearchSecret::load(connection).await
 }
 
 /// A page of the users of a tenant that match all criteria. `None` if the live generation has no
@@ -65,18 +65,18 @@ pub async fn secret(pool: &PgPool) -> sqlx::Result<SearchSecret> {
 /// # Errors
 /// PostgreSQL fails or can't be reached.
 pub async fn page(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     secret: &SearchSecret,
     tenant: &TenantId,
     criteria: &Criteria,
     page: &PageRequest,
 ) -> sqlx::Result<Option<Page>> {
     let search = Search { secret, tenant, criteria, page };
-    let Some(found) = search.fetch(pool, Entries::Small).await? else { return Ok(None) };
+    let Some(found) = search.fetch(&mut *connection, Entries::Small).await? else { return Ok(None) };
     if !is_any_large(&found.entries)? {
         return found.into_page().map(Some);
     }
-    let found = search.fetch(pool, Entries::First).await?;
+    let found = search.fetch(connection, Entries::First).await?;
     found.map(Found::into_page).transpose()
 }
 
@@ -88,7 +88,7 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    async fn fetch(&self, pool: &PgPool, entries: Entries) -> sqlx::Result<Option<Found>> {
+    async fn fetch(&self, connection: &mut PgConnection, entries: Entries) -> sqlx::Result<Option<Found>> {
         let Self { secret, tenant, criteria, page } = *self;
         let key = secret.key(tenant);
         let terms = key.of_criteria(&criteria.claims, criteria.link());
@@ -108,7 +108,7 @@ impl Search<'_> {
             .bind(limit)
             .bind(secret.id)
             .bind(MAX_BYTES)
-            .fetch_all(pool)
+            .fetch_all(connection)
             .await?;
         Found::of_rows(rows)
     }
