@@ -56,7 +56,7 @@ pub struct App {
 }
 
 /// Starts the service. Kafka and Postgres need not be available yet; `health` reports when they
-/// are. The services of a process share `key_cache`.
+/// are. The services of a process share `key_cache` and `position`.
 ///
 /// # Errors
 /// A setting is missing or invalid, the key store belongs to another deployment, or a newer release
@@ -66,10 +66,11 @@ pub fn start<'a>(
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
     key_cache: &'a KeyCache,
+    position: &'a ProjectionPosition,
     health: &'a Health,
 ) -> BoxFuture<'a, anyhow::Result<App>> {
     // Boxed, so that all of the service is compiled in this crate and not again in each program.
-    try_start(settings, recorder, authenticator, key_cache, health).boxed()
+    try_start(settings, recorder, authenticator, key_cache, position, health).boxed()
 }
 
 async fn try_start(
@@ -77,6 +78,7 @@ async fn try_start(
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
     key_cache: &KeyCache,
+    position: &ProjectionPosition,
     health: &Health,
 ) -> anyhow::Result<App> {
     metrics::register();
@@ -84,9 +86,8 @@ async fn try_start(
     check_live(&pool).await?;
     let log = Arc::new(Log::users(settings)?);
     let log_watch = IdentityWatch::start(IdentityCheck::new(settings, pool.clone())?);
-    let folded_up_to = ProjectionPosition::start(pool.clone());
-    add_health_checks(settings, health, &folded_up_to, &log, &log_watch)?;
-    let projection = Projection::new(folded_up_to, settings.visibility_timeout);
+    add_health_checks(settings, health, position, &log, &log_watch)?;
+    let projection = Projection::new(position.clone(), settings.visibility_timeout);
     let follow_ups = FollowUps::new(projection.clone(), pool.clone());
     let lookup = EventLookup::new(settings)?;
     let unconfirmed = UnconfirmedAppends::start(
@@ -125,14 +126,14 @@ impl App {
 fn add_health_checks(
     settings: &Settings,
     health: &Health,
-    folded_up_to: &ProjectionPosition,
+    position: &ProjectionPosition,
     log: &Arc<Log>,
     log_watch: &IdentityWatch,
 ) -> anyhow::Result<()> {
     let (log, log_watch) = (log.clone(), log_watch.clone());
     health.add("kafka", move || check_log(log.clone(), log_watch.clone()).boxed());
     health.add_postgres("postgres", settings.database_url()?, Some(HEALTH_CHECK))?;
-    folded_up_to.add_health_check(health);
+    position.add_health_check(health);
     Ok(())
 }
 

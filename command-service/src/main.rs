@@ -1,14 +1,12 @@
 //! The command service as a program of its own.
 
 use key_store::KeyCache;
+use read_model::projection_position::ProjectionPosition;
 use service_kit::{
     analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
     health::Health, server, settings::Settings, telemetry,
 };
-use std::{sync::Arc, time::Duration};
-
-/// How long analytic events may take to be delivered on shutdown.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+use std::sync::Arc;
 
 const ABOUT: &str = "Takes the writes of the users API and appends their events to the log.";
 const ADDR: &str = "127.0.0.1:8081";
@@ -22,9 +20,11 @@ async fn main() -> Result<(), ExitError> {
     failpoint::start();
     let listener = server::bind(settings.addr)?;
     let (health, keys) = (Health::default(), KeyCache::start(&settings)?);
+    let position = ProjectionPosition::start(&settings)?;
     let recorder = Recorder::start(&settings)?;
     let authenticator = Arc::new(Authenticator::new(&settings)?);
-    let app = command_service::start(&settings, recorder.clone(), authenticator, &keys, &health).await?;
+    let app =
+        command_service::start(&settings, recorder.clone(), authenticator, &keys, &position, &health).await?;
     let configure = {
         let app = app.clone();
         move |config: &mut _| {
@@ -35,6 +35,6 @@ async fn main() -> Result<(), ExitError> {
     let served =
         server::serve(listener, health, &settings.cors_origins, configure, server::stop_signal()).await;
     app.stop().await;
-    recorder.flush(FLUSH_TIMEOUT).await;
+    recorder.flush().await;
     Ok(served?)
 }

@@ -1,6 +1,7 @@
 //! The projector as a process of its own. Its listener serves health and metrics.
 
 use key_store::KeyCache;
+use read_model::projection_position::ProjectionPosition;
 use service_kit::{
     command_line, environment, errors::ExitError, failpoint, health::Health, server, settings::Settings,
     telemetry,
@@ -18,8 +19,8 @@ async fn main() -> Result<(), ExitError> {
     failpoint::start();
     let health = Health::default();
     let listener = server::bind(settings.addr)?;
-    let keys = KeyCache::start(&settings)?;
-    let projector = projector::start(&settings, &keys, &health).await?;
+    let (keys, position) = (KeyCache::start(&settings)?, ProjectionPosition::start(&settings)?);
+    let projector = projector::start(&settings, &keys, &position, &health).await?;
     let served = server::serve(listener, health, &settings.cors_origins, |_| {}, server::stop_signal()).await;
     projector.stop().await;
     Ok(served?)

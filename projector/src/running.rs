@@ -15,7 +15,7 @@ use crate::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use key_store::{KeyCache, Keys};
 use privacy::sweep_periodically;
-use read_model::{redis_connection::RedisConnection, write::probe};
+use read_model::{projection_position::ProjectionPosition, redis_connection::RedisConnection, write::probe};
 use service_kit::{
     database::{self, Role},
     errors::describe_error,
@@ -36,20 +36,26 @@ pub struct Running {
 
 /// Starts the pipeline and the analytics. Kafka and PostgreSQL don't have to be reachable yet: the
 /// projector retries until they are. It works without Redis. The services of a process share
-/// `key_cache`.
+/// `key_cache` and `position`.
 ///
 /// # Errors
 /// A setting is missing or invalid.
 pub fn start<'a>(
     settings: &'a Settings,
     key_cache: &'a KeyCache,
+    position: &'a ProjectionPosition,
     health: &'a Health,
 ) -> BoxFuture<'a, anyhow::Result<Running>> {
     // Boxed, so that the projector is compiled once in this crate and not again in each program.
-    try_start(settings, key_cache, health).boxed()
+    try_start(settings, key_cache, position, health).boxed()
 }
 
-async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -> anyhow::Result<Running> {
+async fn try_start(
+    settings: &Settings,
+    key_cache: &KeyCache,
+    position: &ProjectionPosition,
+    health: &Health,
+) -> anyhow::Result<Running> {
     settings.kafka_brokers()?;
     let client = RedisConnection::client(settings.redis_url()?)?;
     let consumer = ConsumerState::default();
@@ -70,7 +76,7 @@ async fn try_start(settings: &Settings, key_cache: &KeyCache, health: &Health) -
     let watch = LogWatch::default();
     watch.register(health);
     let (settings, key_cache) = (settings.clone(), key_cache.clone());
-    let analytics = analytics::start(&settings)?;
+    let analytics = analytics::start(&settings, position.clone())?;
     let ended = on_own_thread(async move || {
         // Both spawn tasks, so they are created inside the runtime that runs them.
         let pool = read_model::pool(&settings)?;

@@ -27,7 +27,8 @@ pub struct App {
     contract: Contract,
 }
 
-/// Starts the service. PostgreSQL and Redis need not be up yet.
+/// Starts the service. PostgreSQL and Redis need not be up yet. The services of a process share
+/// `position`.
 ///
 /// # Errors
 /// A setting is missing or invalid, or a newer release has made the live generation.
@@ -35,16 +36,18 @@ pub fn start<'a>(
     settings: &'a Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
+    position: &'a ProjectionPosition,
     health: &'a Health,
 ) -> BoxFuture<'a, anyhow::Result<App>> {
     // Boxed, so that all of the service is compiled in this crate and not again in each program.
-    try_start(settings, recorder, authenticator, health).boxed()
+    try_start(settings, recorder, authenticator, position, health).boxed()
 }
 
 async fn try_start(
     settings: &Settings,
     recorder: Recorder,
     authenticator: Arc<Authenticator>,
+    position: &ProjectionPosition,
     health: &Health,
 ) -> anyhow::Result<App> {
     // The client's own message could repeat a part of the URL, which may hold a password.
@@ -53,12 +56,11 @@ async fn try_start(
         .context("REDIS_URL: must be a redis:// URL")?;
     let store = Store::open(settings)?;
     check_live(store.pool()).await?;
-    let projection = ProjectionPosition::start(store.pool().clone());
     add_health_checks(health, &store, &redis);
-    projection.add_health_check(health);
+    position.add_health_check(health);
     let wait_timeout = settings.visibility_timeout;
     let contract = Contract::new(settings);
-    Ok(App { authenticator, recorder, store, redis, projection, wait_timeout, contract })
+    Ok(App { authenticator, recorder, store, redis, projection: position.clone(), wait_timeout, contract })
 }
 
 /// Redis is optional: without it reads only become slower.

@@ -1,13 +1,11 @@
 //! The query service as a program of its own.
 
+use read_model::projection_position::ProjectionPosition;
 use service_kit::{
     analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
     health::Health, server, settings::Settings, telemetry,
 };
-use std::{sync::Arc, time::Duration};
-
-/// How long analytic events may take to be delivered on shutdown.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+use std::sync::Arc;
 
 const ABOUT: &str = "Answers the reads of the users API from the read model.";
 const ADDR: &str = "127.0.0.1:8082";
@@ -22,7 +20,8 @@ async fn main() -> Result<(), ExitError> {
     let health = Health::default();
     let authenticator = Arc::new(Authenticator::new(&settings)?);
     let recorder = Recorder::start(&settings)?;
-    let app = query_service::start(&settings, recorder.clone(), authenticator, &health).await?;
+    let position = ProjectionPosition::start(&settings)?;
+    let app = query_service::start(&settings, recorder.clone(), authenticator, &position, &health).await?;
     let listener = server::bind(settings.addr)?;
     tracing::info!(addr = %listener.local_addr()?, "the query service listens");
     let configure = {
@@ -34,6 +33,6 @@ async fn main() -> Result<(), ExitError> {
     };
     server::serve(listener, health, &settings.cors_origins, configure, server::stop_signal()).await?;
     app.stop().await;
-    recorder.flush(FLUSH_TIMEOUT).await;
+    recorder.flush().await;
     Ok(())
 }

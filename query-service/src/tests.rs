@@ -9,6 +9,7 @@ use actix_web::{
     test::{TestRequest, call_service, init_service},
 };
 use events_schema::analytics::{AnalyticEvent, Level};
+use read_model::projection_position::ProjectionPosition;
 use serde_json::{Value, json};
 use service_kit::{
     analytics::{Events, Recorder},
@@ -45,7 +46,8 @@ impl Bench {
         let settings = Settings::from_vars(vars, "127.0.0.1:0").unwrap();
         let (recorder, events) = Recorder::to_channel(level);
         let authenticator = Arc::new(Authenticator::new(&settings).unwrap());
-        let app = start(&settings, recorder, authenticator, &Health::default()).await.unwrap();
+        let position = ProjectionPosition::start(&settings).unwrap();
+        let app = start(&settings, recorder, authenticator, &position, &Health::default()).await.unwrap();
         Self { _home: home, settings, app, events }
     }
 

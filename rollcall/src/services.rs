@@ -2,11 +2,9 @@
 
 use actix_web::web::ServiceConfig;
 use key_store::KeyCache;
+use read_model::projection_position::ProjectionPosition;
 use service_kit::{analytics::Recorder, auth::Authenticator, health::Health, settings::Settings};
-use std::{sync::Arc, time::Duration};
-
-/// How long a stop waits for the delivery of analytic events.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+use std::sync::Arc;
 
 /// The running services.
 pub(crate) struct Services {
@@ -23,11 +21,19 @@ impl Services {
         let health = Health::default();
         let authenticator = Arc::new(Authenticator::new(settings)?);
         let recorder = Recorder::start(settings)?;
-        let keys = KeyCache::start(settings)?;
-        let projector = projector::start(settings, &keys, &health).await?;
-        let commands =
-            command_service::start(settings, recorder.clone(), authenticator.clone(), &keys, &health).await?;
-        let queries = query_service::start(settings, recorder.clone(), authenticator, &health).await?;
+        let (keys, position) = (KeyCache::start(settings)?, ProjectionPosition::start(settings)?);
+        let projector = projector::start(settings, &keys, &position, &health).await?;
+        let commands = command_service::start(
+            settings,
+            recorder.clone(),
+            authenticator.clone(),
+            &keys,
+            &position,
+            &health,
+        )
+        .await?;
+        let queries =
+            query_service::start(settings, recorder.clone(), authenticator, &position, &health).await?;
         Ok(Self { commands, queries, projector, recorder, health })
     }
 
@@ -47,6 +53,6 @@ impl Services {
         self.projector.stop().await;
         self.commands.stop().await;
         self.queries.stop().await;
-        self.recorder.flush(FLUSH_TIMEOUT).await;
+        self.recorder.flush().await;
     }
 }

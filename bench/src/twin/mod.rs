@@ -14,6 +14,7 @@ pub(crate) use table::{GET, PLAIN, UPDATE, copy as copy_table, live_generation};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::ValueEnum;
+use read_model::projection_position::ProjectionPosition;
 use service_kit::{analytics::Recorder, auth::Authenticator, health::Health, server, settings::Settings};
 use std::{net::SocketAddr, sync::Arc};
 
@@ -87,7 +88,8 @@ pub(crate) async fn serve(kind: Kind, addr: SocketAddr) -> anyhow::Result<()> {
 /// Serves reads as the query service does.
 async fn reads(settings: &Settings, addr: SocketAddr, recorder: Recorder) -> anyhow::Result<()> {
     let (health, authenticator) = (Health::default(), Arc::new(Authenticator::new(settings)?));
-    let app = query_service::start(settings, recorder, authenticator, &health).await?;
+    let position = ProjectionPosition::start(settings)?;
+    let app = query_service::start(settings, recorder, authenticator, &position, &health).await?;
     let configure = move |config: &mut web::ServiceConfig| app.configure(config);
     server::serve(server::bind(addr)?, health, &[], configure, server::stop_signal()).await
 }

@@ -8,6 +8,7 @@ use actix_web::{
 };
 use events_schema::analytics::Level;
 use key_store::KeyCache;
+use read_model::projection_position::ProjectionPosition;
 use serde_json::{Value, json};
 use service_kit::{
     analytics::{Events, Recorder},
@@ -47,7 +48,9 @@ impl Bench {
         let authenticator = Arc::new(Authenticator::new(&settings).unwrap());
         let (recorder, events) = Recorder::to_channel(level);
         let (key_cache, health) = (KeyCache::start(&settings).unwrap(), Health::default());
-        let app = crate::start(&settings, recorder, authenticator, &key_cache, &health).await.unwrap();
+        let position = ProjectionPosition::start(&settings).unwrap();
+        let app =
+            crate::start(&settings, recorder, authenticator, &key_cache, &position, &health).await.unwrap();
         let scope = "users:read users:write";
         let token =
             local_token(&settings, &"acme".parse().unwrap(), scope, Duration::from_secs(60), None).unwrap();

@@ -40,8 +40,8 @@ use tokio::{runtime::Handle, sync::oneshot};
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long `stop` waits. The broker aborts a transaction that the end of the process interrupts.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// One connection listens for announcements, one asks for positions, one for outcomes.
-const CONNECTIONS: u32 = 3;
+/// Outcomes are looked up one after the other.
+const CONNECTIONS: u32 = 1;
 
 /// The running pipeline. It ends if this value is dropped.
 pub struct Running {
@@ -64,12 +64,12 @@ impl Running {
 ///
 /// # Errors
 /// A setting is missing or invalid.
-pub fn start(settings: &Settings) -> anyhow::Result<Running> {
+pub fn start(settings: &Settings, position: ProjectionPosition) -> anyhow::Result<Running> {
     let pool = database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?;
     let configs = Configs::new(settings)?;
     metrics::register();
     let keys = Keys::open(settings)?;
-    let outcomes = Outcomes::new(pool.clone(), ProjectionPosition::start(pool), keys, Handle::current());
+    let outcomes = Outcomes::new(pool, position, keys, Handle::current());
     let (stop, stopped) = channel();
     let (end, ended) = oneshot::channel();
     let run = move || {

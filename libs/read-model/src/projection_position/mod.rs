@@ -23,7 +23,12 @@ use catch_up::Gate;
 use known::LivePositions;
 use listener::Listener;
 use poll_demand::PollDemand;
-use service_kit::{health::Health, position::LogPosition};
+use service_kit::{
+    database::{self, Role},
+    health::Health,
+    position::LogPosition,
+    settings::Settings,
+};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -31,6 +36,8 @@ use tokio::sync::watch;
 /// How often the read model is queried while somebody waits: what a lost notification costs at
 /// most.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Connections for queries.
+const CONNECTIONS: u32 = 4;
 /// How long one query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -44,15 +51,19 @@ pub struct ProjectionPosition {
 }
 
 impl ProjectionPosition {
-    /// Starts to follow. Reconnects by itself, without an end.
-    pub fn start(pool: PgPool) -> Self {
+    /// Starts to follow, on connections of its own. Reconnects by itself, without an end.
+    ///
+    /// # Errors
+    /// `DATABASE_URL` is missing or invalid.
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let pool = database::pool(settings.database_url()?, Role::Reader, CONNECTIONS)?;
         let (sender, live) = watch::channel(LivePositions::default());
         let (poll_demand, gate) = (Arc::new(PollDemand::default()), Arc::new(Gate::default()));
         let listener =
             Listener { live: sender.clone(), poll_demand: poll_demand.clone(), gate: gate.clone() };
         tokio::spawn(listener.run(pool.clone()));
         tokio::spawn(poller::run(pool.clone(), sender, poll_demand.clone()));
-        Self { pool, live, poll_demand, gate }
+        Ok(Self { pool, live, poll_demand, gate })
     }
 
     /// What the read model still lacks of what the log held when this process began to listen.

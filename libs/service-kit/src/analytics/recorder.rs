@@ -11,6 +11,9 @@ use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
+/// How long a shutdown waits for the delivery of events.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How many events may wait. Fewer at level 3, where they may be large.
 fn capacity(level: Level) -> usize {
     if level == Level::Full { 4_096 } else { 65_536 }
@@ -77,9 +80,9 @@ impl Recorder {
         }
     }
 
-    /// Waits until all queued events have been delivered, but no longer than `within`.
-    pub async fn flush(&self, within: Duration) {
-        if tokio::time::timeout(within, self.tally.all_settled()).await.is_err() {
+    /// Waits a limited time until all queued events have been delivered.
+    pub async fn flush(&self) {
+        if tokio::time::timeout(FLUSH_TIMEOUT, self.tally.all_settled()).await.is_err() {
             tracing::warn!("some analytic events were not delivered in time");
         }
     }
@@ -146,8 +149,7 @@ mod tests {
     async fn flush_waits_for_what_is_queued() {
         let (recorder, mut events) = Recorder::to_channel(Level::NonSensitive);
         recorder.record(&context(), Operation::Retrieve, Phase::Start, Data::default());
-        let long = Duration::from_secs(60);
-        let (event, ()) = tokio::join!(events.next(), recorder.flush(long));
+        let (event, ()) = tokio::join!(events.next(), recorder.flush());
         assert_eq!(event.unwrap().event_type, "USER_RETRIEVE_START");
     }
 }
