@@ -19,7 +19,9 @@ CREATE TABLE {g}.users (
     -- What search can ask for, as keyed hashes: see `domain::terms`.
     terms bigint[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (tenant_id, id)
-) WITH (fillfactor = 90);
+)
+-- Room for one more row in each page: so the first update of a user is heap-only, too.
+WITH (fillfactor = 75);
 -- The planner's samples are copies of personal data. So there are none: no statement depends on them.
 ALTER TABLE {g}.users ALTER COLUMN body SET STATISTICS 0, ALTER COLUMN creation_digest SET STATISTICS 0, ALTER COLUMN claims SET STATISTICS 0,
     ALTER COLUMN provider_id SET STATISTICS 0, ALTER COLUMN provider_url SET STATISTICS 0, ALTER COLUMN subject_id SET STATISTICS 0,
