@@ -123,6 +123,8 @@ fn kept_by_the_generation() -> Vec<String> {
         "index CREATE INDEX users_provider ON generation_1.users USING btree (tenant_id, provider_id, created_at, id) WHERE (provider_id IS NOT NULL)",
         "index CREATE INDEX users_subject ON generation_1.users USING btree (tenant_id, md5(subject_id), created_at, id) WHERE (subject_id IS NOT NULL)",
         "index CREATE INDEX users_url ON generation_1.users USING btree (tenant_id, md5(provider_url), created_at, id) WHERE (provider_url IS NOT NULL)",
+        "options generation_1.users {fillfactor=75}",
+        "options generation_1.users {fillfactor=90}",
     ];
     lines.map(str::to_owned).into()
 }

@@ -4,8 +4,9 @@
 use super::{CredentialKey, PartitionOffset, Store};
 use anyhow::Context as _;
 use events_schema::{ReasonCode, Timestamp, UserKey, millis};
+use service_kit::database::answered;
 use sqlx::raw_sql;
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -40,6 +41,10 @@ SELECT * FROM (
      WHERE isfinite(deleted_at) AND log_partition = $1 AND log_offset >= $2 AND log_offset < $3 AND (tenant_id, id) > ($4, $5)
      ORDER BY tenant_id, id LIMIT $6)
 ) r ORDER BY tenant_id, id LIMIT $6";
+
+/// How long [`LOAD_BODIES`] may take. A connection that hangs must not hold up the projector, and in a
+/// large partition many rows may lie between two users of a chunk.
+const BODIES_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Leaves the planner only one way for [`LOAD_BODIES`]: along an index that has the keys in order,
 /// until the chunk is full. It expects few rows, and would otherwise read and sort a whole partition for
@@ -189,18 +194,22 @@ impl Store {
         after: Option<&UserKey>,
         limit: i64,
     ) -> anyhow::Result<Vec<CacheEntry>> {
-        let mut transaction = self.pool.begin().await?;
-        raw_sql(IN_ORDER).execute(&mut *transaction).await?;
-        let rows: Vec<(String, Uuid, i64, Option<String>)> = sqlx::query_as(self.sql.load_bodies.get())
-            .bind(partition)
-            .bind(offsets.start)
-            .bind(offsets.end)
-            .bind(after.map_or("", |after| after.tenant.as_str()))
-            .bind(after.map_or(Uuid::nil(), |after| after.user))
-            .bind(limit)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
+        let load = async {
+            let mut transaction = self.pool.begin().await?;
+            raw_sql(IN_ORDER).execute(&mut *transaction).await?;
+            let rows: Vec<(String, Uuid, i64, Option<String>)> = sqlx::query_as(self.sql.load_bodies.get())
+                .bind(partition)
+                .bind(offsets.start)
+                .bind(offsets.end)
+                .bind(after.map_or("", |after| after.tenant.as_str()))
+                .bind(after.map_or(Uuid::nil(), |after| after.user))
+                .bind(limit)
+                .fetch_all(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        let rows = answered(BODIES_TIMEOUT, load).await?;
         let entry = |(tenant, user, version, body): (String, _, _, _)| {
             Ok(CacheEntry { key: UserKey { tenant: tenant.parse()?, user }, version, body })
         };

@@ -20,7 +20,14 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 pub struct KeptConnections {
     pool: PgPool,
     limit: usize,
-    idle: Mutex<Vec<Idle>>,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    idle: Vec<Idle>,
+    /// How many wait for a connection of the pool.
+    waiting: usize,
 }
 
 struct Idle {
@@ -34,7 +41,7 @@ impl KeptConnections {
     /// else uses the pool needs more than that.
     #[must_use]
     pub fn new(pool: PgPool, limit: usize) -> Self {
-        Self { pool, limit, idle: Mutex::default() }
+        Self { pool, limit, shared: Mutex::default() }
     }
 
     /// A connection that was just in use, or else one of the pool.
@@ -42,12 +49,18 @@ impl KeptConnections {
     /// # Errors
     /// The pool has none in time.
     pub async fn take(&self) -> sqlx::Result<KeptConnection<'_>> {
-        while let Some(Idle { connection, acquired, used }) = self.pop() {
-            if used.elapsed() < RECENTLY_USED && acquired.elapsed() < MAX_AGE {
-                return Ok(KeptConnection { connection, acquired, home: self });
+        let waiting = loop {
+            match self.pop_or_wait() {
+                Ok(Idle { connection, acquired, used }) => {
+                    if used.elapsed() < RECENTLY_USED && acquired.elapsed() < MAX_AGE {
+                        return Ok(KeptConnection { connection, acquired, home: self });
+                    }
+                }
+                Err(waiting) => break waiting,
             }
-        }
+        };
         let connection = self.pool.acquire().await?;
+        drop(waiting);
         Ok(KeptConnection { connection, acquired: Instant::now(), home: self })
     }
 
@@ -68,16 +81,31 @@ impl KeptConnections {
     /// Closes the pool. Connections in use are closed when they are given back.
     pub async fn close(&self) {
         let closed = self.pool.close();
-        self.idle().clear();
+        self.shared().idle.clear();
         closed.await;
     }
 
-    fn pop(&self) -> Option<Idle> {
-        self.idle().pop()
+    /// An idle connection. If there is none, the caller counts as waiting.
+    fn pop_or_wait(&self) -> Result<Idle, Waiting<'_>> {
+        let mut shared = self.shared();
+        if let Some(idle) = shared.idle.pop() {
+            return Ok(idle);
+        }
+        shared.waiting += 1;
+        Err(Waiting(self))
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody waits for a connection of the pool until this is dropped.
+struct Waiting<'k>(&'k KeptConnections);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.shared().waiting -= 1;
     }
 }
 
@@ -90,11 +118,14 @@ pub struct KeptConnection<'k> {
 
 impl KeptConnection<'_> {
     /// Keeps the connection for the next statement. Call it after a statement that succeeded,
-    /// outside of a transaction.
+    /// outside of a transaction. If somebody waits for a connection of the pool, it gets this one.
     pub fn keep(self) {
-        let mut idle = self.home.idle();
-        if idle.len() < self.home.limit && !self.home.pool.is_closed() {
-            idle.push(Idle { connection: self.connection, acquired: self.acquired, used: Instant::now() });
+        let mut shared = self.home.shared();
+        let is_kept =
+            shared.waiting == 0 && shared.idle.len() < self.home.limit && !self.home.pool.is_closed();
+        if is_kept {
+            let idle = Idle { connection: self.connection, acquired: self.acquired, used: Instant::now() };
+            shared.idle.push(idle);
         }
     }
 }
