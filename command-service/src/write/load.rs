@@ -75,12 +75,7 @@ impl Writer {
 }
 
 async fn load_all(connections: &KeptConnections, keys: &[UserKey]) -> Vec<Result<LoadedUser, Problem>> {
-    let load = async {
-        let mut connection = connections.take().await?;
-        let users = user_before_write::load_users(&mut *connection, keys).await?;
-        connection.keep();
-        Ok(users)
-    };
+    let load = connections.run(async |connection| user_before_write::load_users(connection, keys).await);
     match run_query(load).await {
         Ok(users) => users.into_iter().map(Ok).collect(),
         Err(problem) => vec![Err(problem); keys.len()],

@@ -73,10 +73,7 @@ impl Keys {
     }
 
     async fn find(&self, owners: &[Owner]) -> sqlx::Result<Vec<Stored>> {
-        let mut connection = self.0.connections.take().await?;
-        let found = store::find(&mut *connection, owners).await?;
-        connection.keep();
-        Ok(found)
+        self.0.connections.run(async |connection| store::find(connection, owners).await).await
     }
 
     /// Marks the keys of these owners as in use. Call this before reading them.

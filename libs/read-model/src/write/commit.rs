@@ -10,7 +10,7 @@ use super::{
 use crate::announcement;
 use events_schema::{Partition, Topic};
 use service_kit::failpoint;
-use sqlx::{Connection as _, PgExecutor};
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 use std::future::Future;
 
 /// Begins the transaction of [`Store::commit_when`]. A process that freezes in it must not keep
@@ -30,10 +30,9 @@ impl Store {
         invalidation: InvalidationStatus,
     ) -> sqlx::Result<u64> {
         if self.takes_one_statement(effects) {
-            let mut connection = self.connections.take().await?;
-            let displaced = self.commit_on(&mut *connection, effects, epochs).await?;
-            connection.keep();
-            return Ok(displaced);
+            let commit =
+                async |connection: &mut PgConnection| self.commit_on(connection, effects, epochs).await;
+            return self.connections.run(commit).await;
         }
         let mut transaction = self.pool.begin().await?;
         // Checkpoints are locked before any other row, by everybody: this rules out deadlocks.

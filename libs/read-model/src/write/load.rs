@@ -117,13 +117,11 @@ impl Store {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.connections.take().await?;
-        let rows: Vec<(i64, Option<i64>, Option<i64>, bool)> = sqlx::query_as(self.sql.load_users.get())
+        let query = sqlx::query_as(self.sql.load_users.get())
             .bind(keys.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
-            .bind(keys.iter().map(|key| key.user).collect::<Vec<_>>())
-            .fetch_all(&mut *connection)
-            .await?;
-        connection.keep();
+            .bind(keys.iter().map(|key| key.user).collect::<Vec<_>>());
+        let rows: Vec<(i64, Option<i64>, Option<i64>, bool)> =
+            self.connections.run(async |connection| query.fetch_all(connection).await).await?;
         let user = |(n, version, deleted, is_parked): (_, Option<i64>, Option<i64>, _)| {
             Ok(StoredUser {
                 key: requested(keys, n)?.clone(),
@@ -143,14 +141,12 @@ impl Store {
         if parked.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.connections.take().await?;
-        let rows: Vec<QueueColumns> = sqlx::query_as(self.sql.load_queues.get())
+        let query = sqlx::query_as(self.sql.load_queues.get())
             .bind(parked.iter().map(|key| key.tenant.as_str()).collect::<Vec<_>>())
             .bind(parked.iter().map(|key| key.user).collect::<Vec<_>>())
-            .bind(ReasonCode::KeyMissing.as_str())
-            .fetch_all(&mut *connection)
-            .await?;
-        connection.keep();
+            .bind(ReasonCode::KeyMissing.as_str());
+        let rows: Vec<QueueColumns> =
+            self.connections.run(async |connection| query.fetch_all(connection).await).await?;
         let record = |(tenant, user, partition, offset, sequence, is_keyless): QueueColumns| {
             let key = UserKey { tenant: tenant.parse()?, user };
             let sequence = sequence.map(u64::try_from).transpose()?;
@@ -167,14 +163,12 @@ impl Store {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.connections.take().await?;
-        let rows: Vec<CredentialColumns> = sqlx::query_as(self.sql.load_credentials.get())
+        let query = sqlx::query_as(self.sql.load_credentials.get())
             .bind(keys.iter().map(|(key, _)| key.tenant.as_str()).collect::<Vec<_>>())
             .bind(keys.iter().map(|(key, _)| key.user).collect::<Vec<_>>())
-            .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-            .fetch_all(&mut *connection)
-            .await?;
-        connection.keep();
+            .bind(keys.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+        let rows: Vec<CredentialColumns> =
+            self.connections.run(async |connection| query.fetch_all(connection).await).await?;
         let credential = |(n, created_at, status, body, offset): CredentialColumns| {
             let key = requested(keys, n)?.clone();
             Ok(StoredCredential { key, created_at: millis(created_at), status, body, offset })
