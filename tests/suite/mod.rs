@@ -25,6 +25,7 @@ mod erasure;
 mod erasure_verbs;
 mod fates;
 mod generations;
+mod given_up;
 mod golden;
 mod halts;
 mod health;
@@ -235,6 +236,9 @@ suite! {
         plans:
             a_search_has_one_plan_in_every_state_of_the_tables,
             writes_look_up_by_key_in_tables_that_were_never_analyzed;
+        given_up:
+            a_write_after_a_begin_that_was_given_up_is_kept,
+            a_statement_after_a_copy_that_was_given_up_gets_its_own_answer;
         index_entries:
             updates_of_a_user_make_no_index_entries;
         apart:

@@ -4,10 +4,15 @@ use anyhow::anyhow;
 pub use kept::{KeptConnection, KeptConnections};
 use reqwest::Url;
 use sqlx::{
-    AssertSqlSafe, Connection as _, PgConnection, PgPool,
+    AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{io, str::FromStr as _, time::Duration};
+use std::{
+    io,
+    str::FromStr as _,
+    sync::atomic::{AtomicI32, Ordering},
+    time::Duration,
+};
 use writable::Writable;
 
 mod kept;
@@ -164,8 +169,7 @@ fn bounded(connections: u32) -> PgPoolOptions {
         // `is_usable` does this instead: with bounds, and not between two statements of a busy
         // service.
         .test_before_acquire(false)
-        // The connection may still be running an abandoned statement.
-        .after_release(|connection, _| Box::pin(is_alive(connection, ABANDONED)))
+        .after_release(|connection, _| Box::pin(is_clean(connection)))
 }
 
 async fn take_role(connection: &mut PgConnection, role: Role) -> sqlx::Result<()> {
@@ -181,6 +185,19 @@ async fn is_usable(connection: &mut PgConnection, idle_for: Duration) -> sqlx::R
 
 async fn is_alive(connection: &mut PgConnection, within: Duration) -> sqlx::Result<bool> {
     answered(within, connection.ping()).await.map(|()| true)
+}
+
+/// Ends what a caller that gave up has left on its connection: a statement that is still running,
+/// and a transaction. sqlx forgets a `BEGIN` that was given up, and what the session writes next
+/// would be lost with it. After a `COPY` that was given up, sqlx takes earlier answers for later
+/// ones: the number shows whose answer this is.
+async fn is_clean(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    static QUESTIONS: AtomicI32 = AtomicI32::new(0);
+    let number = QUESTIONS.fetch_add(1, Ordering::Relaxed);
+    // A ROLLBACK outside of a transaction is a warning in PostgreSQL's log.
+    let question = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; ROLLBACK; SELECT {number}")));
+    let answer = answered(ABANDONED, question.fetch_one(connection)).await?;
+    Ok(answer.try_get::<i32, _>(0)? == number)
 }
 
 /// The result of `question`, or an error if it takes longer than `within`.
