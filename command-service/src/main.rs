@@ -4,17 +4,20 @@ use key_store::KeyCache;
 use read_model::projection_position::ProjectionPosition;
 use service_kit::{
     analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
-    health::Health, server, settings::Settings, telemetry,
+    health::Health, program, server, settings::Settings, telemetry,
 };
 use std::sync::Arc;
 
 const ABOUT: &str = "Takes the writes of the users API and appends their events to the log.";
 const ADDR: &str = "127.0.0.1:8081";
 
-#[tokio::main]
-async fn main() -> Result<(), ExitError> {
+fn main() -> Result<(), ExitError> {
     environment::clean()?;
     command_line::parse("command-service", ABOUT, ADDR);
+    program::run(serve())
+}
+
+async fn serve() -> Result<(), ExitError> {
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
     failpoint::start();

@@ -3,17 +3,20 @@
 use key_store::KeyCache;
 use read_model::projection_position::ProjectionPosition;
 use service_kit::{
-    command_line, environment, errors::ExitError, failpoint, health::Health, server, settings::Settings,
-    telemetry,
+    command_line, environment, errors::ExitError, failpoint, health::Health, program, server,
+    settings::Settings, telemetry,
 };
 
 const ABOUT: &str = "Folds the log into the read model.";
 const ADDR: &str = "127.0.0.1:8083";
 
-#[tokio::main]
-async fn main() -> Result<(), ExitError> {
+fn main() -> Result<(), ExitError> {
     environment::clean()?;
     command_line::parse("projector", ABOUT, ADDR);
+    program::run(serve())
+}
+
+async fn serve() -> Result<(), ExitError> {
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
     failpoint::start();

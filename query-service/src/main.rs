@@ -3,17 +3,20 @@
 use read_model::projection_position::ProjectionPosition;
 use service_kit::{
     analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
-    health::Health, server, settings::Settings, telemetry,
+    health::Health, program, server, settings::Settings, telemetry,
 };
 use std::sync::Arc;
 
 const ABOUT: &str = "Answers the reads of the users API from the read model.";
 const ADDR: &str = "127.0.0.1:8082";
 
-#[tokio::main]
-async fn main() -> Result<(), ExitError> {
+fn main() -> Result<(), ExitError> {
     environment::clean()?;
     command_line::parse("query-service", ABOUT, ADDR);
+    program::run(serve())
+}
+
+async fn serve() -> Result<(), ExitError> {
     let settings = Settings::from_env(ADDR)?;
     telemetry::init(&settings.log)?;
     failpoint::start();

@@ -163,7 +163,11 @@ impl Deployment {
         let log = self.log_path(service, n);
         until(&format!("{service:?} {n} is ready ({})", log.display()), async || {
             let ended = self.has_ended(service, n);
-            assert!(ended.is_none(), "{service:?} {n} has ended: {ended:?}; see {}", log.display());
+            assert!(
+                ended.is_none(),
+                "{service:?} {n} has ended: {ended:?}\n{}",
+                self.process(service, n).last_lines()
+            );
             http.get(&url).send().await.ok().filter(|answer| answer.status().is_success())
         })
         .await;
@@ -192,12 +196,9 @@ impl Deployment {
     /// # Panics
     /// It does not, or was not running.
     pub fn stop_instance(&mut self, service: Service, n: usize) {
-        let status = self.instance(service, n).process.take().expect("it runs").stop();
-        assert!(
-            status.success(),
-            "{service:?} {n} ended with {status}; see {}",
-            self.log_path(service, n).display()
-        );
+        let mut process = self.instance(service, n).process.take().expect("it runs");
+        let status = process.stop();
+        assert!(status.success(), "{service:?} {n} ended with {status}\n{}", process.last_lines());
     }
 
     /// Kills and restarts a service.

@@ -1,6 +1,10 @@
 //! Picks free ports.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, TcpListener},
+    sync::{LazyLock, Mutex, PoisonError},
+};
 use uuid::Uuid;
 
 /// The range is below that of outgoing connections (`ip_local_port_range`). Otherwise a connection
@@ -9,12 +13,19 @@ const FIRST: u128 = 15_000;
 const COUNT: u128 = 17_000;
 const TRIES: u32 = 200;
 
-/// A free port of the loopback interface.
+/// Ports that tests of this process have. While a test's process restarts, nothing listens on its
+/// port, and another test must not get it.
+static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+
+/// A free port of the loopback interface. Each call gives another one.
 ///
 /// # Panics
-/// There is no item.
+/// There is none.
 pub fn free_port() -> u16 {
-    (0..TRIES).find_map(|_| chance().filter(is_free)).expect("no free port")
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    (0..TRIES)
+        .find_map(|_| chance().filter(|port| is_free(port) && given.insert(*port)))
+        .expect("no free port")
 }
 
 fn chance() -> Option<u16> {

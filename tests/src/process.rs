@@ -16,6 +16,7 @@ use std::{
 
 /// How long a process may take to stop.
 const STOP: Duration = Duration::from_secs(60);
+const LAST_LINES: usize = 20;
 
 /// A process. It is killed when this is dropped.
 pub struct Process {
@@ -42,6 +43,20 @@ impl Process {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// The end of its output, for the message of a test that fails.
+    pub fn last_lines(&self) -> String {
+        let output = self.output();
+        let lines: Vec<_> = output.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    }
+
+    /// The names of its threads.
+    fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.map(|name| name.trim_end().to_owned()).collect()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -62,7 +77,7 @@ impl Process {
     ///
     /// # Panics
     /// It does not stop.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
         self.wait()
     }
@@ -77,7 +92,12 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(Instant::now() < give_up, "the process does not end:\n{}", self.output());
+            assert!(
+                Instant::now() < give_up,
+                "the process does not end; its threads: {:?}:\n{}",
+                self.threads(),
+                self.last_lines()
+            );
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -173,15 +173,13 @@ impl Stack {
     /// # Errors
     /// It did not exit with 0, or left a process behind.
     pub fn stop(&self) -> Result<(), String> {
-        let Some(process) = self.process.lock().expect("the process").take() else { return Ok(()) };
+        let Some(mut process) = self.process.lock().expect("the process").take() else { return Ok(()) };
         let status = process.stop();
         let left = processes_of(&self.home);
         match (status.code(), left.is_empty()) {
             (Some(0), true) => Ok(()),
             (Some(0), false) => Err(format!("rollcall run left processes behind: {left:?}")),
-            _ => {
-                Err(format!("rollcall run ended with {status}; see {}", self.home.join("run.log").display()))
-            }
+            _ => Err(format!("rollcall run ended with {status}\n{}", process.last_lines())),
         }
     }
 }

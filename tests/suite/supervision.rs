@@ -55,7 +55,7 @@ pub async fn children_come_back_and_die_with_their_parent() {
     let again = start(&home).await;
     works(&again).await;
     again.stop().unwrap();
-    let second: Process = Stack::launch(&home);
+    let mut second: Process = Stack::launch(&home);
     until("it can be stopped while it starts", async || {
         second.output().contains("ready: http").then_some(())
     })

@@ -20,6 +20,7 @@ pub mod operation;
 pub mod path;
 pub mod position;
 pub mod problem;
+pub mod program;
 pub mod query;
 pub mod request_id;
 pub mod server;
