@@ -3,8 +3,8 @@
 use key_store::KeyCache;
 use read_model::projection_position::ProjectionPosition;
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
-    health::Health, program, server, settings::Settings, telemetry,
+    analytics::Recorder, auth::Authenticator, errors::ExitError, health::Health, program, server,
+    settings::Settings,
 };
 use std::sync::Arc;
 
@@ -12,15 +12,10 @@ const ABOUT: &str = "Takes the writes of the users API and appends their events 
 const ADDR: &str = "127.0.0.1:8081";
 
 fn main() -> Result<(), ExitError> {
-    environment::clean()?;
-    command_line::parse("command-service", ABOUT, ADDR);
-    program::run(serve())
+    program::run("command-service", ABOUT, ADDR, serve)
 }
 
-async fn serve() -> Result<(), ExitError> {
-    let settings = Settings::from_env(ADDR)?;
-    telemetry::init(&settings.log)?;
-    failpoint::start();
+async fn serve(settings: Settings) -> Result<(), ExitError> {
     let listener = server::bind(settings.addr)?;
     let (health, keys) = (Health::default(), KeyCache::start(&settings)?);
     let position = ProjectionPosition::start(&settings)?;

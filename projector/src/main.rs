@@ -2,24 +2,16 @@
 
 use key_store::KeyCache;
 use read_model::projection_position::ProjectionPosition;
-use service_kit::{
-    command_line, environment, errors::ExitError, failpoint, health::Health, program, server,
-    settings::Settings, telemetry,
-};
+use service_kit::{errors::ExitError, health::Health, program, server, settings::Settings};
 
 const ABOUT: &str = "Folds the log into the read model.";
 const ADDR: &str = "127.0.0.1:8083";
 
 fn main() -> Result<(), ExitError> {
-    environment::clean()?;
-    command_line::parse("projector", ABOUT, ADDR);
-    program::run(serve())
+    program::run("projector", ABOUT, ADDR, serve)
 }
 
-async fn serve() -> Result<(), ExitError> {
-    let settings = Settings::from_env(ADDR)?;
-    telemetry::init(&settings.log)?;
-    failpoint::start();
+async fn serve(settings: Settings) -> Result<(), ExitError> {
     let health = Health::default();
     let listener = server::bind(settings.addr)?;
     let (keys, position) = (KeyCache::start(&settings)?, ProjectionPosition::start(&settings)?);

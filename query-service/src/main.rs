@@ -2,8 +2,8 @@
 
 use read_model::projection_position::ProjectionPosition;
 use service_kit::{
-    analytics::Recorder, auth::Authenticator, command_line, environment, errors::ExitError, failpoint,
-    health::Health, program, server, settings::Settings, telemetry,
+    analytics::Recorder, auth::Authenticator, errors::ExitError, health::Health, program, server,
+    settings::Settings,
 };
 use std::sync::Arc;
 
@@ -11,15 +11,10 @@ const ABOUT: &str = "Answers the reads of the users API from the read model.";
 const ADDR: &str = "127.0.0.1:8082";
 
 fn main() -> Result<(), ExitError> {
-    environment::clean()?;
-    command_line::parse("query-service", ABOUT, ADDR);
-    program::run(serve())
+    program::run("query-service", ABOUT, ADDR, serve)
 }
 
-async fn serve() -> Result<(), ExitError> {
-    let settings = Settings::from_env(ADDR)?;
-    telemetry::init(&settings.log)?;
-    failpoint::start();
+async fn serve(settings: Settings) -> Result<(), ExitError> {
     let health = Health::default();
     let authenticator = Arc::new(Authenticator::new(&settings)?);
     let recorder = Recorder::start(&settings)?;
