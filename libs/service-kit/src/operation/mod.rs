@@ -4,6 +4,7 @@
 mod body;
 mod call;
 mod lifecycle;
+mod to_end;
 
 pub use call::Call;
 
@@ -20,6 +21,7 @@ use actix_web::{
 use events_schema::analytics::Operation;
 use lifecycle::Lifecycle;
 use std::sync::Arc;
+use to_end::ToEnd;
 use tokio::runtime::Handle;
 
 /// What an operation requires of a request before its content is examined.
@@ -89,7 +91,8 @@ pub async fn run<I>(
 }
 
 /// Like [`run`], for an operation that must not be cancelled: once its input is read, it runs to
-/// its end as a task of `runtime` and records that end, whether or not the client is still there.
+/// its end and records that, whether or not the client is still there: without it, it goes on as a
+/// task of `runtime`.
 pub async fn run_to_end<I, R, F>(
     context: &OperationContext,
     runtime: &Handle,
@@ -111,9 +114,9 @@ where
         Ok(input) => handle(call, input),
         Err(problem) => return answer(lifecycle.end::<HttpResponse>(Err(problem))),
     };
-    let task = runtime.spawn(async move { lifecycle.end(work.await) });
-    // The task is missing if it panicked, which its lifecycle has recorded.
-    answer(task.await.unwrap_or_else(|_| Err(Problem::internal())))
+    let ended = ToEnd::new(runtime, async move { lifecycle.end(work.await) }).await;
+    // After a panic there is no outcome, and the lifecycle has recorded that.
+    answer(ended.unwrap_or_else(|_| Err(Problem::internal())))
 }
 
 /// A request that passed authentication and whose START is recorded.
