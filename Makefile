@@ -9,7 +9,7 @@ BINARIES := rollcall command-service query-service projector
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos fuzz mutants bench clean
+.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos replay fuzz mutants bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -61,6 +61,10 @@ suite: ## Run integration tests on their own stack
 chaos: ## Kill, freeze and restart all parts under load, then check the result: [SEED=n] [FAULTS=100]
 	@$(CARGO) build $(TEST_BUILD) --bins --test suite
 	@target/debug/chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),100)
+
+replay: ## Rebuild, verify, promote and roll back a large log under load: [EVENTS=200000]
+	@$(CARGO) build $(TEST_BUILD) --bins --test suite
+	@REPLAY_EVENTS=$(or $(EVENTS),200000) $(CARGO) test $(TEST_BUILD) --test suite
 
 # It needs `make run` in another terminal, or the variables ROLLCALL_URL and TOKEN of another service.
 # 1700 examples are about 10,000 requests.

@@ -52,6 +52,7 @@ mod redis_faults;
 mod reference_page;
 mod repair;
 mod replaced_log;
+mod replay;
 mod restored;
 mod set_aside;
 mod supervision;
@@ -71,8 +72,11 @@ use tests::{Stack, timed};
 /// and `make suite` runs them after the others.
 macro_rules! suite {
     (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ } long { $($long:ident: $($slow:ident),+;)+ }) => {
-        /// All tests.
+        /// All tests. `replay` takes too long for every run.
         pub fn trials() -> Vec<Trial> {
+            if std::env::var_os(replay::EVENTS).is_some() {
+                return vec![trial(name!(replay, generations_go_round_under_load), replay::generations_go_round_under_load)];
+            }
             vec![
                 $($(trial(name!($alone, $own), $alone::$own),)+)+
                 $($(trial(name!($module, $test), async || $module::$test(Stack::shared()).await),)+)+

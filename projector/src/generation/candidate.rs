@@ -36,7 +36,8 @@ pub(super) async fn candidate(
     let needs_proof = standing.state == "built" && !source.is_another && !options.accept_set_aside;
     anyhow::ensure!(
         standing.is_verified || options.unverified || !needs_proof,
-        "generation {generation} is not verified: run `rollcall projection verify {generation}`, or pass --unverified"
+        "generation {generation} was not found equal to the live one: run `rollcall projection verify {generation}`, which names what \
+         differs, or pass --unverified"
     );
     Ok(Candidate { generation, is_live: false })
 }

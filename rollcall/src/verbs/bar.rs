@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The pause between two lines of progress in JSON.
+/// The pause between two lines of progress in JSON, and before the first rate of a bar.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A bar with `total` units, or a counter if the total is unknown. It is drawn only on a terminal.
@@ -23,10 +23,12 @@ pub(super) fn style(template: &str) -> ProgressStyle {
     style.with_key("per_sec", per_sec)
 }
 
-/// Replaces indicatif's own rate, which always has four decimals.
+/// Replaces indicatif's own rate, which always has four decimals, and in the first moment has nothing
+/// to go by.
 fn per_sec(state: &ProgressState, out: &mut dyn Write) {
+    let rate = if state.elapsed() < EVERY { String::new() } else { rate(state.per_sec()) };
     // Writing to a string can't fail.
-    let _ = out.write_str(&rate(state.per_sec()));
+    let _ = out.write_str(&rate);
 }
 
 fn rate(per_sec: f64) -> String {

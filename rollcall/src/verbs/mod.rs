@@ -16,6 +16,7 @@ pub(crate) mod token;
 mod user;
 pub(crate) mod users;
 mod welcome;
+mod words;
 
 use std::io::{self, ErrorKind, Write, stdout};
 

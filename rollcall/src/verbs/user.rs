@@ -10,8 +10,12 @@ pub(super) struct User {
     #[arg(long, value_name = "T")]
     tenant: TenantId,
     /// The user's id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id)]
     user: Uuid,
+}
+
+fn id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse().map_err(|_| "a user's id is a UUID")
 }
 
 impl User {

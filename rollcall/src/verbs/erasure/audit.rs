@@ -1,8 +1,8 @@
 //! `rollcall erasure audit`
 
 use super::{
-    super::{print, screen::Screen, table::Table},
-    count, ensure_whole,
+    super::{print, screen::Screen, table::Table, words::count},
+    ensure_whole,
 };
 use crate::settings;
 use privacy::erasure::{Audit, Count};

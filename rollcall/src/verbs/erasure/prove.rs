@@ -1,8 +1,8 @@
 //! `rollcall erasure prove`
 
 use super::{
-    super::{print, screen::Screen, table::Table, user::User},
-    count, ensure_whole,
+    super::{print, screen::Screen, table::Table, user::User, words::count},
+    ensure_whole,
 };
 use crate::settings;
 use privacy::erasure::{

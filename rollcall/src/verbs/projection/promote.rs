@@ -1,7 +1,7 @@
 //! `rollcall projection promote` and `rollback`
 
 use super::{
-    super::{print, screen::Screen},
+    super::{print, screen::Screen, words::count},
     further::Name,
 };
 use crate::settings;
@@ -108,7 +108,7 @@ pub(super) fn print_set_aside(set_aside: &SetAside) -> anyhow::Result<()> {
 }
 
 pub(super) fn in_numbers(set_aside: &SetAside) -> String {
-    format!("{} records, {} users parked", set_aside.records, set_aside.users)
+    format!("{}, {} parked", count(set_aside.records, "record"), count(set_aside.users, "user"))
 }
 
 pub(super) fn more_set_aside(generation: i32, set_aside: &SetAside, before: &SetAside) -> anyhow::Error {

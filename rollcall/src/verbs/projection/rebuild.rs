@@ -1,7 +1,7 @@
 //! `rollcall projection rebuild`
 
 use super::{
-    super::{print, screen::Screen},
+    super::{print, screen::Screen, words::count},
     further::Name,
     promote::{in_numbers, more_set_aside, print_log_change, print_set_aside},
     verify::print_comparison,
@@ -70,8 +70,8 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         // If stderr is closed, nobody reads the warning.
         let _ = writeln!(
             stderr(),
-            "rollcall: {} users can't be read because their keys are missing: `rollcall dead-letters list` lists them",
-            report.keyless
+            "rollcall: {} can't be read, for want of a key: `rollcall dead-letters list` shows more",
+            count(report.keyless, "user")
         );
     }
     if !report.cuts.is_empty() {
@@ -81,7 +81,8 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     if let Some(verified) = &report.verified {
         print_comparison(verified)?;
     }
-    let RebuildReport { generation, records, seconds, .. } = report;
+    let RebuildReport { generation, seconds, .. } = report;
+    let records = count(report.records, "record");
     let of = args.name.option();
     print_log_change(report.another_log)?;
     for other in &report.also_built {
@@ -91,13 +92,13 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     }
     match report.retired {
         Some(retired) => print(format_args!(
-            "generation {generation} is live: {records} records in {seconds:.1} s; generation {retired} is retired"
+            "generation {generation} is live: {records} in {seconds:.1} s; generation {retired} is retired"
         )),
         None if report.promoted => {
-            print(format_args!("generation {generation} is live: {records} records in {seconds:.1} s"))
+            print(format_args!("generation {generation} is live: {records} in {seconds:.1} s"))
         }
         None if report.built => print(format_args!(
-            "generation {generation} is built: {records} records in {seconds:.1} s; it follows the live one. Next: \
+            "generation {generation} is built: {records} in {seconds:.1} s; it follows the live one. Next: \
              `rollcall projection verify {generation}{of}`, then `rollcall projection promote {generation}{of}`"
         )),
         None => Ok(()),

@@ -1,6 +1,6 @@
 //! `rollcall projection repair`
 
-use super::super::{print, screen::Screen, user::User};
+use super::super::{print, screen::Screen, user::User, words::count};
 use crate::settings;
 use events_schema::UserKey;
 use projector::{FoldedUser, Repair};
@@ -68,8 +68,11 @@ fn in_words(repair: &Repair, user: &UserKey) -> String {
     let mut lines = vec![
         format!("user      {user} {state} according to the log"),
         format!(
-            "read      partition {}: users.events from offset {}, users.credentials from offset {}; {} records of the user",
-            repair.partition, began.users, began.credentials, repair.records
+            "read      partition {}: users.events from offset {}, users.credentials from offset {}; {} of the user",
+            repair.partition,
+            began.users,
+            began.credentials,
+            count(repair.records, "record")
         ),
     ];
     if began.fell_back {
@@ -77,8 +80,8 @@ fn in_words(repair: &Repair, user: &UserKey) -> String {
     }
     if repair.waiting > 0 {
         lines.push(format!(
-            "waiting   {} records that can't be folded: see `rollcall dead-letters list`",
-            repair.waiting
+            "waiting   {} that can't be folded: see `rollcall dead-letters list`",
+            count(repair.waiting, "record")
         ));
     }
     lines.push(match (repair.differences.is_empty(), repair.repaired) {

@@ -1,7 +1,7 @@
 //! `rollcall projection verify`
 
 use super::{
-    super::{print, screen::Screen, table::Table},
+    super::{print, screen::Screen, table::Table, words::count},
     further::Name,
 };
 use crate::settings;
@@ -78,7 +78,7 @@ pub(super) fn print_comparison(report: &VerifyReport) -> anyhow::Result<()> {
     if let Some(digest) = &report.digest {
         print(format_args!("digest {digest}"))?;
     }
-    let tenants = if *tenants == 1 { "1 tenant".to_owned() } else { format!("{tenants} tenants") };
+    let tenants = count(*tenants, "tenant");
     print(format_args!(
         "generation {generation} is compared with generation {live} ({tenants}) after {seconds:.1} s; writers waited {held_seconds:.2} s"
     ))
