@@ -1,7 +1,7 @@
 //! `rollcall projection promote` and `rollback`
 
 use super::{
-    super::{print, screen::Screen, words::count},
+    super::{print, screen::Screen, words::number},
     further::Name,
 };
 use crate::settings;
@@ -108,7 +108,7 @@ pub(super) fn print_set_aside(set_aside: &SetAside) -> anyhow::Result<()> {
 }
 
 pub(super) fn in_numbers(set_aside: &SetAside) -> String {
-    format!("{}, {} parked", count(set_aside.records, "record"), count(set_aside.users, "user"))
+    format!("{}, {} parked", number(set_aside.records, "record"), number(set_aside.users, "user"))
 }
 
 pub(super) fn more_set_aside(generation: i32, set_aside: &SetAside, before: &SetAside) -> anyhow::Error {

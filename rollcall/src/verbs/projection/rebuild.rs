@@ -1,7 +1,7 @@
 //! `rollcall projection rebuild`
 
 use super::{
-    super::{print, screen::Screen, words::count},
+    super::{print, screen::Screen, words::number},
     further::Name,
     promote::{in_numbers, more_set_aside, print_log_change, print_set_aside},
     verify::print_comparison,
@@ -70,8 +70,8 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         // If stderr is closed, nobody reads the warning.
         let _ = writeln!(
             stderr(),
-            "rollcall: {} can't be read, for want of a key: `rollcall dead-letters list` shows more",
-            count(report.keyless, "user")
+            "rollcall: {} can't be read, because the key is missing: `rollcall dead-letters list` shows more",
+            number(report.keyless, "user")
         );
     }
     if !report.cuts.is_empty() {
@@ -82,7 +82,7 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         print_comparison(verified)?;
     }
     let RebuildReport { generation, seconds, .. } = report;
-    let records = count(report.records, "record");
+    let records = number(report.records, "record");
     let of = args.name.option();
     print_log_change(report.another_log)?;
     for other in &report.also_built {

@@ -1,6 +1,6 @@
 //! `rollcall projection repair`
 
-use super::super::{print, screen::Screen, user::User, words::count};
+use super::super::{print, screen::Screen, user::User, words::number};
 use crate::settings;
 use events_schema::UserKey;
 use projector::{FoldedUser, Repair};
@@ -72,7 +72,7 @@ fn in_words(repair: &Repair, user: &UserKey) -> String {
             repair.partition,
             began.users,
             began.credentials,
-            count(repair.records, "record")
+            number(repair.records, "record")
         ),
     ];
     if began.fell_back {
@@ -81,7 +81,7 @@ fn in_words(repair: &Repair, user: &UserKey) -> String {
     if repair.waiting > 0 {
         lines.push(format!(
             "waiting   {} that can't be folded: see `rollcall dead-letters list`",
-            count(repair.waiting, "record")
+            number(repair.waiting, "record")
         ));
     }
     lines.push(match (repair.differences.is_empty(), repair.repaired) {

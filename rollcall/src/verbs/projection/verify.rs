@@ -1,7 +1,7 @@
 //! `rollcall projection verify`
 
 use super::{
-    super::{print, screen::Screen, table::Table, words::count},
+    super::{print, screen::Screen, table::Table, words::number},
     further::Name,
 };
 use crate::settings;
@@ -78,7 +78,7 @@ pub(super) fn print_comparison(report: &VerifyReport) -> anyhow::Result<()> {
     if let Some(digest) = &report.digest {
         print(format_args!("digest {digest}"))?;
     }
-    let tenants = count(*tenants, "tenant");
+    let tenants = number(*tenants, "tenant");
     print(format_args!(
         "generation {generation} is compared with generation {live} ({tenants}) after {seconds:.1} s; writers waited {held_seconds:.2} s"
     ))
