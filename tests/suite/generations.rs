@@ -11,7 +11,7 @@ use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
 };
-use tests::{Cli, Deployment, Output, RedisServer, Service, Stack, fold, scratch, until};
+use tests::{Api, Cli, Deployment, Foreign, Output, RedisServer, Service, Stack, fold, scratch, until};
 
 /// Takes the right to fold a generation, as a process that folds it would. A rebuild of it waits.
 pub(super) async fn hold_back(database: &PgPool, generation: i32) -> PgConnection {
@@ -169,6 +169,45 @@ pub async fn a_comparison_names_what_differs(stack: &'static Stack) {
     assert_eq!(generation(database).await, 1);
     run(cli, &["projection", "drop", "2"], 0).await;
     run(cli, &["projection", "verify"], 1).await;
+}
+
+/// A record of the user can't be folded, in the live generation and in another one. It is discarded,
+/// and the user is deleted.
+async fn discarded_and_deleted(deployment: &Deployment, api: &Api, other: i32) -> String {
+    let id = api.user(json!({ "a": 1 })).await;
+    let bad = Foreign::event(&format!("{}/{id}", api.tenant), "user.updated.v1", r#"{"personal":17}"#);
+    deployment.append("users.events", &[bad.header("ce_sequence", "2")]).await;
+    for generation in ["live".to_owned(), format!("generation_{other}")] {
+        until("it is parked", async || {
+            let parked = format!("SELECT 1 FROM {generation}.dead_letters WHERE user_id = '{id}'");
+            sqlx::query(AssertSqlSafe(parked)).fetch_optional(&deployment.database).await.unwrap()
+        })
+        .await;
+    }
+    run(&deployment.cli, &["dead-letters", "discard", "--reason", "bad-data"], 0).await;
+    api.delete(&id).await.expect(204);
+    until_level(deployment, other).await;
+    id
+}
+
+pub async fn a_deletion_after_a_discard_reaches_those_that_follow(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let (api, cli) = (deployment.tenant(), &deployment.cli);
+    api.user(json!({})).await;
+    run(cli, &["projection", "rebuild"], 0).await;
+    let built = discarded_and_deleted(&deployment, &api, 2).await;
+    let verified = summary(cli, &["projection", "verify", "2", "--json"], 0).await;
+    assert_eq!(verified["equal"], true, "{verified}");
+    run(cli, &["projection", "promote", "2"], 0).await;
+    let retired = discarded_and_deleted(&deployment, &api, 1).await;
+    run(cli, &["projection", "rollback"], 0).await;
+    for id in [built, retired] {
+        until("it is gone", async || (api.get(&id).await.status == 404).then_some(())).await;
+        let args = ["erasure", "prove", "--tenant", &api.tenant, "--user", &id];
+        run(cli, &args, 0).await;
+    }
+    run(cli, &["projection", "rebuild", "--promote"], 0).await;
 }
 
 pub async fn a_killed_rebuild_is_resumed(stack: &'static Stack) {

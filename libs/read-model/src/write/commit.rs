@@ -38,14 +38,21 @@ impl Store {
         // Checkpoints are locked before any other row, by everybody: this rules out deadlocks.
         let partitions: Vec<Partition> = effects.spans.keys().copied().collect();
         ownership::lock(&mut transaction, self.generation, &partitions).await?;
-        match self.mode {
+        let displaced = match self.mode {
             Mode::Live => {
                 erase::leave_out_deleted(&mut transaction, effects).await?;
                 self.erase_on(&mut transaction, effects, invalidation).await?;
+                let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
+                self.take_over_elsewhere(&mut transaction, effects).await?;
+                displaced
             }
-            Mode::Following => self.forget_on(&mut transaction, effects).await?,
-        }
-        let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
+            Mode::Following => {
+                let gone = self.forget_on(&mut transaction, effects).await?;
+                let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
+                erase::take_over(&mut transaction, self.generation, &gone).await?;
+                displaced
+            }
+        };
         failpoint::hit("erase.committing");
         transaction.commit().await?;
         Ok(displaced)

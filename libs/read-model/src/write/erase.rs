@@ -6,7 +6,7 @@
 use super::{Effects, InvalidationStatus, Store};
 use crate::{generation, personal_tables};
 use domain::codec::owner;
-use events_schema::UserKey;
+use events_schema::{ReasonCode, UserKey};
 use key_store::{Keys, Owner};
 use service_kit::failpoint;
 use sqlx::PgConnection;
@@ -30,6 +30,26 @@ WITH gone AS (SELECT * FROM unnest($1::text[], $2::uuid[]) AS r(tenant_id, id)),
         WHERE d.tenant_id = ANY (ARRAY[gone.tenant_id]) AND d.user_id = gone.id) \
 UPDATE {g}.users u SET claims = '{}', provider_id = NULL, provider_url = NULL, subject_id = NULL, body = '', creation_digest = '', terms = '{}' \
 FROM gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id";
+
+/// Takes deleted users over from the live generation into one that has parked them. Their queue was
+/// blanked, so the deletion in it can't be folded any more. A user whose data key is missing needs no
+/// queue: the fold lets the deletion pass.
+///
+/// A letter of the user is in the generation, so the user's partition is, too, and no later copy
+/// brings the tombstone.
+const TAKE_OVER: &str = "\
+WITH gone AS (SELECT t.* FROM unnest($1::text[], $2::uuid[]) AS r(tenant_id, id) \
+        JOIN live.tombstones t ON t.tenant_id = ANY (ARRAY[r.tenant_id]) AND t.id = r.id \
+        WHERE EXISTS (SELECT FROM rollcall.generations g JOIN rollcall.generations l ON l.log_epoch = g.log_epoch \
+                WHERE g.id = $3 AND g.id <> l.id AND l.state = 'live') \
+            AND EXISTS (SELECT FROM {g}.dead_letters d WHERE d.tenant_id = ANY (ARRAY[t.tenant_id]) AND d.user_id = t.id \
+                AND d.topic = 'users' AND d.at_home AND d.reason <> ALL ($4))), \
+    letters AS (DELETE FROM {g}.dead_letters d USING gone WHERE d.tenant_id = ANY (ARRAY[gone.tenant_id]) AND d.user_id = gone.id), \
+    rejections AS (DELETE FROM {g}.rejections r USING gone \
+        WHERE r.partition = ANY (ARRAY[gone.log_partition]) AND r.log_offset = gone.log_offset), \
+    users AS (DELETE FROM {g}.users u USING gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id) \
+INSERT INTO {g}.tombstones (tenant_id, id, version, deleted_at, log_partition, log_offset) \
+SELECT tenant_id, id, version, deleted_at, log_partition, log_offset FROM gone ON CONFLICT DO NOTHING";
 
 /// Deletes rejections of events that were parked for a missing key and had their effect after all.
 pub(super) const RESTORE: &str = "\
@@ -97,12 +117,12 @@ impl Store {
         restore.bind(partitions).bind(offsets).execute(connection).await.map(drop)
     }
 
-    /// Removes data that the live generation has erased from a batch of one that is being built.
+    /// Removes data that the live generation has erased from a batch of another one. Returns whose.
     pub(super) async fn forget_on(
         &self,
         connection: &mut PgConnection,
         effects: &mut Effects,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<BTreeSet<UserKey>> {
         self.restore_on(connection, effects).await?;
         sqlx::query("SELECT FROM rollcall.generations WHERE id = $1 FOR SHARE")
             .bind(self.generation)
@@ -110,8 +130,42 @@ impl Store {
             .await?;
         let gone = deleted_among(connection, effects.touched()).await?;
         effects.forget(&gone);
+        Ok(gone)
+    }
+
+    /// Takes users that a batch has deleted over into the other generations. Call it after the batch
+    /// is written.
+    pub(super) async fn take_over_elsewhere(
+        &self,
+        connection: &mut PgConnection,
+        effects: &Effects,
+    ) -> sqlx::Result<()> {
+        let others: Vec<i32> =
+            sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE id <> $1 ORDER BY id")
+                .bind(self.generation)
+                .fetch_all(&mut *connection)
+                .await?;
+        for other in others {
+            take_over(connection, other, effects.erased()).await?;
+        }
         Ok(())
     }
+}
+
+/// Takes deleted users over into a generation that has parked them.
+pub(super) async fn take_over<'k>(
+    connection: &mut PgConnection,
+    generation: i32,
+    gone: impl IntoIterator<Item = &'k UserKey>,
+) -> sqlx::Result<()> {
+    let (tenants, ids) = columns(gone);
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let take_over = sqlx::query(generation::statement(TAKE_OVER, generation));
+    let passed = [ReasonCode::KeyMissing, ReasonCode::Queued].map(ReasonCode::as_str);
+    let take_over = take_over.bind(tenants).bind(ids).bind(generation).bind(passed.as_slice());
+    take_over.execute(connection).await.map(drop)
 }
 
 /// Removes records that name a deleted user but lie outside of the user's partition. Another
