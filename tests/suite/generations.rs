@@ -171,6 +171,28 @@ pub async fn a_comparison_names_what_differs(stack: &'static Stack) {
     run(cli, &["projection", "verify"], 1).await;
 }
 
+pub async fn what_a_dropped_generation_left_is_removed_at_a_start(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let mut deployment = Deployment::start(stack, &redis.url()).await;
+    let id = deployment.tenant().user(json!({})).await;
+    // As after a promotion that was interrupted, and after a drop while a projection failed.
+    let body = format!("rollcall:{}{{0}}:99:tenant/{id}", deployment.prefix);
+    redis.command(&format!("SET {body} 1")).await;
+    execute(
+        &deployment.database,
+        "INSERT INTO rollcall.projection_failures (projection, generation, reason) VALUES ('statistics', 99, 'old')",
+    )
+    .await;
+    assert_eq!(redis.keys(&body).await, [body.as_str()]);
+    deployment.crash(Service::Projector).await;
+    until("the body is gone", async || redis.keys(&body).await.is_empty().then_some(())).await;
+    until("the failure is gone", async || {
+        let left = sqlx::query("SELECT FROM rollcall.projection_failures");
+        left.fetch_optional(&deployment.database).await.unwrap().is_none().then_some(())
+    })
+    .await;
+}
+
 /// A record of the user can't be folded, in the live generation and in another one. It is discarded,
 /// and the user is deleted.
 async fn discarded_and_deleted(deployment: &Deployment, api: &Api, other: i32) -> String {

@@ -69,6 +69,8 @@ impl Follower {
     async fn run(mut self, stop: &StopSignal) -> Result<(), Interrupt> {
         let pool =
             stop.retry("opening the pool of a projection", async || store::pool(&self.settings)).await?;
+        // Before the first migration there are none.
+        let _ = failures::clear_dropped(&pool).await;
         loop {
             let started = Instant::now();
             let pause = match stop.run_until_stopped(self.turn(&pool)).await? {

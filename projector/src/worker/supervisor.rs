@@ -123,6 +123,7 @@ async fn work(parts: Parts) -> Result<(), Interrupt> {
         partitions = worker.pipeline.partition_count,
         "the projector is running"
     );
+    worker.pipeline.cache.unlink_others();
     let ended = worker.run().await;
     release(worker).await;
     ended

@@ -4,6 +4,7 @@ use crate::{
     cache::{CacheKeys, generation_of},
     redis_connection::RedisConnection,
 };
+use redis::{RedisResult, aio::MultiplexedConnection};
 use service_kit::settings::Settings;
 
 /// How many keys Redis scans in one step.
@@ -17,15 +18,24 @@ const STEP: u32 = 1_000;
 pub async fn unlink(settings: &Settings, live: i32) -> anyhow::Result<()> {
     let client = RedisConnection::client(settings.redis_url()?)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
-    let bodies = CacheKeys::new(&settings.topic_prefix).bodies_pattern();
+    Ok(unlink_on(&mut connection, &CacheKeys::new(&settings.topic_prefix), live).await?)
+}
+
+/// The same on a connection.
+pub(crate) async fn unlink_on(
+    connection: &mut MultiplexedConnection,
+    keys: &CacheKeys,
+    live: i32,
+) -> RedisResult<()> {
+    let bodies = keys.bodies_pattern();
     let mut cursor = 0_u64;
     loop {
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(&bodies).arg("COUNT").arg(STEP);
-        let (next, mut keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
+        let (next, mut keys): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
         keys.retain(|key| generation_of(key).is_some_and(|generation| generation != live));
         if !keys.is_empty() {
-            redis::cmd("UNLINK").arg(keys).query_async::<()>(&mut connection).await?;
+            redis::cmd("UNLINK").arg(keys).query_async::<()>(connection).await?;
         }
         cursor = next;
         if cursor == 0 {

@@ -23,7 +23,7 @@ pub struct Failure {
 
 type Columns = (String, i32, String, Option<i32>, Option<i64>, OffsetDateTime, OffsetDateTime);
 
-/// Records a failure. `record` is the partition and offset of the record that can't be folded.
+/// Records a failure, unless the generation was dropped meanwhile. `record` is the partition and offset of the record that can't be folded.
 ///
 /// # Errors
 /// The statement failed.
@@ -35,7 +35,9 @@ pub async fn set(
 ) -> sqlx::Result<()> {
     let (partition, offset) = record.unzip();
     sqlx::query(
-        "INSERT INTO rollcall.projection_failures (projection, generation, reason, partition, log_offset) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO rollcall.projection_failures (projection, generation, reason, partition, log_offset) SELECT $1, $2, $3, $4, $5 \
+         WHERE $2 = 0 OR EXISTS (SELECT FROM rollcall.projection_generations g \
+             WHERE g.projection = $1 AND g.generation = $2 FOR KEY SHARE) \
          ON CONFLICT (projection, generation) DO UPDATE \
          SET reason = excluded.reason, partition = excluded.partition, log_offset = excluded.log_offset, last_at = now()",
     )
@@ -60,6 +62,20 @@ pub async fn clear(pool: &PgPool, id: GenerationId) -> sqlx::Result<()> {
         .execute(pool)
         .await
         .map(drop)
+}
+
+/// Removes what earlier releases have recorded of generations that are dropped.
+///
+/// # Errors
+/// The statement failed.
+pub async fn clear_dropped(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query(
+        "DELETE FROM rollcall.projection_failures f WHERE generation <> 0 AND NOT EXISTS (\
+         SELECT FROM rollcall.projection_generations g WHERE g.projection = f.projection AND g.generation = f.generation)",
+    )
+    .execute(pool)
+    .await
+    .map(drop)
 }
 
 /// The failures of all projections.

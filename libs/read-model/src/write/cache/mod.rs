@@ -16,6 +16,7 @@ use crate::{
         CacheKeys, peek,
         values::{self, Progress},
     },
+    operate::retired_bodies,
     redis_connection::{RedisConnection, category},
 };
 use bytes::Bytes;
@@ -64,6 +65,19 @@ impl Cache {
         self.behind.clear();
         self.nonces.clear();
         self.revisions.clear();
+        self.unlink_others();
+    }
+
+    /// Removes the bodies of other generations, without waiting for it: a deletion reaches only those
+    /// of the live one. A promotion does this too, but it may have been interrupted.
+    pub fn unlink_others(&self) {
+        let Some(mut server) = self.redis.server() else { return };
+        let (keys, live) = (self.keys.clone(), self.generation);
+        tokio::spawn(async move {
+            if let Err(error) = retired_bodies::unlink_on(&mut server.connection, &keys, live).await {
+                tracing::warn!(reason = category(&error), "bodies of other generations may be left in redis");
+            }
+        });
     }
 
     /// Records the revisions of partitions that were taken over.
