@@ -118,11 +118,11 @@ async fn check_unused(
     );
     match state.as_deref() {
         Some("retired") => Ok(()),
-        Some("live") => anyhow::bail!("generation {generation} is the live one"),
+        Some("live") => anyhow::bail!("generation {generation} is the live one: promote another one first"),
         Some(_) if try_lock_verbs_in_transaction(connection, Subject::Users).await? => Ok(()),
         Some(_) => anyhow::bail!(
             "generation {generation} is in use: a rebuild, a comparison or a promotion is at work"
         ),
-        None => anyhow::bail!("there is no generation {generation}"),
+        None => anyhow::bail!("there is no generation {generation}: `rollcall projection list` shows all"),
     }
 }

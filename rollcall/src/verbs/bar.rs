@@ -1,6 +1,8 @@
 //! A progress bar on stderr.
 
-use indicatif::{HumanFloatCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{
+    HumanDuration, HumanFloatCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use std::{
     fmt::Write,
     io::{IsTerminal as _, stderr},
@@ -14,21 +16,32 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn bar(total: Option<u64>, template: &str) -> ProgressBar {
     let is_shown = stderr().is_terminal();
     let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    ProgressBar::with_draw_target(total, target).with_style(style(template))
+    ProgressBar::with_draw_target(total, target).with_style(style(template, 0))
 }
 
-/// The style of a template of ours.
-pub(super) fn style(template: &str) -> ProgressStyle {
+/// The style of a template of ours. `from` is how much was done before.
+pub(super) fn style(template: &str, from: u64) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.with_key("per_sec", per_sec)
+    // Writing to a string can't fail.
+    let style = style.with_key("per_sec", move |state: &ProgressState, out: &mut dyn Write| {
+        let _ = out.write_str(&pace(state, from).map(rate).unwrap_or_default());
+    });
+    style.with_key("left", move |state: &ProgressState, out: &mut dyn Write| {
+        let _ = out.write_str(&pace(state, from).and_then(|pace| left(state, pace)).unwrap_or_default());
+    })
 }
 
-/// Replaces indicatif's own rate, which always has four decimals, and in the first moment has nothing
-/// to go by.
-fn per_sec(state: &ProgressState, out: &mut dyn Write) {
-    let rate = if state.elapsed() < EVERY { String::new() } else { rate(state.per_sec()) };
-    // Writing to a string can't fail.
-    let _ = out.write_str(&rate);
+/// Units per second since the bar was made. In the first moment there is nothing to go by, and
+/// indicatif's own estimate would count what was done before.
+fn pace(state: &ProgressState, from: u64) -> Option<f64> {
+    let done = state.pos().saturating_sub(from);
+    (state.elapsed() >= EVERY).then(|| done as f64 / state.elapsed().as_secs_f64())
+}
+
+fn left(state: &ProgressState, pace: f64) -> Option<String> {
+    let units = state.len()?.saturating_sub(state.pos());
+    let seconds = (pace > 0.0).then(|| units as f64 / pace)?;
+    Some(format!("{:#} left", HumanDuration(Duration::from_secs_f64(seconds.min(1e9)))))
 }
 
 fn rate(per_sec: f64) -> String {

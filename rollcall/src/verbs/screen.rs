@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
 
-const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
+const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {left}";
 /// For a step that nobody can measure.
 const UNMEASURED: &str = "{msg}, for {elapsed} so far";
 /// How often the time of such a step is drawn.
@@ -41,21 +41,17 @@ pub(super) trait Shown: Serialize {
 
 impl Screen {
     pub(super) fn new(is_json: bool) -> Self {
-        Self { is_json, bar: bar(Some(0), BAR), throttle: Throttle::default(), step: None }
+        Self { is_json, bar: ProgressBar::hidden(), throttle: Throttle::default(), step: None }
     }
 
     pub(super) fn show(&mut self, progress: impl Shown) {
         let (step, (done, total)) = (progress.step(), progress.done_of_total());
         let is_new = self.step.replace(step) != Some(step);
         if is_new {
-            self.show_step(step, progress.is_measured());
+            self.show_step(step, done, total, progress.is_measured());
         }
         self.bar.set_length(total);
         self.bar.set_position(done);
-        if is_new {
-            // What was done before the step was shown says nothing about its rate.
-            self.bar.reset_eta();
-        }
         // Always asked, so that the line of a new step counts too.
         let is_due = self.throttle.is_due();
         if self.is_json && (is_new || is_due) {
@@ -64,13 +60,13 @@ impl Screen {
         }
     }
 
-    fn show_step(&self, step: &'static str, is_measured: bool) {
-        self.bar.set_style(style(if is_measured { BAR } else { UNMEASURED }));
-        self.bar.reset();
-        self.bar.set_message(step);
-        if is_measured {
-            self.bar.disable_steady_tick();
-        } else {
+    /// A bar of its own for each step, so that none is drawn with the figures of another.
+    fn show_step(&mut self, step: &'static str, done: u64, total: u64, is_measured: bool) {
+        self.bar.finish_and_clear();
+        let template = if is_measured { BAR } else { UNMEASURED };
+        self.bar = bar(Some(total), template).with_position(done).with_message(step);
+        self.bar.set_style(style(template, done));
+        if !is_measured {
             // Nothing else draws the time.
             self.bar.enable_steady_tick(TICK);
         }

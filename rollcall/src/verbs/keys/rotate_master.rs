@@ -19,7 +19,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const BAR: &str = "{wide_bar} {human_pos}/{human_len} keys  {per_sec}  {eta} left";
+const BAR: &str = "{wide_bar} {human_pos}/{human_len} keys  {per_sec}  {left}";
 
 pub(crate) async fn rotate_master(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;

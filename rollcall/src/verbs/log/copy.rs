@@ -40,7 +40,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const BAR: &str = "{wide_bar} {human_pos}/{human_len} records  {msg}  {per_sec}  {eta} left";
+const BAR: &str = "{wide_bar} {human_pos}/{human_len} records  {msg}  {per_sec}  {left}";
 
 fn prefix(text: &str) -> Result<String, String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -46,5 +46,18 @@ pub(crate) async fn pause(args: &Args) -> anyhow::Result<()> {
     }
     let Paused { paused, already } = paused;
     let words = super::in_words(&paused);
-    if already { print(format_args!("already {words}")) } else { print(words) }
+    if already {
+        print(format_args!("already {words}"))?
+    } else {
+        print(words)?
+    }
+    match &args.name.projection {
+        None => print(
+            "nothing is folded now: writes are stored and answered with 202, and the service is not ready. `rollcall projection resume` \
+             ends it",
+        ),
+        Some(name) => print(format_args!(
+            "its answers stay as they are. `rollcall projection resume --projection {name}` ends it"
+        )),
+    }
 }

@@ -82,7 +82,8 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         print_comparison(verified)?;
     }
     let RebuildReport { generation, seconds, .. } = report;
-    let records = number(report.records, "record");
+    let since = if args.resume { " since it was resumed" } else { "" };
+    let records = number(report.records, "record") + since;
     let of = args.name.option();
     print_log_change(report.another_log)?;
     for other in &report.also_built {
@@ -97,6 +98,9 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         None if report.promoted => {
             print(format_args!("generation {generation} is live: {records} in {seconds:.1} s"))
         }
+        None if report.built && args.promote => print(format_args!(
+            "generation {generation} is built: {records} in {seconds:.1} s; it follows the live one"
+        )),
         None if report.built => print(format_args!(
             "generation {generation} is built: {records} in {seconds:.1} s; it follows the live one. Next: \
              `rollcall projection verify {generation}{of}`, then `rollcall projection promote {generation}{of}`"

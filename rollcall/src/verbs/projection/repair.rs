@@ -85,6 +85,9 @@ fn in_words(repair: &Repair, user: &UserKey) -> String {
         ));
     }
     lines.push(match (repair.differences.is_empty(), repair.repaired) {
+        (true, _) if repair.user == FoldedUser::Unknown && repair.records == 0 => {
+            "result    nothing differs: if you expected a user, check tenant and id".to_owned()
+        }
         (true, _) => "result    nothing differs".to_owned(),
         (false, true) => format!("repaired  {fields}"),
         (false, false) => format!("differs   {fields}"),
