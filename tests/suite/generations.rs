@@ -171,6 +171,19 @@ pub async fn a_comparison_names_what_differs(stack: &'static Stack) {
     run(cli, &["projection", "verify"], 1).await;
 }
 
+pub async fn a_deletion_reaches_a_rebuild_that_sets_the_user_aside(stack: &'static Stack) {
+    let deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
+    let api = deployment.tenant();
+    let id = api.user(json!({ "a": 1 })).await;
+    api.update(&id, json!({ "claims": {} })).header("X-Request-Id", "x-poison").await.expect(200);
+    api.delete(&id).await.expect(204);
+    // This build can't fold the update.
+    let bad = deployment.cli.clone().set("FAILPOINTS", "record.poison=return");
+    let report = summary(&bad, &["projection", "rebuild", "--promote", "--json"], 0).await;
+    assert_eq!((&report["verified"]["equal"], &report["promoted"]), (&json!(true), &json!(true)), "{report}");
+    api.get(&id).await.expect(404);
+}
+
 pub async fn what_a_dropped_generation_left_is_removed_at_a_start(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let mut deployment = Deployment::start(stack, &redis.url()).await;

@@ -4,6 +4,7 @@
 use super::{
     CredentialRow, Effects, Store, TombstoneRow, UserRow,
     copy_format::{CopyFormat, Row},
+    erase,
     ownership::{self, Epochs},
 };
 use crate::{SearchSecret, generation};
@@ -42,7 +43,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let partitions: Vec<Partition> = effects.spans.keys().copied().collect();
         ownership::lock(&mut transaction, self.generation, &partitions).await?;
-        self.forget_on(&mut transaction, &mut effects).await?;
+        let gone = self.forget_on(&mut transaction, &mut effects).await?;
         let secret = &self.secret;
         let users = std::mem::take(&mut effects.users);
         self.copy_rows(&mut transaction, USERS, &users, |user, row| push_user(user, secret, row)).await?;
@@ -51,6 +52,7 @@ impl Store {
         let credentials = std::mem::take(&mut effects.credentials);
         self.copy_rows(&mut transaction, CREDENTIALS, &credentials, push_credential).await?;
         self.commit_on(&mut *transaction, &effects, epochs).await?;
+        erase::take_over(&mut transaction, self.generation, &gone).await?;
         transaction.commit().await
     }
 

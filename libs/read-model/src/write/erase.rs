@@ -117,7 +117,8 @@ impl Store {
         restore.bind(partitions).bind(offsets).execute(connection).await.map(drop)
     }
 
-    /// Removes data that the live generation has erased from a batch of another one. Returns whose.
+    /// Removes data that the live generation has erased from a batch of another one. Returns the users
+    /// whose records the batch sets aside: [`take_over`] has to follow.
     pub(super) async fn forget_on(
         &self,
         connection: &mut PgConnection,
@@ -130,7 +131,8 @@ impl Store {
             .await?;
         let gone = deleted_among(connection, effects.touched()).await?;
         effects.forget(&gone);
-        Ok(gone)
+        let set_aside = effects.dead_letters.iter().filter_map(|letter| letter.key.as_ref());
+        Ok(set_aside.filter(|key| gone.contains(key)).cloned().collect())
     }
 
     /// Takes users that a batch has deleted over into the other generations. Call it after the batch

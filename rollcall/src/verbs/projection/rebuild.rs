@@ -70,7 +70,7 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         // If stderr is closed, nobody reads the warning.
         let _ = writeln!(
             stderr(),
-            "rollcall: {} can't be read, because the key is missing: `rollcall dead-letters list` shows more",
+            "rollcall: {} can't be read, because the key is missing: `rollcall dead-letters list` shows them once the generation is live",
             number(report.keyless, "user")
         );
     }

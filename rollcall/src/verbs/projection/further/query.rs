@@ -3,15 +3,17 @@
 use super::super::super::{
     print,
     table::{Table, cell},
+    words::number,
 };
 use crate::settings;
 use events_schema::TenantId;
 use serde_json::{Map, Value};
+use std::io::{Write as _, stderr};
 
 /// Ask a projection beside the users about a tenant
 ///
-/// What the answer contains depends on the projection. It may be a little behind: --json says by how many
-/// offsets.
+/// What the answer contains depends on the projection. If it is behind the users, a line on stderr says by
+/// how many offsets, and so does --json.
 #[derive(clap::Args)]
 pub(in super::super) struct Args {
     /// The projection
@@ -29,6 +31,15 @@ pub(in super::super) async fn query(args: &Args) -> anyhow::Result<()> {
     let answer = projector::projections::query(&settings::load()?, &args.projection, &args.tenant).await?;
     if args.json {
         return print(serde_json::to_string(&answer)?);
+    }
+    if let Some(lag) = answer.lag.filter(|lag| *lag > 0) {
+        // If stderr is closed, nobody reads the warning.
+        let _ = writeln!(
+            stderr(),
+            "rollcall: this lacks {} of the log: `rollcall projection status --projection {}` says why",
+            number(lag, "offset"),
+            args.projection
+        );
     }
     match rows(&answer.result) {
         Some(rows) if rows.is_empty() => print(format_args!("nothing about tenant {}", args.tenant)),
