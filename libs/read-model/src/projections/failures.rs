@@ -23,7 +23,8 @@ pub struct Failure {
 
 type Columns = (String, i32, String, Option<i32>, Option<i64>, OffsetDateTime, OffsetDateTime);
 
-/// Records a failure, unless the generation was dropped meanwhile. `record` is the partition and offset of the record that can't be folded.
+/// Records a failure, unless the generation was dropped meanwhile. `record` is the partition and
+/// offset of the record that can't be folded.
 ///
 /// # Errors
 /// The statement failed.
