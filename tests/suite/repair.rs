@@ -310,7 +310,7 @@ pub async fn a_parked_user_stays_parked_until_the_queue_can_be_folded(stack: &'s
     })
     .await;
     let text = bench.repair(&id, &["--check"]).expect(0).stdout;
-    assert!(text.contains("waiting ") && text.contains("records that can't be folded"), "{text}");
+    assert!(text.contains("waiting ") && text.contains("1 record that can't be folded"), "{text}");
     let drop = "DELETE FROM {g}.credentials WHERE tenant_id = $1 AND user_id = $2::uuid";
     bench.breaks(&id, drop, &["credentials"]).await;
     bench.api.update(&id, json!({ "claims": {} })).await.expect(409);
