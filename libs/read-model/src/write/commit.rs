@@ -41,9 +41,11 @@ impl Store {
         let displaced = match self.mode {
             Mode::Live => {
                 erase::leave_out_deleted(&mut transaction, effects).await?;
-                self.erase_on(&mut transaction, effects, invalidation).await?;
+                let others = self.erase_on(&mut transaction, effects, invalidation).await?;
                 let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
-                self.take_over_elsewhere(&mut transaction, effects).await?;
+                for other in others {
+                    erase::take_over(&mut transaction, other, effects.erased()).await?;
+                }
                 displaced
             }
             Mode::Following => {

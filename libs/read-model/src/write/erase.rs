@@ -63,17 +63,18 @@ fn columns<'k>(keys: impl IntoIterator<Item = &'k UserKey>) -> Columns<'k> {
 }
 
 impl Store {
-    /// Erases the users that a batch of the live generation deletes.
+    /// Erases the users that a batch of the live generation deletes. Returns the other generations,
+    /// locked: once the batch is written, they [take these users over](take_over).
     pub(super) async fn erase_on(
         &self,
         connection: &mut PgConnection,
         effects: &Effects,
         invalidation: InvalidationStatus,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<Vec<i32>> {
         self.restore_on(connection, effects).await?;
         let gone: BTreeSet<&UserKey> = effects.erased().chain(&effects.late).collect();
         if gone.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // Before any row, as in `leave_out_deleted`: this rules out deadlocks.
         sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
@@ -87,8 +88,8 @@ impl Store {
                 .bind(self.generation)
                 .fetch_all(&mut *connection)
                 .await?;
-        for other in others {
-            blank(connection, other, effects.erased()).await?;
+        for other in &others {
+            blank(connection, *other, effects.erased()).await?;
         }
         if effects.erased().next().is_some() {
             let (tenants, ids) = columns(effects.erased());
@@ -105,7 +106,7 @@ impl Store {
             defer(connection, "cache", effects.erased()).await?;
         }
         failpoint::hit("erase.destroyed");
-        Ok(())
+        Ok(others)
     }
 
     async fn restore_on(&self, connection: &mut PgConnection, effects: &Effects) -> sqlx::Result<()> {
@@ -133,24 +134,6 @@ impl Store {
         effects.forget(&gone);
         let set_aside = effects.dead_letters.iter().filter_map(|letter| letter.key.as_ref());
         Ok(set_aside.filter(|key| gone.contains(key)).cloned().collect())
-    }
-
-    /// Takes users that a batch has deleted over into the other generations. Call it after the batch
-    /// is written.
-    pub(super) async fn take_over_elsewhere(
-        &self,
-        connection: &mut PgConnection,
-        effects: &Effects,
-    ) -> sqlx::Result<()> {
-        let others: Vec<i32> =
-            sqlx::query_scalar("SELECT id FROM rollcall.generations WHERE id <> $1 ORDER BY id")
-                .bind(self.generation)
-                .fetch_all(&mut *connection)
-                .await?;
-        for other in others {
-            take_over(connection, other, effects.erased()).await?;
-        }
-        Ok(())
     }
 }
 

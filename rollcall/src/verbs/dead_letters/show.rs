@@ -1,13 +1,12 @@
 //! `rollcall dead-letters show`
 
 use super::super::{print, table::cell};
-use crate::settings;
+use crate::{local::progress::say, settings};
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::millis;
 use projector::{LetterId, WholeLetter};
 use serde_json::{Map, Value, json};
-use std::io::{Write as _, stderr};
 
 /// Show a dead letter with its headers, key and value
 #[derive(clap::Args)]
@@ -23,8 +22,7 @@ pub(crate) struct Args {
 pub(crate) async fn show(args: &Args) -> anyhow::Result<()> {
     let found = projector::dead_letter(&settings::load()?, &args.id).await?;
     let letter = found.with_context(|| format!("there is no dead letter {}", args.id))?;
-    // If stderr is closed, nobody reads the warning.
-    let _ = writeln!(stderr(), "rollcall: this may contain personal data");
+    say("rollcall: this may contain personal data");
     if args.json { print(object(&letter)?) } else { print(text(&letter)) }
 }
 

@@ -6,10 +6,9 @@ use super::{
     promote::{in_numbers, more_set_aside, print_log_change, print_set_aside},
     verify::print_comparison,
 };
-use crate::settings;
+use crate::{local::progress::say, settings};
 use projector::{RebuildOptions, RebuildReport};
 use serde_json::json;
-use std::io::{Write as _, stderr};
 
 /// Fold the whole log into a new generation, which then follows the live one
 ///
@@ -67,12 +66,10 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
         return print(json!({"summary": report}));
     }
     if report.keyless > 0 {
-        // If stderr is closed, nobody reads the warning.
-        let _ = writeln!(
-            stderr(),
+        say(format_args!(
             "rollcall: {} can't be read, because the key is missing: `rollcall dead-letters list` shows them once the generation is live",
             number(report.keyless, "user")
-        );
+        ));
     }
     if !report.cuts.is_empty() {
         print(event_log::describe_cuts(&report.cuts))?;

@@ -5,10 +5,9 @@ use super::super::super::{
     table::{Table, cell},
     words::number,
 };
-use crate::settings;
+use crate::{local::progress::say, settings};
 use events_schema::TenantId;
 use serde_json::{Map, Value};
-use std::io::{Write as _, stderr};
 
 /// Ask a projection beside the users about a tenant
 ///
@@ -33,13 +32,11 @@ pub(in super::super) async fn query(args: &Args) -> anyhow::Result<()> {
         return print(serde_json::to_string(&answer)?);
     }
     if let Some(lag) = answer.lag.filter(|lag| *lag > 0) {
-        // If stderr is closed, nobody reads the warning.
-        let _ = writeln!(
-            stderr(),
+        say(format_args!(
             "rollcall: this lacks {} of the log: `rollcall projection status --projection {}` says why",
             number(lag, "offset"),
             args.projection
-        );
+        ));
     }
     match rows(&answer.result) {
         Some(rows) if rows.is_empty() => print(format_args!("nothing about tenant {}", args.tenant)),
