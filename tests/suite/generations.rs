@@ -297,6 +297,34 @@ pub async fn a_deletion_erases_in_all_generations(stack: &'static Stack) {
     run(cli, &["projection", "verify", "3"], 0).await;
 }
 
+/// An erasure locks the tables of a generation in an order of its own.
+pub async fn a_deletion_goes_on_while_a_rebuild_makes_indexes(stack: &'static Stack) {
+    let deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
+    deployment.tenant().user(json!({})).await;
+    let held = hold_back(&deployment.database, 2).await;
+    let cli = deployment.cli.clone();
+    let rebuild = tokio::task::spawn_blocking(move || cli.run(&["projection", "rebuild"]));
+    let is_made = "SELECT to_regclass('generation_2.credentials') IS NOT NULL";
+    until_true(&deployment.database, "it has tables", is_made).await;
+    let mut erasure = deployment.database.begin().await.unwrap();
+    let lock = async |erasure: &mut PgConnection, table: &str| {
+        let sql = format!("LOCK TABLE generation_2.{table} IN ROW EXCLUSIVE MODE");
+        sqlx::query(AssertSqlSafe(sql)).execute(erasure).await.expect("no deadlock");
+    };
+    lock(&mut erasure, "credentials").await;
+    held.close().await.unwrap();
+    let is_waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'generation_2.credentials'::regclass AND NOT granted)";
+    until_true(&deployment.database, "its index waits", is_waiting).await;
+    lock(&mut erasure, "users").await;
+    erasure.rollback().await.unwrap();
+    rebuild.await.unwrap().expect(0);
+}
+
+async fn until_true(database: &PgPool, what: &str, sql: &'static str) {
+    until(what, async || sqlx::query_scalar(sql).fetch_one(database).await.unwrap_or(false).then_some(()))
+        .await;
+}
+
 pub async fn verbs_that_exclude_each_other_say_so(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;

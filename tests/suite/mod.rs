@@ -286,6 +286,7 @@ suite! {
             what_a_dropped_generation_left_is_removed_at_a_start,
             a_killed_rebuild_is_resumed,
             a_deletion_erases_in_all_generations,
+            a_deletion_goes_on_while_a_rebuild_makes_indexes,
             verbs_that_exclude_each_other_say_so,
             a_generation_of_another_release_is_refused_or_noted;
         projections:
