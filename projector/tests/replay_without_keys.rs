@@ -9,7 +9,7 @@ mod folding;
 use domain::codec::owner;
 use event_log::record::Record;
 use events_schema::{ReasonCode, UserKey};
-use folding::{Tables, key, record};
+use folding::{Tables, USERS, key, log};
 use key_store::{DataKey, KeyRing};
 use projector::pipeline::{Batch, fold as fold_batch};
 use proptest::prelude::*;
@@ -17,27 +17,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-
-/// Users of one partition.
-const USERS: u128 = 3;
-
-/// An event of a writer: the user, its kind, how far its sequence is behind, and a number to
-/// recognize it by.
-type Written = (u128, u8, u64, u8);
-
-/// Appends events as writers do that may have seen an old version.
-fn log(written: &[Written], keys: &BTreeMap<UserKey, DataKey>) -> Vec<Record> {
-    let mut seen: BTreeMap<u128, u64> = BTreeMap::new();
-    let mut records = Vec::new();
-    for (offset, (user, kind, late, n)) in (0..).zip(written) {
-        let next = seen.entry(user % USERS).or_insert(1);
-        let sequence = next.saturating_sub(*late).max(1);
-        let key = key(user % USERS);
-        records.push(record(offset, &key, sequence, *kind, *n, &keys[&key]));
-        *next = (*next).max(sequence + 1);
-    }
-    records
-}
 
 fn fold(log: &[Record], cuts: &[usize], keys: &KeyRing) -> Tables {
     let (mut tables, mut rest, mut cuts) = (Tables::default(), log, cuts.iter().cycle());

@@ -12,7 +12,7 @@ use read_model::{
     operate::generations,
 };
 use service_kit::failpoint;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// A generation that was this few offsets behind the live one has nearly reached it.
 const MAX_LAG: i64 = 500;
@@ -80,17 +80,33 @@ pub(super) async fn catch_up(
     }
 }
 
+/// Makes the indexes and the postings side by side: each of them keeps about one core of PostgreSQL
+/// busy.
 async fn index(pool: &PgPool, generation: i32) -> anyhow::Result<()> {
-    let mut connection = pool.acquire().await?;
-    // An index on millions of rows takes longer than a statement of the fold may.
-    generations::allow_long_statements(&mut connection).await?;
-    create_indexes(&mut connection, generation).await?;
-    failpoint::hit("rebuild.indexed");
-    if !postings::are_complete(pool, generation).await? {
-        postings::fill(&mut connection, generation).await?;
-    }
-    failpoint::hit("rebuild.filled");
-    generations::analyze(&mut connection, generation).await?;
-    sqlx::Connection::close(connection.detach()).await?;
+    tokio::try_join!(
+        on_patient_connection(pool, async |connection| {
+            create_indexes(connection, generation).await?;
+            failpoint::hit("rebuild.indexed");
+            generations::analyze(connection, generation).await
+        }),
+        on_patient_connection(pool, async |connection| {
+            if !postings::are_complete(pool, generation).await? {
+                postings::fill(connection, generation).await?;
+            }
+            failpoint::hit("rebuild.filled");
+            Ok(())
+        })
+    )?;
     Ok(())
+}
+
+/// Runs statements that may take longer than those of the fold: an index on millions of rows does.
+async fn on_patient_connection(
+    pool: &PgPool,
+    work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<()>,
+) -> anyhow::Result<()> {
+    let mut connection = pool.acquire().await?.detach();
+    generations::allow_long_statements(&mut connection).await?;
+    work(&mut connection).await?;
+    Ok(connection.close().await?)
 }

@@ -28,7 +28,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// The memory that the states of users may need, over all partitions at work.
-const MEMORY: usize = 96 << 20;
+const MEMORY: usize = 128 << 20;
 /// How often progress is shown.
 const SHOW: Duration = Duration::from_millis(200);
 
@@ -143,11 +143,12 @@ impl PartitionJob {
         }
         let mut part = KeyPart::first(parts);
         loop {
-            let Some(effects) = self.pass(part).await? else {
+            let Some(pass) = self.pass(part).await? else {
                 part = part.half().unwrap_or(part);
                 continue;
             };
-            match self.shared.store.copy(self.at(effects, part.is_last()), &self.shared.epochs).await {
+            let (effects, users) = pass.finish();
+            match self.shared.store.copy(self.at(effects, part.is_last()), users, &self.shared.epochs).await {
                 Ok(()) => failpoint::hit("rebuild.copied"),
                 Err(error) if sql_error::is_data_refused(&error) => {
                     self.shared.store.clear_partition(self.partition).await?;
@@ -173,7 +174,7 @@ impl PartitionJob {
     }
 
     /// Folds the records of a part of the users. `None`: they need too much memory.
-    async fn pass(&self, part: KeyPart) -> anyhow::Result<Option<Effects>> {
+    async fn pass(&self, part: KeyPart) -> anyhow::Result<Option<Pass>> {
         let Shared { settings, partition_count, jobs, .. } = &*self.shared;
         let ranges = self.ranges.clone().into_iter().filter(|(_, range)| !range.is_empty()).collect();
         let mut steps = replay_part(settings, *partition_count, ranges, move |key| part.has(key))?;
@@ -185,7 +186,7 @@ impl PartitionJob {
             }
             if pass.is_full() {
                 self.fold(&mut pass).await?;
-                if pass.held > MEMORY / jobs && part.half().is_some() {
+                if !pass.fits_into(MEMORY / jobs) && part.half().is_some() {
                     self.shared.records.fetch_sub(pass.records, Ordering::Relaxed);
                     return Ok(None);
                 }
@@ -195,7 +196,7 @@ impl PartitionJob {
         let parked = pass.parked();
         let all = self.shared.parked.fetch_add(parked, Ordering::Relaxed) + parked;
         anyhow::ensure!(all <= self.shared.max_parked, TooManyParked);
-        Ok(Some(pass.finish()))
+        Ok(Some(pass))
     }
 
     async fn fold(&self, pass: &mut Pass) -> anyhow::Result<()> {

@@ -1,23 +1,17 @@
 //! A pass over a partition: the states of users, folded in memory from the beginning.
 
 use crate::pipeline::{Batch, Fold, States};
-use event_log::record::{Fact, Record};
+use event_log::record::Record;
 use events_schema::Partition;
 use key_store::Keys;
-use read_model::write::{Effects, Span};
+use read_model::write::{Effects, Span, UserRow};
 use std::{collections::BTreeMap, ops::Range};
-
-/// What a state needs in memory: so many times the bytes of its record, and some more.
-const TIMES: usize = 4;
-const MORE: usize = 512;
 
 /// The states of a pass.
 pub(super) struct Pass {
     fold: Fold,
     waiting: Batch,
     spans: BTreeMap<Partition, Span>,
-    /// About how many bytes the states need.
-    pub(super) held: usize,
     pub(super) records: u64,
 }
 
@@ -30,7 +24,6 @@ impl Pass {
             fold: Fold::new(States::default()),
             waiting: Batch::default(),
             spans: ranges.iter().map(span).collect(),
-            held: 0,
             records: 0,
         }
     }
@@ -39,12 +32,6 @@ impl Pass {
         if let Some(span) = self.spans.get_mut(&record.partition) {
             span.time = record.time.or(span.time);
         }
-        let is_held = match &record.fact {
-            Fact::User(fact) => !self.fold.knows(&fact.key),
-            Fact::Credential(_) | Fact::Poison(_) => true,
-            Fact::Unknown | Fact::Discarded => false,
-        };
-        self.held += if is_held { TIMES * record.raw.size() + MORE } else { 0 };
         let from = record.offset;
         self.waiting.push(record, from);
     }
@@ -76,8 +63,18 @@ impl Pass {
         self.fold.newly_parked()
     }
 
-    /// What all records together change.
-    pub(super) fn finish(self) -> Effects {
-        self.fold.finish(self.spans)
+    /// Whether the states fit into so much memory.
+    pub(super) fn fits_into(&mut self, memory: usize) -> bool {
+        if self.fold.held() <= memory {
+            return true;
+        }
+        self.fold.pack();
+        // Packing after every few records would take long.
+        self.fold.held() <= memory / 4 * 3
+    }
+
+    /// What all records together change, and the rows of the users that exist.
+    pub(super) fn finish(self) -> (Effects, impl Iterator<Item = serde_json::Result<UserRow>> + use<>) {
+        self.fold.finish_one_by_one(self.spans)
     }
 }

@@ -20,8 +20,7 @@ mod remembered;
 
 pub use batch::Batch;
 pub(crate) use discarded::Discarded;
-pub(crate) use fold::Fold;
-pub use fold::{fold, parked_queue::ParkedQueue};
+pub use fold::{Fold, fold, parked_queue::ParkedQueue};
 pub use load::States;
 pub(crate) use load::load;
 pub use remembered::RememberedUsers;

@@ -67,7 +67,7 @@ impl Worker {
             Some(read) => read.map_err(anyhow::Error::from).flatten(),
         };
         match read {
-            Ok(fold) => self.repair(running, fold).await,
+            Ok(fold) => Box::pin(self.repair(running, fold)).await,
             Err(error) => {
                 warn(&error);
                 Ok(())

@@ -62,6 +62,27 @@ pub(crate) fn key(user: u128) -> UserKey {
     UserKey { tenant: "acme".parse().unwrap(), user: Uuid::from_u128(user + 1) }
 }
 
+/// Users of one partition.
+pub(crate) const USERS: u128 = 3;
+
+/// An event of a writer: the user, its kind, how far its sequence is behind, and a number to
+/// recognize it by.
+pub(crate) type Written = (u128, u8, u64, u8);
+
+/// Appends events as writers do that may have seen an old version.
+pub(crate) fn log(written: &[Written], keys: &BTreeMap<UserKey, DataKey>) -> Vec<Record> {
+    let mut seen: BTreeMap<u128, u64> = BTreeMap::new();
+    let mut records = Vec::new();
+    for (offset, (user, kind, late, n)) in (0..).zip(written) {
+        let next = seen.entry(user % USERS).or_insert(1);
+        let sequence = next.saturating_sub(*late).max(1);
+        let key = key(user % USERS);
+        records.push(record(offset, &key, sequence, *kind, *n, &keys[&key]));
+        *next = (*next).max(sequence + 1);
+    }
+    records
+}
+
 fn time() -> Timestamp {
     "2026-01-02T03:04:05.678Z".parse().unwrap()
 }

@@ -13,6 +13,8 @@ use sqlx::PgConnection;
 
 /// Bytes that are sent at once.
 const CHUNK: usize = 1 << 20;
+/// Users that are copied at once, which bounds the memory that their rows take.
+const USERS_AT_ONCE: usize = 1_000;
 
 const USERS: &str = "COPY {g}.users (tenant_id, id, version, created_at, claims, provider_id, provider_url, subject_id, body, creation_digest, \
     log_partition, log_offset, key_id, terms) FROM STDIN (FORMAT binary)";
@@ -34,19 +36,22 @@ const REMOVE_LETTERS: &str = "DELETE FROM {g}.dead_letters d \
     WHERE EXISTS (SELECT FROM {g}.tombstones t WHERE t.tenant_id = ANY (ARRAY[d.tenant_id]) AND t.id = d.user_id)";
 
 impl Store {
-    /// Commits the effects of a part of the log that nothing was committed of. The generation must
-    /// not be live, nor keep postings yet.
+    /// Commits the effects of a part of the log that nothing was committed of, and the rows of its
+    /// users. The generation must not be live, nor keep postings yet.
     ///
     /// # Errors
-    /// The commit failed.
-    pub async fn copy(&self, mut effects: Effects, epochs: &Epochs) -> sqlx::Result<()> {
+    /// The commit failed, or a row could not be made.
+    pub async fn copy(
+        &self,
+        mut effects: Effects,
+        users: impl Iterator<Item = serde_json::Result<UserRow>>,
+        epochs: &Epochs,
+    ) -> sqlx::Result<()> {
         let mut transaction = self.pool.begin().await?;
         let partitions: Vec<Partition> = effects.spans.keys().copied().collect();
         ownership::lock(&mut transaction, self.generation, &partitions).await?;
+        self.copy_users(&mut transaction, users).await?;
         let gone = self.forget_on(&mut transaction, &mut effects).await?;
-        let secret = &self.secret;
-        let users = std::mem::take(&mut effects.users);
-        self.copy_rows(&mut transaction, USERS, &users, |user, row| push_user(user, secret, row)).await?;
         let tombstones = std::mem::take(&mut effects.tombstones);
         self.copy_rows(&mut transaction, TOMBSTONES, &tombstones, push_tombstone).await?;
         let credentials = std::mem::take(&mut effects.credentials);
@@ -54,6 +59,25 @@ impl Store {
         self.commit_on(&mut *transaction, &effects, epochs).await?;
         erase::take_over(&mut transaction, self.generation, &gone).await?;
         transaction.commit().await
+    }
+
+    async fn copy_users(
+        &self,
+        connection: &mut PgConnection,
+        mut users: impl Iterator<Item = serde_json::Result<UserRow>>,
+    ) -> sqlx::Result<()> {
+        let secret = &self.secret;
+        loop {
+            let next: Result<_, _> = users.by_ref().take(USERS_AT_ONCE).collect();
+            let users = next.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let mut effects = Effects { users, ..Effects::default() };
+            if effects.users.is_empty() {
+                return Ok(());
+            }
+            self.forget_on(connection, &mut effects).await?;
+            self.copy_rows(connection, USERS, &effects.users, |user, row| push_user(user, secret, row))
+                .await?;
+        }
     }
 
     /// Removes what an interrupted copy has left of a partition.

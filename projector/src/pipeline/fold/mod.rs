@@ -4,14 +4,15 @@
 mod park;
 pub(super) mod parked_queue;
 mod rows;
+mod users;
 
-use self::{park::RecordSource, parked_queue::ParkedQueue};
+use self::{park::RecordSource, parked_queue::ParkedQueue, users::Users};
 use super::{Batch, States};
 use domain::{
     codec::open,
     evolve::{
         credential,
-        user::{Rejection, State, User},
+        user::{Rejection, State},
     },
 };
 use event_log::record::{Fact, Poison, Record};
@@ -21,7 +22,7 @@ use events_schema::{
 use key_store::KeyRing;
 use read_model::{
     RejectionReason,
-    write::{CredentialKey, Effects, PartitionOffset, RejectionRow, Span},
+    write::{CredentialKey, Effects, PartitionOffset, RejectionRow, Span, UserRow},
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,28 +35,27 @@ pub fn fold(batch: Batch, states: States) -> Effects {
     fold.finish(batch.spans)
 }
 
-/// A user, with the place of the last accepted event if it is in the batch.
-type FoldedUser = (User, Option<PartitionOffset>);
-
 /// A credential, the offset of the last record about it, and that record's place if it is in the
 /// batch.
 type FoldedCredential = (credential::State, i64, Option<PartitionOffset>);
 
 /// The states while records are folded.
-pub(crate) struct Fold {
-    users: HashMap<UserKey, FoldedUser>,
+pub struct Fold {
+    users: Users,
     parked: BTreeMap<UserKey, ParkedQueue>,
     keys: KeyRing,
     credentials: HashMap<CredentialKey, FoldedCredential>,
     effects: Effects,
+    /// About how much memory everything but the users takes.
+    held: usize,
 }
 
 impl Fold {
     /// A fold that begins with these states.
-    pub(crate) fn new(states: States) -> Self {
+    pub fn new(states: States) -> Self {
         let States { users, parked, keys, credentials } = states;
         Self {
-            users: users.into_iter().map(|(key, state)| (key, (User::new(state), None))).collect(),
+            users: Users::new(users),
             parked,
             keys,
             credentials: credentials
@@ -63,17 +63,23 @@ impl Fold {
                 .map(|(key, (state, last))| (key, (state, last, None)))
                 .collect(),
             effects: Effects::default(),
+            held: 0,
         }
     }
 
     /// Replaces the data keys, for the records that come next.
-    pub(crate) fn set_keys(&mut self, keys: KeyRing) {
+    pub fn set_keys(&mut self, keys: KeyRing) {
         self.keys = keys;
     }
 
-    /// Whether a record was folded about this user.
-    pub(crate) fn knows(&self, user: &UserKey) -> bool {
-        self.users.contains_key(user)
+    /// About how much memory the fold takes.
+    pub fn held(&self) -> usize {
+        self.users.held() + self.held
+    }
+
+    /// Frees the memory that the users' data takes beyond its text.
+    pub fn pack(&mut self) {
+        self.users.pack();
     }
 
     /// How many users had to be parked.
@@ -82,7 +88,7 @@ impl Fold {
     }
 
     /// Folds a record.
-    pub(crate) fn record(&mut self, record: Record) {
+    pub fn record(&mut self, record: Record) {
         let Record { partition, offset, time, fact, raw } = record;
         let source = RecordSource { partition, offset, time, raw };
         match fact {
@@ -99,13 +105,13 @@ impl Fold {
         if self.has_to_wait(&fact) {
             return self.park(poison(key, ReasonCode::Queued), Some(sequence), source);
         }
-        let (user, last) = self.users.entry(key.clone()).or_default();
+        let user = self.users.user(&key);
         let applied = user.admit(sequence, fact.event.event_type()).and_then(|()| {
             let fact = open(fact, &self.keys).map_err(Rejection::Poison)?;
             user.apply(sequence, time, fact)
         });
         match applied {
-            Ok(()) => *last = Some(source.partition_offset()),
+            Ok(()) => self.users.applied(&key, source.partition_offset(), source.raw.size()),
             Err(Rejection::Superseded) => self.reject(&source, RejectionReason::Superseded),
             Err(Rejection::Deleted) => {
                 self.reject(&source, RejectionReason::Deleted);
@@ -133,6 +139,7 @@ impl Fold {
         }
         let last = known.map_or(source.offset, |(_, last, _)| source.offset.max(*last));
         if let Some(state) = credential::evolve(known.map(|(state, ..)| state), fact.time, fact.event) {
+            self.held += users::memory_of(source.raw.size());
             self.credentials.insert(key, (state, last, Some((source.partition.1, last))));
         }
     }
@@ -141,16 +148,27 @@ impl Fold {
     /// waits for them.
     fn reject(&mut self, source: &RecordSource, reason: RejectionReason) {
         if source.partition.0 == Topic::Users {
+            self.held += size_of::<RejectionRow>();
             self.effects.rejections.push(RejectionRow { at: source.partition_offset(), reason });
         }
     }
 
     fn is_deleted(&self, key: &UserKey) -> bool {
-        self.users.get(key).is_some_and(|(user, _)| matches!(user.state, State::Deleted(_)))
+        matches!(self.users.state(key), State::Deleted(_))
+    }
+
+    /// Makes the rows like [`Self::finish`], but those of the users that exist one after another,
+    /// in the order of their keys.
+    pub fn finish_one_by_one(
+        mut self,
+        spans: BTreeMap<Partition, Span>,
+    ) -> (Effects, impl Iterator<Item = serde_json::Result<UserRow>> + use<>) {
+        let users = self.users.take_rows();
+        (self.finish(spans), users)
     }
 
     /// Makes the rows. Drops everything about users that were deleted on the way.
-    pub(crate) fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
+    pub fn finish(mut self, spans: BTreeMap<Partition, Span>) -> Effects {
         for (key, (state, _, at)) in std::mem::take(&mut self.credentials) {
             if let Some(at) = at.filter(|_| !self.is_deleted(&key.0)) {
                 self.effects.credentials.push(rows::credential(key, &state, at));
@@ -160,11 +178,7 @@ impl Fold {
         dead_letters.retain(|row| !row.key.as_ref().is_some_and(|key| self.is_deleted(key)));
         self.effects.dead_letters = dead_letters;
         self.effects.keep_newest();
-        for (key, (user, at)) in self.users {
-            if let Some(at) = at {
-                rows::push_user(&mut self.effects, key, user, at);
-            }
-        }
+        self.users.push_rows(&mut self.effects);
         rows::sort(&mut self.effects);
         Effects { spans, ..self.effects }
     }

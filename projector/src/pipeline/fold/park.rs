@@ -36,8 +36,7 @@ impl Fold {
         self.effects.keyless.remove(&fact.key);
         self.effects.rejections.retain(|row| !ended.accepted.contains(&row.at));
         self.effects.restored.extend(ended.accepted);
-        let (user, _) = self.users.entry(fact.key.clone()).or_default();
-        user.state = State::Present(ended.version);
+        self.users.user(&fact.key).state = State::Present(ended.version);
         false
     }
 
@@ -61,6 +60,7 @@ impl Fold {
             self.queue_or_count(at_home, reason.code, sequence, &source);
         }
         let RecordSource { partition, offset, time, raw } = source;
+        self.held += raw.size() + size_of::<DeadLetterRow>();
         let row = DeadLetterRow { partition, offset, time, sequence, key, is_at_home, raw, reason };
         self.effects.dead_letters.push(row);
     }
@@ -104,7 +104,7 @@ impl Fold {
         sequence: Option<u64>,
         source: &RecordSource,
     ) -> bool {
-        let version = self.users.get(key).map_or(0, |(user, _)| user.state.version());
+        let version = self.users.state(key).version();
         let is_new = !self.parked.contains_key(key);
         let is_for_key = reason == ReasonCode::KeyMissing;
         let queue = self.parked.entry(key.clone()).or_insert_with(|| ParkedQueue::new(version, is_for_key));

@@ -7,12 +7,22 @@ use domain::evolve::{
 use events_schema::{UserKey, credential::Status, personal::user_json};
 use read_model::write::{CredentialKey, CredentialRow, Effects, PartitionOffset, TombstoneRow, UserRow};
 
+/// A user that was created or updated.
+pub(super) struct Written {
+    pub(super) version: u64,
+    /// Set if the user was created.
+    pub(super) created: Option<Creation>,
+    pub(super) data: OpenedPersonal,
+    /// The last event.
+    pub(super) at: PartitionOffset,
+}
+
 /// Adds the row of a user, if the batch has changed the user.
 pub(super) fn push_user(effects: &mut Effects, key: UserKey, user: User, at: PartitionOffset) {
     let (State::Present(version) | State::Deleted(version)) = user.state else { return };
     match user.change {
         Some(Change::Write { created, written }) => {
-            effects.users.push(user_row(key, version, created, written, at));
+            effects.users.push(self::user(key, Written { version, created, data: written, at }));
         }
         Some(Change::Delete { at: deleted_at }) => {
             effects.tombstones.push(TombstoneRow { key, version, deleted_at, at });
@@ -22,14 +32,8 @@ pub(super) fn push_user(effects: &mut Effects, key: UserKey, user: User, at: Par
 }
 
 /// The row of a user with the response body, which is printed here once and not by every read.
-fn user_row(
-    key: UserKey,
-    version: u64,
-    created: Option<Creation>,
-    written: OpenedPersonal,
-    at: PartitionOffset,
-) -> UserRow {
-    let OpenedPersonal { personal, key_id } = written;
+pub(super) fn user(key: UserKey, written: Written) -> UserRow {
+    let Written { version, created, data: OpenedPersonal { personal, key_id }, at } = written;
     let body = user_json(key.user, &personal);
     let link = personal.authentication_provider;
     let (provider_id, provider_url, subject_id) =
