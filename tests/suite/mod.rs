@@ -234,6 +234,7 @@ suite! {
         postings:
             a_search_looks_at_150_candidates_for_each_page,
             a_user_with_more_than_1000_terms_is_found,
+            criteria_with_more_than_1000_terms_match_on_the_first_page,
             a_generation_of_an_earlier_release_is_searched_until_a_rebuild,
             another_secret_hides_nobody,
             searches_of_one_tenant_leave_the_others_alone;

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, raw_sql};
+use std::ops::Range;
 use tests::{Answer, Api, Cli, Deployment, RedisServer, Service, Stack, until};
 
 /// Postings without their term, and terms without their posting.
@@ -63,6 +64,20 @@ pub async fn a_search_looks_at_150_candidates_for_each_page(stack: &'static Stac
     assert_eq!(page_sizes(&api, json!({ "empty": {} })).await, [10; 45]);
     let everyone = api.search(json!({ "claims": { "pairs": [{}] }, "limit": 1_000 })).await.expect(200);
     assert_eq!((everyone.data().len(), everyone.next()), (451, None));
+}
+
+/// Only a user with as many terms can match, so the others are no candidates.
+pub async fn criteria_with_more_than_1000_terms_match_on_the_first_page(stack: &'static Stack) {
+    let api = stack.tenant();
+    let numbers = |range: Range<u32>| range.collect::<Vec<_>>();
+    let user = |n: u32| {
+        let own = if n.is_multiple_of(2) { numbers(0..900) } else { numbers(200..1_100) };
+        json!({ "n": n, "numbers": own })
+    };
+    import(&stack.cli(), &api.tenant, (0..400).map(user));
+    until("all are folded", async || (api.all(1_000).await.len() == 400).then_some(())).await;
+    api.user(json!({ "numbers": numbers(0..1_200) })).await;
+    assert_eq!(page_sizes(&api, json!({ "numbers": numbers(0..1_100) })).await, [1]);
 }
 
 pub async fn a_user_with_more_than_1000_terms_is_found(stack: &'static Stack) {

@@ -13,7 +13,7 @@ pub use statement::fixed_plans;
 use self::statement::{Entries, statement};
 use super::page::{MAX_BYTES, Page, cursor, is_any_large};
 use crate::SearchSecret;
-use domain::terms::LinkParts;
+use domain::terms::{self, LinkParts};
 use events_schema::{TenantId, personal::Claims};
 use service_kit::{cursor::Cursor, query::PageRequest};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
@@ -24,7 +24,7 @@ const MIN_CANDIDATES: i64 = 150;
 /// The number beside the place where the search stopped, in `end.sql`.
 const STOPPED: i64 = -1;
 /// The most terms that are compared to find the sparsest one.
-const MAX_TERMS: usize = 32;
+const COMPARED_TERMS: usize = 32;
 
 /// What a user must match. All criteria that are given must match; without any, every user does.
 #[derive(Default, PartialEq, Eq)]
@@ -92,12 +92,17 @@ impl Search<'_> {
         let Self { secret, tenant, criteria, page } = *self;
         let key = secret.key(tenant);
         let terms = key.of_criteria(&criteria.claims, criteria.link());
-        let terms: Vec<i64> = terms.into_iter().take(MAX_TERMS).collect();
+        // A user who has all of very many terms has too many terms.
+        let (terms, oversized): (Vec<i64>, _) = if terms.len() > terms::MAX_TERMS {
+            (vec![key.oversized()], None)
+        } else {
+            (terms.into_iter().take(COMPARED_TERMS).collect(), Some(key.oversized()))
+        };
         let limit = i64::from(page.limit);
         let rows = sqlx::query(statement(terms.len(), entries))
             .bind(tenant.as_str())
             .bind(terms)
-            .bind(key.oversized())
+            .bind(oversized)
             .bind(page.after.map(|after| after.created_at))
             .bind(page.after.map_or(Uuid::nil(), |after| after.id))
             .bind(criteria.claims_json())
