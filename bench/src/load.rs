@@ -1,8 +1,9 @@
-//! A closed loop of requests on some connections.
+//! Requests on some connections: in a closed loop, or at a steady rate.
 
 use crate::{client::Client, cpu::Cpu, subject::Subject, users};
 use futures_util::future::try_join_all;
 use std::time::{Duration, Instant};
+use tokio::time::{Interval, interval_at};
 
 /// What one request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +47,31 @@ impl Figures {
     }
 }
 
-/// Measures for so long.
+/// Measures for so long, each connection as fast as it can.
 pub(crate) async fn measure(
     request: Request,
     connections: usize,
+    subject: &Subject,
+    length: Duration,
+) -> anyhow::Result<Figures> {
+    measure_paced(request, connections, None, subject, length).await
+}
+
+/// Measures for so long, at so many requests per second over all connections.
+pub(crate) async fn measure_at(
+    rate: u32,
+    request: Request,
+    connections: usize,
+    subject: &Subject,
+    length: Duration,
+) -> anyhow::Result<Figures> {
+    measure_paced(request, connections, Some(rate), subject, length).await
+}
+
+async fn measure_paced(
+    request: Request,
+    connections: usize,
+    rate: Option<u32>,
     subject: &Subject,
     length: Duration,
 ) -> anyhow::Result<Figures> {
@@ -60,7 +82,8 @@ pub(crate) async fn measure(
     let (began, cpu) = (Instant::now(), Cpu::of_trees(&subject.pids));
     let loops = clients.into_iter().enumerate().map(|(n, client)| {
         let own = subject.users.iter().skip(n).step_by(connections).collect();
-        repeat(request, subject, client, own, move |_| Instant::now() < began + length)
+        let due = rate.map(|rate| due(began, rate, n, connections));
+        repeat(request, subject, client, own, due, move |_| Instant::now() < began + length)
     });
     let took = try_join_all(loops).await?.concat();
     Ok(Figures::new(took, began.elapsed(), Cpu::of_trees(&subject.pids).since(&cpu)))
@@ -77,17 +100,26 @@ pub(crate) async fn repeat_each(
         let client = Client::connect(&subject.authority, &subject.token).await?;
         let own: Vec<&String> = subject.users.iter().skip(n).step_by(connections).collect();
         let turns = own.len() * times;
-        repeat(request, subject, client, own, |turn| turn < turns).await
+        repeat(request, subject, client, own, None, |turn| turn < turns).await
     });
     try_join_all(loops).await.map(drop)
 }
 
+/// When the requests of the connection number `n` are due.
+fn due(began: Instant, rate: u32, n: usize, connections: usize) -> Interval {
+    let apart = Duration::from_secs(1) / rate;
+    let times = |n: usize| u32::try_from(n).unwrap_or(1);
+    interval_at((began + apart * times(n)).into(), apart * times(connections))
+}
+
 /// One connection's requests while `goes_on`, each on the next of its own users; how long each took.
+/// One that has to wait for the response before it took so much longer.
 async fn repeat(
     request: Request,
     subject: &Subject,
     mut client: Client,
     own: Vec<&String>,
+    mut due: Option<Interval>,
     goes_on: impl Fn(usize) -> bool,
 ) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::new();
@@ -104,7 +136,10 @@ async fn repeat(
             Request::Post => ("POST", "/core/v1/users".to_owned(), users::request(turn as u64), 201),
             Request::Delete => ("DELETE", created(&mut client, turn).await?, String::new(), 204),
         };
-        let began = Instant::now();
+        let began = match &mut due {
+            Some(due) => due.tick().await.into_std(),
+            None => Instant::now(),
+        };
         let (status, _) = client.call(method, &path, &body).await?;
         anyhow::ensure!(status == expected, "{}: {method} was answered {status}", subject.name);
         took.push(began.elapsed().as_secs_f64() * 1_000.0);

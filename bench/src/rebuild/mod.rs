@@ -26,8 +26,9 @@ use tokio::runtime::Runtime;
 /// So many updates of each user come after its creation.
 const UPDATES: usize = 2;
 const WRITERS: usize = 64;
-/// The connections that read while a projector catches up.
+/// The connections that read while a projector catches up, and how many reads per second they send.
 const READERS: usize = 16;
+const READS: u32 = 500;
 /// How long reads are measured at once.
 const TURN: Duration = Duration::from_secs(1);
 /// So often they are measured before.
@@ -110,7 +111,7 @@ fn most_megabytes(mut child: Child) -> anyhow::Result<f64> {
 async fn catch_up(stack: &Stack, records: u64) -> anyhow::Result<CaughtUp> {
     let (url, ids) = (stack.address("DATABASE_URL")?, Arc::new(stack.ids().await?));
     let subject = Subject::service(stack, ids).await?;
-    let reads = || load::measure(Request::Get, READERS, &subject, TURN);
+    let reads = || load::measure_at(READS, Request::Get, READERS, &subject, TURN);
     let (mut quiet, mut beside): (Vec<Figures>, Vec<Figures>) = Default::default();
     for _ in 0..QUIET_TURNS {
         quiet.push(reads().await?);
