@@ -33,6 +33,7 @@ mod hot_user;
 mod inconsistent;
 mod index_entries;
 mod instances;
+mod interrupted_verbs;
 mod keys;
 mod killed_verbs;
 mod log_cut;
@@ -277,6 +278,8 @@ suite! {
             a_delete_reaches_every_cache,
             a_frozen_cache_is_waited_out,
             a_stopping_process_blocks_no_delete;
+        interrupted_verbs:
+            a_rebuild_that_is_interrupted_can_be_resumed;
         generations:
             a_rebuilt_generation_has_the_tables_of_the_first,
             promotions_and_rollbacks_under_load_lose_nothing,

@@ -1,7 +1,7 @@
 //! `rollcall keys sweep`
 
 use super::{super::print, groups};
-use crate::settings;
+use crate::{interrupted::NOTHING, settings};
 use privacy::{Destroyed, Swept, Undecided, UndecidedKey, UndecidedReason};
 use service_kit::settings::Settings;
 use std::{collections::BTreeSet, time::Duration};
@@ -56,6 +56,16 @@ fn age(text: &str) -> Result<Duration, &'static str> {
         }
         age if age > MAX_AGE => Err("must be at most 3650d"),
         age => Ok(age),
+    }
+}
+
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) const fn left(&self) -> &'static str {
+        if self.undecided && !self.yes {
+            return NOTHING;
+        }
+        "keys that were destroyed stay destroyed, and the others stay. Run the same command again"
     }
 }
 

@@ -37,6 +37,10 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// What it leaves if it is interrupted.
+pub(super) const LEFT: &str =
+    "what was imported stays. Run the same import again: it skips what is there already";
+
 const OF_A_FILE: &str =
     "{wide_bar} {binary_bytes}/{binary_total_bytes}  {msg}  {binary_bytes_per_sec}  {eta} left";
 const OF_A_STREAM: &str = "{spinner} {binary_bytes}  {msg}  {elapsed}";

@@ -21,7 +21,7 @@ pub(crate) struct PromoteArgs {
     #[arg(long)]
     unverified: bool,
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
 }
 
 /// Make the generation live again that was live before
@@ -31,11 +31,12 @@ pub(crate) struct PromoteArgs {
 #[derive(clap::Args)]
 pub(crate) struct RollbackArgs {
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
 }
 
+/// The arguments of both.
 #[derive(clap::Args)]
-struct Common {
+pub(super) struct Common {
     #[command(flatten)]
     name: Name,
     /// Promote it even if more records could not be folded than in the live one. Implies --unverified
@@ -45,6 +46,16 @@ struct Common {
     /// end
     #[arg(long)]
     json: bool,
+}
+
+impl Common {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let of = self.name.option();
+        format!(
+            "a promotion takes effect as a whole or not at all. `rollcall projection list{of}` shows which generation is live"
+        )
+    }
 }
 
 pub(crate) async fn promote(args: &PromoteArgs) -> anyhow::Result<()> {

@@ -40,6 +40,18 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let of = self.name.option();
+        let promote = if self.promote { " --promote" } else { "" };
+        format!(
+            "the new generation keeps what it has folded. `rollcall projection rebuild{of} --resume{promote}` goes on with it, and \
+             `rollcall projection list{of}` shows its state"
+        )
+    }
+}
+
 pub(crate) async fn rebuild(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
     let mut screen = Screen::new(args.json);

@@ -1,7 +1,7 @@
 //! `rollcall projection repair`
 
 use super::super::{print, screen::Screen, user::User, words::number};
-use crate::settings;
+use crate::{interrupted::NOTHING, settings};
 use events_schema::UserKey;
 use projector::{FoldedUser, Repair};
 use serde_json::json;
@@ -36,6 +36,20 @@ fn refuse(name: &str) -> Result<String, String> {
     Err(format!(
         "only users are repaired one by one. Fold the projection again: `rollcall projection rebuild --projection {name} --promote --unverified`"
     ))
+}
+
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        if self.check {
+            return NOTHING.to_owned();
+        }
+        let UserKey { tenant, user } = self.user.key();
+        format!(
+            "a projector may still carry the repair out. `rollcall projection repair --tenant {tenant} --user {user} --check` shows \
+             whether anything differs"
+        )
+    }
 }
 
 pub(crate) async fn repair(args: &Args) -> anyhow::Result<()> {

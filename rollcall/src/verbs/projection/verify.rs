@@ -29,6 +29,14 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let of = self.name.option();
+        format!("nothing was changed. `rollcall projection verify{of}` compares again")
+    }
+}
+
 pub(crate) async fn verify(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
     let mut screen = Screen::new(args.json);
