@@ -81,6 +81,7 @@ pub async fn promotions_and_rollbacks_under_load_lose_nothing(stack: &'static St
         assert_eq!((&built["built"], &built["promoted"]), (&json!(true), &json!(false)), "{built}");
         assert_eq!(generation(&deployment.database).await, 1, "a rebuild alone changes nothing");
         let refused = run(cli, &["projection", "promote", "2"], 1).await;
+        assert!(refused.stderr.contains("was never compared with the live one"), "{refused:?}");
         assert!(refused.stderr.contains("projection verify 2"), "{refused:?}");
 
         let verified = summary(cli, &["projection", "verify", "--json"], 0).await;
@@ -163,7 +164,9 @@ pub async fn a_comparison_names_what_differs(stack: &'static Stack) {
     let limited = summary(cli, &["projection", "verify", "--limit", "1", "--json"], 1).await;
     assert_eq!(limited["differences"].as_array().unwrap().len(), 1, "{limited}");
 
-    run(cli, &["projection", "promote"], 1).await;
+    let refused = run(cli, &["projection", "promote"], 1).await;
+    assert!(refused.stderr.contains("was compared with the live one and differs"), "{refused:?}");
+    assert!(listed(cli, 2).await.unwrap()["differedAt"].is_string());
     run(cli, &["projection", "promote", "--unverified"], 0).await;
     run(cli, &["projection", "rollback"], 0).await;
     assert_eq!(generation(database).await, 1);

@@ -26,6 +26,9 @@ pub struct Generation {
     /// When it was last found equal to the live one of that time.
     #[serde(with = "time::serde::rfc3339::option")]
     pub verified_at: Option<OffsetDateTime>,
+    /// When it was last found different from the live one of that time, if it was not found equal since.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub differed_at: Option<OffsetDateTime>,
     /// The digest of that time.
     pub digest: Option<String>,
     /// When it became the live one.
@@ -73,6 +76,7 @@ fn generation(row: GenerationRow, is_rebuilding: bool) -> Generation {
         created_at: row.created_at,
         built_at: row.built_at,
         verified_at: row.verified_at,
+        differed_at: row.differed_at,
         digest: row.digest,
         promoted_at: row.promoted_at,
         log_epoch: row.log_epoch,

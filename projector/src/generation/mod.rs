@@ -21,6 +21,7 @@ mod set_aside;
 mod source;
 mod verify;
 
+pub(crate) use candidate::unproved;
 pub(crate) use comparison::Digests;
 pub(crate) use following::start as start_following;
 pub use list::{Generation, drop_unused, generations};

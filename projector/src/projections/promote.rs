@@ -5,7 +5,7 @@ use super::{
     hold::Held,
     named,
 };
-use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, SetAside, Which};
+use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, SetAside, Which, unproved};
 use anyhow::ensure;
 use projections::Registered;
 use read_model::{
@@ -37,7 +37,7 @@ pub async fn promote(
     let needs_proof = found.state == "built" && options.which != Which::Former && !options.unverified;
     ensure!(
         found.verified_at.is_some() || !needs_proof,
-        "generation {generation} is not verified: run `rollcall projection verify {generation} --projection {name}`, or pass --unverified"
+        unproved(generation, found.differed_at, &format!(" --projection {name}"))
     );
     let retired = match found.state.as_str() {
         "live" => None,
