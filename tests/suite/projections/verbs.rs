@@ -144,6 +144,8 @@ pub async fn a_projection_of_another_fold_is_replaced(stack: &'static Stack) {
     assert!(refused.stderr.contains("rebuild --projection statistics --promote --unverified"), "{refused:?}");
     let status = bench.status(cli, "statistics").await;
     assert!(status["note"].as_str().is_some_and(|note| note.contains("made by fold 0")), "{status}");
+    let of_all = run(cli, &["projection", "status"], 0).await.stdout;
+    assert!(of_all.contains("projection statistics: generation 1 was made by fold 0"), "{of_all}");
     run(cli, &["projection", "rebuild", "--projection", "statistics", "--promote"], 1).await;
     let replaced = summary(cli, &["rebuild", "--promote", "--unverified"], 0).await;
     assert_eq!((&replaced["generation"], &replaced["promoted"]), (&json!(3), &json!(true)), "{replaced}");
