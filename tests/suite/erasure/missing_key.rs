@@ -111,6 +111,13 @@ pub async fn a_missing_key_is_reported(stack: &'static Stack) {
     api.get(&lost).await.expect(404);
     assert_eq!(swept(&deployment).await, 1, "a user of whom nothing is folded counts too");
 
+    for more in [&["--check"][..], &[]] {
+        let repair = ["projection", "repair", "--tenant", &api.tenant, "--user", &lost];
+        let refused = deployment.cli.run(&[&repair, more].concat()).expect(1);
+        assert!(refused.stdout.contains("can't be read: the data key is missing"), "{refused:?}");
+        assert!(refused.stderr.contains("Restore the key store"), "{refused:?}");
+    }
+
     restore_key(&deployment, &lost).await;
     deployment.cli.run(&["dead-letters", "retry", "--tenant", &api.tenant, "--user", &lost]).expect(0);
     assert_eq!(letters(&deployment), [] as [Value; 0]);
