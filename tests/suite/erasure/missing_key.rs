@@ -75,7 +75,7 @@ async fn is_told_by_a_write(deployment: &Deployment, api: &Api, lost: &str, crea
     assert_eq!(said(deployment, Service::Command, &[&api.tenant, lost]), 3);
     assert_eq!(swept(deployment).await, 1);
     let text = deployment.cli.run(&["keys", "sweep"]).expect(0).stdout;
-    assert!(text.contains("1 living users whose key is missing"), "{text}");
+    assert!(text.contains("1 living user whose key is missing"), "{text}");
 }
 
 pub async fn a_missing_key_is_reported(stack: &'static Stack) {

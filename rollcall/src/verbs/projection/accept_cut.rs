@@ -1,6 +1,6 @@
 //! `rollcall projection accept-cut`
 
-use super::super::print;
+use super::super::{print, words::number};
 use crate::{interrupted::NOTHING, settings};
 use projector::AcceptedCut;
 use serde_json::json;
@@ -64,7 +64,7 @@ fn text(accepted: &AcceptedCut) -> String {
     lines.push(match accepted.lost_offsets {
         0 => "everything that was cut off is folded: the read model has it, but a rebuild would lose it"
             .to_owned(),
-        lost => format!("lost before they were folded: {lost} offsets"),
+        lost => format!("lost before they were folded: {}", number(lost, "offset")),
     });
     lines.extend(accepted.lost.iter().map(|range| format!("  {range}")));
     lines.join("\n")
