@@ -268,6 +268,8 @@ pub async fn a_killed_rebuild_is_resumed(stack: &'static Stack) {
             (&left["id"], &json!(live), &json!(true)),
             "{report}"
         );
+        let dropped: Vec<i32> = (1..live).filter(|older| older + 1 == live).collect();
+        assert_eq!(report["dropped"], json!(dropped), "{report}");
     }
 }
 

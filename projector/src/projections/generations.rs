@@ -128,6 +128,11 @@ pub(super) async fn live(pool: &PgPool, projection: &str) -> sqlx::Result<Option
     Ok(generations::list(pool, projection).await?.into_iter().find(|row| row.state == "live"))
 }
 
+/// Whether a generation follows: this build has its fold, and it is of the log of the users.
+pub(super) fn follows(row: &GenerationRow, projection: &Registered) -> bool {
+    row.fold_version == projection.fold_version && row.lag.is_some()
+}
+
 /// The generation that a verb is about, if this build can fold it.
 pub(super) async fn candidate(
     pool: &PgPool,

@@ -2,7 +2,7 @@
 //! by. Nobody waits for it but the followers of both.
 
 use super::{
-    generations::{candidate, live},
+    generations::{candidate, follows, live},
     hold::Held,
     named,
 };
@@ -90,17 +90,26 @@ pub(super) async fn compare_with_live(
 }
 
 /// The live generation, if it can be compared with this one.
-async fn comparable_live(pool: &PgPool, projection: &Registered, generation: i32) -> anyhow::Result<i32> {
-    let live = live(pool, projection.name)
-        .await?
-        .context("the projection has no live generation to compare with")?;
+pub(super) async fn comparable_live(
+    pool: &PgPool,
+    projection: &Registered,
+    generation: i32,
+) -> anyhow::Result<i32> {
+    let name = projection.name;
+    let promote = format!("`rollcall projection promote {generation} --projection {name} --unverified`");
+    let live = live(pool, name).await?.with_context(|| {
+        format!(
+            "the projection has no live generation to compare generation {generation} with: run {promote}"
+        )
+    })?;
     ensure!(
         live.generation != generation,
         "generation {generation} is the live one: name another one, which is then compared with it"
     );
     ensure!(
-        live.fold_version == projection.fold_version && live.lag.is_some(),
-        "the live generation {} was made by another fold or from another log, so nothing can be compared with it: promote with --unverified",
+        follows(&live, projection),
+        "the live generation {} was made by another fold or from another log, so nothing can be compared with it: run {promote}. \
+         `rollcall projection rebuild --projection {name} --promote --unverified` makes a new generation live",
         live.generation
     );
     Ok(live.generation)

@@ -146,8 +146,19 @@ pub async fn a_projection_of_another_fold_is_replaced(stack: &'static Stack) {
     assert!(status["note"].as_str().is_some_and(|note| note.contains("made by fold 0")), "{status}");
     let of_all = run(cli, &["projection", "status"], 0).await.stdout;
     assert!(of_all.contains("projection statistics: generation 1 was made by fold 0"), "{of_all}");
-    run(cli, &["projection", "rebuild", "--projection", "statistics", "--promote"], 1).await;
+    let refused = run(cli, &["projection", "rebuild", "--projection", "statistics", "--promote"], 1).await;
+    assert!(refused.stderr.contains("rebuild --projection statistics --promote --unverified"), "{refused:?}");
+    let built = run(cli, &["projection", "rebuild", "--projection", "statistics"], 0).await.stdout;
+    let promote = "projection promote 2 --projection statistics --unverified";
+    assert!(built.contains(promote) && !built.contains("verify 2"), "{built}");
+    for verb in ["verify", "promote"] {
+        let refused = run(cli, &["projection", verb, "2", "--projection", "statistics"], 1).await;
+        assert!(refused.stderr.contains(promote), "{refused:?}");
+    }
+    let promoted = run(cli, &promote.split(' ').collect::<Vec<_>>(), 0).await.stdout;
+    assert!(promoted.contains("generation 1 is retired, and does not follow"), "{promoted}");
     let replaced = summary(cli, &["rebuild", "--promote", "--unverified"], 0).await;
     assert_eq!((&replaced["generation"], &replaced["promoted"]), (&json!(3), &json!(true)), "{replaced}");
+    assert_eq!((&replaced["retired"], &replaced["dropped"]), (&json!(2), &json!([1])), "{replaced}");
     assert_eq!(bench.counted().await, bench.expected().await);
 }
