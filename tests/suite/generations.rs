@@ -163,6 +163,9 @@ pub async fn a_comparison_names_what_differs(stack: &'static Stack) {
     assert!(said.stdout.contains(&flipped) && !said.stdout.contains("\"a\""), "{said:?}");
     let limited = summary(cli, &["projection", "verify", "--limit", "1", "--json"], 1).await;
     assert_eq!(limited["differences"].as_array().unwrap().len(), 1, "{limited}");
+    assert_eq!((&limited["more"], &report["more"]), (&json!(true), &json!(false)));
+    let limited = run(cli, &["projection", "verify", "--limit", "1"], 1).await;
+    assert!(limited.stdout.contains("only the first 1 are named"), "{limited:?}");
 
     let refused = run(cli, &["projection", "promote"], 1).await;
     assert!(refused.stderr.contains("was compared with the live one and differs"), "{refused:?}");

@@ -297,6 +297,7 @@ suite! {
             a_reprocessed_event_is_counted,
             a_rebuild_of_a_projection_under_load,
             a_killed_rebuild_of_a_projection_is_resumed,
+            a_comparison_of_a_projection_names_columns,
             a_projection_is_asked_by_its_name,
             a_projection_of_another_fold_is_replaced,
             a_projection_of_a_recreated_log_is_rebuilt,

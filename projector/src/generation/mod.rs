@@ -36,4 +36,5 @@ pub use set_aside::{Reason, SetAside};
 pub(crate) use source::Source;
 pub use verify::{ComparedTable, VerifyOptions, VerifyReport, verify};
 
+pub use read_model::compare::Difference;
 use read_model::generation::live;

@@ -65,7 +65,9 @@ pub(super) async fn compare_with_live(
     let mut comparison = Comparison { snapshot, ids, tables };
     let digests = comparison.digests(progress).await?;
     let differing: Vec<(&'static str, String)> = digests.differing().collect();
-    let differences = comparison.differences(&differing, limit).await?;
+    let mut differences = comparison.differences(&differing, limit + 1).await?;
+    let has_more = differences.len() > limit;
+    differences.truncate(limit);
     comparison.snapshot.release().await?;
     let is_equal = differing.is_empty();
     let digest = is_equal.then(|| digests.total().to_string());
@@ -83,6 +85,7 @@ pub(super) async fn compare_with_live(
         tenants: digests.tenants(),
         differing_tenants: tenants.into_iter().collect(),
         differences,
+        has_more,
         digest,
         held_seconds: 0.0,
         seconds: started.elapsed().as_secs_f64(),
@@ -157,11 +160,11 @@ impl Comparison {
         for (table, tenant) in differing {
             let left = i64::try_from(limit.saturating_sub(found.len()))?;
             let users = digest::differing_users(&mut self.snapshot, self.ids, table, tenant, left).await?;
-            found.extend(users.into_iter().map(|(tenant, user, in_live, in_other)| Difference {
+            found.extend(users.into_iter().map(|(tenant, user, fields, in_live, in_other)| Difference {
                 tenant,
                 user,
                 table: (*table).to_owned(),
-                fields: Vec::new(),
+                fields,
                 in_live,
                 in_other,
             }));

@@ -101,6 +101,28 @@ pub async fn a_killed_rebuild_of_a_projection_is_resumed(stack: &'static Stack) 
     }
 }
 
+pub async fn a_comparison_of_a_projection_names_columns(stack: &'static Stack) {
+    let bench = Bench::start(stack, &[]).await;
+    let (cli, database) = (bench.cli(), &bench.deployment.database);
+    bench.populate(4).await;
+    bench.until_level("statistics").await;
+    summary(cli, &["rebuild"], 0).await;
+    sqlx::query("UPDATE projection_statistics_2.activity SET creates = creates + 1")
+        .execute(database)
+        .await
+        .unwrap();
+    let report = summary(cli, &["verify"], 1).await;
+    let named = report["differences"].as_array().unwrap();
+    assert!(!named.is_empty() && named.iter().all(|one| one["fields"] == json!(["creates"])), "{report}");
+    sqlx::query("DELETE FROM projection_statistics_2.activity").execute(database).await.unwrap();
+    let report = summary(cli, &["verify", "--limit", "2"], 1).await;
+    assert_eq!(
+        (&report["differences"][1]["fields"], &report["more"]),
+        (&json!([]), &json!(true)),
+        "{report}"
+    );
+}
+
 pub async fn a_projection_is_asked_by_its_name(stack: &'static Stack) {
     let bench = Bench::start(stack, &[]).await;
     let cli = bench.cli();

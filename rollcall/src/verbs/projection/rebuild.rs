@@ -88,7 +88,7 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     }
     print_set_aside(&report.set_aside)?;
     if let Some(verified) = &report.verified {
-        print_comparison(verified)?;
+        print_comparison(verified, &args.name.option())?;
     }
     print_log_change(report.another_log)?;
     others(report, &args.name.option()).into_iter().try_for_each(print)?;
