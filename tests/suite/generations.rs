@@ -314,7 +314,9 @@ pub async fn verbs_that_exclude_each_other_say_so(stack: &'static Stack) {
     until("it has begun", async || listed(cli, 2).await).await;
     for verb in [&["rebuild"] as &[&str], &["verify"], &["promote"], &["rollback"]] {
         let refused = run(cli, &[&["projection"], verb].concat(), 1).await;
-        assert!(refused.stderr.contains("`rollcall projection rebuild` is at work since"), "{refused:?}");
+        let place = format!("/{} since ", rebuild.pid());
+        assert!(refused.stderr.contains("`rollcall projection rebuild` is at work on "), "{refused:?}");
+        assert!(refused.stderr.contains(&place) && refused.stderr.contains("Ctrl-C"), "{refused:?}");
     }
     drop(waiting);
     until("it ends", async || rebuild.ended()).await;

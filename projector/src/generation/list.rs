@@ -108,6 +108,18 @@ pub async fn drop_unused(settings: &Settings, generation: i32, last_of_its_log: 
     Ok(())
 }
 
+/// Says which verb works on a generation.
+pub(crate) async fn in_use(
+    connection: &mut PgConnection,
+    subject: Subject<'_>,
+    what: &str,
+) -> sqlx::Result<String> {
+    Ok(match verb_at_work(connection, subject).await? {
+        Some(at_work) => format!("{what} is in use: {at_work}"),
+        None => format!("{what} was in use a moment ago: try again"),
+    })
+}
+
 async fn check_unused(
     connection: &mut PgConnection,
     generation: i32,
@@ -124,9 +136,9 @@ async fn check_unused(
         Some("retired") => Ok(()),
         Some("live") => anyhow::bail!("generation {generation} is the live one: promote another one first"),
         Some(_) if try_lock_verbs_in_transaction(connection, Subject::Users).await? => Ok(()),
-        Some(_) => anyhow::bail!(
-            "generation {generation} is in use: a rebuild, a comparison or a promotion is at work"
-        ),
+        Some(_) => {
+            anyhow::bail!(in_use(connection, Subject::Users, &format!("generation {generation}")).await?)
+        }
         None => anyhow::bail!("there is no generation {generation}: `rollcall projection list` shows all"),
     }
 }

@@ -24,6 +24,7 @@ mod verify;
 pub(crate) use candidate::unproved;
 pub(crate) use comparison::Digests;
 pub(crate) use following::start as start_following;
+pub(crate) use list::in_use;
 pub use list::{Generation, drop_unused, generations};
 pub(crate) use pace::Pace;
 pub use promote::promote;

@@ -1,8 +1,8 @@
 //! Listing and dropping the generations of a projection, and choosing one for a verb.
 
 use super::named;
-use crate::generation::Which;
-use anyhow::{Context as _, ensure};
+use crate::generation::{Which, in_use};
+use anyhow::{Context as _, bail, ensure};
 use projections::Registered;
 use read_model::{
     locks::{FoldLock, Subject, lock_schema, try_lock_verbs_in_transaction, verb_at_work},
@@ -101,11 +101,10 @@ pub async fn drop_unused(settings: &Settings, name: &str, generation: i32) -> an
     let state = find(&pool, id).await?.state;
     ensure!(state != "live", "{id} is the live one");
     let mut transaction = pool.begin().await?;
-    ensure!(
-        state == "retired"
-            || try_lock_verbs_in_transaction(&mut transaction, Subject::Projection(id.projection)).await?,
-        "{id} is in use: a rebuild, a comparison or a promotion is at work"
-    );
+    let subject = Subject::Projection(id.projection);
+    if state != "retired" && !try_lock_verbs_in_transaction(&mut transaction, subject).await? {
+        bail!(in_use(&mut transaction, subject, &id.to_string()).await?);
+    }
     let lock = FoldLock::wait(&pool, id).await?;
     lock_schema(&mut transaction).await?;
     create::drop(&mut transaction, id).await?;

@@ -42,8 +42,8 @@ pub async fn promote(
 ) -> anyhow::Result<PromoteReport> {
     let started = Instant::now();
     let (projection, pool) = (named(name)?, store::pool(settings)?);
-    let verb = format!("{} --projection {name}", options.which.verb());
-    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let subject = Subject::Projection(projection.name);
+    let lock = VerbLock::take(&pool, subject, options.which.verb()).await?;
     let found = candidate(&pool, projection, options.which).await?;
     let generation = found.generation;
     let needs_proof = found.state == "built" && options.which != Which::Former && !options.unverified;

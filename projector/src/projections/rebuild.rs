@@ -44,8 +44,8 @@ pub async fn rebuild(
 ) -> anyhow::Result<RebuildReport> {
     let started = Instant::now();
     let (projection, pool) = (named(name)?, store::pool(settings)?);
-    let verb = format!("rollcall projection rebuild --projection {name}");
-    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let subject = Subject::Projection(projection.name);
+    let lock = VerbLock::take(&pool, subject, "rollcall projection rebuild").await?;
     let source = Source::open(settings, &pool, options.from_cut).await?;
     ensure!(
         !source.is_another,

@@ -34,8 +34,8 @@ pub async fn verify(
     mut progress: impl FnMut(Progress),
 ) -> anyhow::Result<VerifyReport> {
     let (projection, pool) = (named(name)?, store::pool(settings)?);
-    let verb = format!("rollcall projection verify --projection {name}");
-    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let subject = Subject::Projection(projection.name);
+    let lock = VerbLock::take(&pool, subject, "rollcall projection verify").await?;
     let generation = candidate(&pool, projection, Which::Built(options.generation)).await?.generation;
     let report =
         compare_with_live(settings, &pool, projection, generation, options.limit, &mut progress).await?;
