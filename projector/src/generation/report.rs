@@ -70,10 +70,10 @@ pub struct Progress {
     pub generation: i32,
     /// What the verb is doing.
     pub phase: Phase,
-    /// Folded records, or compared blocks.
+    /// Folded offsets: of a rebuild all of them, and otherwise those that had to be caught up with. Or
+    /// compared blocks.
     pub done: u64,
-    /// Offsets that the live generation has folded, which is about the number of records; or all
-    /// blocks.
+    /// All of them.
     pub total: u64,
 }
 

@@ -83,10 +83,12 @@ pub(super) async fn switch_to(
     let old_follows = live.as_ref().is_some_and(|live| follows(live, projection));
     let old = live.map(|live| live.generation);
     let mut held = Held::wait(settings, pool, projection, [old.unwrap_or(generation), generation]).await?;
+    let mut before = None;
     held.other
         .fold_all(None, |round| {
-            let done = u64::try_from(round.folded()).unwrap_or_default();
-            let total = u64::try_from(round.folded() + round.behind()).unwrap_or_default();
+            let done = round.folded() - *before.get_or_insert(round.folded());
+            let total = u64::try_from(done + round.behind()).unwrap_or_default();
+            let done = u64::try_from(done).unwrap_or_default();
             progress(Progress { generation, phase: Phase::Folding, done, total });
         })
         .await?;
