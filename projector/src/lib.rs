@@ -31,7 +31,7 @@ pub use dead_letters::{
     resolve_dead_letters,
 };
 pub use generation::{
-    ComparedTable, Generation, LogChange, Phase, Progress, PromoteOptions, PromoteReport, Reason,
+    ComparedTable, Difference, Generation, LogChange, Phase, Progress, PromoteOptions, PromoteReport, Reason,
     RebuildOptions, RebuildReport, SetAside, VerifyOptions, VerifyReport, Which, drop_unused, generations,
     promote, rebuild, verify,
 };

@@ -1,8 +1,8 @@
 //! The command line. Exit codes: 0 for success, 1 for a failure or a negative result, 2 for wrong
-//! usage.
+//! usage, 130 after Ctrl-C, and 143 after SIGTERM.
 
 use crate::{
-    unreachable,
+    interrupted, unreachable,
     verbs::{self, dead_letters, env, erasure, keys, log, migrate, projection, token, users},
 };
 use clap::{Parser, Subcommand};
@@ -59,6 +59,20 @@ impl Verb {
             Self::Keys(args) => keys::keys(&args).await,
         }
     }
+
+    /// What the verb leaves if it is interrupted, and what to run next. `None`: it stops by itself, or
+    /// takes no time.
+    fn left(&self) -> Option<String> {
+        match self {
+            Self::Run(_) | Self::Env(_) | Self::Token(_) => None,
+            Self::Migrate(_) => Some(migrate::LEFT.to_owned()),
+            Self::Log(args) => args.left(),
+            Self::Projection(args) => Some(args.left()),
+            Self::DeadLetters(args) => Some(args.left()),
+            Self::Erasure(_) | Self::Users(_) => Some(interrupted::NOTHING.to_owned()),
+            Self::Keys(args) => Some(args.left()),
+        }
+    }
 }
 
 /// Runs the verb that the command line names.
@@ -87,7 +101,48 @@ fn start() -> anyhow::Result<()> {
 /// when the thread that started it ends.
 fn run(verb: Verb) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
+    if let Some(left) = verb.left() {
+        interrupted::watch(&runtime, left)?;
+    }
     let outcome = LocalSet::new().block_on(&runtime, verb.run());
     runtime.shutdown_background();
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::Parser as _;
+
+    fn left(args: &str) -> Option<String> {
+        Cli::try_parse_from(args.split(' ')).unwrap().verb.left()
+    }
+
+    #[test]
+    fn an_interrupted_verb_names_the_next_command() {
+        for (args, next) in [
+            ("rollcall projection rebuild", "`rollcall projection rebuild --resume` goes on"),
+            (
+                "rollcall projection rebuild --promote",
+                "`rollcall projection rebuild --resume --promote` goes on",
+            ),
+            ("rollcall projection verify", "nothing was changed. `rollcall projection verify`"),
+            (
+                "rollcall projection promote 2 --projection statistics",
+                "`rollcall projection list --projection statistics`",
+            ),
+            ("rollcall projection rollback", "`rollcall projection list` shows"),
+            ("rollcall log copy --to-prefix new.", "delete the topics new.users.events"),
+            ("rollcall erasure audit", "nothing was changed"),
+            ("rollcall keys rotate-master", "again"),
+        ] {
+            let left = left(args).unwrap();
+            assert!(left.contains(next), "{args}: {left}");
+        }
+    }
+
+    #[test]
+    fn a_verb_that_stops_by_itself_says_nothing() {
+        assert_eq!([left("rollcall run"), left("rollcall log tail")], [None, None]);
+    }
 }

@@ -2,6 +2,7 @@
 //! child processes; the other verbs are for its operator.
 
 mod cli;
+mod interrupted;
 mod local;
 mod services;
 mod settings;

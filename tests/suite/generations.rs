@@ -81,6 +81,7 @@ pub async fn promotions_and_rollbacks_under_load_lose_nothing(stack: &'static St
         assert_eq!((&built["built"], &built["promoted"]), (&json!(true), &json!(false)), "{built}");
         assert_eq!(generation(&deployment.database).await, 1, "a rebuild alone changes nothing");
         let refused = run(cli, &["projection", "promote", "2"], 1).await;
+        assert!(refused.stderr.contains("was never compared with the live one"), "{refused:?}");
         assert!(refused.stderr.contains("projection verify 2"), "{refused:?}");
 
         let verified = summary(cli, &["projection", "verify", "--json"], 0).await;
@@ -162,8 +163,13 @@ pub async fn a_comparison_names_what_differs(stack: &'static Stack) {
     assert!(said.stdout.contains(&flipped) && !said.stdout.contains("\"a\""), "{said:?}");
     let limited = summary(cli, &["projection", "verify", "--limit", "1", "--json"], 1).await;
     assert_eq!(limited["differences"].as_array().unwrap().len(), 1, "{limited}");
+    assert_eq!((&limited["more"], &report["more"]), (&json!(true), &json!(false)));
+    let limited = run(cli, &["projection", "verify", "--limit", "1"], 1).await;
+    assert!(limited.stdout.contains("only the first 1 are named"), "{limited:?}");
 
-    run(cli, &["projection", "promote"], 1).await;
+    let refused = run(cli, &["projection", "promote"], 1).await;
+    assert!(refused.stderr.contains("was compared with the live one and differs"), "{refused:?}");
+    assert!(listed(cli, 2).await.unwrap()["differedAt"].is_string());
     run(cli, &["projection", "promote", "--unverified"], 0).await;
     run(cli, &["projection", "rollback"], 0).await;
     assert_eq!(generation(database).await, 1);
@@ -259,12 +265,26 @@ pub async fn a_killed_rebuild_is_resumed(stack: &'static Stack) {
         assert!(killed.stderr.contains(&format!("fault point {point}")), "{killed:?}");
         let (live, left) = (generation(&deployment.database).await, killed_generation(cli).await);
         api.user(json!({ "meanwhile": point })).await;
-        let report = summary(cli, &["projection", "rebuild", "--resume", "--promote", "--json"], 0).await;
+        let resumed = ["projection", "rebuild", "--resume", "--promote", "--json"];
+        let lines = run(cli, &resumed, 0).await.json_lines();
+        goes_on_where_it_was(point, &lines);
+        let report = &lines.last().unwrap()["summary"];
         assert_eq!(
             (&report["generation"], &report["retired"], &report["verified"]["equal"]),
             (&left["id"], &json!(live), &json!(true)),
             "{report}"
         );
+        let dropped: Vec<i32> = (1..live).filter(|older| older + 1 == live).collect();
+        assert_eq!(report["dropped"], json!(dropped), "{report}");
+    }
+}
+
+/// The progress of a resumed rebuild counts what was folded before.
+fn goes_on_where_it_was(point: &str, lines: &[Value]) {
+    let folding = lines.iter().map(|line| &line["progress"]).find(|progress| progress["phase"] == "folding");
+    if let Some(first) = folding.filter(|_| point != "rebuild.copied") {
+        let [done, total] = ["done", "total"].map(|name| first[name].as_u64().unwrap());
+        assert!(done * 2 > total && done <= total, "{point}: {first}");
     }
 }
 
@@ -334,7 +354,9 @@ pub async fn verbs_that_exclude_each_other_say_so(stack: &'static Stack) {
     until("it has begun", async || listed(cli, 2).await).await;
     for verb in [&["rebuild"] as &[&str], &["verify"], &["promote"], &["rollback"]] {
         let refused = run(cli, &[&["projection"], verb].concat(), 1).await;
-        assert!(refused.stderr.contains("`rollcall projection rebuild` is at work since"), "{refused:?}");
+        let place = format!("/{} since ", rebuild.pid());
+        assert!(refused.stderr.contains("`rollcall projection rebuild` is at work on "), "{refused:?}");
+        assert!(refused.stderr.contains(&place) && refused.stderr.contains("Ctrl-C"), "{refused:?}");
     }
     drop(waiting);
     until("it ends", async || rebuild.ended()).await;

@@ -85,7 +85,10 @@ pub async fn a_killed_rebuild_is_shown_as_abandoned(stack: &'static Stack) {
     assert_eq!(building["abandoned"], false, "it lives: {building}");
     let id = building["id"].to_string();
     let refused = deployment.cli.run(&["projection", "drop", &id]).expect(1);
-    assert!(refused.stderr.contains("a rebuild, a comparison or a promotion is at work"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("is in use: `rollcall projection rebuild` is at work on "),
+        "{refused:?}"
+    );
 
     drop(rebuild);
     drop(waiting);

@@ -33,6 +33,7 @@ mod hot_user;
 mod inconsistent;
 mod index_entries;
 mod instances;
+mod interrupted_verbs;
 mod keys;
 mod killed_verbs;
 mod log_cut;
@@ -278,6 +279,8 @@ suite! {
             a_delete_reaches_every_cache,
             a_frozen_cache_is_waited_out,
             a_stopping_process_blocks_no_delete;
+        interrupted_verbs:
+            a_rebuild_that_is_interrupted_can_be_resumed;
         generations:
             a_rebuilt_generation_has_the_tables_of_the_first,
             promotions_and_rollbacks_under_load_lose_nothing,
@@ -296,6 +299,7 @@ suite! {
             a_reprocessed_event_is_counted,
             a_rebuild_of_a_projection_under_load,
             a_killed_rebuild_of_a_projection_is_resumed,
+            a_comparison_of_a_projection_names_columns,
             a_projection_is_asked_by_its_name,
             a_projection_of_another_fold_is_replaced,
             a_projection_of_a_recreated_log_is_rebuilt,

@@ -13,7 +13,7 @@ mod prove;
 mod report;
 
 pub use audit::{Audit, AuditFinding, Count, audit};
-pub use findings::{Finding, Kind};
+pub use findings::{Finding, Kind, MAX_PLACES};
 pub use log_scan::{LogScan, ScannedPartition};
 pub use prove::prove;
 pub use report::{

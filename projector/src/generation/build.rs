@@ -27,12 +27,12 @@ pub(super) async fn build(
 ) -> anyhow::Result<()> {
     let generation = follower.generation();
     copy(pool, follower, source, is_resumed, progress).await?;
-    catch_up(pool, follower, source, progress).await?;
-    let total = u64::try_from(follower.next_offsets.values().sum::<i64>()).unwrap_or_default();
-    progress(Progress { generation, phase: Phase::Indexing, done: follower.records, total });
+    catch_up_after(pool, follower, source, progress).await?;
+    let folded = follower.folded();
+    progress(Progress { generation, phase: Phase::Indexing, done: folded, total: folded });
     index(pool, generation).await?;
     follower.keep_postings().await?;
-    catch_up(pool, follower, source, progress).await?;
+    catch_up_after(pool, follower, source, progress).await?;
     set_built(pool, generation).await?;
     Ok(())
 }
@@ -52,27 +52,49 @@ async fn copy(
     }
     let to = if source.is_another { source.ends().await? } else { live_offsets(pool).await? };
     let total = u64::try_from(to.values().sum::<i64>())?;
-    let folded = |done| progress(Progress { generation, phase: Phase::Folding, done, total });
+    // A resumed rebuild begins with what it has folded before.
+    let before = follower.folded();
+    let folded = |records| {
+        progress(Progress { generation, phase: Phase::Folding, done: before + records, total });
+    };
     fold_partitions(follower, source, &to, is_resumed, folded).await
 }
 
-/// Follows the live generation until it is nearly reached. Another log is read to its end.
+/// Catches up in a rebuild, which shows the whole log as its total.
+async fn catch_up_after(
+    pool: &PgPool,
+    follower: &mut Follower<'_>,
+    source: &Source<'_>,
+    progress: &mut impl FnMut(Progress),
+) -> anyhow::Result<()> {
+    let before = follower.folded();
+    let mut whole = |shown: Progress| {
+        progress(Progress { done: before + shown.done, total: before + shown.total, ..shown });
+    };
+    catch_up(pool, follower, source, &mut whole).await
+}
+
+/// Follows the live generation until it is nearly reached. Another log is read to its end. Shows what is
+/// left as the total.
 pub(super) async fn catch_up(
     pool: &PgPool,
     follower: &mut Follower<'_>,
     source: &Source<'_>,
     progress: &mut impl FnMut(Progress),
 ) -> anyhow::Result<()> {
-    let generation = follower.generation();
-    let mut folded = |done, total| progress(Progress { generation, phase: Phase::Folding, done, total });
+    let (generation, before) = (follower.generation(), follower.records);
+    let mut folded = |records: u64, total| {
+        progress(Progress { generation, phase: Phase::Folding, done: records - before, total });
+    };
     if source.is_another {
         let ends = source.ends().await?;
-        let total = u64::try_from(ends.values().sum::<i64>())?;
+        let total = u64::try_from(follower.behind(&ends))?;
         return follower.read(&ends, |records| folded(records, total)).await;
     }
     loop {
         let to = live_offsets(pool).await?;
-        let (lag, total) = (follower.behind(&to), u64::try_from(to.values().sum::<i64>())?);
+        let lag = follower.behind(&to);
+        let total = follower.records - before + u64::try_from(lag)?;
         follower.follow(&to, |records| folded(records, total)).await?;
         if lag < MAX_LAG {
             return Ok(());

@@ -5,11 +5,13 @@ use super::{
     source::Source,
 };
 use anyhow::Context as _;
+use events_schema::millis;
 use read_model::{
     generation::check_readable,
     operate::generations::{self, Standing},
 };
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 
 /// A generation that may be verified or promoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +37,25 @@ pub(super) async fn candidate(
     // A retired one has served before. One of another log has nothing that it could be compared with.
     let needs_proof = standing.state == "built" && !source.is_another && !options.accept_set_aside;
     anyhow::ensure!(
-        standing.is_verified || options.unverified || !needs_proof,
-        "generation {generation} was not found equal to the live one: run `rollcall projection verify {generation}`, which names what \
-         differs, or pass --unverified"
+        standing.verified_at.is_some() || options.unverified || !needs_proof,
+        unproved(generation, standing.differed_at, "")
     );
     Ok(Candidate { generation, is_live: false })
+}
+
+/// Why a generation that was not found equal to the live one is not promoted, and what to do. `of` is the
+/// option that names its projection.
+pub(crate) fn unproved(generation: i32, differed_at: Option<OffsetDateTime>, of: &str) -> String {
+    let verify = format!("`rollcall projection verify {generation}{of}`");
+    match differed_at.map(millis) {
+        None => format!(
+            "generation {generation} was never compared with the live one: run {verify}, which names what differs, or pass --unverified"
+        ),
+        Some(at) => format!(
+            "generation {generation} was compared with the live one and differs (at {at}): {verify} names what differs. If it is right \
+             and the live one is wrong, pass --unverified"
+        ),
+    }
 }
 
 /// The generation to compare with the live one.
@@ -92,4 +108,22 @@ fn check(generation: i32, standing: &Standing, source: &Source<'_>) -> anyhow::R
         "generation {generation} is folded from another log than the one in Kafka"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unproved;
+    use time::OffsetDateTime;
+
+    #[test]
+    fn a_refusal_tells_never_compared_from_different() {
+        let never = unproved(2, None, "");
+        assert!(
+            never.contains("never compared") && never.contains("`rollcall projection verify 2`"),
+            "{never}"
+        );
+        let differs = unproved(2, Some(OffsetDateTime::UNIX_EPOCH), " --projection statistics");
+        assert!(differs.contains("compared with the live one and differs (at 1970"), "{differs}");
+        assert!(differs.contains("`rollcall projection verify 2 --projection statistics`"), "{differs}");
+    }
 }

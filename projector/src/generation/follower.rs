@@ -136,6 +136,11 @@ impl<'s> Follower<'s> {
         self.store.generation
     }
 
+    /// The folded offsets of all partitions.
+    pub(super) fn folded(&self) -> u64 {
+        u64::try_from(self.next_offsets.values().sum::<i64>()).unwrap_or_default()
+    }
+
     /// The number of offsets up to `to`.
     pub(super) fn behind(&self, to: &Offsets) -> i64 {
         to.iter().map(|(partition, end)| (end - self.next(*partition)).max(0)).sum()

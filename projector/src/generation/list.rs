@@ -26,6 +26,9 @@ pub struct Generation {
     /// When it was last found equal to the live one of that time.
     #[serde(with = "time::serde::rfc3339::option")]
     pub verified_at: Option<OffsetDateTime>,
+    /// When it was last found different from the live one of that time, if it was not found equal since.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub differed_at: Option<OffsetDateTime>,
     /// The digest of that time.
     pub digest: Option<String>,
     /// When it became the live one.
@@ -73,6 +76,7 @@ fn generation(row: GenerationRow, is_rebuilding: bool) -> Generation {
         created_at: row.created_at,
         built_at: row.built_at,
         verified_at: row.verified_at,
+        differed_at: row.differed_at,
         digest: row.digest,
         promoted_at: row.promoted_at,
         log_epoch: row.log_epoch,
@@ -104,6 +108,18 @@ pub async fn drop_unused(settings: &Settings, generation: i32, last_of_its_log: 
     Ok(())
 }
 
+/// Says which verb works on a generation.
+pub(crate) async fn in_use(
+    connection: &mut PgConnection,
+    subject: Subject<'_>,
+    what: &str,
+) -> sqlx::Result<String> {
+    Ok(match verb_at_work(connection, subject).await? {
+        Some(at_work) => format!("{what} is in use: {at_work}"),
+        None => format!("{what} was in use a moment ago: try again"),
+    })
+}
+
 async fn check_unused(
     connection: &mut PgConnection,
     generation: i32,
@@ -120,9 +136,9 @@ async fn check_unused(
         Some("retired") => Ok(()),
         Some("live") => anyhow::bail!("generation {generation} is the live one: promote another one first"),
         Some(_) if try_lock_verbs_in_transaction(connection, Subject::Users).await? => Ok(()),
-        Some(_) => anyhow::bail!(
-            "generation {generation} is in use: a rebuild, a comparison or a promotion is at work"
-        ),
+        Some(_) => {
+            anyhow::bail!(in_use(connection, Subject::Users, &format!("generation {generation}")).await?)
+        }
         None => anyhow::bail!("there is no generation {generation}: `rollcall projection list` shows all"),
     }
 }

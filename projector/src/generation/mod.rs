@@ -21,8 +21,10 @@ mod set_aside;
 mod source;
 mod verify;
 
+pub(crate) use candidate::unproved;
 pub(crate) use comparison::Digests;
 pub(crate) use following::start as start_following;
+pub(crate) use list::in_use;
 pub use list::{Generation, drop_unused, generations};
 pub(crate) use pace::Pace;
 pub use promote::promote;
@@ -35,4 +37,5 @@ pub use set_aside::{Reason, SetAside};
 pub(crate) use source::Source;
 pub use verify::{ComparedTable, VerifyOptions, VerifyReport, verify};
 
+pub use read_model::compare::Difference;
 use read_model::generation::live;

@@ -41,6 +41,8 @@ pub(super) struct Promotion {
     pub(super) old_set_aside: SetAside,
     /// Whether the other generation is live now.
     pub(super) is_promoted: bool,
+    /// The retired generations that were dropped.
+    pub(super) dropped: Vec<i32>,
     /// If that is of another log.
     pub(super) another_log: Option<LogChange>,
 }
@@ -69,6 +71,7 @@ pub async fn promote(
             old_set_aside: set_aside.clone(),
             set_aside,
             is_promoted: true,
+            dropped: Vec::new(),
             another_log: None,
         }
     } else {
@@ -79,6 +82,8 @@ pub async fn promote(
         generation,
         promoted: promotion.is_promoted,
         retired: (promotion.is_promoted && !is_live).then_some(promotion.old),
+        retired_follows: !source.is_another,
+        dropped: promotion.dropped,
         set_aside: promotion.set_aside,
         set_aside_before: promotion.old_set_aside,
         another_log: promotion.another_log,
@@ -113,7 +118,7 @@ pub(super) async fn switch_to(
             (generations::users(pool, generation).await?, generations::users(pool, promotion.old).await?);
         promotion.another_log = Some(LogChange { users, users_before });
     }
-    clean_up(settings, pool, source, &promotion, generation).await;
+    promotion.dropped = clean_up(settings, pool, source, &promotion, generation).await;
     lock.release().await?;
     Ok(promotion)
 }
@@ -168,7 +173,7 @@ async fn compare(
     let set_aside = SetAside::of(connection, new).await?;
     let old_set_aside = SetAside::of(connection, old).await?;
     let is_promoted = accepts_set_aside || !set_aside.is_more_than(&old_set_aside);
-    Ok(Promotion { old, set_aside, old_set_aside, is_promoted, another_log: None })
+    Ok(Promotion { old, set_aside, old_set_aside, is_promoted, dropped: Vec::new(), another_log: None })
 }
 
 /// Two generations of one log agree on every user. Two generations of different logs don't, so no

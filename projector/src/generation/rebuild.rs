@@ -19,7 +19,11 @@ use events_schema::Topic;
 use read_model::{
     generation::{create, drop_generation},
     locks::{Subject, VerbLock, lock_schema},
-    operate::{checkpoints, dead_letter_counts::users_without_key, generations},
+    operate::{
+        checkpoints,
+        dead_letter_counts::users_without_key,
+        generations::{self, GenerationRow},
+    },
 };
 use service_kit::settings::Settings;
 use sqlx::PgPool;
@@ -66,14 +70,17 @@ pub async fn rebuild(
         gave_up: built.gave_up,
         keyless: users_without_key(&pool, generation).await?,
         cuts: source.cuts.clone(),
+        dropped: Vec::new(),
+        comparable: !source.is_another,
         also_built: Vec::new(),
+        outdated: Vec::new(),
         another_log: None,
         seconds: 0.0,
     };
     if options.promote && !built.gave_up {
         promote_if_equal(settings, &pool, &source, &options, &mut report, &mut progress).await?;
     }
-    report.also_built = also_built(&pool, generation).await?;
+    (report.also_built, report.outdated) = also_built(&pool, generation).await?;
     lock.release().await?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -132,10 +139,11 @@ async fn promote_if_equal(
         }
     }
     let promotion = switch_to(settings, pool, source, generation, options.accept_set_aside, progress).await?;
-    let Promotion { old, set_aside, old_set_aside, is_promoted, another_log } = promotion;
+    let Promotion { old, set_aside, old_set_aside, is_promoted, dropped, another_log } = promotion;
     report.another_log = another_log;
     report.promoted = is_promoted;
     report.retired = is_promoted.then_some(old);
+    report.dropped = dropped;
     (report.set_aside, report.set_aside_before) = (set_aside, old_set_aside);
     Ok(())
 }
@@ -176,10 +184,13 @@ async fn create_generation(pool: &PgPool, source: &Source<'_>) -> anyhow::Result
     Ok(generation)
 }
 
-async fn also_built(pool: &PgPool, generation: i32) -> anyhow::Result<Vec<i32>> {
+/// Other generations that were built: those that follow, and those of another log, which don't.
+async fn also_built(pool: &PgPool, generation: i32) -> anyhow::Result<(Vec<i32>, Vec<i32>)> {
     let all = generations::list(pool).await?;
     let others = all.into_iter().filter(|row| row.state == "built" && row.id != generation);
-    Ok(others.map(|row| row.id).collect())
+    let (follow, outdated): (Vec<_>, Vec<_>) = others.partition(|row| row.lag.is_some());
+    let ids = |rows: Vec<GenerationRow>| rows.into_iter().map(|row| row.id).collect();
+    Ok((ids(follow), ids(outdated)))
 }
 
 async fn live_set_aside(pool: &PgPool) -> anyhow::Result<SetAside> {

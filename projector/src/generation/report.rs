@@ -70,10 +70,10 @@ pub struct Progress {
     pub generation: i32,
     /// What the verb is doing.
     pub phase: Phase,
-    /// Folded records, or compared blocks.
+    /// Folded offsets: of a rebuild all of them, and otherwise those that had to be caught up with. Or
+    /// compared blocks.
     pub done: u64,
-    /// Offsets that the live generation has folded, which is about the number of records; or all
-    /// blocks.
+    /// All of them.
     pub total: u64,
 }
 
@@ -105,9 +105,16 @@ pub struct RebuildReport {
     pub keyless: i64,
     /// The partitions that do not begin at offset 0.
     pub cuts: Vec<Cut>,
+    /// The retired generations that the promotion dropped, because only the last one is kept.
+    pub dropped: Vec<i32>,
+    /// Whether the new generation can be compared with the live one: the same fold has made both, from the
+    /// same log.
+    pub comparable: bool,
     /// Other generations that were built and never promoted. They follow the live one too, which costs
     /// as much again for each write.
     pub also_built: Vec<i32>,
+    /// The same, but of another fold or log, so they do not follow.
+    pub outdated: Vec<i32>,
     /// If it was promoted and is of another log than the generation before.
     pub another_log: Option<LogChange>,
     /// How long the rebuild took, in seconds.
@@ -134,6 +141,10 @@ pub struct PromoteReport {
     pub promoted: bool,
     /// The generation that was live before. `None` if nothing changed.
     pub retired: Option<i32>,
+    /// Whether that one follows. One of another fold or log does not.
+    pub retired_follows: bool,
+    /// The retired generations that were dropped, because only the last one is kept.
+    pub dropped: Vec<i32>,
     /// What the generation has set aside.
     pub set_aside: SetAside,
     /// What the generation that was live before has set aside.

@@ -40,6 +40,9 @@ pub struct VerifyReport {
     pub differing_tenants: Vec<String>,
     /// Rows that differ, up to the limit.
     pub differences: Vec<Difference>,
+    /// Whether more rows differ than the limit.
+    #[serde(rename = "more")]
+    pub has_more: bool,
     /// The digest of all rows, if they are equal.
     pub digest: Option<String>,
     /// How long writers had to wait, in seconds.
@@ -100,7 +103,9 @@ pub(super) async fn compare_with_live(
         Comparison { snapshot: held.snapshot, generations: [held.live, generation], has_postings };
     let digests = comparison.digests(progress).await?;
     let differing: Vec<(Table, String)> = digests.differing().collect();
-    let differences = comparison.differences(&differing, limit).await?;
+    let mut differences = comparison.differences(&differing, limit + 1).await?;
+    let has_more = differences.len() > limit;
+    differences.truncate(limit);
     let tables = comparison.tables();
     comparison.snapshot.release().await?;
     let is_equal = differing.is_empty();
@@ -115,6 +120,7 @@ pub(super) async fn compare_with_live(
         tenants: digests.tenants(),
         differing_tenants: tenants.into_iter().filter(|tenant| !tenant.is_empty()).collect(),
         differences,
+        has_more,
         digest,
         held_seconds: held.held_for.as_secs_f64(),
         seconds: started.elapsed().as_secs_f64(),

@@ -1,8 +1,8 @@
 //! Listing and dropping the generations of a projection, and choosing one for a verb.
 
 use super::named;
-use crate::generation::Which;
-use anyhow::{Context as _, ensure};
+use crate::generation::{Which, in_use};
+use anyhow::{Context as _, bail, ensure};
 use projections::Registered;
 use read_model::{
     locks::{FoldLock, Subject, lock_schema, try_lock_verbs_in_transaction, verb_at_work},
@@ -32,6 +32,9 @@ pub struct ProjectionGeneration {
     /// When it was last found equal to the live one of that time.
     #[serde(with = "time::serde::rfc3339::option")]
     pub verified_at: Option<OffsetDateTime>,
+    /// When it was last found different from the live one of that time, if it was not found equal since.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub differed_at: Option<OffsetDateTime>,
     /// The digest of that time.
     pub digest: Option<String>,
     /// When it became the live one.
@@ -76,6 +79,7 @@ fn generation(row: GenerationRow, is_rebuilding: bool) -> ProjectionGeneration {
         created_at: row.created_at,
         built_at: row.built_at,
         verified_at: row.verified_at,
+        differed_at: row.differed_at,
         digest: row.digest,
         promoted_at: row.promoted_at,
         log_epoch: row.log_epoch,
@@ -97,11 +101,10 @@ pub async fn drop_unused(settings: &Settings, name: &str, generation: i32) -> an
     let state = find(&pool, id).await?.state;
     ensure!(state != "live", "{id} is the live one");
     let mut transaction = pool.begin().await?;
-    ensure!(
-        state == "retired"
-            || try_lock_verbs_in_transaction(&mut transaction, Subject::Projection(id.projection)).await?,
-        "{id} is in use: a rebuild, a comparison or a promotion is at work"
-    );
+    let subject = Subject::Projection(id.projection);
+    if state != "retired" && !try_lock_verbs_in_transaction(&mut transaction, subject).await? {
+        bail!(in_use(&mut transaction, subject, &id.to_string()).await?);
+    }
     let lock = FoldLock::wait(&pool, id).await?;
     lock_schema(&mut transaction).await?;
     create::drop(&mut transaction, id).await?;
@@ -122,6 +125,11 @@ pub(super) async fn find(pool: &PgPool, id: GenerationId) -> anyhow::Result<Gene
 /// The live generation of a projection, if there is one.
 pub(super) async fn live(pool: &PgPool, projection: &str) -> sqlx::Result<Option<GenerationRow>> {
     Ok(generations::list(pool, projection).await?.into_iter().find(|row| row.state == "live"))
+}
+
+/// Whether a generation follows: this build has its fold, and it is of the log of the users.
+pub(super) fn follows(row: &GenerationRow, projection: &Registered) -> bool {
+    row.fold_version == projection.fold_version && row.lag.is_some()
 }
 
 /// The generation that a verb is about, if this build can fold it.

@@ -60,12 +60,13 @@ impl<'s> Held<'s> {
                 .keys()
                 .map(|partition| (*partition, start(&live, partition).max(start(&other, partition))));
             let to: BTreeMap<i32, i64> = to.collect();
-            let total = u64::try_from(to.values().sum::<i64>()).unwrap_or_default();
-            let mut show = |round: &Round| {
-                folded(u64::try_from(round.folded()).unwrap_or_default(), total);
-            };
-            self.live.fold_all(Some(&to), &mut show).await?;
-            self.other.fold_all(Some(&to), &mut show).await?;
+            let whole = to.values().sum::<i64>();
+            let behind = |round: &Round| u64::try_from(whole - round.folded()).unwrap_or_default();
+            let of_other = behind(&other);
+            let total = behind(&live) + of_other;
+            let mut show = |left: u64| folded(total.saturating_sub(left), total);
+            self.live.fold_all(Some(&to), |round| show(behind(round) + of_other)).await?;
+            self.other.fold_all(Some(&to), |round| show(behind(round))).await?;
             let mut snapshot = Snapshot::take(pool).await?;
             if digest::are_aligned(&mut snapshot, self.ids()).await? {
                 return Ok(snapshot);

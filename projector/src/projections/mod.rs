@@ -25,7 +25,7 @@ pub use pause::{pause, resume};
 pub use promote::promote;
 pub use query::{Answer, query};
 pub use rebuild::rebuild;
-pub use status::{ProjectionFailure, ProjectionPartition, ProjectionStatus, failures, status};
+pub use status::{ProjectionFailure, ProjectionPartition, ProjectionStatus, all, failures, status};
 pub use verify::verify;
 
 use anyhow::Context as _;

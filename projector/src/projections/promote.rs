@@ -1,12 +1,13 @@
 //! The switch from the live generation of a projection to another one, in one transaction.
 
 use super::{
-    generations::{candidate, live},
+    generations::{candidate, follows, live},
     hold::Held,
     named,
+    verify::comparable_live,
 };
-use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, SetAside, Which};
-use anyhow::ensure;
+use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, SetAside, Which, unproved};
+use anyhow::bail;
 use projections::Registered;
 use read_model::{
     locks::{FoldLock, Subject, VerbLock, lock_schema},
@@ -15,6 +16,17 @@ use read_model::{
 use service_kit::{errors, settings::Settings};
 use sqlx::PgPool;
 use std::time::Instant;
+
+/// The result of a switch.
+#[derive(Default)]
+pub(super) struct Switched {
+    /// The generation that was live.
+    pub(super) old: Option<i32>,
+    /// Whether that one follows.
+    pub(super) old_follows: bool,
+    /// The retired generations that were dropped.
+    pub(super) dropped: Vec<i32>,
+}
 
 /// Makes a built or retired generation the live one. Brings it level first, so nobody sees an older
 /// state than before.
@@ -30,24 +42,26 @@ pub async fn promote(
 ) -> anyhow::Result<PromoteReport> {
     let started = Instant::now();
     let (projection, pool) = (named(name)?, store::pool(settings)?);
-    let verb = format!("{} --projection {name}", options.which.verb());
-    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let subject = Subject::Projection(projection.name);
+    let lock = VerbLock::take(&pool, subject, options.which.verb()).await?;
     let found = candidate(&pool, projection, options.which).await?;
     let generation = found.generation;
     let needs_proof = found.state == "built" && options.which != Which::Former && !options.unverified;
-    ensure!(
-        found.verified_at.is_some() || !needs_proof,
-        "generation {generation} is not verified: run `rollcall projection verify {generation} --projection {name}`, or pass --unverified"
-    );
-    let retired = match found.state.as_str() {
-        "live" => None,
+    if needs_proof && found.verified_at.is_none() {
+        comparable_live(&pool, projection, generation).await?;
+        bail!(unproved(generation, found.differed_at, &format!(" --projection {name}")));
+    }
+    let switched = match found.state.as_str() {
+        "live" => Switched::default(),
         _ => switch_to(settings, &pool, projection, generation, &mut progress).await?,
     };
     lock.release().await?;
     Ok(PromoteReport {
         generation,
         promoted: true,
-        retired,
+        retired: switched.old,
+        retired_follows: switched.old_follows,
+        dropped: switched.dropped,
         // A projection sets nothing aside: it stops.
         set_aside: SetAside::default(),
         set_aside_before: SetAside::default(),
@@ -56,21 +70,25 @@ pub async fn promote(
     })
 }
 
-/// Brings a generation level and makes it the live one. Returns the one that was live.
+/// Brings a generation level and makes it the live one.
 pub(super) async fn switch_to(
     settings: &Settings,
     pool: &PgPool,
     projection: &'static Registered,
     generation: i32,
     progress: &mut impl FnMut(Progress),
-) -> anyhow::Result<Option<i32>> {
+) -> anyhow::Result<Switched> {
     let id = GenerationId { projection: projection.name, generation };
-    let old = live(pool, projection.name).await?.map(|live| live.generation);
+    let live = live(pool, projection.name).await?;
+    let old_follows = live.as_ref().is_some_and(|live| follows(live, projection));
+    let old = live.map(|live| live.generation);
     let mut held = Held::wait(settings, pool, projection, [old.unwrap_or(generation), generation]).await?;
+    let mut before = None;
     held.other
         .fold_all(None, |round| {
-            let done = u64::try_from(round.folded()).unwrap_or_default();
-            let total = u64::try_from(round.folded() + round.behind()).unwrap_or_default();
+            let done = round.folded() - *before.get_or_insert(round.folded());
+            let total = u64::try_from(done + round.behind()).unwrap_or_default();
+            let done = u64::try_from(done).unwrap_or_default();
             progress(Progress { generation, phase: Phase::Folding, done, total });
         })
         .await?;
@@ -80,17 +98,23 @@ pub(super) async fn switch_to(
     generations::set_live(&mut transaction, id).await?;
     transaction.commit().await?;
     held.release().await?;
-    if let Err(error) = drop_superseded(pool, projection.name, old).await {
+    let mut dropped = Vec::new();
+    if let Err(error) = drop_superseded(pool, projection.name, old, &mut dropped).await {
         tracing::warn!(
             error = errors::describe_error(error.as_ref()),
             "dropping older generations of a projection failed"
         );
     }
-    Ok(old)
+    Ok(Switched { old, old_follows, dropped })
 }
 
 /// Of the retired generations, only the last is kept.
-async fn drop_superseded(pool: &PgPool, projection: &'static str, last: Option<i32>) -> anyhow::Result<()> {
+async fn drop_superseded(
+    pool: &PgPool,
+    projection: &'static str,
+    last: Option<i32>,
+    dropped: &mut Vec<i32>,
+) -> anyhow::Result<()> {
     let retired = generations::list(pool, projection).await?.into_iter();
     for row in retired.filter(|row| row.state == "retired" && Some(row.generation) != last) {
         let id = GenerationId { projection, generation: row.generation };
@@ -99,6 +123,7 @@ async fn drop_superseded(pool: &PgPool, projection: &'static str, last: Option<i
         lock_schema(&mut transaction).await?;
         create::drop(&mut transaction, id).await?;
         transaction.commit().await?;
+        dropped.push(row.generation);
         lock.release().await?;
     }
     Ok(())

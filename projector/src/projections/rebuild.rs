@@ -2,12 +2,17 @@
 //! from then on.
 
 use super::{
-    definition_of, folder::Folder, generations::live, named, promote::switch_to, verify::compare_with_live,
+    definition_of,
+    folder::Folder,
+    generations::{follows, live},
+    named,
+    promote::switch_to,
+    verify::compare_with_live,
 };
 use crate::generation::{
     NAMED_USERS, Pace, Phase, Progress, RebuildOptions, RebuildReport, SetAside, Source,
 };
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use key_store::Keys;
 use projections::Registered;
 use read_model::{
@@ -15,7 +20,7 @@ use read_model::{
     projections::{
         self as store, GenerationId,
         create::{self, Beginning},
-        generations,
+        generations::{self, GenerationRow},
     },
 };
 use service_kit::{failpoint, settings::Settings};
@@ -39,18 +44,21 @@ pub async fn rebuild(
 ) -> anyhow::Result<RebuildReport> {
     let started = Instant::now();
     let (projection, pool) = (named(name)?, store::pool(settings)?);
-    let verb = format!("rollcall projection rebuild --projection {name}");
-    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let subject = Subject::Projection(projection.name);
+    let lock = VerbLock::take(&pool, subject, "rollcall projection rebuild").await?;
     let source = Source::open(settings, &pool, options.from_cut).await?;
     ensure!(
         !source.is_another,
         "the users are folded from another log than the one in Kafka: `rollcall projection rebuild` comes first"
     );
+    let comparable = live(&pool, name).await?.is_some_and(|live| follows(&live, projection));
+    check_proof(&pool, projection, &options).await?;
     let generation = match options.resume {
         true => interrupted(&pool, projection).await?,
         false => create_generation(&pool, projection, &source).await?,
     };
     let records = build(settings, &pool, projection, generation, &mut progress).await?;
+    let (also_built, outdated) = also_built(&pool, projection, generation).await?;
     let mut report = RebuildReport {
         generation,
         built: true,
@@ -63,7 +71,10 @@ pub async fn rebuild(
         gave_up: false,
         keyless: 0,
         cuts: source.cuts.clone(),
-        also_built: also_built(&pool, name, generation).await?,
+        dropped: Vec::new(),
+        comparable,
+        also_built,
+        outdated,
         another_log: None,
         seconds: 0.0,
     };
@@ -99,10 +110,35 @@ async fn build(
     Ok(folder.records)
 }
 
-async fn also_built(pool: &PgPool, name: &str, generation: i32) -> anyhow::Result<Vec<i32>> {
-    let all = generations::list(pool, name).await?;
+/// Other generations that were built: those that follow, and those of another fold or log, which don't.
+async fn also_built(
+    pool: &PgPool,
+    projection: &Registered,
+    generation: i32,
+) -> anyhow::Result<(Vec<i32>, Vec<i32>)> {
+    let all = generations::list(pool, projection.name).await?;
     let others = all.into_iter().filter(|row| row.state == "built" && row.generation != generation);
-    Ok(others.map(|row| row.generation).collect())
+    let (follow, outdated): (Vec<_>, Vec<_>) = others.partition(|row| follows(row, projection));
+    let ids = |rows: Vec<GenerationRow>| rows.into_iter().map(|row| row.generation).collect();
+    Ok((ids(follow), ids(outdated)))
+}
+
+/// Checks before the long fold that the new generation can be compared with the live one in the end, if it
+/// has to be.
+async fn check_proof(pool: &PgPool, projection: &Registered, options: &RebuildOptions) -> anyhow::Result<()> {
+    if !options.promote || options.unverified {
+        return Ok(());
+    }
+    let (name, resume) = (projection.name, if options.resume { " --resume" } else { "" });
+    let other = live(pool, name).await?.filter(|live| !follows(live, projection));
+    match other {
+        None => Ok(()),
+        Some(live) => bail!(
+            "the live generation {} was made by another fold or from another log, so a new one can't be compared with it. Nothing was \
+             changed: run `rollcall projection rebuild --projection {name}{resume} --promote --unverified`",
+            live.generation
+        ),
+    }
 }
 
 /// A live generation of another fold or log has nothing that the new one could be compared with, so an
@@ -123,7 +159,8 @@ async fn promote_if_equal(
             return Ok(());
         }
     }
-    report.retired = switch_to(settings, pool, projection, generation, progress).await?;
+    let switched = switch_to(settings, pool, projection, generation, progress).await?;
+    (report.retired, report.dropped) = (switched.old, switched.dropped);
     report.promoted = true;
     Ok(())
 }
@@ -154,12 +191,23 @@ async fn create_generation(
 /// The generation that an interrupted rebuild has left, if this build can finish it.
 async fn interrupted(pool: &PgPool, projection: &'static Registered) -> anyhow::Result<i32> {
     let name = projection.name;
-    let left = generations::list(pool, name).await?.into_iter().rev().find(|row| row.state == "building");
+    let all = generations::list(pool, name).await?;
+    let left = all.iter().rev().find(|row| row.state == "building");
+    let built = all.iter().rev().find(|row| row.state == "built" && follows(row, projection));
     let left = left.with_context(|| {
-        format!("there is nothing to resume: no rebuild was interrupted. `rollcall projection rebuild --projection {name}` begins one")
+        let next = built.map_or_else(
+            || format!("`rollcall projection rebuild --projection {name}` begins one"),
+            |built| {
+                format!(
+                    "Generation {0} is built: `rollcall projection promote {0} --projection {name}`",
+                    built.generation
+                )
+            },
+        );
+        format!("there is nothing to resume: no rebuild was interrupted while it folded. {next}")
     })?;
     ensure!(
-        left.fold_version == projection.fold_version && left.lag.is_some(),
+        follows(left, projection),
         "generation {} was begun by another fold or from another log, so it can't be finished. `rollcall projection rebuild --projection \
          {name}` drops it and begins anew",
         left.generation

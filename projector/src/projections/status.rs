@@ -1,6 +1,6 @@
 //! How far a projection is folded, and why it is not, for operators.
 
-use super::{ProjectionGeneration, generations::generations, named};
+use super::{ProjectionGeneration, generations::generations, named, names};
 use crate::pause::Pause;
 use events_schema::Topic;
 use projections::Registered;
@@ -107,6 +107,18 @@ pub async fn status(settings: &Settings, name: &str) -> anyhow::Result<Projectio
     };
     pool.close().await;
     Ok(status)
+}
+
+/// The status of every projection.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn all(settings: &Settings) -> anyhow::Result<Vec<ProjectionStatus>> {
+    let mut all = Vec::new();
+    for name in names() {
+        all.push(status(settings, name).await?);
+    }
+    Ok(all)
 }
 
 /// Why the live generation does not follow, and what to do.

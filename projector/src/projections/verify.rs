@@ -2,7 +2,7 @@
 //! by. Nobody waits for it but the followers of both.
 
 use super::{
-    generations::{candidate, live},
+    generations::{candidate, follows, live},
     hold::Held,
     named,
 };
@@ -34,8 +34,8 @@ pub async fn verify(
     mut progress: impl FnMut(Progress),
 ) -> anyhow::Result<VerifyReport> {
     let (projection, pool) = (named(name)?, store::pool(settings)?);
-    let verb = format!("rollcall projection verify --projection {name}");
-    let lock = VerbLock::take(&pool, Subject::Projection(projection.name), &verb).await?;
+    let subject = Subject::Projection(projection.name);
+    let lock = VerbLock::take(&pool, subject, "rollcall projection verify").await?;
     let generation = candidate(&pool, projection, Which::Built(options.generation)).await?.generation;
     let report =
         compare_with_live(settings, &pool, projection, generation, options.limit, &mut progress).await?;
@@ -65,7 +65,9 @@ pub(super) async fn compare_with_live(
     let mut comparison = Comparison { snapshot, ids, tables };
     let digests = comparison.digests(progress).await?;
     let differing: Vec<(&'static str, String)> = digests.differing().collect();
-    let differences = comparison.differences(&differing, limit).await?;
+    let mut differences = comparison.differences(&differing, limit + 1).await?;
+    let has_more = differences.len() > limit;
+    differences.truncate(limit);
     comparison.snapshot.release().await?;
     let is_equal = differing.is_empty();
     let digest = is_equal.then(|| digests.total().to_string());
@@ -83,6 +85,7 @@ pub(super) async fn compare_with_live(
         tenants: digests.tenants(),
         differing_tenants: tenants.into_iter().collect(),
         differences,
+        has_more,
         digest,
         held_seconds: 0.0,
         seconds: started.elapsed().as_secs_f64(),
@@ -90,17 +93,26 @@ pub(super) async fn compare_with_live(
 }
 
 /// The live generation, if it can be compared with this one.
-async fn comparable_live(pool: &PgPool, projection: &Registered, generation: i32) -> anyhow::Result<i32> {
-    let live = live(pool, projection.name)
-        .await?
-        .context("the projection has no live generation to compare with")?;
+pub(super) async fn comparable_live(
+    pool: &PgPool,
+    projection: &Registered,
+    generation: i32,
+) -> anyhow::Result<i32> {
+    let name = projection.name;
+    let promote = format!("`rollcall projection promote {generation} --projection {name} --unverified`");
+    let live = live(pool, name).await?.with_context(|| {
+        format!(
+            "the projection has no live generation to compare generation {generation} with: run {promote}"
+        )
+    })?;
     ensure!(
         live.generation != generation,
         "generation {generation} is the live one: name another one, which is then compared with it"
     );
     ensure!(
-        live.fold_version == projection.fold_version && live.lag.is_some(),
-        "the live generation {} was made by another fold or from another log, so nothing can be compared with it: promote with --unverified",
+        follows(&live, projection),
+        "the live generation {} was made by another fold or from another log, so nothing can be compared with it: run {promote}. \
+         `rollcall projection rebuild --projection {name} --promote --unverified` makes a new generation live",
         live.generation
     );
     Ok(live.generation)
@@ -148,11 +160,11 @@ impl Comparison {
         for (table, tenant) in differing {
             let left = i64::try_from(limit.saturating_sub(found.len()))?;
             let users = digest::differing_users(&mut self.snapshot, self.ids, table, tenant, left).await?;
-            found.extend(users.into_iter().map(|(tenant, user, in_live, in_other)| Difference {
+            found.extend(users.into_iter().map(|(tenant, user, fields, in_live, in_other)| Difference {
                 tenant,
                 user,
                 table: (*table).to_owned(),
-                fields: Vec::new(),
+                fields,
                 in_live,
                 in_other,
             }));

@@ -38,6 +38,7 @@ impl Reading {
             user: folded,
             partition: user.partition,
             began_at: self.beginning,
+            is_key_missing: user.set_aside.iter().any(|(.., reason)| reason.code == ReasonCode::KeyMissing),
             records: self.records,
             differences: comparison.fields.iter().map(|field| (*field).to_owned()).collect(),
             waiting: comparison.remaining.len(),

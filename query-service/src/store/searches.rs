@@ -50,7 +50,7 @@ impl Searches {
         by_containment.set_connect_options(options.options([("plan_cache_mode", "force_custom_plan")]));
         let by_postings = fixed_plans(pool(url, Role::Reader, CONNECTIONS)?);
         Ok(Self {
-            permits: TenantPermits::default(),
+            permits: TenantPermits::new(),
             by_postings: Arc::new(KeptConnections::new(by_postings, CONNECTIONS as usize)),
             by_containment,
             secret: Arc::default(),

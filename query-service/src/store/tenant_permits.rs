@@ -2,9 +2,10 @@
 //! own, and the others find connections.
 
 use events_schema::TenantId;
+use prometheus::{IntCounter, register_int_counter};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -19,15 +20,31 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// From so many tenants on, those without a search are forgotten.
 const MANY_TENANTS: usize = 1_024;
 
+/// Registration fails only if the name is taken; then nothing is counted.
+static REFUSED: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+    let help = "Searches that were answered 503, because other searches of their tenant took too long";
+    register_int_counter!("rollcall_searches_refused_total", help).ok()
+});
+
 /// One semaphore for each tenant that searches. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct TenantPermits(Arc<Mutex<HashMap<TenantId, Arc<Semaphore>>>>);
 
 impl TenantPermits {
+    /// Without permits that are held. From now on, the counter of refusals is in the metrics.
+    pub(super) fn new() -> Self {
+        LazyLock::force(&REFUSED);
+        Self::default()
+    }
+
     /// Waits for a permit. `None` if the tenant's other searches take too long.
     pub(super) async fn acquire(&self, tenant: &TenantId) -> Option<OwnedSemaphorePermit> {
         let permit = self.semaphore(tenant).acquire_owned();
-        timeout(PATIENCE, permit).await.ok()?.ok()
+        let permit = timeout(PATIENCE, permit).await.ok().and_then(Result::ok);
+        if permit.is_none() {
+            REFUSED.iter().for_each(IntCounter::inc);
+        }
+        permit
     }
 
     fn semaphore(&self, tenant: &TenantId) -> Arc<Semaphore> {
@@ -63,6 +80,18 @@ mod tests {
         assert!(permits.acquire(&tenant("b")).now_or_never().flatten().is_some());
         held.pop();
         assert!(permits.acquire(&tenant("a")).now_or_never().flatten().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_counted() {
+        let (permits, refused) = (TenantPermits::new(), REFUSED.as_ref().unwrap());
+        let mut held = Vec::new();
+        for _ in 0..PER_TENANT {
+            held.push(permits.acquire(&tenant("a")).await.unwrap());
+        }
+        assert_eq!(refused.get(), 0);
+        assert!(permits.acquire(&tenant("a")).await.is_none());
+        assert_eq!(refused.get(), 1);
     }
 
     #[tokio::test]

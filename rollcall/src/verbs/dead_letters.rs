@@ -4,6 +4,7 @@ mod list;
 mod resolve;
 mod show;
 
+use crate::interrupted::NOTHING;
 use clap::Subcommand;
 use events_schema::TenantId;
 use projector::UserFilter;
@@ -22,6 +23,19 @@ enum Verb {
     Show(show::Args),
     Retry(resolve::Retry),
     Discard(resolve::Discard),
+}
+
+impl Args {
+    /// What the verb leaves if it is interrupted.
+    pub(crate) fn left(&self) -> String {
+        let left = match &self.verb {
+            Verb::List(_) | Verb::Show(_) => NOTHING,
+            Verb::Retry(_) | Verb::Discard(_) => {
+                "projectors still carry out what was requested already. `rollcall dead-letters list` shows what is left"
+            }
+        };
+        left.to_owned()
+    }
 }
 
 pub(crate) async fn dead_letters(args: &Args) -> anyhow::Result<()> {

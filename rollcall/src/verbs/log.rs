@@ -7,6 +7,7 @@ mod stats;
 mod summary;
 mod tail;
 
+use crate::interrupted::NOTHING;
 use clap::Subcommand;
 
 /// Import into the log, show its content, and copy it
@@ -22,6 +23,18 @@ enum Verb {
     Copy(copy::Args),
     Tail(tail::Args),
     Stats(stats::Args),
+}
+
+impl Args {
+    /// What the verb leaves if it is interrupted. `None`: it stops by itself.
+    pub(crate) fn left(&self) -> Option<String> {
+        match &self.verb {
+            Verb::Import(_) => Some(import::LEFT.to_owned()),
+            Verb::Copy(args) => Some(args.left()),
+            Verb::Stats(_) => Some(NOTHING.to_owned()),
+            Verb::Tail(_) => None,
+        }
+    }
 }
 
 pub(crate) async fn log(args: &Args) -> anyhow::Result<()> {

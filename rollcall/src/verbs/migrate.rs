@@ -13,6 +13,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// What it leaves if it is interrupted.
+pub(crate) const LEFT: &str = "what was created stays. Run `rollcall migrate` again";
+
 pub(crate) async fn migrate(args: &Args) -> anyhow::Result<()> {
     let migrated = projector::migrate(&settings::load()?).await?;
     if args.json {

@@ -12,6 +12,7 @@ mod resume;
 mod status;
 mod verify;
 
+use crate::interrupted::NOTHING;
 use clap::Subcommand;
 use events_schema::millis;
 use projector::Pause;
@@ -37,6 +38,24 @@ enum Verb {
     Resume(resume::Args),
     Query(further::query::Args),
     AcceptCut(accept_cut::Args),
+}
+
+impl Args {
+    /// What the verb leaves if it is interrupted.
+    pub(crate) fn left(&self) -> String {
+        match &self.verb {
+            Verb::List(_) | Verb::Status(_) | Verb::Query(_) => NOTHING.to_owned(),
+            Verb::Rebuild(args) => args.left(),
+            Verb::Verify(args) => args.left(),
+            Verb::Promote(args) => args.common.left(),
+            Verb::Rollback(args) => args.common.left(),
+            Verb::Repair(args) => args.left(),
+            Verb::Drop(args) => args.left(),
+            Verb::Pause(args) => args.left(),
+            Verb::Resume(args) => args.left(),
+            Verb::AcceptCut(args) => args.left(),
+        }
+    }
 }
 
 pub(crate) async fn projection(args: &Args) -> anyhow::Result<()> {

@@ -75,7 +75,7 @@ async fn is_told_by_a_write(deployment: &Deployment, api: &Api, lost: &str, crea
     assert_eq!(said(deployment, Service::Command, &[&api.tenant, lost]), 3);
     assert_eq!(swept(deployment).await, 1);
     let text = deployment.cli.run(&["keys", "sweep"]).expect(0).stdout;
-    assert!(text.contains("1 living users whose key is missing"), "{text}");
+    assert!(text.contains("1 living user whose key is missing"), "{text}");
 }
 
 pub async fn a_missing_key_is_reported(stack: &'static Stack) {
@@ -110,6 +110,13 @@ pub async fn a_missing_key_is_reported(stack: &'static Stack) {
     assert!(refused.await.json()["message"].as_str().unwrap().contains("wait for an operator"));
     api.get(&lost).await.expect(404);
     assert_eq!(swept(&deployment).await, 1, "a user of whom nothing is folded counts too");
+
+    for more in [&["--check"][..], &[]] {
+        let repair = ["projection", "repair", "--tenant", &api.tenant, "--user", &lost];
+        let refused = deployment.cli.run(&[&repair, more].concat()).expect(1);
+        assert!(refused.stdout.contains("can't be read: the data key is missing"), "{refused:?}");
+        assert!(refused.stderr.contains("Restore the key store"), "{refused:?}");
+    }
 
     restore_key(&deployment, &lost).await;
     deployment.cli.run(&["dead-letters", "retry", "--tenant", &api.tenant, "--user", &lost]).expect(0);

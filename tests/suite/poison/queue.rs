@@ -40,7 +40,7 @@ pub async fn a_fixed_build_folds_the_queue_in_order(stack: &'static Stack) {
     let args = ["retry", "--user", &user.id];
     assert_eq!(
         bench.dead_letters(&args).expect(0).stdout.trim(),
-        "3 settled, nothing left of what was named"
+        "3 dead letters settled, nothing left of what was named"
     );
     shows(&bench, &user, 4, 12).await;
     let id = &texts(&bench.letters_of(&second), "id")[0];
@@ -66,7 +66,10 @@ fn still_fails(bench: &Bench, user: &Created) {
     let before = bench.letters_of(user);
     let last = before.last().unwrap()["id"].as_str().unwrap();
     let retried = bench.dead_letters(&["retry", last]).expect(1);
-    assert!(retried.stdout.contains("0 settled, 3 left"), "{retried:?}");
+    assert!(
+        retried.stdout.contains("0 dead letters settled, 3 dead letters of the same queue left"),
+        "{retried:?}"
+    );
     assert!(retried.stderr.contains(REASON), "{retried:?}");
     assert_eq!(bench.letters_of(user), before);
 }

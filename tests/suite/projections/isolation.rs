@@ -88,6 +88,10 @@ pub async fn a_paused_projection_stands_still_alone(stack: &'static Stack) {
         .await;
     let status = bench.status(&cli, "statistics").await;
     assert_eq!(status["paused"]["reason"], "a look", "{status}");
+    let of_all = run(&cli, &["projection", "status"], 0).await.stdout;
+    let is_named =
+        |line: &str| line.starts_with("projection statistics is paused since") && line.ends_with("a look");
+    assert!(of_all.lines().any(is_named), "{of_all}");
     assert!(status["lag"].as_i64().unwrap() > 0, "{status}");
     assert_eq!(bench.counted().await, before);
 

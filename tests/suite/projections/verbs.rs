@@ -101,6 +101,28 @@ pub async fn a_killed_rebuild_of_a_projection_is_resumed(stack: &'static Stack) 
     }
 }
 
+pub async fn a_comparison_of_a_projection_names_columns(stack: &'static Stack) {
+    let bench = Bench::start(stack, &[]).await;
+    let (cli, database) = (bench.cli(), &bench.deployment.database);
+    bench.populate(4).await;
+    bench.until_level("statistics").await;
+    summary(cli, &["rebuild"], 0).await;
+    sqlx::query("UPDATE projection_statistics_2.activity SET creates = creates + 1")
+        .execute(database)
+        .await
+        .unwrap();
+    let report = summary(cli, &["verify"], 1).await;
+    let named = report["differences"].as_array().unwrap();
+    assert!(!named.is_empty() && named.iter().all(|one| one["fields"] == json!(["creates"])), "{report}");
+    sqlx::query("DELETE FROM projection_statistics_2.activity").execute(database).await.unwrap();
+    let report = summary(cli, &["verify", "--limit", "2"], 1).await;
+    assert_eq!(
+        (&report["differences"][1]["fields"], &report["more"]),
+        (&json!([]), &json!(true)),
+        "{report}"
+    );
+}
+
 pub async fn a_projection_is_asked_by_its_name(stack: &'static Stack) {
     let bench = Bench::start(stack, &[]).await;
     let cli = bench.cli();
@@ -144,8 +166,21 @@ pub async fn a_projection_of_another_fold_is_replaced(stack: &'static Stack) {
     assert!(refused.stderr.contains("rebuild --projection statistics --promote --unverified"), "{refused:?}");
     let status = bench.status(cli, "statistics").await;
     assert!(status["note"].as_str().is_some_and(|note| note.contains("made by fold 0")), "{status}");
-    run(cli, &["projection", "rebuild", "--projection", "statistics", "--promote"], 1).await;
+    let of_all = run(cli, &["projection", "status"], 0).await.stdout;
+    assert!(of_all.contains("projection statistics: generation 1 was made by fold 0"), "{of_all}");
+    let refused = run(cli, &["projection", "rebuild", "--projection", "statistics", "--promote"], 1).await;
+    assert!(refused.stderr.contains("rebuild --projection statistics --promote --unverified"), "{refused:?}");
+    let built = run(cli, &["projection", "rebuild", "--projection", "statistics"], 0).await.stdout;
+    let promote = "projection promote 2 --projection statistics --unverified";
+    assert!(built.contains(promote) && !built.contains("verify 2"), "{built}");
+    for verb in ["verify", "promote"] {
+        let refused = run(cli, &["projection", verb, "2", "--projection", "statistics"], 1).await;
+        assert!(refused.stderr.contains(promote), "{refused:?}");
+    }
+    let promoted = run(cli, &promote.split(' ').collect::<Vec<_>>(), 0).await.stdout;
+    assert!(promoted.contains("generation 1 is retired, and does not follow"), "{promoted}");
     let replaced = summary(cli, &["rebuild", "--promote", "--unverified"], 0).await;
     assert_eq!((&replaced["generation"], &replaced["promoted"]), (&json!(3), &json!(true)), "{replaced}");
+    assert_eq!((&replaced["retired"], &replaced["dropped"]), (&json!(2), &json!([1])), "{replaced}");
     assert_eq!(bench.counted().await, bench.expected().await);
 }

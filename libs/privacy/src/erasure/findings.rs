@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 /// How many places are listed for each kind. All are counted.
-const MAX_PLACES: usize = 20;
+pub const MAX_PLACES: usize = 20;
 
 /// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

@@ -25,6 +25,7 @@ const MIGRATIONS: Migrations = Migrations {
         ("following generations", include_str!("../../migrations/0004_following_generations.sql")),
         ("repairs", include_str!("../../migrations/0005_repairs.sql")),
         ("projections", include_str!("../../migrations/0006_projections.sql")),
+        ("comparisons", include_str!("../../migrations/0007_comparisons.sql")),
     ],
 };
 const READER: &str = include_str!("reader.sql");

@@ -17,6 +17,8 @@ pub struct GenerationRow {
     pub built_at: Option<OffsetDateTime>,
     /// When it was last found equal to the live one of that time.
     pub verified_at: Option<OffsetDateTime>,
+    /// When it was last found different from the live one of that time, if it was not found equal since.
+    pub differed_at: Option<OffsetDateTime>,
     /// The digest of that time.
     pub digest: Option<String>,
     /// When it became the live one.
@@ -38,7 +40,7 @@ pub struct GenerationRow {
 }
 
 const LIST: &str = "\
-SELECT g.id, g.state, g.created_at, g.built_at, g.verified_at, g.digest, g.promoted_at, g.log_epoch, g.fold_version, g.schema_hash, g.has_postings, \
+SELECT g.id, g.state, g.created_at, g.built_at, g.verified_at, g.differed_at, g.digest, g.promoted_at, g.log_epoch, g.fold_version, g.schema_hash, g.has_postings, \
     coalesce(sum(c.next_offset), 0)::bigint AS folded, \
     CASE WHEN g.log_epoch = live.log_epoch THEN coalesce(sum(greatest(l.next_offset - c.next_offset, 0)), 0)::bigint END AS lag, \
     (SELECT coalesce(sum(pg_total_relation_size(r.oid)), 0)::bigint FROM pg_class r \
@@ -72,6 +74,7 @@ fn generation_row(row: &PgRow) -> sqlx::Result<GenerationRow> {
         created_at: row.try_get("created_at")?,
         built_at: row.try_get("built_at")?,
         verified_at: row.try_get("verified_at")?,
+        differed_at: row.try_get("differed_at")?,
         digest: row.try_get("digest")?,
         promoted_at: row.try_get("promoted_at")?,
         log_epoch: row.try_get("log_epoch")?,
@@ -135,8 +138,10 @@ pub struct Standing {
     pub fold_version: i32,
     /// A hash of the statements that made its tables.
     pub schema_hash: Option<String>,
-    /// Whether it was found equal to a live one.
-    pub is_verified: bool,
+    /// When it was last found equal to a live one.
+    pub verified_at: Option<OffsetDateTime>,
+    /// When it was last found different from a live one, if it was not found equal since.
+    pub differed_at: Option<OffsetDateTime>,
 }
 
 /// The standing of a generation, if it exists.
@@ -144,19 +149,24 @@ pub struct Standing {
 /// # Errors
 /// The query failed.
 pub async fn standing(connection: &mut PgConnection, generation: i32) -> sqlx::Result<Option<Standing>> {
-    let row: Option<(String, i32, i32, Option<String>, bool)> = sqlx::query_as(
-        "SELECT state, log_epoch, fold_version, schema_hash, verified_at IS NOT NULL FROM rollcall.generations WHERE id = $1",
+    let row = sqlx::query(
+        "SELECT state, log_epoch, fold_version, schema_hash, verified_at, differed_at FROM rollcall.generations WHERE id = $1",
     )
     .bind(generation)
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|(state, log_epoch, fold_version, schema_hash, is_verified)| Standing {
-        state,
-        log_epoch,
-        fold_version,
-        schema_hash,
-        is_verified,
-    }))
+    row.as_ref().map(standing_of).transpose()
+}
+
+fn standing_of(row: &PgRow) -> sqlx::Result<Standing> {
+    Ok(Standing {
+        state: row.try_get("state")?,
+        log_epoch: row.try_get("log_epoch")?,
+        fold_version: row.try_get("fold_version")?,
+        schema_hash: row.try_get("schema_hash")?,
+        verified_at: row.try_get("verified_at")?,
+        differed_at: row.try_get("differed_at")?,
+    })
 }
 
 /// Records the result of a comparison of two generations: the digest of both if they were equal.
@@ -165,7 +175,8 @@ pub async fn standing(connection: &mut PgConnection, generation: i32) -> sqlx::R
 /// The statement failed.
 pub async fn set_verified(pool: &PgPool, generations: [i32; 2], digest: Option<&str>) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE rollcall.generations SET verified_at = CASE WHEN $2::text IS NOT NULL THEN now() END, digest = $2 WHERE id = ANY ($1)",
+        "UPDATE rollcall.generations SET verified_at = CASE WHEN $2::text IS NOT NULL THEN now() END, \
+             differed_at = CASE WHEN $2::text IS NULL THEN now() END, digest = $2 WHERE id = ANY ($1)",
     )
     .bind(generations.to_vec())
     .bind(digest)

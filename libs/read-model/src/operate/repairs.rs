@@ -60,6 +60,9 @@ pub struct Repair {
     pub partition: i32,
     /// Where reading began.
     pub began_at: Beginning,
+    /// Whether events of the user can't be opened because the user's data key is missing.
+    #[serde(default, rename = "keyMissing")]
+    pub is_key_missing: bool,
     /// Records of the user.
     pub records: u64,
     /// The fields that differ from the log, without values.

@@ -46,11 +46,11 @@ fn qualified(slice: &Slice) -> String {
     format!("{}.{}", slice.id.schema(), slice.table)
 }
 
-/// A user that differs.
-pub type DifferingUser = (String, Uuid, bool, bool);
+/// A user that differs: the columns, and whether each generation has other rows of the user.
+pub type DifferingUser = (String, Uuid, Vec<String>, bool, bool);
 
-/// The users of a tenant whose rows differ, up to `limit`, and whether each generation has other rows of
-/// them. Empty if the table has no column `user_id`.
+/// The users of a tenant whose rows differ, up to `limit`. No columns are named if one generation has no
+/// other rows of the user. Empty if the table has no column `user_id`.
 ///
 /// # Errors
 /// The query failed.
@@ -68,14 +68,35 @@ pub async fn differing_users(
         return Ok(Vec::new());
     }
     let other = format!("{}.{table}", other.schema());
+    let fields = differing_columns(snapshot, &live).await?;
     let sql = format!(
-        "SELECT tenant_id, user_id, bool_or(in_live), bool_or(NOT in_live) FROM ( \
+        "SELECT tenant_id, user_id, CASE WHEN bool_or(in_live) AND bool_or(NOT in_live) THEN {fields} ELSE '{{}}' END, \
+             bool_or(in_live), bool_or(NOT in_live) FROM ( \
              (SELECT *, true AS in_live FROM (SELECT * FROM {live} WHERE tenant_id = $1 EXCEPT SELECT * FROM {other} WHERE tenant_id = $1) l) \
              UNION ALL \
              (SELECT *, false FROM (SELECT * FROM {other} WHERE tenant_id = $1 EXCEPT SELECT * FROM {live} WHERE tenant_id = $1) o)) d \
          GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $2"
     );
     sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(limit).fetch_all(&mut snapshot.0).await
+}
+
+/// An SQL array of the columns in which the rows of a user differ. All rows of the user count together,
+/// because not every table has a key.
+async fn differing_columns(snapshot: &mut Snapshot, table: &str) -> sqlx::Result<String> {
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT quote_ident(attname), quote_literal(attname) FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 \
+         AND NOT attisdropped AND attname NOT IN ('tenant_id', 'user_id') ORDER BY attnum",
+    )
+    .bind(table)
+    .fetch_all(&mut snapshot.0)
+    .await?;
+    let differs = columns.into_iter().map(|(column, name)| {
+        let values = format!("array_agg({column}::text ORDER BY {column}::text)");
+        format!(
+            "CASE WHEN {values} FILTER (WHERE in_live) IS DISTINCT FROM {values} FILTER (WHERE NOT in_live) THEN {name} END"
+        )
+    });
+    Ok(format!("array_remove(ARRAY[{}]::text[], NULL)", differs.collect::<Vec<_>>().join(", ")))
 }
 
 const ARE_ALIGNED: &str = "\

@@ -17,6 +17,8 @@ pub struct GenerationRow {
     pub built_at: Option<OffsetDateTime>,
     /// When it was last found equal to the live one of that time.
     pub verified_at: Option<OffsetDateTime>,
+    /// When it was last found different from the live one of that time, if it was not found equal since.
+    pub differed_at: Option<OffsetDateTime>,
     /// The digest of that time.
     pub digest: Option<String>,
     /// When it became the live one.
@@ -39,7 +41,7 @@ pub struct GenerationRow {
 }
 
 const LIST: &str = "\
-SELECT g.generation, g.state, g.created_at, g.built_at, g.verified_at, g.digest, g.promoted_at, g.log_epoch, g.fold_version, g.tables, \
+SELECT g.generation, g.state, g.created_at, g.built_at, g.verified_at, g.differed_at, g.digest, g.promoted_at, g.log_epoch, g.fold_version, g.tables, \
     coalesce(sum(c.next_offset), 0)::bigint AS folded, \
     CASE WHEN g.log_epoch = live.log_epoch THEN coalesce(sum(greatest(l.next_offset - c.next_offset, 0)), 0)::bigint END AS lag, \
     (SELECT count(*) FROM rollcall.projection_waiting w WHERE w.projection = g.projection AND w.generation = g.generation) AS waiting, \
@@ -66,6 +68,7 @@ fn generation_row(row: &PgRow) -> sqlx::Result<GenerationRow> {
         created_at: row.try_get("created_at")?,
         built_at: row.try_get("built_at")?,
         verified_at: row.try_get("verified_at")?,
+        differed_at: row.try_get("differed_at")?,
         digest: row.try_get("digest")?,
         promoted_at: row.try_get("promoted_at")?,
         log_epoch: row.try_get("log_epoch")?,
@@ -208,7 +211,8 @@ pub async fn set_verified(
     digest: Option<&str>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE rollcall.projection_generations SET verified_at = CASE WHEN $3::text IS NOT NULL THEN now() END, digest = $3 \
+        "UPDATE rollcall.projection_generations SET verified_at = CASE WHEN $3::text IS NOT NULL THEN now() END, \
+             differed_at = CASE WHEN $3::text IS NULL THEN now() END, digest = $3 \
          WHERE projection = $1 AND generation = ANY ($2)",
     )
     .bind(projection)

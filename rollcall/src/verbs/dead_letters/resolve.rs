@@ -1,6 +1,9 @@
 //! `rollcall dead-letters retry` and `discard`. The projector that owns the partition does the work.
 
-use super::{super::print, User};
+use super::{
+    super::{print, words::number},
+    User,
+};
 use crate::settings;
 use events_schema::ReasonCode;
 use projector::{Kind, LetterId, Outcome, Selection};
@@ -61,9 +64,35 @@ fn report(outcome: &Outcome, is_json: bool) -> anyhow::Result<()> {
     if is_json {
         return print(serde_json::to_string(outcome)?);
     }
-    let Outcome { settled, left, detail, .. } = outcome;
-    match detail {
-        None => print(format_args!("{settled} settled, nothing left of what was named")),
-        Some(detail) => print(format_args!("{settled} settled, {left} left: {detail}")),
+    print(in_words(outcome))
+}
+
+fn in_words(outcome: &Outcome) -> String {
+    let settled = number(outcome.settled, "dead letter");
+    match &outcome.detail {
+        None => format!("{settled} settled, nothing left of what was named"),
+        Some(detail) => {
+            let left = number(outcome.left, "dead letter");
+            format!("{settled} settled, {left} of the same queue left: {detail}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_has_a_unit() {
+        let outcome = |left, detail: Option<&str>| Outcome {
+            settled: 1,
+            left,
+            reason: None,
+            detail: detail.map(str::to_owned),
+        };
+        let left = in_words(&outcome(2, Some("bad")));
+        assert_eq!(left, "1 dead letter settled, 2 dead letters of the same queue left: bad");
+        let nothing = in_words(&outcome(0, None));
+        assert_eq!(nothing, "1 dead letter settled, nothing left of what was named");
     }
 }

@@ -1,12 +1,18 @@
 //! `rollcall erasure prove`
 
 use super::{
-    super::{print, screen::Screen, table::Table, user::User, words::count},
+    super::{
+        print,
+        screen::Screen,
+        table::Table,
+        user::User,
+        words::{count, number},
+    },
     ensure_whole,
 };
 use crate::settings;
 use privacy::erasure::{
-    AnalyticsScan, CredentialCounts, EventCounts, Finding, GenerationTraces, OldKeyStoreScan,
+    AnalyticsScan, CredentialCounts, EventCounts, Finding, GenerationTraces, MAX_PLACES, OldKeyStoreScan,
     ProjectionTraces, Proof, ScannedPartition,
 };
 use serde_json::json;
@@ -111,10 +117,14 @@ fn bodies(bodies: u64) -> String {
     if bodies > 1 { format!("{bodies} bodies") } else { count(bodies, "body") }
 }
 
+fn tries(tries: u64) -> String {
+    if tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") }
+}
+
 fn key_store(proof: &Proof) -> [String; 3] {
     let (keys, EventCounts { sealed, opened, .. }) = (&proof.keys, &proof.events);
     let own = if keys.is_there { "the user's key exists" } else { "no key" };
-    let tried = format!("{}, {} tries", count(keys.keys, "key"), keys.tries);
+    let tried = format!("{}, {}", count(keys.keys, "key"), tries(keys.tries));
     let opened = match sealed {
         0 => own.to_owned(),
         _ => format!("{own}; {opened} of {} could be opened", count(*sealed, "sealed event")),
@@ -175,7 +185,27 @@ fn rows(traces: &GenerationTraces) -> String {
 
 fn finding(finding: &Finding) -> String {
     let Finding { kind, count, places, remedy } = finding;
-    let more = if usize::try_from(*count).is_ok_and(|count| count > places.len()) { ", …" } else { "" };
+    // One place may have several of a kind.
+    let is_cut = places.len() == MAX_PLACES && usize::try_from(*count).is_ok_and(|count| count > MAX_PLACES);
+    let first = if is_cut { "the first " } else { "" };
     let remedy = remedy.map_or_else(String::new, |remedy| format!("\n    {remedy}"));
-    format!("  {kind}: {count} ({}{more}){remedy}", places.join(", "))
+    format!("  {kind}: {count}, at {first}{}: {}{remedy}", number(places.len(), "place"), places.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use privacy::erasure::Kind;
+
+    fn found(count: u64, places: &[&str]) -> String {
+        let places = places.iter().map(|place| (*place).to_owned()).collect();
+        finding(&Finding { kind: Kind::Postings, count, places, remedy: None })
+    }
+
+    #[test]
+    fn a_finding_says_of_what_there_are_so_many() {
+        assert!(found(6, &["generation 1"]).ends_with("read model: 6, at 1 place: generation 1"));
+        assert!(found(2, &["a", "b"]).ends_with(": 2, at 2 places: a, b"));
+        assert!(found(45, &["a"; MAX_PLACES]).contains(": 45, at the first 20 places: a, a,"));
+    }
 }

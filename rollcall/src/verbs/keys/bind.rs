@@ -1,7 +1,7 @@
 //! `rollcall keys bind`
 
 use super::super::print;
-use crate::settings;
+use crate::{interrupted::NOTHING, settings};
 use projector::Bound;
 
 /// Show which deployment the key store belongs to, or bind it to this one with --yes
@@ -18,6 +18,13 @@ pub(crate) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) const fn left(&self) -> &'static str {
+        if self.yes { "`rollcall keys bind` shows whether the key store is bound" } else { NOTHING }
+    }
 }
 
 pub(crate) async fn bind(args: &Args) -> anyhow::Result<()> {

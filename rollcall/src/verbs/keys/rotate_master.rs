@@ -3,6 +3,7 @@
 use super::super::{
     bar::{Throttle, bar},
     print,
+    words::number,
 };
 use crate::settings;
 use key_store::{Keys, Rotation};
@@ -42,7 +43,8 @@ pub(crate) async fn rotate_master(args: &Args) -> anyhow::Result<()> {
     }
     let Rotation { master, rewrapped, .. } = rotation;
     print(format_args!(
-        "{rewrapped} keys are wrapped under {master}; the old master key is destroyed. Back up the key store and the master key now: earlier \
-         backups of the key store can't be opened any more"
+        "{} wrapped under {master}; the old master key is destroyed. Back up the key store and the master key now: earlier \
+         backups of the key store can't be opened any more",
+        number(rewrapped, "key")
     ))
 }

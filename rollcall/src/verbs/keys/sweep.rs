@@ -1,7 +1,10 @@
 //! `rollcall keys sweep`
 
-use super::{super::print, groups};
-use crate::settings;
+use super::{
+    super::{print, words::number},
+    groups,
+};
+use crate::{interrupted::NOTHING, settings};
 use privacy::{Destroyed, Swept, Undecided, UndecidedKey, UndecidedReason};
 use service_kit::settings::Settings;
 use std::{collections::BTreeSet, time::Duration};
@@ -59,6 +62,16 @@ fn age(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) const fn left(&self) -> &'static str {
+        if self.undecided && !self.yes {
+            return NOTHING;
+        }
+        "keys that were destroyed stay destroyed, and the others stay. Run the same command again"
+    }
+}
+
 pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
     if args.undecided {
@@ -70,8 +83,10 @@ pub(crate) async fn sweep(args: &Args) -> anyhow::Result<()> {
     }
     let Swept { keys, outlived, orphans, undecided, without_key, .. } = swept;
     print(format_args!(
-        "{keys} keys checked: {outlived} of deleted users and {orphans} orphans destroyed, {undecided} undecided and kept; \
-         {without_key} living users whose key is missing"
+        "{} checked: {outlived} of deleted users and {} destroyed, {undecided} undecided and kept; {} whose key is missing",
+        number(keys, "key"),
+        number(orphans, "orphan"),
+        number(without_key, "living user")
     ))
 }
 
@@ -127,7 +142,7 @@ fn print_keys(args: &Args, keys: &Undecided, what: &str) -> anyhow::Result<()> {
         return print(serde_json::to_string(keys)?);
     }
     let table = if keys.keys > 0 { format!("{}\n", groups::table(&keys.groups)) } else { String::new() };
-    print(format_args!("{table}{} keys {what}", keys.keys))
+    print(format_args!("{table}{} {what}", number(keys.keys, "key")))
 }
 
 #[cfg(test)]

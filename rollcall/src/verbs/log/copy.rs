@@ -40,6 +40,17 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        format!(
+            "the log was only read, and its copy is not complete. Run `rollcall log copy` again with another --to-prefix, and \
+             delete the topics {0}users.events and {0}users.credentials",
+            self.to_prefix
+        )
+    }
+}
+
 const BAR: &str = "{wide_bar} {human_pos}/{human_len} records  {msg}  {per_sec}  {left}";
 
 fn prefix(text: &str) -> Result<String, String> {

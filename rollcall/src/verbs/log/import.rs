@@ -3,6 +3,7 @@
 use super::super::{
     bar::{Throttle, bar},
     print,
+    words::number,
 };
 use crate::{local::progress::say, settings};
 use anyhow::Context as _;
@@ -36,6 +37,10 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// What it leaves if it is interrupted.
+pub(super) const LEFT: &str =
+    "what was imported stays. Run the same import again: it skips what is there already";
 
 const OF_A_FILE: &str =
     "{wide_bar} {binary_bytes}/{binary_total_bytes}  {msg}  {binary_bytes_per_sec}  {eta} left";
@@ -102,8 +107,8 @@ impl Screen {
         }
         self.bar.set_position(progress.bytes);
         self.bar.set_message(match progress.awaited {
-            0 => format!("{} lines", progress.read),
-            awaited => format!("{} lines, {awaited} not visible yet", progress.read),
+            0 => number(progress.read, "line"),
+            awaited => format!("{}, {awaited} not visible yet", number(progress.read, "line")),
         });
         if self.is_json && self.throttle.is_due() {
             // If stdout is closed, printing the summary reports it.
@@ -135,5 +140,8 @@ fn report_import(args: &Args, report: &Report) -> anyhow::Result<()> {
         }}));
     }
     let seen = if args.no_wait { "in the log" } else { "visible" };
-    print(format_args!("{read} lines: {appended} new and {seen}, {already_there} already there, {bad} bad"))
+    print(format_args!(
+        "{}: {appended} new and {seen}, {already_there} already there, {bad} bad",
+        number(*read, "line")
+    ))
 }

@@ -1,7 +1,7 @@
 //! `rollcall projection accept-cut`
 
-use super::super::print;
-use crate::settings;
+use super::super::{print, words::number};
+use crate::{interrupted::NOTHING, settings};
 use projector::AcceptedCut;
 use serde_json::json;
 
@@ -22,6 +22,18 @@ pub(crate) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let left = if self.yes {
+            "the cut is accepted as a whole or not at all. `rollcall projection accept-cut` shows it"
+        } else {
+            NOTHING
+        };
+        left.to_owned()
+    }
 }
 
 pub(crate) async fn accept_cut(args: &Args) -> anyhow::Result<()> {
@@ -52,7 +64,7 @@ fn text(accepted: &AcceptedCut) -> String {
     lines.push(match accepted.lost_offsets {
         0 => "everything that was cut off is folded: the read model has it, but a rebuild would lose it"
             .to_owned(),
-        lost => format!("lost before they were folded: {lost} offsets"),
+        lost => format!("lost before they were folded: {}", number(lost, "offset")),
     });
     lines.extend(accepted.lost.iter().map(|range| format!("  {range}")));
     lines.join("\n")

@@ -20,6 +20,16 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let (generation, of) = (self.generation, self.name.option());
+        format!(
+            "generation {generation} is dropped as a whole or not at all. `rollcall projection list{of}` shows whether it is there"
+        )
+    }
+}
+
 pub(crate) async fn drop(args: &Args) -> anyhow::Result<()> {
     let generation = args.generation;
     let settings = settings::load()?;

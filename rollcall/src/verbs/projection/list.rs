@@ -10,12 +10,13 @@ use super::{
 use crate::settings;
 use events_schema::millis;
 use indicatif::HumanBytes;
+use time::OffsetDateTime;
 
 /// List the generations of the users, or of another projection
 ///
 /// lag: how many offsets a generation is behind the live one; empty for one of another log, which does not
-/// follow. verified: when it was last found equal to the live one of that time. fold: the version of the code
-/// that made it. waiting: how many records of parked users another projection has passed.
+/// follow. verified: when it was last found equal to the live one of that time; `differs` if a comparison found
+/// a difference; `-` if it was never compared. fold: the version of the code that made it. waiting: how many records of parked users another projection has passed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -51,13 +52,13 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
     let old: Vec<_> = generations.iter().filter(is_old).map(|one| one.id).collect();
     for generation in generations {
         let (created, promoted) = (millis(generation.created_at), generation.promoted_at.map(millis));
-        let verified = generation.verified_at.map(millis);
+        let verified = verified(generation.verified_at, generation.differed_at);
         table.row([
             generation.id.to_string(),
             if generation.is_abandoned { "abandoned".to_owned() } else { generation.state },
             created.to_string(),
             cell(promoted),
-            cell(verified),
+            verified,
             generation.folded.to_string(),
             cell(generation.lag),
             generation.fold_version.to_string(),
@@ -77,4 +78,26 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
              `rollcall projection drop {id}` drops it, and so does the next rebuild"
         ))
     })
+}
+
+/// The result of the last comparison of a generation.
+pub(super) fn verified(verified_at: Option<OffsetDateTime>, differed_at: Option<OffsetDateTime>) -> String {
+    match (verified_at, differed_at) {
+        (Some(at), _) => millis(at).to_string(),
+        (None, Some(_)) => "differs".to_owned(),
+        (None, None) => cell(None::<i32>),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_compared_is_told_from_different() {
+        let at = Some(OffsetDateTime::UNIX_EPOCH);
+        assert_eq!((verified(None, None), verified(None, at)), ("-".to_owned(), "differs".to_owned()));
+        // An older release does not know of the second time.
+        assert!(verified(at, at).starts_with("1970-"));
+    }
 }

@@ -22,6 +22,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        format!("`rollcall projection status{}` shows whether folding is paused", self.name.option())
+    }
+}
+
 /// After this time a message says what the command is waiting for.
 const PATIENCE: Duration = Duration::from_secs(1);
 

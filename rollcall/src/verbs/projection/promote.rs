@@ -21,7 +21,7 @@ pub(crate) struct PromoteArgs {
     #[arg(long)]
     unverified: bool,
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
 }
 
 /// Make the generation live again that was live before
@@ -31,11 +31,12 @@ pub(crate) struct PromoteArgs {
 #[derive(clap::Args)]
 pub(crate) struct RollbackArgs {
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
 }
 
+/// The arguments of both.
 #[derive(clap::Args)]
-struct Common {
+pub(super) struct Common {
     #[command(flatten)]
     name: Name,
     /// Promote it even if more records could not be folded than in the live one. Implies --unverified
@@ -45,6 +46,16 @@ struct Common {
     /// end
     #[arg(long)]
     json: bool,
+}
+
+impl Common {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let of = self.name.option();
+        format!(
+            "a promotion takes effect as a whole or not at all. `rollcall projection list{of}` shows which generation is live"
+        )
+    }
 }
 
 pub(crate) async fn promote(args: &PromoteArgs) -> anyhow::Result<()> {
@@ -77,15 +88,33 @@ fn report_promotion(args: &Common, report: &PromoteReport) -> anyhow::Result<()>
     if args.json {
         return print(json!({"summary": report}));
     }
-    let PromoteReport { generation, retired, seconds, .. } = report;
     print_log_change(report.another_log)?;
-    match retired {
-        Some(retired) => print(format_args!(
-            "generation {generation} is live, after {seconds:.1} s; generation {retired} is retired and follows"
-        )),
-        None if report.promoted => print(format_args!("generation {generation} is live already")),
+    match report.retired {
+        Some(retired) => print(promotion(report, retired)),
+        None if report.promoted => print(format_args!("generation {} is live already", report.generation)),
         None => print_set_aside(&report.set_aside),
     }
+}
+
+fn promotion(report: &PromoteReport, retired: i32) -> String {
+    let PromoteReport { generation, seconds, .. } = report;
+    let follows = if report.retired_follows {
+        " and follows"
+    } else {
+        ", and does not follow, because another fold or log has made it"
+    };
+    let dropped = dropped(&report.dropped);
+    format!(
+        "generation {generation} is live, after {seconds:.1} s; generation {retired} is retired{follows}{dropped}"
+    )
+}
+
+/// Says which generations a promotion dropped, if any.
+pub(super) fn dropped(dropped: &[i32]) -> String {
+    let each = dropped
+        .iter()
+        .map(|generation| format!("; generation {generation}, which was retired before, is dropped"));
+    each.collect()
 }
 
 /// Says that the users are those of another log now.
@@ -119,4 +148,39 @@ pub(super) fn more_set_aside(generation: i32, set_aside: &SetAside, before: &Set
         in_numbers(set_aside),
         in_numbers(before),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(retired_follows: bool, dropped: &[i32]) -> PromoteReport {
+        PromoteReport {
+            generation: 3,
+            promoted: true,
+            retired: Some(2),
+            retired_follows,
+            dropped: dropped.to_vec(),
+            set_aside: SetAside::default(),
+            set_aside_before: SetAside::default(),
+            another_log: None,
+            seconds: 1.25,
+        }
+    }
+
+    #[test]
+    fn a_promotion_says_what_it_dropped() {
+        let said = promotion(&report(true, &[1]), 2);
+        assert_eq!(
+            said,
+            "generation 3 is live, after 1.2 s; generation 2 is retired and follows; generation 1, which was retired before, is dropped"
+        );
+        assert!(promotion(&report(true, &[]), 2).ends_with("is retired and follows"));
+    }
+
+    #[test]
+    fn a_generation_of_another_fold_is_not_said_to_follow() {
+        let said = promotion(&report(false, &[]), 2);
+        assert!(said.contains("is retired, and does not follow, because another fold or log"), "{said}");
+    }
 }

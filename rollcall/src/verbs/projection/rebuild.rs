@@ -3,7 +3,7 @@
 use super::{
     super::{print, screen::Screen, words::number},
     further::Name,
-    promote::{in_numbers, more_set_aside, print_log_change, print_set_aside},
+    promote::{dropped, in_numbers, more_set_aside, print_log_change, print_set_aside},
     verify::print_comparison,
 };
 use crate::{local::progress::say, settings};
@@ -38,6 +38,18 @@ pub(crate) struct Args {
     /// end
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let of = self.name.option();
+        let promote = if self.promote { " --promote" } else { "" };
+        format!(
+            "the new generation keeps what it has folded. `rollcall projection rebuild{of} --resume{promote}` goes on with it, and \
+             `rollcall projection list{of}` shows its state"
+        )
+    }
 }
 
 pub(crate) async fn rebuild(args: &Args) -> anyhow::Result<()> {
@@ -76,33 +88,55 @@ fn report_rebuild(args: &Args, report: &RebuildReport) -> anyhow::Result<()> {
     }
     print_set_aside(&report.set_aside)?;
     if let Some(verified) = &report.verified {
-        print_comparison(verified)?;
+        print_comparison(verified, &args.name.option())?;
     }
-    let RebuildReport { generation, seconds, .. } = report;
+    print_log_change(report.another_log)?;
+    others(report, &args.name.option()).into_iter().try_for_each(print)?;
+    if report.built { print(result(args, report)) } else { Ok(()) }
+}
+
+/// The other generations that were built and never promoted.
+fn others(report: &RebuildReport, of: &str) -> Vec<String> {
+    let follow = report.also_built.iter().map(|other| {
+        format!(
+            "generation {other} is built too and follows, which makes each write cost more. To give it up: `rollcall projection drop {other}{of}`"
+        )
+    });
+    let outdated = report.outdated.iter().map(|other| {
+        format!(
+            "generation {other} is built too, but does not follow, because another fold or log has made it: `rollcall projection drop \
+             {other}{of}`"
+        )
+    });
+    follow.chain(outdated).collect()
+}
+
+/// What became of a generation that is built.
+fn result(args: &Args, report: &RebuildReport) -> String {
+    let RebuildReport { generation, seconds, promoted, .. } = report;
     let since = if args.resume { " since it was resumed" } else { "" };
     let records = number(report.records, "record") + since;
-    let of = args.name.option();
-    print_log_change(report.another_log)?;
-    for other in &report.also_built {
-        print(format_args!(
-            "generation {other} is built too and follows, which makes each write cost more. To give it up: `rollcall projection drop {other}{of}`"
-        ))?;
-    }
-    match report.retired {
-        Some(retired) => print(format_args!(
-            "generation {generation} is live: {records} in {seconds:.1} s; generation {retired} is retired"
-        )),
-        None if report.promoted => {
-            print(format_args!("generation {generation} is live: {records} in {seconds:.1} s"))
-        }
-        None if report.built && args.promote => print(format_args!(
-            "generation {generation} is built: {records} in {seconds:.1} s; it follows the live one"
-        )),
-        None if report.built => print(format_args!(
-            "generation {generation} is built: {records} in {seconds:.1} s; it follows the live one. Next: \
-             `rollcall projection verify {generation}{of}`, then `rollcall projection promote {generation}{of}`"
-        )),
-        None => Ok(()),
+    let is = if *promoted { "live" } else { "built" };
+    let then = match report.retired {
+        Some(retired) => format!("; generation {retired} is retired{}", dropped(&report.dropped)),
+        None if *promoted => String::new(),
+        None if args.promote => "; it follows the live one".to_owned(),
+        None => next(generation, report.comparable, &args.name.option()),
+    };
+    format!("generation {generation} is {is}: {records} in {seconds:.1} s{then}")
+}
+
+/// The next step with a generation that waits to be promoted.
+fn next(generation: &i32, is_comparable: bool, of: &str) -> String {
+    let promote = format!("`rollcall projection promote {generation}{of}");
+    if is_comparable {
+        format!(
+            "; it follows the live one. Next: `rollcall projection verify {generation}{of}`, then {promote}`"
+        )
+    } else {
+        format!(
+            "; it can't be compared with the live one, which another fold or log has made. Next: {promote} --unverified`"
+        )
     }
 }
 
@@ -127,4 +161,23 @@ fn failure(args: &Args, report: &RebuildReport) -> anyhow::Error {
         );
     }
     more_set_aside(generation, &report.set_aside, &report.set_aside_before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next;
+
+    #[test]
+    fn what_can_not_be_compared_is_promoted_unverified() {
+        let said = next(&2, false, " --projection statistics");
+        assert!(
+            said.contains("`rollcall projection promote 2 --projection statistics --unverified`"),
+            "{said}"
+        );
+        assert!(!said.contains("verify 2") && !said.contains("follows"), "{said}");
+        assert!(
+            next(&2, true, "")
+                .ends_with("`rollcall projection verify 2`, then `rollcall projection promote 2`")
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! `rollcall projection repair`
 
 use super::super::{print, screen::Screen, user::User, words::number};
-use crate::settings;
+use crate::{interrupted::NOTHING, settings};
 use events_schema::UserKey;
 use projector::{FoldedUser, Repair};
 use serde_json::json;
@@ -38,6 +38,20 @@ fn refuse(name: &str) -> Result<String, String> {
     ))
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        if self.check {
+            return NOTHING.to_owned();
+        }
+        let UserKey { tenant, user } = self.user.key();
+        format!(
+            "a projector may still carry the repair out. `rollcall projection repair --tenant {tenant} --user {user} --check` shows \
+             whether anything differs"
+        )
+    }
+}
+
 pub(crate) async fn repair(args: &Args) -> anyhow::Result<()> {
     let (settings, user) = (settings::load()?, args.user.key());
     let mut screen = Screen::new(args.json);
@@ -54,19 +68,13 @@ pub(crate) async fn repair(args: &Args) -> anyhow::Result<()> {
     } else {
         print(in_words(&repair, &user))?;
     }
-    answer(&repair, args.check)
+    answer(&repair, &user, args.check)
 }
 
 fn in_words(repair: &Repair, user: &UserKey) -> String {
-    let state = match repair.user {
-        FoldedUser::Present => "exists",
-        FoldedUser::Deleted => "is deleted",
-        FoldedUser::Unknown if repair.records == 0 => "was never recorded",
-        FoldedUser::Unknown => "was never created",
-    };
     let (began, fields) = (repair.began_at, repair.differences.join(", "));
     let mut lines = vec![
-        format!("user      {user} {state} according to the log"),
+        format!("user      {user} {}", state(repair)),
         format!(
             "read      partition {}: users.events from offset {}, users.credentials from offset {}; {} of the user",
             repair.partition,
@@ -88,6 +96,7 @@ fn in_words(repair: &Repair, user: &UserKey) -> String {
         (true, _) if repair.user == FoldedUser::Unknown && repair.records == 0 => {
             "result    nothing differs: if you expected a user, check tenant and id".to_owned()
         }
+        (true, _) if repair.is_key_missing => "result    nothing can be compared".to_owned(),
         (true, _) => "result    nothing differs".to_owned(),
         (false, true) => format!("repaired  {fields}"),
         (false, false) => format!("differs   {fields}"),
@@ -95,14 +104,65 @@ fn in_words(repair: &Repair, user: &UserKey) -> String {
     lines.join("\n")
 }
 
-fn answer(repair: &Repair, is_check: bool) -> anyhow::Result<()> {
+/// What the log says about the user.
+fn state(repair: &Repair) -> &'static str {
+    match repair.user {
+        _ if repair.is_key_missing => "can't be read: the data key is missing",
+        FoldedUser::Present => "exists according to the log",
+        FoldedUser::Deleted => "is deleted according to the log",
+        FoldedUser::Unknown if repair.records == 0 => "was never recorded according to the log",
+        FoldedUser::Unknown => "was never created according to the log",
+    }
+}
+
+fn answer(repair: &Repair, user: &UserKey, is_check: bool) -> anyhow::Result<()> {
     if let Some(refused) = &repair.refused {
         anyhow::bail!("nothing was changed: {refused}");
     }
+    let UserKey { tenant, user } = user;
+    anyhow::ensure!(
+        !repair.is_key_missing || repair.repaired,
+        "nothing was changed: the data key of this user is missing. Restore the key store from its backup, then run `rollcall \
+         dead-letters retry --user {user} --tenant {tenant}`. If the user was deleted, discard the dead letters instead"
+    );
     let differs = !repair.differences.is_empty() && !repair.repaired;
     anyhow::ensure!(
         !(differs && is_check),
         "the read model differs from the log: repeat this without --check"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use projector::Beginning;
+
+    fn repair(is_key_missing: bool) -> Repair {
+        Repair {
+            user: FoldedUser::Unknown,
+            partition: 0,
+            began_at: Beginning { users: 0, credentials: 0, fell_back: false },
+            is_key_missing,
+            records: 2,
+            differences: Vec::new(),
+            waiting: 2,
+            repaired: false,
+            refused: None,
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_key_is_not_called_uncreated() {
+        let user: UserKey = "acme/0c3fad74-a8df-4a2d-8e75-f2d356b413ba".parse().unwrap();
+        let said = in_words(&repair(true), &user);
+        assert!(said.contains("the data key is missing") && !said.contains("never created"), "{said}");
+        let next = answer(&repair(true), &user, true).unwrap_err().to_string();
+        assert!(
+            next.contains("Restore the key store") && next.contains("dead-letters retry --user 0c3fad74"),
+            "{next}"
+        );
+        assert!(in_words(&repair(false), &user).contains("was never created according to the log"));
+        assert!(answer(&repair(false), &user, true).is_ok());
+    }
 }

@@ -14,6 +14,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        format!("`rollcall projection status{}` shows whether folding is paused", self.name.option())
+    }
+}
+
 pub(crate) async fn resume(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
     let was = match &args.name.projection {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::settings;
 use event_log::Cut;
-use projector::{PartitionStatus, Pause, WaitingLetters};
+use projector::{PartitionStatus, Pause, WaitingLetters, projections::ProjectionStatus};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -53,6 +53,8 @@ struct Status {
     /// Records folded per second.
     rate: f64,
     partitions: Vec<Partition>,
+    /// The projections beside the users.
+    projections: Vec<ProjectionStatus>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +83,7 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     let live = projector::generations(&settings).await?.into_iter().find(|one| one.state == "live");
     status.fold_version = live.map(|live| live.fold_version);
     status.note = projector::older_fold(&settings).await?;
+    status.projections = projector::projections::all(&settings).await?;
     anyhow::ensure!(status.generation.is_some(), "there is no live generation: run `rollcall migrate` first");
     if args.json {
         return print(serde_json::to_string(&status)?);
@@ -97,6 +100,9 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     }
     print(table(&status))?;
     for line in open_transactions(&status).chain(status.set_aside.summary()) {
+        print(line)?;
+    }
+    for line in status.projections.iter().flat_map(further::status::standstill) {
         print(line)?;
     }
     for failure in projector::projections::failures(&settings).await? {
@@ -137,6 +143,7 @@ impl Status {
             set_aside,
             rate,
             partitions,
+            projections: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     further::Name,
 };
 use crate::settings;
-use projector::{VerifyOptions, VerifyReport};
+use projector::{Difference, VerifyOptions, VerifyReport};
 use serde_json::json;
 
 /// Compare a generation with the live one, row by row
@@ -29,6 +29,14 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What it leaves if it is interrupted.
+    pub(super) fn left(&self) -> String {
+        let of = self.name.option();
+        format!("nothing was changed. `rollcall projection verify{of}` compares again")
+    }
+}
+
 pub(crate) async fn verify(args: &Args) -> anyhow::Result<()> {
     let settings = settings::load()?;
     let mut screen = Screen::new(args.json);
@@ -43,15 +51,15 @@ pub(crate) async fn verify(args: &Args) -> anyhow::Result<()> {
     if args.json {
         print(json!({"summary": report}))?;
     } else {
-        print_comparison(&report)?;
+        print_comparison(&report, &args.name.option())?;
     }
     let VerifyReport { generation, live, is_equal, .. } = report;
     anyhow::ensure!(is_equal, "generation {generation} differs from generation {live}, which is live");
     Ok(())
 }
 
-/// Prints a comparison in words.
-pub(super) fn print_comparison(report: &VerifyReport) -> anyhow::Result<()> {
+/// Prints a comparison in words. `of` is the option that names its projection.
+pub(super) fn print_comparison(report: &VerifyReport, of: &str) -> anyhow::Result<()> {
     let VerifyReport { generation, live, tenants, seconds, held_seconds, .. } = report;
     let mut table = Table::new(["table", "live", "other", "result"]);
     for compared in &report.tables {
@@ -63,18 +71,7 @@ pub(super) fn print_comparison(report: &VerifyReport) -> anyhow::Result<()> {
         ]);
     }
     print(table)?;
-    for difference in &report.differences {
-        let what = match (difference.in_live, difference.in_other) {
-            (true, true) if !difference.fields.is_empty() => difference.fields.join(", "),
-            (true, true) => "rows differ".to_owned(),
-            (true, false) => format!("only in generation {live}"),
-            (false, _) => format!("only in generation {generation}"),
-        };
-        print(format_args!(
-            "  tenant {}, user {}, {}: {what}",
-            difference.tenant, difference.user, difference.table
-        ))?;
-    }
+    differences(report, of).into_iter().try_for_each(print)?;
     if let Some(digest) = &report.digest {
         print(format_args!("digest {digest}"))?;
     }
@@ -82,4 +79,66 @@ pub(super) fn print_comparison(report: &VerifyReport) -> anyhow::Result<()> {
     print(format_args!(
         "generation {generation} is compared with generation {live} ({tenants}) after {seconds:.1} s; writers waited {held_seconds:.2} s"
     ))
+}
+
+fn differences(report: &VerifyReport, of: &str) -> Vec<String> {
+    let VerifyReport { generation, live, .. } = report;
+    let line = |difference: &Difference| {
+        let what = match (difference.in_live, difference.in_other) {
+            (true, true) if !difference.fields.is_empty() => difference.fields.join(", "),
+            (true, true) => "rows differ".to_owned(),
+            (true, false) => format!("only in generation {live}"),
+            (false, _) => format!("only in generation {generation}"),
+        };
+        format!("  tenant {}, user {}, {}: {what}", difference.tenant, difference.user, difference.table)
+    };
+    let more = report.has_more.then(|| {
+        format!(
+            "  and more: only the first {} are named. `rollcall projection verify {generation}{of} --limit COUNT` names more",
+            report.differences.len()
+        )
+    });
+    report.differences.iter().map(line).chain(more).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn report(fields: &[&str], has_more: bool) -> VerifyReport {
+        let difference = Difference {
+            tenant: "acme".to_owned(),
+            user: Uuid::nil(),
+            table: "activity".to_owned(),
+            fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+            in_live: true,
+            in_other: true,
+        };
+        VerifyReport {
+            generation: 2,
+            live: 1,
+            is_equal: false,
+            tables: Vec::new(),
+            tenants: 1,
+            differing_tenants: vec!["acme".to_owned()],
+            differences: vec![difference],
+            has_more,
+            digest: None,
+            held_seconds: 0.0,
+            seconds: 0.0,
+        }
+    }
+
+    #[test]
+    fn columns_are_named_and_a_limit_is_said() {
+        let lines = differences(&report(&["creates", "updates"], true), " --projection statistics");
+        assert!(lines[0].ends_with("activity: creates, updates"), "{lines:?}");
+        assert!(lines[1].contains("only the first 1 are named"), "{lines:?}");
+        assert!(
+            lines[1].contains("`rollcall projection verify 2 --projection statistics --limit COUNT`"),
+            "{lines:?}"
+        );
+        assert_eq!(differences(&report(&[], false), "").len(), 1);
+    }
 }

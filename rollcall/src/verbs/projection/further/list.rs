@@ -1,8 +1,11 @@
 //! `rollcall projection list --projection NAME`
 
-use super::super::super::{
-    print,
-    table::{Table, cell},
+use super::super::{
+    super::{
+        print,
+        table::{Table, cell},
+    },
+    list::verified,
 };
 use events_schema::millis;
 use indicatif::HumanBytes;
@@ -38,7 +41,7 @@ pub(super) fn table(generations: &[ProjectionGeneration]) -> Table {
             if generation.is_abandoned { "abandoned".to_owned() } else { generation.state.clone() },
             millis(generation.created_at).to_string(),
             cell(generation.promoted_at.map(millis)),
-            cell(generation.verified_at.map(millis)),
+            verified(generation.verified_at, generation.differed_at),
             generation.folded.to_string(),
             cell(generation.lag),
             generation.waiting.to_string(),

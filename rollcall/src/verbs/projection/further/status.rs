@@ -43,6 +43,15 @@ pub(in super::super) fn print_status(status: &ProjectionStatus, is_json: bool) -
     ))
 }
 
+/// Why a projection stands still although it does not fail: a line for each reason.
+pub(in super::super) fn standstill(status: &ProjectionStatus) -> Vec<String> {
+    let name = status.projection;
+    let paused = status.paused.as_ref().map(super::super::in_words);
+    let paused = paused.map(|paused| format!("projection {name} is {paused}"));
+    let note = status.note.as_ref().map(|note| format!("projection {name}: {note}"));
+    paused.into_iter().chain(note).collect()
+}
+
 /// A failure, in one line.
 pub(in super::super) fn in_words(failure: &ProjectionFailure) -> String {
     let ProjectionFailure { projection, generation, reason, record, since, .. } = failure;
