@@ -76,7 +76,7 @@ pub async fn an_old_key_store_is_found(stack: &'static Stack) {
     // Another URL of the same key store.
     assert_eq!(former_keys(&cli.clone().set(SETTING, &old)), Value::Null);
     let said = prove(&cli, &api, &stays).expect(1).stdout;
-    assert!(said.contains(&format!("2 ({FORMER}, the key store)")), "{said}");
+    assert!(said.contains(&format!("2, at 2 places: {FORMER}, the key store")), "{said}");
 
     api.delete(&goes).await.expect(204);
     assert!(has_key(&deployment.database, &api.tenant, &goes).await, "in the old one");
