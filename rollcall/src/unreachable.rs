@@ -1,5 +1,5 @@
-//! Adds to the error of an unreachable server the setting with the server's address, and to that of a
-//! server that accepts no writes, why.
+//! Adds to the error of an unreachable server the setting with the server's address, to that of a
+//! server that accepts no writes, why, and to that of a database of another release, what to run.
 
 use crate::settings;
 use key_store::KeysError;
@@ -7,10 +7,12 @@ use service_kit::{
     database::pooler::{self, PoolerError},
     settings::NotSet,
 };
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
 /// PostgreSQL's code for `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
+/// Its codes for a table, a column, a schema or a function that does not exist.
+const MISSING: [&str; 4] = ["42P01", "42703", "3F000", "42883"];
 
 /// Explains an error of a verb. The setting's value is never shown, because it contains a password.
 pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
@@ -25,6 +27,11 @@ pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
             "PostgreSQL (DATABASE_URL) is read-only, and this verb has to write: it is a standby, or default_transaction_read_only is on",
         );
     }
+    if error.chain().any(is_of_another_release) {
+        return error.context(
+            "the database (DATABASE_URL) lacks what this release of rollcall needs: run `rollcall migrate` of this release",
+        );
+    }
     match error.chain().find_map(setting) {
         Some(setting) => error.context(format!("PostgreSQL ({setting}) can't be reached")),
         None => error,
@@ -36,8 +43,16 @@ fn is_pooler(cause: &(dyn Error + 'static)) -> bool {
 }
 
 fn is_read_only(cause: &(dyn Error + 'static)) -> bool {
-    let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
-    error.and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY)
+    code(cause).is_some_and(|code| code == READ_ONLY)
+}
+
+fn is_of_another_release(cause: &(dyn Error + 'static)) -> bool {
+    code(cause).is_some_and(|code| MISSING.contains(&&*code))
+}
+
+/// PostgreSQL's code for the error.
+fn code<'c>(cause: &'c (dyn Error + 'static)) -> Option<Cow<'c, str>> {
+    cause.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
 }
 
 fn setting(cause: &(dyn Error + 'static)) -> Option<&'static str> {

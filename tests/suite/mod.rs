@@ -360,7 +360,8 @@ suite! {
         upcasting:
             a_log_with_two_versions_gives_the_same_digest;
         upgrade:
-            a_database_of_an_earlier_release_keeps_every_row;
+            a_database_of_an_earlier_release_keeps_every_row,
+            a_verb_before_the_migration_says_what_to_run;
         transactions:
             control_records_are_no_lag,
             an_open_transaction_is_shown;

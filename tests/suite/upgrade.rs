@@ -1,5 +1,6 @@
 //! A database of an earlier release is upgraded: every row stays, and the schema is that of a new one.
 
+use super::generations::run;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet};
 use tests::{Deployment, Stack, new_database};
@@ -153,4 +154,16 @@ fn expected_dead_letters() -> Vec<DeadLetter> {
         ),
         (4, "unknown".to_owned(), some("a text of some other build"), false, None),
     ]
+}
+
+pub async fn a_verb_before_the_migration_says_what_to_run(stack: &'static Stack) {
+    let deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
+    let cli = &deployment.cli;
+    let undone = "ALTER TABLE rollcall.generations DROP COLUMN differed_at; \
+        DELETE FROM rollcall.migrations WHERE version = 7";
+    sqlx::raw_sql(undone).execute(&deployment.database).await.unwrap();
+    let refused = run(cli, &["projection", "list"], 1).await;
+    assert!(refused.stderr.contains("run `rollcall migrate` of this release"), "{refused:?}");
+    run(cli, &["migrate"], 0).await;
+    run(cli, &["projection", "list"], 0).await;
 }
