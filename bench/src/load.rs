@@ -54,24 +54,14 @@ pub(crate) async fn measure(
     subject: &Subject,
     length: Duration,
 ) -> anyhow::Result<Figures> {
-    measure_paced(request, connections, None, subject, length).await
+    measure_at(None, request, connections, subject, length).await
 }
 
-/// Measures for so long, at so many requests per second over all connections.
+/// Measures for so long, at so many requests per second over all connections, if a rate is given.
 pub(crate) async fn measure_at(
-    rate: u32,
-    request: Request,
-    connections: usize,
-    subject: &Subject,
-    length: Duration,
-) -> anyhow::Result<Figures> {
-    measure_paced(request, connections, Some(rate), subject, length).await
-}
-
-async fn measure_paced(
-    request: Request,
-    connections: usize,
     rate: Option<u32>,
+    request: Request,
+    connections: usize,
     subject: &Subject,
     length: Duration,
 ) -> anyhow::Result<Figures> {

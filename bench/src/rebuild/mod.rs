@@ -111,7 +111,7 @@ fn most_megabytes(mut child: Child) -> anyhow::Result<f64> {
 async fn catch_up(stack: &Stack, records: u64) -> anyhow::Result<CaughtUp> {
     let (url, ids) = (stack.address("DATABASE_URL")?, Arc::new(stack.ids().await?));
     let subject = Subject::service(stack, ids).await?;
-    let reads = || load::measure_at(READS, Request::Get, READERS, &subject, TURN);
+    let reads = || load::measure_at(Some(READS), Request::Get, READERS, &subject, TURN);
     let (mut quiet, mut beside): (Vec<Figures>, Vec<Figures>) = Default::default();
     for _ in 0..QUIET_TURNS {
         quiet.push(reads().await?);

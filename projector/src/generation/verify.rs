@@ -103,9 +103,8 @@ pub(super) async fn compare_with_live(
         Comparison { snapshot: held.snapshot, generations: [held.live, generation], has_postings };
     let digests = comparison.digests(progress).await?;
     let differing: Vec<(Table, String)> = digests.differing().collect();
-    let mut differences = comparison.differences(&differing, limit + 1).await?;
-    let has_more = differences.len() > limit;
-    differences.truncate(limit);
+    let differences = comparison.differences(&differing, limit + 1).await?;
+    let (differences, has_more) = Difference::up_to(limit, differences);
     let tables = comparison.tables();
     comparison.snapshot.release().await?;
     let is_equal = differing.is_empty();

@@ -65,9 +65,8 @@ pub(super) async fn compare_with_live(
     let mut comparison = Comparison { snapshot, ids, tables };
     let digests = comparison.digests(progress).await?;
     let differing: Vec<(&'static str, String)> = digests.differing().collect();
-    let mut differences = comparison.differences(&differing, limit + 1).await?;
-    let has_more = differences.len() > limit;
-    differences.truncate(limit);
+    let differences = comparison.differences(&differing, limit + 1).await?;
+    let (differences, has_more) = Difference::up_to(limit, differences);
     comparison.snapshot.release().await?;
     let is_equal = differing.is_empty();
     let digest = is_equal.then(|| digests.total().to_string());

@@ -22,6 +22,15 @@ pub struct Difference {
     pub in_other: bool,
 }
 
+impl Difference {
+    /// The first `limit` of them, and whether there are more.
+    pub fn up_to(limit: usize, mut differences: Vec<Self>) -> (Vec<Self>, bool) {
+        let has_more = differences.len() > limit;
+        differences.truncate(limit);
+        (differences, has_more)
+    }
+}
+
 type Row = (String, Uuid, Vec<String>, bool, bool);
 
 /// The rows of a tenant that differ, up to `limit`. For every table but the postings.

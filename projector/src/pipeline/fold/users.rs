@@ -61,27 +61,24 @@ impl Users {
         self.open.get(key).map(|open| open.user.state).or_else(packed).unwrap_or_default()
     }
 
-    /// A user, to apply an event to.
+    /// A user, opened to apply an event to it.
     pub(super) fn user(&mut self, key: &UserKey) -> &mut User {
-        &mut self.open(key).user
-    }
-
-    /// Notes which event was applied to a user, and how many bytes it has.
-    pub(super) fn applied(&mut self, key: &UserKey, at: PartitionOffset, bytes: usize) {
-        let held = memory_of(bytes);
-        let open = self.open(key);
-        open.at = Some(at);
-        let before = std::mem::replace(&mut open.held, held);
-        self.held = (self.held + held).saturating_sub(before);
-    }
-
-    fn open(&mut self, key: &UserKey) -> &mut OpenUser {
         let Self { open, packed, .. } = self;
-        open.entry(key.clone()).or_insert_with(|| {
+        let open = open.entry(key.clone()).or_insert_with(|| {
             let older = packed.remove(key);
             let state = older.as_ref().map(|older| older.state()).unwrap_or_default();
             OpenUser { user: User::new(state), older, ..OpenUser::default() }
-        })
+        });
+        &mut open.user
+    }
+
+    /// Notes which event was applied to an open user, and how many bytes it has.
+    pub(super) fn applied(&mut self, key: &UserKey, at: PartitionOffset, bytes: usize) {
+        let held = memory_of(bytes);
+        let Some(open) = self.open.get_mut(key) else { return };
+        open.at = Some(at);
+        let before = std::mem::replace(&mut open.held, held);
+        self.held = (self.held + held).saturating_sub(before);
     }
 
     /// About how much memory the users take.

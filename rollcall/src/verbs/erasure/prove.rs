@@ -102,7 +102,7 @@ fn table(proof: &Proof) -> Table {
     };
     table.row(["pending steps".to_owned(), "all".to_owned(), steps]);
     let cache = &proof.cache;
-    let cached = format!("{}, {}", bodies(cache.bodies), count(cache.invalidations, "invalidation"));
+    let cached = format!("{}, {}", count(cache.bodies, "body"), count(cache.invalidations, "invalidation"));
     table.row(["Redis".to_owned(), count(cache.keys, "key"), cached]);
     table.row(analytics(&proof.analytics));
     table
@@ -113,18 +113,10 @@ fn records(read: &[&ScannedPartition]) -> String {
     format!("{}, {}", count(read.len(), "partition"), count(records, "record"))
 }
 
-fn bodies(bodies: u64) -> String {
-    if bodies > 1 { format!("{bodies} bodies") } else { count(bodies, "body") }
-}
-
-fn tries(tries: u64) -> String {
-    if tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") }
-}
-
 fn key_store(proof: &Proof) -> [String; 3] {
     let (keys, EventCounts { sealed, opened, .. }) = (&proof.keys, &proof.events);
     let own = if keys.is_there { "the user's key exists" } else { "no key" };
-    let tried = format!("{}, {}", count(keys.keys, "key"), tries(keys.tries));
+    let tried = format!("{}, {}", count(keys.keys, "key"), number(keys.tries, "try"));
     let opened = match sealed {
         0 => own.to_owned(),
         _ => format!("{own}; {opened} of {} could be opened", count(*sealed, "sealed event")),

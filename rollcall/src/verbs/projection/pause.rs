@@ -25,8 +25,13 @@ pub(crate) struct Args {
 impl Args {
     /// What it leaves if it is interrupted.
     pub(super) fn left(&self) -> String {
-        format!("`rollcall projection status{}` shows whether folding is paused", self.name.option())
+        left(&self.name)
     }
+}
+
+/// What an interrupted `pause` or `resume` leaves.
+pub(super) fn left(name: &Name) -> String {
+    format!("`rollcall projection status{}` shows whether folding is paused", name.option())
 }
 
 /// After this time a message says what the command is waiting for.

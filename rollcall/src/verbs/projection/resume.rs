@@ -1,6 +1,6 @@
 //! `rollcall projection resume`
 
-use super::{super::print, further::Name};
+use super::{super::print, further::Name, pause::left};
 use crate::settings;
 use serde_json::json;
 
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 impl Args {
     /// What it leaves if it is interrupted.
     pub(super) fn left(&self) -> String {
-        format!("`rollcall projection status{}` shows whether folding is paused", self.name.option())
+        left(&self.name)
     }
 }
 
