@@ -3,7 +3,7 @@
 use events_schema::millis;
 use service_kit::instance;
 use sha2::{Digest as _, Sha256};
-use sqlx::{Connection as _, PgConnection, PgExecutor, PgPool};
+use sqlx::{Connection as _, PgConnection, PgExecutor, PgPool, Postgres, pool::PoolConnection};
 use time::OffsetDateTime;
 
 /// The lock for schema changes: one migration, rebuild step or promotion at a time.
@@ -170,8 +170,12 @@ impl From<i32> for FoldKey {
     }
 }
 
-/// The right to fold a generation, until it is released or the process ends.
-pub struct FoldLock(PgConnection);
+/// The right to fold a generation, until it is released or dropped, or the process ends.
+pub struct FoldLock {
+    connection: PoolConnection<Postgres>,
+    /// Whether the connection may hold the lock. Then it must not go back to the pool.
+    may_be_held: bool,
+}
 
 impl FoldLock {
     /// Waits until nobody else folds the generation.
@@ -179,7 +183,7 @@ impl FoldLock {
     /// # Errors
     /// PostgreSQL fails or can't be reached.
     pub async fn wait(pool: &PgPool, key: impl Into<FoldKey>) -> sqlx::Result<Self> {
-        let mut connection = pool.acquire().await?.detach();
+        let mut lock = Self::on(pool.acquire().await?);
         let wait = match key.into() {
             FoldKey::Users(generation) => {
                 sqlx::query("SELECT pg_advisory_lock($1, $2)").bind(FOLD_LOCKS).bind(generation)
@@ -188,8 +192,8 @@ impl FoldLock {
                 sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_of("fold", &schema))
             }
         };
-        wait.execute(&mut connection).await?;
-        Ok(Self(connection))
+        wait.execute(&mut *lock.connection).await?;
+        Ok(lock)
     }
 
     /// Takes the right to fold the generation, unless somebody else has it.
@@ -197,7 +201,7 @@ impl FoldLock {
     /// # Errors
     /// PostgreSQL fails or can't be reached.
     pub async fn take(pool: &PgPool, key: impl Into<FoldKey>) -> sqlx::Result<Option<Self>> {
-        let mut connection = pool.acquire().await?.detach();
+        let mut lock = Self::on(pool.acquire().await?);
         let take = match key.into() {
             FoldKey::Users(generation) => {
                 sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)").bind(FOLD_LOCKS).bind(generation)
@@ -206,16 +210,30 @@ impl FoldLock {
                 sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock_of("fold", &schema))
             }
         };
-        let is_taken = take.fetch_one(&mut connection).await?;
-        Ok(if is_taken { Some(Self(connection)) } else { None })
+        lock.may_be_held = take.fetch_one(&mut *lock.connection).await?;
+        Ok(if lock.may_be_held { Some(lock) } else { None })
+    }
+
+    fn on(connection: PoolConnection<Postgres>) -> Self {
+        Self { connection, may_be_held: true }
     }
 
     /// Releases it.
     ///
     /// # Errors
     /// PostgreSQL can't be reached any more.
-    pub async fn release(self) -> sqlx::Result<()> {
-        self.0.close().await
+    pub async fn release(mut self) -> sqlx::Result<()> {
+        sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut *self.connection).await?;
+        self.may_be_held = false;
+        Ok(())
+    }
+}
+
+impl Drop for FoldLock {
+    fn drop(&mut self) {
+        if self.may_be_held {
+            self.connection.close_on_drop();
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use service_kit::{
 };
 use sqlx::PgPool;
 
-/// The number of connections of a writer.
-const CONNECTIONS: u32 = 4;
+/// The number of connections of a writer, two of them for fold locks.
+const CONNECTIONS: u32 = 6;
 
 /// Opens a pool whose connections look rows up by primary key only.
 ///

@@ -174,7 +174,7 @@ impl<'s> Follower<'s> {
             let mut steps = replay(self.settings, self.partition_count, ranges)?;
             let mut is_refused = false;
             while let Some(first) = steps.recv().await {
-                let (batch, before) = (self.drain(first?, &mut steps)?, self.records);
+                let (batch, before) = (self.collect(first, &mut steps).await?, self.records);
                 is_refused = !self.fold(batch).await?;
                 folded(self.records);
                 self.pace.keep(self.records - before).await;
@@ -226,11 +226,16 @@ impl<'s> Follower<'s> {
         Ok(())
     }
 
-    fn drain(&self, first: Step, steps: &mut Receiver<anyhow::Result<Step>>) -> anyhow::Result<Batch> {
+    /// Collects records until the batch is full or none are left.
+    async fn collect(
+        &self,
+        first: anyhow::Result<Step>,
+        steps: &mut Receiver<anyhow::Result<Step>>,
+    ) -> anyhow::Result<Batch> {
         let mut batch = Batch::default();
         let mut next = Some(first);
         while let Some(step) = next {
-            match step {
+            match step? {
                 Step::Record(record) => {
                     let from = self.next(record.partition);
                     batch.push(self.discarded.apply(*record), from);
@@ -238,7 +243,7 @@ impl<'s> Follower<'s> {
                 Step::Reached(partition, end) => batch.advance(partition, self.next(partition), end),
             }
             let is_more = !batch.is_full() && !self.is_one_by_one();
-            next = if is_more { steps.try_recv().ok().transpose()? } else { None };
+            next = if is_more { steps.recv().await } else { None };
         }
         Ok(batch)
     }

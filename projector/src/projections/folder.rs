@@ -134,7 +134,8 @@ impl<'s> Folder<'s> {
         let mut steps =
             read::read(self.settings, round, ranges.map(|(partition, range)| (*partition, range.clone())))?;
         while let Some(first) = steps.recv().await {
-            let batch = read::drain(first, &mut steps, &next, self.batch_size)
+            let batch = read::collect(first, &mut steps, &next, self.batch_size)
+                .await
                 .map_err(|error| read::explain(error, self.id.projection))?;
             next.extend(batch.spans.iter().map(|((_, partition), span)| (*partition, span.next)));
             let spans = batch.spans.iter().map(|((_, partition), span)| {

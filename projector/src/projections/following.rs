@@ -28,7 +28,7 @@ use std::{
 };
 
 /// The pause between two rounds, unless much is left.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(1);
 /// The pause after the first failure of a generation. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a failure.

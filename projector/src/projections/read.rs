@@ -22,18 +22,19 @@ pub(super) fn read(
     )
 }
 
-/// Takes what is read already, up to `size` records. `next` is where each partition is.
-pub(super) fn drain(
+/// Collects up to `size` records, or all that are left. A batch takes a transaction, so a few large
+/// ones cost much less than many small ones. `next` is where each partition is.
+pub(super) async fn collect(
     first: anyhow::Result<Step>,
     steps: &mut Receiver<anyhow::Result<Step>>,
     next: &BTreeMap<i32, i64>,
     size: usize,
 ) -> anyhow::Result<Batch> {
     let mut batch = Batch::default();
-    let mut step = Some(first?);
+    let mut step = Some(first);
     while let Some(taken) = step {
         let from = |partition: i32| next.get(&partition).copied().unwrap_or_default();
-        match taken {
+        match taken? {
             Step::Record(record) => {
                 let from = from(record.partition.1);
                 batch.push(*record, from);
@@ -41,7 +42,7 @@ pub(super) fn drain(
             Step::Reached(place, end) => batch.advance(place, from(place.1), end),
         }
         let is_full = batch.is_full() || batch.len() >= size;
-        step = if is_full { None } else { steps.try_recv().ok().transpose()? };
+        step = if is_full { None } else { steps.recv().await };
     }
     Ok(batch)
 }

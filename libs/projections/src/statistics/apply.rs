@@ -13,8 +13,10 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::date[], $4::bigint[], $5::bigin
 ON CONFLICT (tenant_id, user_id, day) DO UPDATE SET creates = a.creates + excluded.creates, updates = a.updates + excluded.updates, \
     deletes = a.deletes + excluded.deletes";
 
+/// Most updates leave the link as it is. Then no row is written.
 const LINK: &str = "\
-INSERT INTO {p}.links (tenant_id, user_id, provider) SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[]) \
+INSERT INTO {p}.links (tenant_id, user_id, provider) SELECT n.* FROM unnest($1::text[], $2::uuid[], $3::text[]) n(tenant_id, user_id, provider) \
+LEFT JOIN {p}.links l USING (tenant_id, user_id) WHERE l.provider IS DISTINCT FROM n.provider \
 ON CONFLICT (tenant_id, user_id) DO UPDATE SET provider = excluded.provider";
 
 const UNLINK: &str = "\

@@ -19,8 +19,8 @@ use service_kit::{
 use sqlx::PgPool;
 use std::fmt;
 
-/// Connections of a projection's thread: for its fold lock, its round and its batch.
-const CONNECTIONS: u32 = 3;
+/// Connections of a projection's thread or verb: for two fold locks, a round, a batch, and a snapshot.
+const CONNECTIONS: u32 = 5;
 
 /// A generation of a projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
