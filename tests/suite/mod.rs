@@ -68,8 +68,9 @@ mod watch;
 use libtest_mimic::Trial;
 use tests::{Stack, timed};
 
-/// Lists the tests as `module::name`. Those after `with` use the shared stack, and those after
-/// `without` need none, and start first, because the longest are among them. Those after `long` need the machine for themselves: they are `--ignored`,
+/// Lists the tests as `module::name`. Those after `with` use the shared stack, and the modules with
+/// the longest tests come first, so that no core is idle at the end. Those after `without` need no
+/// stack, and start before. Those after `long` need the machine for themselves: they are `--ignored`,
 /// and `make suite` runs them after the others.
 macro_rules! suite {
     (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ } long { $($long:ident: $($slow:ident),+;)+ }) => {
@@ -95,6 +96,42 @@ macro_rules! name {
 
 suite! {
     with {
+        erasure:
+            a_missing_key_is_reported,
+            a_restored_key_brings_nobody_back,
+            a_delete_is_complete_wherever_the_projector_dies,
+            a_delete_reaches_a_generation_that_is_being_built,
+            no_deleted_data_can_be_read_in_postgres;
+        erasure_verbs:
+            a_user_is_proved_before_and_after_each_change,
+            an_operator_deals_with_unreadable_records,
+            everything_left_is_found,
+            level_3_leaves_personal_data,
+            everything_stored_is_exported,
+            an_export_goes_into_a_new_file;
+        instances:
+            positions_come_from_any_projector,
+            a_frozen_projector_does_not_keep_its_locks,
+            a_frozen_projector_is_fenced_off,
+            projectors_come_and_go_under_load;
+        projections:
+            statistics_count_what_the_log_says,
+            a_killed_projector_counts_nothing_twice,
+            a_reprocessed_event_is_counted,
+            a_rebuild_of_a_projection_under_load,
+            a_killed_rebuild_of_a_projection_is_resumed,
+            a_comparison_of_a_projection_names_columns,
+            a_projection_is_asked_by_its_name,
+            a_projection_of_another_fold_is_replaced,
+            a_projection_of_a_recreated_log_is_rebuilt,
+            a_deletion_erases_in_every_generation,
+            what_is_left_in_a_personal_table_is_found,
+            a_broken_projection_holds_nobody_back,
+            a_paused_projection_stands_still_alone;
+        apart:
+            behind_nginx_they_are_one_service;
+        crash:
+            no_acknowledged_write_is_lost;
         api_users:
             a_created_user_reads_back,
             an_empty_user_is_a_user,
@@ -247,13 +284,6 @@ suite! {
             a_statement_after_a_copy_that_was_given_up_gets_its_own_answer;
         index_entries:
             updates_of_a_user_make_no_index_entries;
-        apart:
-            behind_nginx_they_are_one_service;
-        instances:
-            positions_come_from_any_projector,
-            a_frozen_projector_does_not_keep_its_locks,
-            a_frozen_projector_is_fenced_off,
-            projectors_come_and_go_under_load;
         keys:
             a_master_key_in_vault_works_like_one_in_a_file,
             without_vault_reads_go_on_and_writes_are_rejected,
@@ -293,20 +323,6 @@ suite! {
             a_deletion_goes_on_while_a_rebuild_makes_indexes,
             verbs_that_exclude_each_other_say_so,
             a_generation_of_another_release_is_refused_or_noted;
-        projections:
-            statistics_count_what_the_log_says,
-            a_killed_projector_counts_nothing_twice,
-            a_reprocessed_event_is_counted,
-            a_rebuild_of_a_projection_under_load,
-            a_killed_rebuild_of_a_projection_is_resumed,
-            a_comparison_of_a_projection_names_columns,
-            a_projection_is_asked_by_its_name,
-            a_projection_of_another_fold_is_replaced,
-            a_projection_of_a_recreated_log_is_rebuilt,
-            a_deletion_erases_in_every_generation,
-            what_is_left_in_a_personal_table_is_found,
-            a_broken_projection_holds_nobody_back,
-            a_paused_projection_stands_still_alone;
         repair:
             every_part_of_a_user_is_compared_and_repaired,
             a_cached_body_is_repaired,
@@ -397,27 +413,12 @@ suite! {
             reasons_stored_as_text_become_codes,
             too_many_parked_users_pause_the_projectors,
             an_operator_pauses_and_resumes;
-        erasure_verbs:
-            a_user_is_proved_before_and_after_each_change,
-            an_operator_deals_with_unreadable_records,
-            everything_left_is_found,
-            level_3_leaves_personal_data,
-            everything_stored_is_exported,
-            an_export_goes_into_a_new_file;
         redis_faults:
             no_read_is_stale_whatever_happens_to_redis;
         cache_walk:
             a_lost_cache_is_written_in_the_order_of_keys,
             another_projector_goes_on_with_a_walk,
             a_redis_restored_within_a_walk_is_completed;
-        crash:
-            no_acknowledged_write_is_lost;
-        erasure:
-            a_missing_key_is_reported,
-            a_restored_key_brings_nobody_back,
-            a_delete_is_complete_wherever_the_projector_dies,
-            a_delete_reaches_a_generation_that_is_being_built,
-            no_deleted_data_can_be_read_in_postgres;
         twice:
             a_success_derived_twice_is_written_once,
             a_success_behind_an_open_transaction_is_written_once;
