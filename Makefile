@@ -9,7 +9,7 @@ BINARIES := rollcall command-service query-service projector
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run build test fmt fmt-check lint doc deny unit suite chaos replay fuzz mutants bench clean
+.PHONY: help install run build dist test fmt fmt-check lint doc deny unit suite chaos replay fuzz mutants bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -22,9 +22,12 @@ run: install build ## Run the whole service on http://127.0.0.1:8080 until Ctrl-
 	@exec target/release/rollcall run
 
 # `rollcall --version` shows the commit.
-build: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)$(shell git log -1 --format=' (%h)' 2>/dev/null)
+build dist: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)$(shell git log -1 --format=' (%h)' 2>/dev/null)
 build: ## Build the release binaries into target/release
 	@BUILD_VERSION='$(VERSION)' $(CARGO) build --release --locked $(addprefix -p ,$(BINARIES))
+
+dist: ## Build the binaries for production into target/dist: optimized as one, takes some minutes
+	@BUILD_VERSION='$(VERSION)' $(CARGO) build --profile dist --locked $(addprefix -p ,$(BINARIES))
 
 test: ## Run all checks
 	@scripts/install.sh test

@@ -8,10 +8,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The same packages as `make build`, and the benchmark, so that dependencies have the same features.
+# What is shipped is measured. Earlier revisions lack the profile.
+build() {
+    cargo build --quiet --locked --profile dist --config 'profile.dist.inherits="release"' \
+        --config 'profile.dist.lto="fat"' --config 'profile.dist.codegen-units=1' \
+        --config 'profile.dist.incremental=false' "$@"
+}
+
 echo "building this tree"
-cargo build --quiet --release --locked -p rollcall -p command-service -p query-service -p projector -p bench
-builds=(--build "now=target/release")
+build -p rollcall -p bench
+builds=(--build "now=target/dist")
 
 if [ -z "${QUICK:-}" ] || [ -n "${BASE:-}" ]; then
     base=$(git rev-parse --verify "${BASE:-HEAD~1}^{commit}")
@@ -22,10 +28,10 @@ if [ -z "${QUICK:-}" ] || [ -n "${BASE:-}" ]; then
         git worktree add --quiet --detach "$tree" "$base"
     fi
     echo "building ${base:0:12}"
-    (cd "$tree" && CARGO_TARGET_DIR=../base-target cargo build --quiet --release --locked --bin rollcall)
-    builds+=(--build "base=target/bench/base-target/release")
+    (cd "$tree" && CARGO_TARGET_DIR=../base-target build -p rollcall)
+    builds+=(--build "base=target/bench/base-target/dist")
 fi
 
 options=(--results bench/results)
 if [ -n "${QUICK:-}" ]; then options+=(--users 5000 --search-users 20000 --rebuild-users 5000 --seconds 1 --rounds 2 --warm-up 10); fi
-exec target/release/bench "${builds[@]}" "${options[@]}"
+exec target/dist/bench "${builds[@]}" "${options[@]}"
