@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use tests::{Stack, remove_scratch, slowest};
 
 /// The default number of parallel tests. The stack needs CPU too, and the machine may be small.
-const THREADS: usize = 3;
+const THREADS: usize = 4;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_in_use_until_the_last_who_has_it_evictions_it() {
+    fn a_key_is_in_use_until_the_last_holder_drops_it() {
         let now = Instant::now();
         let cache = told(now);
         let asked = cache.note_use(&owner(1));

@@ -8,8 +8,8 @@ use service_kit::{
 /// After how many seconds a client may retry.
 const RETRY_AFTER: u64 = 1;
 
-/// SQLSTATE of a foreign key violation: the key's master key has just been removed by a rotation.
-const NO_SUCH_MASTER: &str = "23503";
+/// SQLSTATE of a foreign key violation.
+const FOREIGN_KEY_VIOLATION: &str = "23503";
 
 /// Why keys are unavailable. The texts contain no key and no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,9 @@ pub(super) async fn retry_once<T, F: Future<Output = Result<T, KeysError>>>(
     }
 }
 
-/// Whether a statement failed because a rotation has removed the master key.
-pub(super) fn is_unknown_master(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == NO_SUCH_MASTER)
+/// Whether a statement would have left a key without its master key: a rotation has just removed the
+/// master key that a new key is wrapped under, or a key is still wrapped under the one to remove.
+pub(super) fn breaks_a_master_reference(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == FOREIGN_KEY_VIOLATION)
 }

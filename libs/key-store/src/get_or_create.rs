@@ -2,7 +2,7 @@
 
 use super::{
     ANSWER_TIMEOUT, DataKey, KeyRing, Keys, KeysError, MAX_CHECK_INTERVAL, Origin, Owner, Uses,
-    is_unknown_master, random, rotate,
+    breaks_a_master_reference, random, rotate,
     store::{self, Stored, aad},
     wrapper::PlainKey,
 };
@@ -78,7 +78,7 @@ impl Keys {
         loop {
             match answered(ANSWER_TIMEOUT, store::add(&self.0.pool, self.wrap_new(new).await?, origin)).await
             {
-                Err(error) if is_unknown_master(&error) && Instant::now() < give_up => {
+                Err(error) if breaks_a_master_reference(&error) && Instant::now() < give_up => {
                     self.register_current_master().await?;
                     tokio::time::sleep(MAX_CHECK_INTERVAL).await;
                 }

@@ -36,7 +36,7 @@ pub use rotate::Rotation;
 
 use cache::Cache;
 use domain::codec::Secret;
-use error::{is_unknown_master, retry_once};
+use error::{breaks_a_master_reference, retry_once};
 use find::Uses;
 use key_file::KeyFile;
 use service_kit::{

@@ -3,7 +3,7 @@
 //! of the key store become useless.
 
 use super::{
-    ANSWER_TIMEOUT, ID_SECRET, Keys, KeysError, is_unknown_master, secret_aad,
+    ANSWER_TIMEOUT, ID_SECRET, Keys, KeysError, breaks_a_master_reference, secret_aad,
     store::{self, Stored},
     wrapper::{PlainKey, Wrapped, WrappedKey},
 };
@@ -72,7 +72,7 @@ impl Keys {
             self.rewrap_all(&mut rotation, progress).await?;
             match store::remove_other_masters(&self.0.pool, &rotation.master).await {
                 Ok(()) => break,
-                Err(error) if tries < TRIES && is_unknown_master(&error) => {}
+                Err(error) if tries < TRIES && breaks_a_master_reference(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }

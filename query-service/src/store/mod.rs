@@ -37,7 +37,7 @@ impl Store {
         Ok(Self { postgres, live, keys: CacheKeys::new(&settings.topic_prefix) })
     }
 
-    /// The pool on which the projection position is followed.
+    /// The pool of the reads.
     pub(crate) fn pool(&self) -> &PgPool {
         self.postgres.pool()
     }

@@ -22,7 +22,7 @@ pub fn schema(generation: i32) -> String {
 
 /// A statement on a generation's tables. `{g}` stands for the schema and `{n}` for the number.
 ///
-/// This is the only place where SQL text is assembled: nothing but a number goes into it.
+/// Nothing but a number goes into the text, so the statement is safe.
 #[must_use]
 pub fn statement(template: &str, generation: i32) -> AssertSqlSafe<String> {
     AssertSqlSafe(text(template, generation))

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// Stop all folding until `projection resume`, across restarts
 ///
-/// Returns when no projector folds any more. With --projection, only that projection is paused. If folding is already paused, it succeeds and says since
-/// when.
+/// Returns when no projector folds any more. With --projection, only that projection is paused. If
+/// folding is already paused, it succeeds and says since when.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
