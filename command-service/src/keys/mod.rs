@@ -101,5 +101,5 @@ impl Query {
 }
 
 fn timed_out() -> Key {
-    Err(KeysError::Unavailable("no answer in time".to_owned()))
+    Err(KeysError::NoAnswer)
 }

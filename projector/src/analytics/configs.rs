@@ -39,7 +39,7 @@ pub(super) struct Configs {
 
 impl Configs {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
-        let group = format!("{}rollcall-analytics", settings.topic_prefix);
+        let group = group_of(&settings.topic_prefix);
         let mut consumer = kafka::client_config(settings)?;
         let defaults = CONSUMER_DEFAULTS.iter().filter(|(key, _)| !settings.kafka.contains_key(*key));
         consumer.extend(owned(defaults.chain(CONSUMER_REQUIRED)));
@@ -51,6 +51,11 @@ impl Configs {
         let topics = Topics::new(&settings.topic_prefix);
         Ok(Self { consumer, producer, group, topics, level: settings.analytics_level })
     }
+}
+
+/// The consumer group that derives analytic events.
+pub(crate) fn group_of(prefix: &str) -> String {
+    format!("{prefix}rollcall-analytics")
 }
 
 fn owned<'a>(pairs: impl Iterator<Item = &'a (&'a str, &'a str)>) -> impl Iterator<Item = (String, String)> {

@@ -21,6 +21,8 @@ mod start_plan;
 mod transaction;
 mod written_ids;
 
+pub(crate) use self::configs::group_of;
+
 use self::{configs::Configs, outcomes::Outcomes, session::Session};
 use anyhow::Context as _;
 use key_store::Keys;

@@ -2,7 +2,7 @@
 //! their analytic event. It is stored again for their places in the copy.
 
 use super::writer::Moved;
-use crate::migrate;
+use crate::{analytics, migrate};
 use anyhow::Context as _;
 use event_log::{
     cuts,
@@ -73,15 +73,10 @@ impl CarriedOver {
     }
 }
 
-/// The consumer group that derives analytic events.
-fn analytics_group(settings: &Settings) -> String {
-    format!("{}rollcall-analytics", settings.topic_prefix)
-}
-
 /// Up to where analytic events of the log are derived.
 async fn derived_offsets(settings: &Settings) -> anyhow::Result<BTreeMap<i32, i64>> {
     let mut config = kafka::client_config(settings)?;
-    config.set("group.id", analytics_group(settings));
+    config.set("group.id", analytics::group_of(&settings.topic_prefix));
     let topic = Topics::new(&settings.topic_prefix).users;
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create()?;
@@ -160,7 +155,7 @@ async fn store_discarded(
 /// Commits the offsets of analytics, so that no event is derived a second time.
 async fn store_analytics_offsets(to: &Settings, users: &CarriedOver) -> anyhow::Result<()> {
     let mut config = kafka::client_config(to)?;
-    config.set("group.id", analytics_group(to)).set("enable.auto.commit", "false");
+    config.set("group.id", analytics::group_of(&to.topic_prefix)).set("enable.auto.commit", "false");
     let topics = Topics::new(&to.topic_prefix);
     let mut list = TopicPartitionList::new();
     for (partition, next) in users.analytics_offsets() {

@@ -6,7 +6,7 @@ use super::{
 };
 use indicatif::ProgressBar;
 use privacy::{ScanProgress, Step};
-use projector::{Phase, Progress, RepairProgress};
+use projector::{CopyPhase, CopyProgress, Phase, Progress, RepairProgress};
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
@@ -22,13 +22,13 @@ pub(super) struct Screen {
     is_json: bool,
     bar: ProgressBar,
     throttle: Throttle,
-    step: Option<&'static str>,
+    step: Option<String>,
 }
 
 /// What a verb reports of its progress. Printed as it is with `--json`.
 pub(super) trait Shown: Serialize {
     /// The step in words, with its unit.
-    fn step(&self) -> &'static str;
+    fn step(&self) -> String;
 
     /// How much of how much is done.
     fn done_of_total(&self) -> (u64, u64);
@@ -46,9 +46,10 @@ impl Screen {
 
     pub(super) fn show(&mut self, progress: impl Shown) {
         let (step, (done, total)) = (progress.step(), progress.done_of_total());
-        let is_new = self.step.replace(step) != Some(step);
+        let is_new = self.step.as_ref() != Some(&step);
         if is_new {
-            self.show_step(step, done, total, progress.is_measured());
+            self.show_step(step.clone(), done, total, progress.is_measured());
+            self.step = Some(step);
         }
         self.bar.set_length(total);
         self.bar.set_position(done);
@@ -61,7 +62,7 @@ impl Screen {
     }
 
     /// A bar of its own for each step, so that none is drawn with the figures of another.
-    fn show_step(&mut self, step: &'static str, done: u64, total: u64, is_measured: bool) {
+    fn show_step(&mut self, step: String, done: u64, total: u64, is_measured: bool) {
         self.bar.finish_and_clear();
         let template = if is_measured { BAR } else { UNMEASURED };
         self.bar = bar(Some(total), template).with_position(done).with_message(step);
@@ -78,14 +79,15 @@ impl Screen {
 }
 
 impl Shown for ScanProgress {
-    fn step(&self) -> &'static str {
-        match self.step {
+    fn step(&self) -> String {
+        let step = match self.step {
             Step::Log => "records of the log",
             Step::Keys => "keys",
             Step::ReadModel => "generations",
             Step::Cache => "keys of Redis",
             Step::Analytics => "analytic events",
-        }
+        };
+        step.to_owned()
     }
 
     fn done_of_total(&self) -> (u64, u64) {
@@ -94,13 +96,14 @@ impl Shown for ScanProgress {
 }
 
 impl Shown for Progress {
-    fn step(&self) -> &'static str {
-        match self.phase {
+    fn step(&self) -> String {
+        let step = match self.phase {
             Phase::Folding => "records: folding",
             Phase::Indexing => "building indexes",
             Phase::Verifying => "blocks: comparing",
             Phase::Promoting => "promoting",
-        }
+        };
+        step.to_owned()
     }
 
     fn done_of_total(&self) -> (u64, u64) {
@@ -113,11 +116,26 @@ impl Shown for Progress {
 }
 
 impl Shown for RepairProgress {
-    fn step(&self) -> &'static str {
-        "offsets of the user's partition"
+    fn step(&self) -> String {
+        "offsets of the user's partition".to_owned()
     }
 
     fn done_of_total(&self) -> (u64, u64) {
         (self.done, self.total)
+    }
+}
+
+impl Shown for CopyProgress {
+    fn step(&self) -> String {
+        let doing = match self.phase {
+            CopyPhase::Surveying => "surveying",
+            CopyPhase::Copying => "copying",
+            CopyPhase::Verifying => "comparing",
+        };
+        format!("records: {doing} {}", self.topic)
+    }
+
+    fn done_of_total(&self) -> (u64, u64) {
+        (self.records, self.total)
     }
 }

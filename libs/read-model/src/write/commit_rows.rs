@@ -3,7 +3,7 @@
 
 use super::{
     CredentialRow, DeadLetterRow, Effects, RejectionRow, Span, TombstoneRow, UserRow,
-    commit_statement::Shape, ownership::Epochs,
+    commit_statement::Shape, effects::stored_version, ownership::Epochs,
 };
 use crate::SearchSecret;
 use events_schema::{Partition, Timestamp};
@@ -150,11 +150,6 @@ fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
-/// `decode_user` refuses versions that don't fit into 63 bits.
-fn version(version: u64) -> i64 {
-    i64::try_from(version).unwrap_or(i64::MAX)
-}
-
 fn bind_spans<'q, O>(query: Query<'q, O>, effects: &'q Effects, epochs: &Epochs) -> Query<'q, O> {
     let mut spans: Vec<(&Partition, &Span)> = effects.spans.iter().collect();
     // In the order in which `ownership::lock` locks the same rows: this rules out deadlocks.
@@ -175,7 +170,7 @@ fn bind_users<'q, O>(query: Query<'q, O>, rows: &'q [UserRow], secret: &SearchSe
     query
         .bind(column(rows, |row| row.key.tenant.as_str()))
         .bind(column(rows, |row| row.key.user))
-        .bind(column(rows, |row| version(row.version)))
+        .bind(column(rows, |row| stored_version(row.version)))
         .bind(column(rows, claims))
         .bind(column(rows, |row| row.provider_id))
         .bind(column(rows, |row| row.provider_url.as_deref()))
@@ -193,7 +188,7 @@ fn bind_tombstones<'q, O>(query: Query<'q, O>, rows: &'q [TombstoneRow]) -> Quer
     query
         .bind(column(rows, |row| row.key.tenant.as_str()))
         .bind(column(rows, |row| row.key.user))
-        .bind(column(rows, |row| version(row.version)))
+        .bind(column(rows, |row| stored_version(row.version)))
         .bind(column(rows, |row| row.deleted_at.get()))
         .bind(column(rows, |row| row.at.0))
         .bind(column(rows, |row| row.at.1))
@@ -232,6 +227,6 @@ fn bind_dead_letters<'q, O>(query: Query<'q, O>, rows: &'q [DeadLetterRow]) -> Q
         .bind(column(rows, |row| row.reason.code.as_str()))
         .bind(column(rows, |row| row.reason.detail.as_deref()))
         .bind(column(rows, |row| row.time.map(Timestamp::get)))
-        .bind(column(rows, |row| row.sequence.map(version)))
+        .bind(column(rows, |row| row.sequence.map(stored_version)))
         .bind(column(rows, |row| row.is_at_home))
 }

@@ -4,6 +4,7 @@
 use super::{
     CredentialRow, Effects, Store, TombstoneRow, UserRow,
     copy_format::{CopyFormat, Row},
+    effects::stored_version,
     erase,
     ownership::{self, Epochs},
 };
@@ -133,7 +134,7 @@ fn push_user(user: &UserRow, secret: &SearchSecret, row: &mut Row<'_>) {
     // A map with string keys and finite numbers can always be printed.
     let claims = serde_json::to_string(&user.claims).unwrap_or_default();
     let terms = secret.key(&user.key.tenant).of_user(&user.claims, user.link());
-    row.text(user.key.tenant.as_str()).uuid(user.key.user).big(version(user.version));
+    row.text(user.key.tenant.as_str()).uuid(user.key.user).big(stored_version(user.version));
     row.time(user.created_at.map(Timestamp::get)).json(&claims).opt(user.provider_id, Row::uuid);
     row.opt(user.provider_url.as_deref(), Row::text).opt(user.subject_id.as_deref(), Row::text);
     row.text(&user.body).bytes(user.creation_digest.as_ref().map_or(&[], |digest| digest));
@@ -141,7 +142,7 @@ fn push_user(user: &UserRow, secret: &SearchSecret, row: &mut Row<'_>) {
 }
 
 fn push_tombstone(tombstone: &TombstoneRow, row: &mut Row<'_>) {
-    row.text(tombstone.key.tenant.as_str()).uuid(tombstone.key.user).big(version(tombstone.version));
+    row.text(tombstone.key.tenant.as_str()).uuid(tombstone.key.user).big(stored_version(tombstone.version));
     row.time(Some(tombstone.deleted_at.get())).int(tombstone.at.0).big(tombstone.at.1);
 }
 
@@ -150,9 +151,4 @@ fn push_credential(credential: &CredentialRow, row: &mut Row<'_>) {
     row.text(user.tenant.as_str()).uuid(user.user).uuid(*id).time(Some(credential.created_at.get()));
     row.bool(credential.body.is_some()).opt(credential.status, Row::text);
     row.opt(credential.body.as_deref(), Row::text).int(credential.at.0).big(credential.at.1);
-}
-
-/// `decode_user` refuses versions that don't fit into 63 bits.
-fn version(version: u64) -> i64 {
-    i64::try_from(version).unwrap_or(i64::MAX)
 }

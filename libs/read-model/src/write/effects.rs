@@ -213,3 +213,8 @@ impl Effects {
         self.displaced = before - self.dead_letters.len();
     }
 }
+
+/// A version as PostgreSQL stores it. `decode_user` refuses those that don't fit into 63 bits.
+pub(super) fn stored_version(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}

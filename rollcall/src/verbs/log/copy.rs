@@ -1,13 +1,8 @@
 //! `rollcall log copy`
 
-use super::super::{
-    bar::{Throttle, bar},
-    print,
-    table::Table,
-};
+use super::super::{print, screen::Screen, table::Table};
 use crate::settings;
-use indicatif::ProgressBar;
-use projector::{CopiedTopic, CopyOptions, CopyPhase, CopyProgress, CopyReport};
+use projector::{CopiedTopic, CopyOptions, CopyReport};
 use serde_json::json;
 
 /// Copy the log into new topics, optionally with another number of partitions
@@ -51,8 +46,6 @@ impl Args {
     }
 }
 
-const BAR: &str = "{wide_bar} {human_pos}/{human_len} records  {msg}  {per_sec}  {left}";
-
 fn prefix(text: &str) -> Result<String, String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if text.len() <= 200 && text.chars().all(is_legal) {
@@ -70,46 +63,10 @@ pub(crate) async fn copy(args: &Args) -> anyhow::Result<()> {
         made_with: args.made_with,
         from_cut: args.from_cut,
     };
-    let mut screen =
-        Screen { is_json: args.json, bar: bar(Some(0), BAR), throttle: Throttle::default(), step: None };
-    let report = projector::copy_log(&settings, &options, |progress| screen.show(&progress)).await;
-    screen.bar.finish_and_clear();
+    let mut screen = Screen::new(args.json);
+    let report = projector::copy_log(&settings, &options, |progress| screen.show(progress)).await;
+    screen.end();
     report_copy(args, &report?)
-}
-
-/// Shows the progress.
-struct Screen {
-    is_json: bool,
-    bar: ProgressBar,
-    throttle: Throttle,
-    step: Option<(String, CopyPhase)>,
-}
-
-impl Screen {
-    fn show(&mut self, progress: &CopyProgress) {
-        let step = (progress.topic.clone(), progress.phase);
-        let is_new = self.step.as_ref() != Some(&step);
-        if is_new {
-            self.bar.set_message(format!("{} {}", in_words(progress.phase), progress.topic));
-            self.step = Some(step);
-        }
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.records);
-        // Always asked, so that the line of a new step counts too.
-        let is_due = self.throttle.is_due();
-        if self.is_json && (is_new || is_due) {
-            // If stdout is closed, printing the summary reports it.
-            let _ = print(json!({"progress": progress}));
-        }
-    }
-}
-
-fn in_words(phase: CopyPhase) -> &'static str {
-    match phase {
-        CopyPhase::Surveying => "surveying",
-        CopyPhase::Copying => "copying",
-        CopyPhase::Verifying => "comparing",
-    }
 }
 
 fn report_copy(args: &Args, report: &CopyReport) -> anyhow::Result<()> {

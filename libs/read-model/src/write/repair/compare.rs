@@ -4,7 +4,7 @@
 use super::RepairedUser;
 use crate::{
     generation::statement,
-    write::{Remaining, Store, TombstoneRow, UserRow},
+    write::{Remaining, Store, TombstoneRow, UserRow, effects::stored_version},
 };
 use bytes::Bytes;
 use events_schema::{Timestamp, Topic};
@@ -137,7 +137,7 @@ impl Store {
         let claims = row.map(|row| serde_json::to_string(&row.claims).unwrap_or_default());
         let stored: Option<(i64, Vec<Option<bool>>)> = self
             .of_user(ROW, user)
-            .bind(row.map(|row| stored(row.version)))
+            .bind(row.map(|row| stored_version(row.version)))
             .bind(row.and_then(|row| row.created_at).map(Timestamp::get))
             .bind(claims)
             .bind(row.and_then(|row| row.provider_id))
@@ -196,19 +196,14 @@ fn expected_credentials(user: &RepairedUser) -> BTreeSet<Credential> {
 }
 
 fn expected_tombstone(row: &TombstoneRow) -> Tombstone {
-    (stored(row.version), row.deleted_at.get(), row.at.0, row.at.1)
+    (stored_version(row.version), row.deleted_at.get(), row.at.0, row.at.1)
 }
 
 /// An older body belongs to a cache that is behind, which readers don't trust.
 fn is_cached_body_right(user: &RepairedUser, (version, body): &(i64, Bytes)) -> bool {
-    user.effects.users.first().is_some_and(|row| match version.cmp(&stored(row.version)) {
+    user.effects.users.first().is_some_and(|row| match version.cmp(&stored_version(row.version)) {
         std::cmp::Ordering::Less => true,
         std::cmp::Ordering::Equal => body == row.body.as_bytes(),
         std::cmp::Ordering::Greater => false,
     })
-}
-
-/// A version as PostgreSQL stores it: `decode_user` refuses those that don't fit.
-fn stored(version: u64) -> i64 {
-    i64::try_from(version).unwrap_or(i64::MAX)
 }
