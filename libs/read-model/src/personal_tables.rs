@@ -1,6 +1,7 @@
 //! The personal tables of the projections beside the users: those that carry the mark, in registered
 //! generations and in those that a lost read model has left behind.
 
+use crate::generation::GenerationState;
 use events_schema::UserKey;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -11,8 +12,8 @@ use uuid::Uuid;
 pub struct PersonalTable {
     /// Its schema and its name.
     name: String,
-    /// `live`, `built`, `retired`, `building`. `None` if the generation is not registered.
-    pub state: Option<String>,
+    /// The state of its generation. `None` if that is not registered.
+    pub state: Option<GenerationState>,
 }
 
 impl PersonalTable {
@@ -45,7 +46,7 @@ WHERE n.nspname ^@ 'projection_' ORDER BY 1";
 /// # Errors
 /// The query failed.
 pub async fn tables(connection: &mut PgConnection) -> sqlx::Result<Vec<PersonalTable>> {
-    let rows: Vec<(String, Option<String>)> = sqlx::query_as(TABLES).fetch_all(connection).await?;
+    let rows: Vec<(String, Option<GenerationState>)> = sqlx::query_as(TABLES).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(name, state)| PersonalTable { name, state }).collect())
 }
 

@@ -7,7 +7,7 @@ use super::{
 use anyhow::Context as _;
 use events_schema::millis;
 use read_model::{
-    generation::check_readable,
+    generation::{GenerationState, check_readable},
     operate::generations::{self, Standing},
 };
 use sqlx::{PgConnection, PgPool};
@@ -30,12 +30,13 @@ pub(super) async fn candidate(
     let mut connection = pool.acquire().await?;
     let generation = find(&mut connection, options.which).await?;
     let standing = standing(&mut connection, generation).await?;
-    if standing.state == "live" {
+    if standing.state == GenerationState::Live {
         return Ok(Candidate { generation, is_live: true });
     }
     check(generation, &standing, source)?;
     // A retired one has served before. One of another log has nothing that it could be compared with.
-    let needs_proof = standing.state == "built" && !source.is_another && !options.accept_set_aside;
+    let needs_proof =
+        standing.state == GenerationState::Built && !source.is_another && !options.accept_set_aside;
     anyhow::ensure!(
         standing.verified_at.is_some() || options.unverified || !needs_proof,
         unproved(generation, standing.differed_at, "")
@@ -72,7 +73,7 @@ pub(super) async fn comparable(
     let generation = find(&mut connection, Which::Built(generation)).await?;
     let standing = standing(&mut connection, generation).await?;
     anyhow::ensure!(
-        standing.state != "live",
+        standing.state != GenerationState::Live,
         "generation {generation} is the live one: name another one, which is then compared with it"
     );
     check(generation, &standing, source)?;
@@ -82,7 +83,7 @@ pub(super) async fn comparable(
 async fn find(connection: &mut PgConnection, which: Which) -> anyhow::Result<i32> {
     match which {
         Which::Built(Some(generation)) => Ok(generation),
-        Which::Built(None) => generations::newest(connection, "built").await?.context(
+        Which::Built(None) => generations::newest(connection, GenerationState::Built).await?.context(
             "no generation is built and waiting: `rollcall projection rebuild` builds one, and `rollcall projection list` shows all",
         ),
         Which::Former => generations::former(connection)
@@ -99,7 +100,7 @@ async fn standing(connection: &mut PgConnection, generation: i32) -> anyhow::Res
 
 fn check(generation: i32, standing: &Standing, source: &Source<'_>) -> anyhow::Result<()> {
     anyhow::ensure!(
-        standing.state != "building",
+        standing.state != GenerationState::Building,
         "generation {generation} is not built yet: wait for its rebuild, or finish it with `rollcall projection rebuild --resume`"
     );
     check_readable(generation, standing.fold_version)?;

@@ -1,7 +1,7 @@
 //! Listing and dropping generations for operators.
 
 use read_model::{
-    generation::drop_generation,
+    generation::{GenerationState, drop_generation},
     locks::{FoldLock, Subject, lock_schema, try_lock_verbs_in_transaction, verb_at_work},
     operate::generations::{self, GenerationRow},
 };
@@ -15,8 +15,8 @@ use time::OffsetDateTime;
 pub struct Generation {
     /// The number.
     pub id: i32,
-    /// `building`, `built`, `live` or `retired`.
-    pub state: String,
+    /// Its state.
+    pub state: GenerationState,
     /// When its tables were created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -70,7 +70,7 @@ pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>>
 
 fn generation(row: GenerationRow, is_rebuilding: bool) -> Generation {
     Generation {
-        is_abandoned: row.state == "building" && !is_rebuilding,
+        is_abandoned: row.state == GenerationState::Building && !is_rebuilding,
         id: row.id,
         state: row.state,
         created_at: row.created_at,
@@ -132,9 +132,11 @@ async fn check_unused(
         "generation {generation} is the last one folded from a former log, and without that log no rebuild can restore it: if you don't \
          need it, pass --last-of-its-log"
     );
-    match state.as_deref() {
-        Some("retired") => Ok(()),
-        Some("live") => anyhow::bail!("generation {generation} is the live one: promote another one first"),
+    match state {
+        Some(GenerationState::Retired) => Ok(()),
+        Some(GenerationState::Live) => {
+            anyhow::bail!("generation {generation} is the live one: promote another one first")
+        }
         Some(_) if try_lock_verbs_in_transaction(connection, Subject::Users).await? => Ok(()),
         Some(_) => {
             anyhow::bail!(in_use(connection, Subject::Users, &format!("generation {generation}")).await?)

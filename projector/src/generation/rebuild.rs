@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use event_log::identity;
 use events_schema::Topic;
 use read_model::{
-    generation::{create, drop_generation},
+    generation::{GenerationState, create, drop_generation},
     locks::{Subject, VerbLock, lock_schema},
     operate::{
         checkpoints,
@@ -187,7 +187,7 @@ async fn create_generation(pool: &PgPool, source: &Source<'_>) -> anyhow::Result
 /// Other generations that were built: those that follow, and those of another log, which don't.
 async fn also_built(pool: &PgPool, generation: i32) -> anyhow::Result<(Vec<i32>, Vec<i32>)> {
     let all = generations::list(pool).await?;
-    let others = all.into_iter().filter(|row| row.state == "built" && row.id != generation);
+    let others = all.into_iter().filter(|row| row.state == GenerationState::Built && row.id != generation);
     let (follow, outdated): (Vec<_>, Vec<_>) = others.partition(|row| row.lag.is_some());
     let ids = |rows: Vec<GenerationRow>| rows.into_iter().map(|row| row.id).collect();
     Ok((ids(follow), ids(outdated)))

@@ -3,7 +3,7 @@
 use super::source::Source;
 use anyhow::Context as _;
 use read_model::{
-    generation::{FOLD_VERSION, schema_hash},
+    generation::{FOLD_VERSION, GenerationState, schema_hash},
     operate::generations,
 };
 use sqlx::PgPool;
@@ -11,8 +11,8 @@ use sqlx::PgPool;
 /// The generation that an interrupted rebuild has left, if this build can finish it.
 pub(super) async fn interrupted(pool: &PgPool, source: &Source<'_>) -> anyhow::Result<i32> {
     let mut connection = pool.acquire().await?;
-    let Some(generation) = generations::newest(&mut connection, "building").await? else {
-        let built = generations::newest(&mut connection, "built").await?;
+    let Some(generation) = generations::newest(&mut connection, GenerationState::Building).await? else {
+        let built = generations::newest(&mut connection, GenerationState::Built).await?;
         anyhow::bail!(
             "there is nothing to resume: no rebuild was interrupted while it folded. {}",
             next(built)

@@ -5,6 +5,7 @@ use crate::generation::{Which, in_use};
 use anyhow::{Context as _, bail, ensure};
 use projections::Registered;
 use read_model::{
+    generation::GenerationState,
     locks::{FoldLock, Subject, lock_schema, try_lock_verbs_in_transaction, verb_at_work},
     projections::{
         self as store, GenerationId, create,
@@ -21,8 +22,8 @@ use time::OffsetDateTime;
 pub struct ProjectionGeneration {
     /// The number.
     pub id: i32,
-    /// `building`, `built`, `live` or `retired`.
-    pub state: String,
+    /// Its state.
+    pub state: GenerationState,
     /// When its tables were created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -73,7 +74,7 @@ pub async fn generations(settings: &Settings, name: &str) -> anyhow::Result<Vec<
 
 fn generation(row: GenerationRow, is_rebuilding: bool) -> ProjectionGeneration {
     ProjectionGeneration {
-        is_abandoned: row.state == "building" && !is_rebuilding,
+        is_abandoned: row.state == GenerationState::Building && !is_rebuilding,
         id: row.generation,
         state: row.state,
         created_at: row.created_at,
@@ -99,10 +100,10 @@ pub async fn drop_unused(settings: &Settings, name: &str, generation: i32) -> an
     let (projection, pool) = (named(name)?, store::pool(settings)?);
     let id = GenerationId { projection: projection.name, generation };
     let state = find(&pool, id).await?.state;
-    ensure!(state != "live", "{id} is the live one");
+    ensure!(state != GenerationState::Live, "{id} is the live one");
     let mut transaction = pool.begin().await?;
     let subject = Subject::Projection(id.projection);
-    if state != "retired" && !try_lock_verbs_in_transaction(&mut transaction, subject).await? {
+    if state != GenerationState::Retired && !try_lock_verbs_in_transaction(&mut transaction, subject).await? {
         bail!(in_use(&mut transaction, subject, &id.to_string()).await?);
     }
     let lock = FoldLock::wait(&pool, id).await?;
@@ -124,7 +125,7 @@ pub(super) async fn find(pool: &PgPool, id: GenerationId) -> anyhow::Result<Gene
 
 /// The live generation of a projection, if there is one.
 pub(super) async fn live(pool: &PgPool, projection: &str) -> sqlx::Result<Option<GenerationRow>> {
-    Ok(generations::list(pool, projection).await?.into_iter().find(|row| row.state == "live"))
+    Ok(generations::list(pool, projection).await?.into_iter().find(|row| row.state == GenerationState::Live))
 }
 
 /// Whether a generation follows: this build has its fold, and it is of the log of the users.
@@ -143,12 +144,15 @@ pub(super) async fn candidate(
         Which::Built(Some(generation)) => find(pool, GenerationId { projection: name, generation }).await?,
         Which::Built(None) => {
             let mut all = generations::list(pool, name).await?.into_iter().rev();
-            all.find(|row| row.state == "built").with_context(|| {
+            all.find(|row| row.state == GenerationState::Built).with_context(|| {
                 format!("no generation is built and waiting: `rollcall projection rebuild --projection {name}` builds one")
             })?
         }
         Which::Former => {
-            let all = generations::list(pool, name).await?.into_iter().filter(|row| row.state == "retired");
+            let all = generations::list(pool, name)
+                .await?
+                .into_iter()
+                .filter(|row| row.state == GenerationState::Retired);
             all.max_by_key(|row| row.promoted_at).with_context(|| {
                 format!("there is no retired generation to go back to: `rollcall projection list --projection {name}` shows all")
             })?
@@ -156,7 +160,7 @@ pub(super) async fn candidate(
     };
     let generation = found.generation;
     ensure!(
-        found.state != "building",
+        found.state != GenerationState::Building,
         "generation {generation} is not built yet: wait for its rebuild, or finish it with `rollcall projection rebuild --projection \
          {name} --resume`"
     );

@@ -10,6 +10,7 @@ use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, SetAside
 use anyhow::bail;
 use projections::Registered;
 use read_model::{
+    generation::GenerationState,
     locks::{FoldLock, Subject, VerbLock, lock_schema},
     projections::{self as store, GenerationId, create, generations},
 };
@@ -46,13 +47,14 @@ pub async fn promote(
     let lock = VerbLock::take(&pool, subject, options.which.verb()).await?;
     let found = candidate(&pool, projection, options.which).await?;
     let generation = found.generation;
-    let needs_proof = found.state == "built" && options.which != Which::Former && !options.unverified;
+    let needs_proof =
+        found.state == GenerationState::Built && options.which != Which::Former && !options.unverified;
     if needs_proof && found.verified_at.is_none() {
         comparable_live(&pool, projection, generation).await?;
         bail!(unproved(generation, found.differed_at, &format!(" --projection {name}")));
     }
-    let switched = match found.state.as_str() {
-        "live" => Switched::default(),
+    let switched = match found.state {
+        GenerationState::Live => Switched::default(),
         _ => switch_to(settings, &pool, projection, generation, &mut progress).await?,
     };
     lock.release().await?;
@@ -116,7 +118,7 @@ async fn drop_superseded(
     dropped: &mut Vec<i32>,
 ) -> anyhow::Result<()> {
     let retired = generations::list(pool, projection).await?.into_iter();
-    for row in retired.filter(|row| row.state == "retired" && Some(row.generation) != last) {
+    for row in retired.filter(|row| row.state == GenerationState::Retired && Some(row.generation) != last) {
         let id = GenerationId { projection, generation: row.generation };
         let lock = FoldLock::wait(pool, id).await?;
         let mut transaction = pool.begin().await?;

@@ -16,6 +16,7 @@ use anyhow::{Context as _, bail, ensure};
 use key_store::Keys;
 use projections::Registered;
 use read_model::{
+    generation::GenerationState,
     locks::{FoldLock, Subject, VerbLock, lock_schema},
     projections::{
         self as store, GenerationId,
@@ -117,7 +118,8 @@ async fn also_built(
     generation: i32,
 ) -> anyhow::Result<(Vec<i32>, Vec<i32>)> {
     let all = generations::list(pool, projection.name).await?;
-    let others = all.into_iter().filter(|row| row.state == "built" && row.generation != generation);
+    let others =
+        all.into_iter().filter(|row| row.state == GenerationState::Built && row.generation != generation);
     let (follow, outdated): (Vec<_>, Vec<_>) = others.partition(|row| follows(row, projection));
     let ids = |rows: Vec<GenerationRow>| rows.into_iter().map(|row| row.generation).collect();
     Ok((ids(follow), ids(outdated)))
@@ -172,7 +174,8 @@ async fn create_generation(
     source: &Source<'_>,
 ) -> anyhow::Result<i32> {
     let name = projection.name;
-    let left = generations::list(pool, name).await?.into_iter().filter(|row| row.state == "building");
+    let left =
+        generations::list(pool, name).await?.into_iter().filter(|row| row.state == GenerationState::Building);
     let mut transaction = pool.begin().await?;
     lock_schema(&mut transaction).await?;
     for row in left {
@@ -183,7 +186,8 @@ async fn create_generation(
     let offsets = create::first_offsets(&source.partitions, &source.first_offsets);
     let beginning = Beginning { log_epoch, offsets };
     let definition = definition_of(projection);
-    let generation = create::create(&mut transaction, &definition, &beginning, "building").await?;
+    let generation =
+        create::create(&mut transaction, &definition, &beginning, GenerationState::Building).await?;
     transaction.commit().await?;
     Ok(generation)
 }
@@ -192,8 +196,8 @@ async fn create_generation(
 async fn interrupted(pool: &PgPool, projection: &'static Registered) -> anyhow::Result<i32> {
     let name = projection.name;
     let all = generations::list(pool, name).await?;
-    let left = all.iter().rev().find(|row| row.state == "building");
-    let built = all.iter().rev().find(|row| row.state == "built" && follows(row, projection));
+    let left = all.iter().rev().find(|row| row.state == GenerationState::Building);
+    let built = all.iter().rev().find(|row| row.state == GenerationState::Built && follows(row, projection));
     let left = left.with_context(|| {
         let next = built.map_or_else(
             || format!("`rollcall projection rebuild --projection {name}` begins one"),

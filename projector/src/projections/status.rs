@@ -5,6 +5,7 @@ use crate::pause::Pause;
 use events_schema::Topic;
 use projections::Registered;
 use read_model::{
+    generation::GenerationState,
     operate::checkpoints::live as live_checkpoints,
     projections::{
         self as store, GenerationId,
@@ -85,7 +86,7 @@ pub struct ProjectionPartition {
 pub async fn status(settings: &Settings, name: &str) -> anyhow::Result<ProjectionStatus> {
     let (projection, pool) = (named(name)?, store::pool(settings)?);
     let generations = generations(settings, name).await?;
-    let live = generations.iter().find(|one| one.state == "live").cloned();
+    let live = generations.iter().find(|one| one.state == GenerationState::Live).cloned();
     let partitions = match &live {
         Some(live) => {
             partitions(&pool, GenerationId { projection: projection.name, generation: live.id }).await?

@@ -29,6 +29,7 @@ use events_schema::{Place, Topic, UserKey, millis};
 use found::Found;
 use key_store::Keys;
 use read_model::{
+    generation::GenerationState,
     operate::{
         deleted_users::{self, Table},
         logs::discarded_of_live,
@@ -173,7 +174,7 @@ async fn check_read_model(
     let total = u64::try_from(all.len())?;
     for (done, (generation, state)) in (0..).zip(&all) {
         progress(ScanProgress { step: Step::ReadModel, done, total });
-        let place = format!("generation {generation} ({})", state.as_deref().unwrap_or("unknown"));
+        let place = format!("generation {generation} ({})", state.map_or("unknown", GenerationState::as_str));
         for (table, user) in deleted_users::remains(connection, *generation).await? {
             let kind = match table {
                 Table::Users => Kind::UserRow,

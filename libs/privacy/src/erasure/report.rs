@@ -2,7 +2,7 @@
 
 use super::{findings::Finding, log_scan::LogScan};
 use events_schema::{TenantId, Timestamp, millis};
-use read_model::operate::user_traces::TombstoneRow;
+use read_model::{generation::GenerationState, operate::user_traces::TombstoneRow};
 use std::fmt;
 use uuid::Uuid;
 
@@ -149,9 +149,8 @@ pub struct OldKeyStoreScan {
 pub struct GenerationTraces {
     /// Its number.
     pub generation: i32,
-    /// `building`, `live` or `retired`. `None` if the generation is not registered any more, but its
-    /// tables exist.
-    pub state: Option<String>,
+    /// Its state. `None` if the generation is not registered any more, but its tables exist.
+    pub state: Option<GenerationState>,
     /// Rows of the user with personal data.
     pub users: i64,
     /// Rows of the user from which all personal data was removed.
@@ -177,7 +176,7 @@ pub struct ProjectionTraces {
     pub table: String,
     /// The generation's state. `None` if the generation is not registered any more, but its tables
     /// exist.
-    pub state: Option<String>,
+    pub state: Option<GenerationState>,
     /// Rows of the user.
     pub rows: i64,
 }

@@ -3,11 +3,13 @@
 
 mod fold_version;
 pub mod postings;
+mod state;
 mod tables;
 
 pub use fold_version::{
     FOLD_VERSION, Unreadable, check_live, check_readable, fold_version, older_fold, schema_hash,
 };
+pub use state::GenerationState;
 pub use tables::{create_indexes, renew_views};
 
 use crate::announcement::{self, CHANNEL};

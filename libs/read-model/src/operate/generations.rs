@@ -1,6 +1,6 @@
 //! Generations as operators see them.
 
-use crate::generation::statement;
+use crate::generation::{GenerationState, statement};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 pub struct GenerationRow {
     /// The number.
     pub id: i32,
-    /// `building`, `built`, `live` or `retired`.
-    pub state: String,
+    /// Its state.
+    pub state: GenerationState,
     /// When its tables were created.
     pub created_at: OffsetDateTime,
     /// When it had the whole log.
@@ -108,9 +108,9 @@ pub async fn following(pool: &PgPool) -> sqlx::Result<Vec<(i32, i64)>> {
 ///
 /// # Errors
 /// The query failed.
-pub async fn newest(connection: &mut PgConnection, state: &str) -> sqlx::Result<Option<i32>> {
+pub async fn newest(connection: &mut PgConnection, state: GenerationState) -> sqlx::Result<Option<i32>> {
     sqlx::query_scalar("SELECT max(id) FROM rollcall.generations WHERE state = $1")
-        .bind(state)
+        .bind(state.as_str())
         .fetch_one(connection)
         .await
 }
@@ -130,8 +130,8 @@ pub async fn former(connection: &mut PgConnection) -> sqlx::Result<Option<i32>> 
 /// What a generation was made of, and whether it may be promoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// `building`, `built`, `live` or `retired`.
-    pub state: String,
+    /// Its state.
+    pub state: GenerationState,
     /// The epoch of the log that it is folded from.
     pub log_epoch: i32,
     /// The fold that has made it.
@@ -189,7 +189,7 @@ pub async fn set_verified(pool: &PgPool, generations: [i32; 2], digest: Option<&
 ///
 /// # Errors
 /// The query failed.
-pub async fn state(connection: &mut PgConnection, generation: i32) -> sqlx::Result<Option<String>> {
+pub async fn state(connection: &mut PgConnection, generation: i32) -> sqlx::Result<Option<GenerationState>> {
     sqlx::query_scalar("SELECT state FROM rollcall.generations WHERE id = $1")
         .bind(generation)
         .fetch_optional(connection)

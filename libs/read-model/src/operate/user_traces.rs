@@ -1,6 +1,6 @@
 //! What the read model holds of one user, in every generation.
 
-use crate::generation::statement;
+use crate::generation::{GenerationState, statement};
 use events_schema::UserKey;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -62,7 +62,7 @@ pub struct TombstoneRow {
 ///
 /// # Errors
 /// PostgreSQL can't be asked.
-pub async fn generations(connection: &mut PgConnection) -> sqlx::Result<Vec<(i32, Option<String>)>> {
+pub async fn generations(connection: &mut PgConnection) -> sqlx::Result<Vec<(i32, Option<GenerationState>)>> {
     sqlx::query_as(
         "SELECT s.id, g.state FROM (SELECT substring(nspname FROM '^generation_([0-9]+)$')::int AS id FROM pg_namespace) s \
          LEFT JOIN rollcall.generations g ON g.id = s.id WHERE s.id IS NOT NULL ORDER BY s.id",

@@ -1,6 +1,7 @@
 //! Creating and dropping a generation.
 
 use super::GenerationId;
+use crate::generation::GenerationState;
 use anyhow::ensure;
 use events_schema::{Partition, Topic};
 use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
@@ -72,7 +73,7 @@ pub async fn create(
     connection: &mut PgConnection,
     definition: &Definition,
     beginning: &Beginning,
-    state: &str,
+    state: GenerationState,
 ) -> anyhow::Result<i32> {
     let generation = next_number(connection, definition.projection).await?;
     let id = GenerationId { projection: definition.projection, generation };
@@ -83,7 +84,7 @@ pub async fn create(
     )
     .bind(id.projection)
     .bind(generation)
-    .bind(state)
+    .bind(state.as_str())
     .bind(beginning.log_epoch)
     .bind(definition.fold_version)
     .bind(&definition.tables)
@@ -123,7 +124,7 @@ pub async fn create_first(
     .await?;
     let Some((log_epoch, _)) = rows.first().copied() else { return Ok(None) };
     let offsets = rows.into_iter().map(|(_, partition)| (partition, 0)).collect();
-    create(connection, definition, &Beginning { log_epoch, offsets }, "live").await.map(Some)
+    create(connection, definition, &Beginning { log_epoch, offsets }, GenerationState::Live).await.map(Some)
 }
 
 /// A read model that was lost may have left schemas behind. Their numbers are not used again.
@@ -180,7 +181,7 @@ pub fn first_offsets<'p>(
 /// It is the live one, or a statement failed.
 pub async fn drop(connection: &mut PgConnection, id: GenerationId) -> anyhow::Result<()> {
     let state = super::generations::state(connection, id).await?;
-    ensure!(state.as_deref() != Some("live"), "{id} is the live one");
+    ensure!(state != Some(GenerationState::Live), "{id} is the live one");
     // First: a deletion that erases from its tables holds this row.
     sqlx::query("DELETE FROM rollcall.projection_generations WHERE projection = $1 AND generation = $2")
         .bind(id.projection)

@@ -1,6 +1,7 @@
 //! The generations of a projection, their states and their standing.
 
 use super::GenerationId;
+use crate::generation::GenerationState;
 use sqlx::{PgConnection, PgExecutor, PgPool, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
@@ -9,8 +10,8 @@ use time::OffsetDateTime;
 pub struct GenerationRow {
     /// The number.
     pub generation: i32,
-    /// `building`, `built`, `live` or `retired`.
-    pub state: String,
+    /// Its state.
+    pub state: GenerationState,
     /// When its tables were created.
     pub created_at: OffsetDateTime,
     /// When it had the whole log.
@@ -152,7 +153,7 @@ pub async fn users_log_epoch(connection: &mut PgConnection) -> sqlx::Result<Opti
 ///
 /// # Errors
 /// The query failed.
-pub async fn state(connection: &mut PgConnection, id: GenerationId) -> sqlx::Result<Option<String>> {
+pub async fn state(connection: &mut PgConnection, id: GenerationId) -> sqlx::Result<Option<GenerationState>> {
     sqlx::query_scalar(
         "SELECT state FROM rollcall.projection_generations WHERE projection = $1 AND generation = $2",
     )

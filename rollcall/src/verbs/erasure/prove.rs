@@ -15,6 +15,7 @@ use privacy::erasure::{
     AnalyticsScan, CredentialCounts, EventCounts, Finding, GenerationTraces, MAX_PLACES, OldKeyStoreScan,
     ProjectionTraces, Proof, ScannedPartition,
 };
+use read_model::generation::GenerationState;
 use serde_json::json;
 
 /// Search every place for data of one user
@@ -89,11 +90,11 @@ fn table(proof: &Proof) -> Table {
         table.row(["old key store".to_owned(), count(keys, "key"), own.to_owned()]);
     }
     for traces in &proof.generations {
-        let state = traces.state.as_deref().unwrap_or("unknown");
+        let state = traces.state.map_or("unknown", GenerationState::as_str);
         table.row([format!("generation {}", traces.generation), state.to_owned(), rows(traces)]);
     }
     for ProjectionTraces { table: name, state, rows } in &proof.projections {
-        let state = state.as_deref().unwrap_or("unknown");
+        let state = state.map_or("unknown", GenerationState::as_str);
         table.row([name.clone(), state.to_owned(), count(*rows, "row")]);
     }
     let steps = match proof.pending_steps.as_slice() {

@@ -10,6 +10,7 @@ use super::{
 use crate::settings;
 use events_schema::millis;
 use indicatif::HumanBytes;
+use read_model::generation::GenerationState;
 use time::OffsetDateTime;
 
 /// List the generations of the users, or of another projection
@@ -49,14 +50,14 @@ pub(crate) async fn list(args: &Args) -> anyhow::Result<()> {
         "size",
     ]);
     let abandoned: Vec<_> = generations.iter().filter(|one| one.is_abandoned).map(|one| one.id).collect();
-    let is_old = |one: &&projector::Generation| one.state == "live" && !one.has_postings;
+    let is_old = |one: &&projector::Generation| one.state == GenerationState::Live && !one.has_postings;
     let old: Vec<_> = generations.iter().filter(is_old).map(|one| one.id).collect();
     for generation in generations {
         let (created, promoted) = (millis(generation.created_at), generation.promoted_at.map(millis));
         let verified = verified(generation.verified_at, generation.differed_at);
         table.row([
             generation.id.to_string(),
-            if generation.is_abandoned { "abandoned".to_owned() } else { generation.state },
+            if generation.is_abandoned { "abandoned".to_owned() } else { generation.state.to_string() },
             created.to_string(),
             cell(promoted),
             verified,

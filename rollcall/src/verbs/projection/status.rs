@@ -10,6 +10,7 @@ use super::{
 use crate::settings;
 use event_log::Cut;
 use projector::{PartitionStatus, Pause, WaitingLetters, projections::ProjectionStatus};
+use read_model::generation::GenerationState;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -80,7 +81,8 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
     status.paused = projector::paused(&settings).await?;
     status.cuts = event_log::cuts(&settings).await.ok();
     status.set_aside = projector::waiting_letters(&settings).await?;
-    let live = projector::generations(&settings).await?.into_iter().find(|one| one.state == "live");
+    let live =
+        projector::generations(&settings).await?.into_iter().find(|one| one.state == GenerationState::Live);
     status.fold_version = live.map(|live| live.fold_version);
     status.note = projector::older_fold(&settings).await?;
     status.projections = projector::projections::all(&settings).await?;

@@ -10,6 +10,7 @@ use super::{
 use crate::progress::{ScanProgress, Step};
 use events_schema::UserKey;
 use read_model::{
+    generation::GenerationState,
     operate::user_traces::{self, UserTraces},
     personal_tables,
 };
@@ -44,7 +45,7 @@ impl Traces {
     }
 
     fn live(&self) -> Option<&GenerationTraces> {
-        self.generations.iter().find(|generation| generation.state.as_deref() == Some("live"))
+        self.generations.iter().find(|generation| generation.state == Some(GenerationState::Live))
     }
 
     fn is_alive(&self) -> bool {
@@ -63,7 +64,7 @@ impl Traces {
     /// Reports what is left in the read model, and events that it has not folded.
     pub(super) fn report(&self, logged: &Logged, folded: &BTreeMap<i32, i64>, findings: &mut Findings) {
         for traces in &self.generations {
-            let state = traces.state.as_deref().unwrap_or("unknown");
+            let state = traces.state.map_or("unknown", GenerationState::as_str);
             let place = format!("generation {} ({state})", traces.generation);
             // Facts about credentials of an unknown user are kept: the user may still be created.
             let credentials = if self.is_known() { traces.credentials } else { 0 };
@@ -117,7 +118,7 @@ async fn projections(connection: &mut PgConnection, user: &UserKey) -> sqlx::Res
 }
 
 impl GenerationTraces {
-    fn new(generation: i32, state: Option<String>, traces: UserTraces) -> Self {
+    fn new(generation: i32, state: Option<GenerationState>, traces: UserTraces) -> Self {
         let UserTraces { users, blanked, postings, credentials, dead_letters, is_parked, has_tombstone } =
             traces;
         Self {

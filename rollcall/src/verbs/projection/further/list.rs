@@ -38,7 +38,7 @@ pub(super) fn table(generations: &[ProjectionGeneration]) -> Table {
     for generation in generations {
         table.row([
             generation.id.to_string(),
-            if generation.is_abandoned { "abandoned".to_owned() } else { generation.state.clone() },
+            if generation.is_abandoned { "abandoned".to_owned() } else { generation.state.to_string() },
             millis(generation.created_at).to_string(),
             cell(generation.promoted_at.map(millis)),
             verified(generation.verified_at, generation.differed_at),
