@@ -61,21 +61,14 @@ pub async fn rebuild(
     let mut report = RebuildReport {
         generation,
         built: !built.gave_up,
-        verified: None,
-        promoted: false,
-        retired: None,
         records: built.records,
         set_aside: SetAside::of(&mut *pool.acquire().await?, generation).await?,
         set_aside_before: before,
         gave_up: built.gave_up,
         keyless: users_without_key(&pool, generation).await?,
         cuts: source.cuts.clone(),
-        dropped: Vec::new(),
         comparable: !source.is_another,
-        also_built: Vec::new(),
-        outdated: Vec::new(),
-        another_log: None,
-        seconds: 0.0,
+        ..RebuildReport::default()
     };
     if options.promote && !built.gave_up {
         promote_if_equal(settings, &pool, &source, &options, &mut report, &mut progress).await?;

@@ -78,7 +78,7 @@ pub struct Progress {
 }
 
 /// The result of a rebuild.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebuildReport {
     /// The new generation.
@@ -132,7 +132,7 @@ pub struct LogChange {
 }
 
 /// The result of a promotion.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PromoteReport {
     /// The generation.

@@ -6,7 +6,7 @@ use super::{
     named,
     verify::comparable_live,
 };
-use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, SetAside, Which, unproved};
+use crate::generation::{Phase, Progress, PromoteOptions, PromoteReport, Which, unproved};
 use anyhow::bail;
 use projections::Registered;
 use read_model::{
@@ -64,11 +64,8 @@ pub async fn promote(
         retired: switched.old,
         retired_follows: switched.old_follows,
         dropped: switched.dropped,
-        // A projection sets nothing aside: it stops.
-        set_aside: SetAside::default(),
-        set_aside_before: SetAside::default(),
-        another_log: None,
         seconds: started.elapsed().as_secs_f64(),
+        ..PromoteReport::default()
     })
 }
 

@@ -9,9 +9,7 @@ use super::{
     promote::switch_to,
     verify::compare_with_live,
 };
-use crate::generation::{
-    NAMED_USERS, Pace, Phase, Progress, RebuildOptions, RebuildReport, SetAside, Source,
-};
+use crate::generation::{NAMED_USERS, Pace, Phase, Progress, RebuildOptions, RebuildReport, Source};
 use anyhow::{Context as _, bail, ensure};
 use key_store::Keys;
 use projections::Registered;
@@ -60,24 +58,16 @@ pub async fn rebuild(
     };
     let records = build(settings, &pool, projection, generation, &mut progress).await?;
     let (also_built, outdated) = also_built(&pool, projection, generation).await?;
+    // It sets nothing aside: it stops.
     let mut report = RebuildReport {
         generation,
         built: true,
-        verified: None,
-        promoted: false,
-        retired: None,
         records,
-        set_aside: SetAside::default(),
-        set_aside_before: SetAside::default(),
-        gave_up: false,
-        keyless: 0,
         cuts: source.cuts.clone(),
-        dropped: Vec::new(),
         comparable,
         also_built,
         outdated,
-        another_log: None,
-        seconds: 0.0,
+        ..RebuildReport::default()
     };
     if options.promote {
         promote_if_equal(settings, &pool, projection, &options, &mut report, &mut progress).await?;
