@@ -93,6 +93,9 @@ pub async fn status(settings: &Settings, name: &str) -> anyhow::Result<Projectio
         }
         None => Vec::new(),
     };
+    // Of the same moment as the partitions, which are shown beside it.
+    let lag = live.as_ref().and_then(|live| live.lag);
+    let lag = lag.map(|_| partitions.iter().filter_map(|partition| partition.lag).sum());
     let note = live.as_ref().and_then(|live| note(projection, live));
     let failures = failures::all(&pool).await?.into_iter().filter(|failure| failure.projection == name);
     let status = ProjectionStatus {
@@ -101,7 +104,7 @@ pub async fn status(settings: &Settings, name: &str) -> anyhow::Result<Projectio
         generation: live.as_ref().map(|live| live.id),
         fold_version: projection.fold_version,
         note,
-        lag: live.and_then(|live| live.lag),
+        lag,
         failures: failures.map(failure).collect(),
         partitions,
         generations,
