@@ -2,13 +2,13 @@
 //! others remain until a rotation is complete.
 
 use super::{
-    KeysError,
+    KeysError, random,
     wrapper::{Answer, PlainKey, Wrapped, WrappedKey, Wrapper},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::codec::{KEY_LEN, NONCE_LEN, Secret};
 use futures_util::FutureExt as _;
-use service_kit::atomic_file;
+use service_kit::{atomic_file, file_version::FileVersion};
 use std::{
     fs::File,
     io::{ErrorKind, Read as _},
@@ -32,14 +32,11 @@ struct Master {
 /// The keys of a file, the current one first.
 type Masters = Vec<Master>;
 
-/// Identifies a version of the file: inode, size, modification time.
-type Stamp = (u64, u64, i64, i64);
-
 /// The file. It is checked before each use, which costs a `stat`, so a rotation reaches every
 /// process at once.
 pub(super) struct KeyFile {
     path: PathBuf,
-    read: Mutex<Option<(Stamp, Arc<Masters>)>>,
+    read: Mutex<Option<(FileVersion, Arc<Masters>)>>,
 }
 
 impl KeyFile {
@@ -55,18 +52,19 @@ impl KeyFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.refused(&format!("can't be read: {}", error.kind()))),
         };
-        let stamp = self.stamp(&file)?;
+        let version = self.checked(&file)?;
         if let Some((seen, masters)) = &*read
-            && *seen == stamp
+            && *seen == version
         {
             return Ok(Some(masters.clone()));
         }
         let masters = Arc::new(self.parse(file)?);
-        *read = Some((stamp, masters.clone()));
+        *read = Some((version, masters.clone()));
         Ok(Some(masters))
     }
 
-    fn stamp(&self, file: &File) -> Result<Stamp, KeysError> {
+    /// The version of the file, if only its owner can read it.
+    fn checked(&self, file: &File) -> Result<FileVersion, KeysError> {
         let meta =
             file.metadata().map_err(|error| self.refused(&format!("can't be read: {}", error.kind())))?;
         if meta.is_dir() {
@@ -78,7 +76,7 @@ impl KeyFile {
                 meta.mode() & 0o777
             )));
         }
-        Ok((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
+        Ok(FileVersion::from(&meta))
     }
 
     fn parse(&self, mut file: File) -> Result<Masters, KeysError> {
@@ -128,10 +126,8 @@ fn master(line: &str) -> Option<Master> {
     Some(Master { id: id.to_owned(), secret })
 }
 
-fn random() -> Result<(String, Secret), KeysError> {
-    let secret = Secret::random()
-        .map_err(|_| KeysError::NeedsOperator("the system's random number generator failed".to_owned()))?;
-    Ok((format!("file-{}", &Uuid::new_v4().simple().to_string()[..12]), secret))
+fn new_master() -> Result<(String, Secret), KeysError> {
+    Ok((format!("file-{}", &Uuid::new_v4().simple().to_string()[..12]), random()?))
 }
 
 fn wrap(master: &Master, key: &PlainKey) -> Result<Wrapped, KeysError> {
@@ -159,7 +155,7 @@ impl Wrapper for KeyFile {
     fn create_first(&self) -> Answer<'_, ()> {
         let create = || match self.masters()? {
             Some(_) => Ok(()),
-            None => self.write(&[random()?], true),
+            None => self.write(&[new_master()?], true),
         };
         std::future::ready(create()).boxed()
     }
@@ -201,7 +197,7 @@ impl Wrapper for KeyFile {
 
     fn rotate(&self) -> Answer<'_, String> {
         let rotate = || {
-            let new = random()?;
+            let new = new_master()?;
             let id = new.0.clone();
             let old = self.existing()?;
             let old = old.iter().map(|master| (master.id.clone(), master.secret.clone()));

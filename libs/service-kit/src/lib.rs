@@ -11,6 +11,7 @@ pub mod database;
 pub mod environment;
 pub mod errors;
 pub mod failpoint;
+pub mod file_version;
 pub mod health;
 pub mod instance;
 pub mod json;

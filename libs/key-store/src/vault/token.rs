@@ -4,11 +4,10 @@ use super::{Vault, api::unavailable};
 use crate::KeysError;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use service_kit::settings::VaultSettings;
+use service_kit::{file_version::FileVersion, settings::VaultSettings};
 use std::{
     fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,14 +20,12 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// How long before its end a token that can't be renewed any more is reported.
 const WARN: Duration = Duration::from_secs(24 * 3_600);
 
-/// Identifies a version of the file: inode, size, modification time.
-type Stamp = (u64, u64, i64, i64);
 type Text = Zeroizing<String>;
 
 /// The token.
 pub(super) struct Token {
     file: Option<PathBuf>,
-    read: Mutex<(Option<Stamp>, Text)>,
+    read: Mutex<(Option<FileVersion>, Text)>,
 }
 
 impl Token {
@@ -41,13 +38,13 @@ impl Token {
     /// the last token is used until then.
     pub(super) fn now(&self) -> Text {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = self.file.as_deref().and_then(stamp);
-        if let (Some(file), Some(_)) = (&self.file, stamp)
-            && read.0 != stamp
+        let version = self.file.as_deref().and_then(|file| FileVersion::of(file).ok());
+        if let (Some(file), Some(_)) = (&self.file, version)
+            && read.0 != version
             && let Ok(text) = fs::read_to_string(file).map(Zeroizing::new)
             && !text.trim().is_empty()
         {
-            *read = (stamp, Zeroizing::new(text.trim().to_owned()));
+            *read = (version, Zeroizing::new(text.trim().to_owned()));
         }
         read.1.clone()
     }
@@ -164,11 +161,6 @@ fn warn_of_end(lease: Lease, longest: Duration) {
              ROLLCALL_VAULT_TOKEN and restart"
         );
     }
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(file).ok()?;
-    Some((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
 }
 
 #[cfg(test)]

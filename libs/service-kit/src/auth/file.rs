@@ -1,11 +1,11 @@
 //! A key set in a file, reloaded when the file changes.
 
 use super::keys::KeySet;
+use crate::file_version::FileVersion;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -14,9 +14,6 @@ use std::{
 /// How often the file is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// Identifies a version of the file: inode, size, modification time.
-type Stamp = (u64, u64, i64, i64);
-
 pub(super) struct FileSource {
     path: PathBuf,
     keys: ArcSwap<KeySet>,
@@ -24,20 +21,20 @@ pub(super) struct FileSource {
 }
 
 struct Seen {
-    stamp: Stamp,
+    version: FileVersion,
     checked_at: Instant,
 }
 
 impl FileSource {
     /// Loads the file for the first time.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let read = || anyhow::Ok((stamp(path)?, KeySet::parse(&fs::read(path)?)?));
-        let (stamp, keys) =
+        let read = || anyhow::Ok((FileVersion::of(path)?, KeySet::parse(&fs::read(path)?)?));
+        let (version, keys) =
             read().with_context(|| format!("the key set {} can't be read", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
             keys: ArcSwap::from_pointee(keys),
-            seen: Mutex::new(Seen { stamp, checked_at: Instant::now() }),
+            seen: Mutex::new(Seen { version, checked_at: Instant::now() }),
         })
     }
 
@@ -67,16 +64,11 @@ impl FileSource {
     }
 
     fn read_if_changed(&self, seen: &mut Seen) -> anyhow::Result<()> {
-        let now = stamp(&self.path)?;
-        if now != seen.stamp {
+        let now = FileVersion::of(&self.path)?;
+        if now != seen.version {
             self.keys.store(Arc::new(KeySet::parse(&fs::read(&self.path)?)?));
-            seen.stamp = now;
+            seen.version = now;
         }
         Ok(())
     }
-}
-
-fn stamp(path: &Path) -> io::Result<Stamp> {
-    let meta = fs::metadata(path)?;
-    Ok((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
 }
