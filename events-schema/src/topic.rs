@@ -1,9 +1,11 @@
 //! The topics that are folded into the read model, and their partitions.
 
+use serde::Serialize;
 use std::fmt;
 
 /// A topic that is folded into the read model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Topic {
     /// `users.events`
     Users,

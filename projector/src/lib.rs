@@ -40,4 +40,4 @@ pub use migrate::{Bound, Migrated, bind_anew, bound, check_key_store, migrate};
 pub use pause::{Pause, Paused, pause, paused, resume};
 pub use repair::{Beginning, FoldedUser, Repair, RepairProgress, check_user, repair_user};
 pub use running::{Running, start};
-pub use status::{PartitionStatus, older_fold, status};
+pub use status::{PartitionStatus, older_fold, rates, status};

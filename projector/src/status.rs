@@ -11,15 +11,18 @@ use service_kit::{
     kafka::{OpenTransaction, Topics, open_transactions},
     settings::Settings,
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use time::OffsetDateTime;
 
 /// One partition of one topic.
 #[derive(Debug, Clone, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionStatus {
-    /// `users` or `credentials`.
-    pub topic: String,
+    /// The topic.
+    pub topic: Topic,
     /// The partition.
     pub partition: i32,
     /// The live generation.
@@ -77,7 +80,7 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
         let place = (row.topic, row.partition);
         let log_end = ends.get(&place).map(|ends| ends.high);
         PartitionStatus {
-            topic: row.topic.as_str().to_owned(),
+            topic: row.topic,
             partition: row.partition,
             generation: row.generation,
             next_offset: row.next_offset,
@@ -92,6 +95,32 @@ pub async fn status(settings: &Settings) -> anyhow::Result<Vec<PartitionStatus>>
         }
     };
     Ok(rows.into_iter().map(partition).collect())
+}
+
+/// How many records per second each partition folds, measured over a while. 0 if another generation
+/// is promoted meanwhile.
+///
+/// # Errors
+/// PostgreSQL can't be asked.
+pub async fn rates(settings: &Settings, over: Duration) -> anyhow::Result<BTreeMap<Partition, f64>> {
+    let pool = read_model::pool(settings)?;
+    let (first, begin) = (checkpoints::live(&pool).await?, Instant::now());
+    tokio::time::sleep(over).await;
+    let (second, took) = (checkpoints::live(&pool).await?, begin.elapsed());
+    pool.close().await;
+    let place = |row: &CheckpointRow| (row.topic, row.partition);
+    let rate = |now: &CheckpointRow| (place(now), rate(&first, now, took));
+    Ok(second.iter().map(rate).collect())
+}
+
+/// Records per second since the first measurement.
+fn rate(first: &[CheckpointRow], now: &CheckpointRow, took: Duration) -> f64 {
+    let place = |row: &CheckpointRow| (row.generation, row.topic, row.partition);
+    let before = first.iter().find(|before| place(before) == place(now));
+    let folded = before.map_or(0, |before| now.next_offset - before.next_offset);
+    #[allow(clippy::cast_precision_loss, reason = "precise enough for a rate")]
+    let rate = folded as f64 / took.as_secs_f64();
+    (rate * 10.0).round() / 10.0
 }
 
 /// The first open transaction of each partition.
@@ -124,4 +153,25 @@ async fn cached_offsets(
         next.extend(offset.map(|offset| ((row.topic, row.partition), offset)));
     }
     Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_measured_within_one_generation() {
+        let at = |generation, next_offset| CheckpointRow {
+            generation,
+            topic: Topic::Users,
+            partition: 3,
+            next_offset,
+            epoch: 1,
+            record_time: None,
+            owner: None,
+            owned_since: None,
+        };
+        let took = Duration::from_millis(500);
+        assert_eq!((rate(&[at(1, 10)], &at(1, 25), took), rate(&[at(1, 10)], &at(2, 25), took)), (30.0, 0.0));
+    }
 }

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::settings;
 use event_log::Cut;
+use events_schema::Partition as LogPartition;
 use projector::{PartitionStatus, Pause, WaitingLetters, projections::ProjectionStatus};
 use read_model::generation::GenerationState;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::{collections::BTreeMap, time::Duration};
 use time::OffsetDateTime;
 
 /// Show how far the live generation is folded, partition by partition
@@ -73,11 +74,9 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
         let status = projector::projections::status(&settings, name).await?;
         return further::status::print_status(&status, args.json);
     }
-    let (first, begin) = (projector::status(&settings).await?, Instant::now());
-    // The rate needs two measurements.
-    tokio::time::sleep(SAMPLE).await;
-    let (second, took) = (projector::status(&settings).await?, begin.elapsed());
-    let mut status = Status::of(&first, second, took);
+    let rates = projector::rates(&settings, SAMPLE);
+    let (rates, partitions) = tokio::try_join!(rates, projector::status(&settings))?;
+    let mut status = Status::of(&rates, partitions);
     status.paused = projector::paused(&settings).await?;
     status.cuts = event_log::cuts(&settings).await.ok();
     status.set_aside = projector::waiting_letters(&settings).await?;
@@ -119,16 +118,16 @@ pub(crate) async fn status(args: &Args) -> anyhow::Result<()> {
 }
 
 impl Status {
-    fn of(first: &[PartitionStatus], second: Vec<PartitionStatus>, took: Duration) -> Self {
+    fn of(rates: &BTreeMap<LogPartition, f64>, partitions: Vec<PartitionStatus>) -> Self {
         let now = OffsetDateTime::now_utc();
-        let generation = second.first().map(|status| status.generation);
-        let partitions: Vec<_> = second
-            .into_iter()
-            .map(|status| {
-                let lag_seconds = lag_seconds(&status, now);
-                Partition { rate: rate(first, &status, took), lag_seconds, status }
-            })
-            .collect();
+        let generation = partitions.first().map(|status| status.generation);
+        let rate = |status: &PartitionStatus| rates.get(&(status.topic, status.partition)).copied();
+        let partition = |status: PartitionStatus| Partition {
+            rate: rate(&status).unwrap_or_default(),
+            lag_seconds: lag_seconds(&status, now),
+            status,
+        };
+        let partitions: Vec<_> = partitions.into_iter().map(partition).collect();
         let lag = partitions.iter().map(|partition| partition.status.lag).sum();
         let rate = partitions.iter().map(|partition| partition.rate).sum();
         let open = partitions.iter().filter_map(|partition| partition.status.open_transaction.as_ref());
@@ -158,16 +157,6 @@ fn open_transactions(status: &Status) -> impl Iterator<Item = String> {
     })
 }
 
-/// Records folded per second. 0 if another generation was promoted in between.
-fn rate(first: &[PartitionStatus], second: &PartitionStatus, took: Duration) -> f64 {
-    let place = |status: &PartitionStatus| (status.generation, status.partition, status.topic.clone());
-    let before = first.iter().find(|first| place(first) == place(second));
-    let folded = before.map_or(0, |before| second.next_offset - before.next_offset);
-    #[allow(clippy::cast_precision_loss)] // Precise enough for a rate.
-    let rate = folded as f64 / took.as_secs_f64();
-    (rate * 10.0).round() / 10.0
-}
-
 fn lag_seconds(status: &PartitionStatus, now: OffsetDateTime) -> Option<i64> {
     match status.lag? {
         0 => Some(0),
@@ -191,7 +180,7 @@ fn table(status: &Status) -> Table {
     ]);
     for Partition { status, lag_seconds, rate } in &status.partitions {
         table.row([
-            status.topic.clone(),
+            status.topic.to_string(),
             status.partition.to_string(),
             status.next_offset.to_string(),
             cell(status.redis_next),
@@ -210,10 +199,11 @@ fn table(status: &Status) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use events_schema::Topic;
 
     fn at(generation: i32, next_offset: i64, lag: Option<i64>) -> PartitionStatus {
         PartitionStatus {
-            topic: "users".to_owned(),
+            topic: Topic::Users,
             partition: 3,
             generation,
             next_offset,
@@ -226,14 +216,6 @@ mod tests {
             record_time: Some(OffsetDateTime::UNIX_EPOCH),
             redis_next: None,
         }
-    }
-
-    #[test]
-    fn a_rate_is_measured_within_one_generation() {
-        let took = Duration::from_millis(500);
-        let status = Status::of(&[at(1, 10, None)], vec![at(1, 25, Some(2))], took);
-        assert_eq!((status.generation, status.lag, status.rate), (Some(1), Some(2), 30.0));
-        assert_eq!(Status::of(&[at(1, 10, None)], vec![at(2, 25, None)], took).rate, 0.0);
     }
 
     #[test]
