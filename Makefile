@@ -54,11 +54,11 @@ deny: ## Check the licences, origins and known vulnerabilities of dependencies
 	@scripts/deny.sh
 	@scripts/vendor-scalar.sh --check
 
-# The ignored tests are long and stop servers, so they run alone, after the others.
+# The ignored tests are long, and stop servers of their own. They run after the others, two at a time.
 suite: ## Run integration tests on their own stack
 	@$(CARGO) build $(TEST_BUILD) --bins --test suite
 	@$(CARGO) test $(TEST_BUILD) --test suite
-	@$(CARGO) test $(TEST_BUILD) --test suite -- --ignored --test-threads 1
+	@$(CARGO) test $(TEST_BUILD) --test suite -- --ignored --test-threads 2
 
 # SEED repeats a run. The default is taken from the clock.
 chaos: ## Kill, freeze and restart all parts under load, then check the result: [SEED=n] [FAULTS=100]

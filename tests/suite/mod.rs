@@ -70,7 +70,7 @@ use tests::{Stack, timed};
 
 /// Lists the tests as `module::name`. Those after `with` use the shared stack, and the modules with
 /// the longest tests come first, so that no core is idle at the end. Those after `without` need no
-/// stack, and start before. Those after `long` need the machine for themselves: they are `--ignored`,
+/// stack, and start before. Those after `long` have stacks of their own: they are `--ignored`,
 /// and `make suite` runs them after the others.
 macro_rules! suite {
     (with { $($module:ident: $($test:ident),+;)+ } without { $($alone:ident: $($own:ident),+;)+ } long { $($long:ident: $($slow:ident),+;)+ }) => {
