@@ -87,7 +87,10 @@ pub async fn deleted_in(
 ///
 /// # Errors
 /// PostgreSQL can't be asked, or a row names no user.
-pub async fn remains(connection: &mut PgConnection, generation: i32) -> anyhow::Result<Vec<(Table, UserKey)>> {
+pub async fn remains(
+    connection: &mut PgConnection,
+    generation: i32,
+) -> anyhow::Result<Vec<(Table, UserKey)>> {
     let mut remains = Vec::new();
     for (table, template) in REMAINS {
         let sql = statement(&with_fragments(template), generation);

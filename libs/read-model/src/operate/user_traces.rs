@@ -36,8 +36,7 @@ SELECT (SELECT count(*) FROM {g}.users u WHERE u.tenant_id = $1 AND u.id = $2 AN
 
 /// A statement with the fragments above in their places.
 pub(super) fn with_fragments(template: &str) -> String {
-    let fragments =
-        [("{personal}", IS_PERSONAL), ("{record}", HOLDS_RECORD), ("{named_users}", NAMED_USERS)];
+    let fragments = [("{personal}", IS_PERSONAL), ("{record}", HOLDS_RECORD), ("{named_users}", NAMED_USERS)];
     fragments.iter().fold(template.to_owned(), |sql, (name, fragment)| sql.replace(name, fragment))
 }
 
