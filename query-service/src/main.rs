@@ -15,12 +15,12 @@ fn main() -> Result<(), ExitError> {
 }
 
 async fn serve(settings: Settings) -> Result<(), ExitError> {
+    let listener = server::bind(settings.addr)?;
     let health = Health::default();
     let authenticator = Arc::new(Authenticator::new(&settings)?);
     let recorder = Recorder::start(&settings)?;
     let position = ProjectionPosition::start(&settings)?;
     let app = query_service::start(&settings, recorder.clone(), authenticator, &position, &health).await?;
-    let listener = server::bind(settings.addr)?;
     tracing::info!(addr = %listener.local_addr()?, "the query service listens");
     let configure = {
         let app = app.clone();
@@ -29,8 +29,9 @@ async fn serve(settings: Settings) -> Result<(), ExitError> {
             query_service::fallbacks(config);
         }
     };
-    server::serve(listener, health, &settings.cors_origins, configure, server::stop_signal()).await?;
+    let served =
+        server::serve(listener, health, &settings.cors_origins, configure, server::stop_signal()).await;
     app.stop().await;
     recorder.flush().await;
-    Ok(())
+    Ok(served?)
 }

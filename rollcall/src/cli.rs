@@ -2,7 +2,9 @@
 //! usage, 130 after Ctrl-C, and 143 after SIGTERM.
 
 use crate::{
-    interrupted, unreachable,
+    interrupted,
+    printable::Printable,
+    unreachable,
     verbs::{self, dead_letters, env, erasure, keys, log, migrate, projection, token, users},
 };
 use clap::{Parser, Subcommand};
@@ -82,11 +84,8 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // If stderr is closed, nobody reads the error.
-            let _ = writeln!(
-                stderr(),
-                "rollcall: {}",
-                errors::describe_error(unreachable::explain(error).as_ref())
-            );
+            let line = errors::describe_error(unreachable::explain(error).as_ref());
+            let _ = writeln!(stderr(), "rollcall: {}", Printable(line));
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,7 @@
 mod cli;
 mod interrupted;
 mod local;
+mod printable;
 mod services;
 mod settings;
 mod stop;

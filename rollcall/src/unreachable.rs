@@ -5,7 +5,7 @@ use crate::settings;
 use key_store::KeysError;
 use service_kit::{
     database::pooler::{self, PoolerError},
-    settings::NotSet,
+    settings::{AtSetting, NotSet},
 };
 use std::{borrow::Cow, error::Error};
 
@@ -19,23 +19,24 @@ pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
     if let Some(words) = error.downcast_ref().and_then(|NotSet(name)| settings::not_running_here(name)) {
         return anyhow::Error::msg(words);
     }
+    let setting = setting(&error);
     if error.chain().any(is_pooler) {
-        return anyhow::Error::msg(format!("DATABASE_URL: {PoolerError}"));
+        return anyhow::Error::msg(format!("{setting}: {PoolerError}"));
     }
     if error.chain().any(is_read_only) {
-        return error.context(
-            "PostgreSQL (DATABASE_URL) is read-only, and this verb has to write: it is a standby, or default_transaction_read_only is on",
-        );
+        return error.context(format!(
+            "PostgreSQL ({setting}) is read-only, and this verb has to write: it is a standby, or default_transaction_read_only is on",
+        ));
     }
     if error.chain().any(is_of_another_release) {
-        return error.context(
-            "the database (DATABASE_URL) lacks what this release of rollcall needs: run `rollcall migrate` of this release",
-        );
+        return error.context(format!(
+            "the database ({setting}) lacks what this release of rollcall needs: run `rollcall migrate` of this release",
+        ));
     }
-    match error.chain().find_map(setting) {
-        Some(setting) => error.context(format!("PostgreSQL ({setting}) can't be reached")),
-        None => error,
+    if error.chain().any(is_unreachable) {
+        return error.context(format!("PostgreSQL ({setting}) can't be reached"));
     }
+    error
 }
 
 fn is_pooler(cause: &(dyn Error + 'static)) -> bool {
@@ -55,24 +56,34 @@ fn code<'c>(cause: &'c (dyn Error + 'static)) -> Option<Cow<'c, str>> {
     cause.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
 }
 
-fn setting(cause: &(dyn Error + 'static)) -> Option<&'static str> {
-    if let Some(KeysError::NoAnswer) = cause.downcast_ref() {
-        return Some(settings::key_store_setting());
+/// The setting with the address of the database that the error is about. Most are about the read model.
+fn setting(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(AtSetting(setting)) => setting,
+        None if error.chain().any(|cause| cause.is::<KeysError>()) => settings::key_store_setting(),
+        None => "DATABASE_URL",
     }
-    match cause.downcast_ref()? {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Some("DATABASE_URL"),
-        _ => None,
-    }
+}
+
+fn is_unreachable(cause: &(dyn Error + 'static)) -> bool {
+    let is_away = |error: &sqlx::Error| {
+        matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+        )
+    };
+    matches!(cause.downcast_ref(), Some(KeysError::NoAnswer)) || cause.downcast_ref().is_some_and(is_away)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::{Context as _, anyhow};
+    use service_kit::errors::describe_error;
 
     #[test]
     fn only_connection_errors_are_explained() {
@@ -85,5 +96,16 @@ mod tests {
         assert_eq!(text(sqlx::Error::RowNotFound.into()), sqlx::Error::RowNotFound.to_string());
         assert_eq!(text(anyhow!("no")), "no");
         assert!(text(NotSet("REDIS_URL").into()).contains("REDIS_URL is not set: start one with"));
+    }
+
+    #[test]
+    fn an_error_about_another_database_names_its_setting() {
+        let at = |error: anyhow::Error| {
+            let error = error.context("can't read it").context(AtSetting("ROLLCALL_KEYS_DATABASE_URL"));
+            describe_error(explain(error.context("the check")).as_ref())
+        };
+        let away = at(sqlx::Error::PoolTimedOut.into());
+        assert!(away.starts_with("PostgreSQL (ROLLCALL_KEYS_DATABASE_URL) can't be reached: "), "{away}");
+        assert_eq!(at(PoolerError.into()), format!("ROLLCALL_KEYS_DATABASE_URL: {PoolerError}"));
     }
 }

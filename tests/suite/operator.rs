@@ -51,6 +51,7 @@ pub async fn a_bad_setting_is_rejected_by_name(stack: &'static Stack) {
         ("ROLLCALL_ANALYTICS_LEVEL", "4"),
         ("ROLLCALL_ADDR", "nowhere"),
         ("ROLLCALL_KAFKA_PORT", "99999"),
+        ("ROLLCALL_KEYS_DATABASE_URL", "postgres://h/db?sslmode=x"),
     ] {
         let output = stack.cli().set(name, value).run(&["env"]);
         assert!(matches!(output.code, Some(1 | 2)), "{name}={value}: {output:?}");
@@ -75,6 +76,7 @@ pub async fn unreachable_postgres_is_named(stack: &'static Stack) {
     said("DATABASE_URL", &["projection", "status"]);
     said("DATABASE_URL", &["keys", "status"]);
     said("ROLLCALL_KEYS_DATABASE_URL", &["keys", "status"]);
+    said("ROLLCALL_KEYS_DATABASE_URL", &["migrate"]);
 }
 
 pub async fn migrate_can_run_again(stack: &'static Stack) {

@@ -42,8 +42,9 @@ impl<R: BufRead> Lines<R> {
             }
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let text = &chunk[..end.unwrap_or(chunk.len())];
-            // One byte more than the limit is enough to detect a long line.
-            let room = (self.longest + 1).saturating_sub(self.line.len());
+            // Two bytes more than the limit are enough to detect a long line, even if the first of
+            // them is a carriage return, which may or may not be part of the line end.
+            let room = (self.longest + 2).saturating_sub(self.line.len());
             self.line.extend_from_slice(&text[..text.len().min(room)]);
             is_end = end.is_some();
             let used = text.len() + usize::from(is_end);
@@ -87,5 +88,8 @@ mod tests {
         assert_eq!(read("a\n\nbcdef\r\nx"), [line(1, "a"), line(2, ""), line(3, "bcdef"), line(4, "x")]);
         assert_eq!(read("abcdefghijkl\nb\n"), [(1, None), line(2, "b")]);
         assert_eq!(read("abcdef"), [(1, None)]);
+        assert_eq!(read("abcde\r"), [line(1, "abcde")]);
+        assert_eq!(read("abcde\rfgh\nb"), [(1, None), line(2, "b")]);
+        assert_eq!(read("abcdef\r\nb"), [(1, None), line(2, "b")]);
     }
 }

@@ -4,8 +4,9 @@ use anyhow::Context as _;
 use events_schema::{Partition, Timestamp, Topic};
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
-    metadata::MetadataPartition,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaResult,
+    metadata::{MetadataPartition, MetadataTopic},
 };
 use service_kit::{
     kafka::{self, Topics},
@@ -48,8 +49,8 @@ pub async fn partitions(settings: &Settings) -> anyhow::Result<u32> {
     let (users, credentials) = (topics.users.clone(), topics.credentials.clone());
     let counts = ask(settings, move |consumer| {
         Ok((
-            partition_ids(consumer, &topics.users)?.len(),
-            partition_ids(consumer, &topics.credentials)?.len(),
+            existing_partition_ids(consumer, &topics.users)?.len(),
+            existing_partition_ids(consumer, &topics.credentials)?.len(),
         ))
     });
     let (of_users, of_credentials) = counts.await?;
@@ -100,7 +101,7 @@ pub async fn all_ends(settings: &Settings) -> anyhow::Result<BTreeMap<Partition,
 pub async fn topic_ends(settings: &Settings, name: &str) -> anyhow::Result<BTreeMap<i32, Ends>> {
     let name = name.to_owned();
     ask(settings, move |consumer| {
-        let ids = partition_ids(consumer, &name)?.into_iter();
+        let ids = existing_partition_ids(consumer, &name)?.into_iter();
         ids.map(|partition| Ok((partition, watermarks(consumer, &name, partition)?))).collect()
     })
     .await
@@ -141,12 +142,23 @@ async fn ask<T: Send + 'static>(
     tokio::task::spawn_blocking(move || question(&config.create()?)).await?
 }
 
-fn partition_ids(consumer: &BaseConsumer, name: &str) -> anyhow::Result<Vec<i32>> {
+/// The partitions of a topic in order, or `None` if it does not exist. The question does not create it:
+/// the clients set `allow.auto.create.topics=false`.
+///
+/// # Errors
+/// Kafka can't be queried.
+pub fn partition_ids(consumer: &impl Consumer, name: &str) -> KafkaResult<Option<Vec<i32>>> {
     let metadata = consumer.fetch_metadata(Some(name), BROKER_TIMEOUT)?;
-    let topic = metadata.topics().first().with_context(|| format!("topic {name} does not exist"))?;
-    let exists = topic.error().is_none() && !topic.partitions().is_empty();
-    anyhow::ensure!(exists, "topic {name} does not exist");
-    Ok(topic.partitions().iter().map(MetadataPartition::id).collect())
+    let is_there = |topic: &&MetadataTopic| topic.error().is_none() && !topic.partitions().is_empty();
+    Ok(metadata.topics().first().filter(is_there).map(|topic| {
+        let mut ids: Vec<i32> = topic.partitions().iter().map(MetadataPartition::id).collect();
+        ids.sort_unstable();
+        ids
+    }))
+}
+
+fn existing_partition_ids(consumer: &BaseConsumer, name: &str) -> anyhow::Result<Vec<i32>> {
+    partition_ids(consumer, name)?.with_context(|| format!("topic {name} does not exist"))
 }
 
 fn watermarks(consumer: &BaseConsumer, name: &str, partition: i32) -> anyhow::Result<Ends> {

@@ -29,7 +29,7 @@ impl Keys {
     ///
     /// # Errors
     /// The store can't be reached, or the statement fails.
-    pub async fn vacuum(&self) -> sqlx::Result<bool> {
+    pub async fn vacuum(&self) -> Result<bool, KeysError> {
         let mut connection = vacuum::connect(&self.0.pool).await?;
         let tables = ["data_keys", "dropping"].map(|table| format!("rollcall_keys.{table}"));
         let is_whole = vacuum::reclaim(&mut connection, &tables).await?;

@@ -6,9 +6,10 @@ use super::{
     pages::{PAGE, StoredKey, stored_keys},
     schema, store,
 };
+use anyhow::Context as _;
 use service_kit::{
     database::{self, Role, answered},
-    settings::Settings,
+    settings::{AtSetting, Settings},
 };
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -32,7 +33,8 @@ impl OldKeyStore {
         if !answered(ANSWER_TIMEOUT, schema::is_there(&pool)).await? {
             return Ok(None);
         }
-        let (there, here) = (place(keys).await?, place(model).await?);
+        let (there, here) =
+            (place(keys).await.context(AtSetting("ROLLCALL_KEYS_DATABASE_URL"))?, place(model).await?);
         Ok((there != here).then_some(Self(pool)))
     }
 

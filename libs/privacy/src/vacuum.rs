@@ -1,7 +1,6 @@
 //! Vacuums soon after an erasure, so that PostgreSQL keeps no dead rows and planner samples of erased
 //! users.
 
-use anyhow::Context as _;
 use key_store::Keys;
 use read_model::operate::vacuum::vacuum as vacuum_read_model;
 use service_kit::vacuum::connect;
@@ -68,6 +67,6 @@ async fn vacuum(pool: &PgPool, keys: &Keys) -> anyhow::Result<bool> {
     let mut connection = connect(pool).await?;
     let are_rows_gone = vacuum_read_model(&mut connection).await?;
     connection.close().await?;
-    let are_keys_gone = keys.vacuum().await.context("the key store")?;
+    let are_keys_gone = keys.vacuum().await?;
     Ok(are_rows_gone && are_keys_gone)
 }

@@ -26,6 +26,7 @@ pub mod read;
 pub mod redis_connection;
 mod rejection;
 mod search_secret;
+mod user_of_row;
 pub mod write;
 mod write_outcome;
 

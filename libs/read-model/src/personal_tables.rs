@@ -1,7 +1,10 @@
 //! The personal tables of the projections beside the users: those that carry the mark, in registered
 //! generations and in those that a lost read model has left behind.
 
-use crate::generation::GenerationState;
+use crate::{
+    generation::GenerationState,
+    user_of_row::{UserRow, user_of},
+};
 use events_schema::UserKey;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -105,12 +108,11 @@ pub async fn rows(
 /// The deleted users of whom a personal table still has a row.
 ///
 /// # Errors
-/// The query failed.
-pub async fn remains(connection: &mut PgConnection, table: &PersonalTable) -> sqlx::Result<Vec<UserKey>> {
+/// The query failed, or a row names no user.
+pub async fn remains(connection: &mut PgConnection, table: &PersonalTable) -> anyhow::Result<Vec<UserKey>> {
     let remains = table.statement(
         "SELECT DISTINCT t.tenant_id, t.id FROM live.tombstones t JOIN {table} p ON p.tenant_id = t.tenant_id AND p.user_id = t.id",
     );
-    let rows: Vec<(String, Uuid)> = sqlx::query_as(remains).fetch_all(connection).await?;
-    let user = |(tenant, user): (String, Uuid)| Some(UserKey { tenant: tenant.parse().ok()?, user });
-    Ok(rows.into_iter().filter_map(user).collect())
+    let rows: Vec<UserRow> = sqlx::query_as(remains).fetch_all(connection).await?;
+    rows.into_iter().map(user_of).collect()
 }

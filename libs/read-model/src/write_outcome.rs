@@ -17,13 +17,13 @@ pub enum WriteOutcome {
     Parked,
 }
 
-impl WriteOutcome {
-    /// The outcome for the reason that the read model records, or for none.
-    pub(crate) fn from_rejection(reason: Option<&str>) -> Self {
+impl From<RejectionReason> for WriteOutcome {
+    fn from(reason: RejectionReason) -> Self {
         match reason {
-            None => Self::Accepted,
-            Some(reason) if reason == RejectionReason::Parked.as_str() => Self::Parked,
-            Some(_) => Self::Rejected,
+            RejectionReason::Parked => Self::Parked,
+            RejectionReason::Superseded | RejectionReason::Deleted | RejectionReason::Discarded => {
+                Self::Rejected
+            }
         }
     }
 }
@@ -34,8 +34,7 @@ mod tests {
 
     #[test]
     fn parked_events_are_not_rejected() {
-        assert_eq!(WriteOutcome::from_rejection(Some("deleted")), WriteOutcome::Rejected);
-        assert_eq!(WriteOutcome::from_rejection(Some("parked")), WriteOutcome::Parked);
-        assert_eq!(WriteOutcome::from_rejection(None), WriteOutcome::Accepted);
+        assert_eq!(WriteOutcome::from(RejectionReason::Deleted), WriteOutcome::Rejected);
+        assert_eq!(WriteOutcome::from(RejectionReason::Parked), WriteOutcome::Parked);
     }
 }

@@ -91,13 +91,45 @@ pub fn pool(url: &str, role: Role, connections: u32) -> anyhow::Result<PgPool> {
 /// # Errors
 /// The URL is invalid.
 pub fn options(url: &str) -> anyhow::Result<PgConnectOptions> {
-    // The parser's own message could repeat part of the URL, which holds a password.
-    let refused = || anyhow!("DATABASE_URL: must be a postgres:// URL");
-    let parsed = Url::parse(url).map_err(|_| refused())?;
-    let options = PgConnectOptions::from_str(url).map_err(|_| refused())?;
+    let refused = |reason: String| anyhow!("the address of PostgreSQL {reason}");
+    let parsed = parse(url).map_err(refused)?;
+    let options = connect_options(&parsed).map_err(refused)?;
     let has_password = parsed.password().is_some() || parsed.query_pairs().any(|(key, _)| key == "password");
     // To a server, an empty password is the same as none. It keeps sqlx from looking for one.
     Ok(if has_password { options } else { options.password("") })
+}
+
+/// Checks a URL as [`options`] does, for the setting that it is read from.
+///
+/// # Errors
+/// What is wrong, without the URL's values: one may be a password.
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    connect_options(&parse(url)?).map(drop)
+}
+
+fn parse(url: &str) -> Result<Url, String> {
+    let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+    parsed.ok_or_else(|| "must be a postgres:// URL".to_owned())
+}
+
+/// The parser's own message could repeat part of the URL, and names no parameter. So the parameter that
+/// is refused is looked for.
+fn connect_options(url: &Url) -> Result<PgConnectOptions, String> {
+    let read = |url: &Url| PgConnectOptions::from_str(url.as_str());
+    read(url).map_err(|_| {
+        let mut alone = url.clone();
+        alone.set_query(None);
+        let is_refused = |name: &str, value: &str| {
+            let mut with = alone.clone();
+            with.query_pairs_mut().append_pair(name, value);
+            read(&with).is_err()
+        };
+        let mut parameters = url.query_pairs();
+        match parameters.find(|(name, value)| is_refused(name, value)) {
+            Some((name, _)) if read(&alone).is_ok() => format!("has no valid value in its parameter {name}"),
+            _ => "must be a postgres:// URL in UTF-8".to_owned(),
+        }
+    })
 }
 
 /// A pool for statements that find all their rows by key. They use generic plans, independent of
@@ -246,7 +278,22 @@ mod tests {
     #[tokio::test]
     async fn a_bad_url_is_refused_without_repeating_it() {
         let error = pool("hush", Role::Reader, 1).err().map(|error| format!("{error:?}")).unwrap_or_default();
-        assert!(error.contains("DATABASE_URL") && !error.contains("hush"), "{error}");
+        assert!(error.contains("must be a postgres:// URL") && !error.contains("hush"), "{error}");
         assert!(pool("postgres://u:p@127.0.0.1:1/x", Role::Projector, 1).is_ok());
+    }
+
+    #[test]
+    fn a_refused_parameter_is_named_without_its_value() {
+        let reason = |url| check_url(url).err().unwrap_or_default();
+        for (name, url) in [
+            ("sslmode", "postgres://u:hush@h/db?application_name=hush&sslmode=hush"),
+            ("port", "postgres://u:hush@h/db?port=hush"),
+        ] {
+            let reason = reason(url);
+            assert_eq!(reason, format!("has no valid value in its parameter {name}"));
+        }
+        assert_eq!(reason("mysql://u:hush@h/db"), "must be a postgres:// URL");
+        assert_eq!(reason("postgres://u:%ff@h/db?sslmode=hush"), "must be a postgres:// URL in UTF-8");
+        assert_eq!(reason("postgres://u:hush@h/db?sslmode=require"), "");
     }
 }

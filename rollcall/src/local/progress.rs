@@ -1,5 +1,6 @@
 //! Messages on stderr.
 
+use crate::printable::Printable;
 use std::{
     io::{Write, stderr},
     time::Instant,
@@ -8,7 +9,7 @@ use std::{
 /// Prints a line.
 pub(crate) fn say(line: impl std::fmt::Display) {
     // If stderr is closed, nobody reads the line.
-    let _ = writeln!(stderr(), "{line}");
+    let _ = writeln!(stderr(), "{}", Printable(line));
 }
 
 /// Runs a step, and prints how long it took.

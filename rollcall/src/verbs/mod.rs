@@ -18,6 +18,7 @@ pub(crate) mod users;
 mod welcome;
 mod words;
 
+use crate::printable::Printable;
 use std::io::{self, ErrorKind, Write, stdout};
 
 /// Prints a line of the verb's result. If stdout is closed, as by `head`, the verb still runs to its end
@@ -32,6 +33,6 @@ fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
 /// Prints a line for a verb that runs forever, which stops when stdout is closed.
 fn write_line(line: impl std::fmt::Display) -> io::Result<()> {
     let mut stdout = stdout().lock();
-    writeln!(stdout, "{line}")?;
+    writeln!(stdout, "{}", Printable(line))?;
     stdout.flush()
 }

@@ -1,5 +1,6 @@
 //! Tables of text.
 
+use crate::printable::OneLine;
 use std::fmt;
 
 /// Rows under a heading. Each column is as wide as its widest cell; numbers are aligned right.
@@ -18,11 +19,11 @@ impl Table {
     }
 
     pub(crate) fn add(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.iter().map(|cell| OneLine(cell).to_string()).collect());
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.add(cells.to_vec());
     }
 
     fn width(&self, column: usize) -> usize {
@@ -66,5 +67,12 @@ mod tests {
         table.row(["a".to_owned(), "12345".to_owned()]);
         table.row(["longer".to_owned(), cell(None::<i64>)]);
         assert_eq!(table.to_string(), "name        n\na       12345\nlonger      -");
+    }
+
+    #[test]
+    fn a_cell_stays_on_its_line() {
+        let mut table = Table::new(["reason", "n"]);
+        table.row(["a\n\u{1b}b".to_owned(), "1".to_owned()]);
+        assert_eq!(table.to_string(), "reason          n\na\\u000a\\u001bb  1");
     }
 }

@@ -14,7 +14,7 @@ struct Leftover {
     take: &'static str,
 }
 
-const LEFTOVERS: [Leftover; 8] = [
+const LEFTOVERS: [Leftover; 10] = [
     Leftover {
         kind: "key",
         put: "INSERT INTO rollcall_keys.data_keys SELECT * FROM public.destroyed_keys WHERE owner_id = '{u}'",
@@ -55,6 +55,20 @@ const LEFTOVERS: [Leftover; 8] = [
         kind: "deadLetters",
         put: "INSERT INTO generation_1.dead_letters (topic, partition, log_offset, value, headers, reason) \
             VALUES ('credentials', 0, 99, 'x', '[[\"ce_tenantid\", \"{t}\"], [\"ce_subject\", \"{u}\"]]', 'r')",
+        take: "DELETE FROM generation_1.dead_letters WHERE log_offset = 99",
+    },
+    // Readers of the log ignore the case of a header's name, and of a UUID.
+    Leftover {
+        kind: "deadLetters",
+        put: "INSERT INTO generation_1.dead_letters (topic, partition, log_offset, value, headers, reason) \
+            VALUES ('credentials', 0, 99, 'x', jsonb_build_array(jsonb_build_array('Ce_TenantId', '{t}'), \
+                jsonb_build_array('CE_SUBJECT', upper('{u}'))), 'r')",
+        take: "DELETE FROM generation_1.dead_letters WHERE log_offset = 99",
+    },
+    Leftover {
+        kind: "deadLetters",
+        put: "INSERT INTO generation_1.dead_letters (topic, partition, log_offset, key, value, headers, reason) \
+            VALUES ('credentials', 0, 99, convert_to('{t}/' || upper('{u}'), 'UTF8'), 'x', '[]', 'r')",
         take: "DELETE FROM generation_1.dead_letters WHERE log_offset = 99",
     },
     Leftover {

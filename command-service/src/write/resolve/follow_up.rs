@@ -3,7 +3,9 @@
 use super::DeferredOutcome;
 use crate::write::{projection::Projection, user_lock::UserLock};
 use read_model::{
-    RejectionReason, WriteOutcome, projection_position::WaitError, read::after_write::rejection_reason,
+    WriteOutcome,
+    projection_position::WaitError,
+    read::after_write::{self, RecordedOutcome},
 };
 use service_kit::position::LogPosition;
 use sqlx::PgPool;
@@ -20,10 +22,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The pause after a failed query.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Another log became live.
-struct LogReplaced;
-
-/// The query for a reason was not answered in time.
+/// The query for an outcome was not answered in time.
 struct NoAnswer;
 
 /// Follows up writes whose outcome was not known in time. Cheap to clone.
@@ -57,24 +56,26 @@ impl FollowUps {
             let _permit = permit;
             let _ = this.projection.folded_up_to.await_position(position, until).await;
             drop(lock);
-            match this.rejection(position).await {
-                Ok(Some(reason)) => deferred.rejected(reason),
-                Ok(None) => {}
-                Err(LogReplaced) => on_log_replaced(deferred),
+            match this.outcome(position).await {
+                RecordedOutcome::Accepted => {}
+                RecordedOutcome::Rejected(reason) => deferred.rejected(reason),
+                RecordedOutcome::AnotherLog => on_log_replaced(deferred),
             }
         });
     }
 
-    /// Waits as long as it takes. `None`: the event was accepted.
-    async fn rejection(&self, position: LogPosition) -> Result<Option<RejectionReason>, LogReplaced> {
+    /// Waits as long as it takes.
+    async fn outcome(&self, position: LogPosition) -> RecordedOutcome {
         loop {
             let until = Instant::now() + WAIT_TIMEOUT;
             match self.projection.folded_up_to.await_outcome(position, until).await {
-                Ok(WriteOutcome::Accepted) => return Ok(None),
-                Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => return Err(LogReplaced),
+                Ok(WriteOutcome::Accepted) => return RecordedOutcome::Accepted,
+                Err(WaitError::NoSuchPartition | WaitError::AnotherLog) => {
+                    return RecordedOutcome::AnotherLog;
+                }
                 Ok(WriteOutcome::Rejected | WriteOutcome::Parked) => {
-                    if let Ok(reason) = self.reason(position, until).await {
-                        return Ok(reason);
+                    if let Ok(outcome) = self.recorded(position, until).await {
+                        return outcome;
                     }
                 }
                 Err(WaitError::TimedOut) => {}
@@ -82,17 +83,12 @@ impl FollowUps {
         }
     }
 
-    /// Queries why the event was rejected. `None`: an operator retried it, so it is not rejected
-    /// any more.
-    async fn reason(
-        &self,
-        position: LogPosition,
-        deadline: Instant,
-    ) -> Result<Option<RejectionReason>, NoAnswer> {
+    /// Queries why the event was rejected. It is accepted by now if an operator retried it.
+    async fn recorded(&self, position: LogPosition, deadline: Instant) -> Result<RecordedOutcome, NoAnswer> {
         let query = async {
             loop {
-                match rejection_reason(&self.pool, position).await {
-                    Ok(reason) => return reason,
+                match after_write::outcome(&self.pool, position).await {
+                    Ok(outcome) => return outcome,
                     Err(error) => tracing::warn!(
                         error = service_kit::errors::describe_error(&error),
                         "the reason of a rejected event can't be read"

@@ -33,6 +33,7 @@ struct Unconfirmed {
 pub(crate) struct UnconfirmedAppends {
     queue: mpsc::Sender<Unconfirmed>,
     stop: CancellationToken,
+    stopped: CancellationToken,
     _stop_on_drop: DropGuard,
 }
 
@@ -46,12 +47,17 @@ impl UnconfirmedAppends {
         lookup: EventLookup,
     ) -> Self {
         let (sender, queue) = mpsc::channel(CAPACITY);
-        let stop = CancellationToken::new();
-        tokio::spawn(Resolver { log, log_watch, projection, follow_ups, lookup }.run(queue, stop.clone()));
-        Self { queue: sender, _stop_on_drop: stop.clone().drop_guard(), stop }
+        let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
+        let resolver = Resolver { log, log_watch, projection, follow_ups, lookup };
+        let (until, at_end) = (stop.clone(), stopped.clone().drop_guard());
+        tokio::spawn(async move {
+            let _at_end = at_end;
+            resolver.run(queue, until).await;
+        });
+        Self { queue: sender, _stop_on_drop: stop.clone().drop_guard(), stop, stopped }
     }
 
-    /// Adds one. If the queue is full, it is given up at once.
+    /// Adds one. If the queue is full or closed, it is given up at once.
     pub(crate) fn add(&self, event: SentEvent, deferred: DeferredOutcome) {
         metrics::unconfirmed(1);
         if let Err(refused) = self.queue.try_send(Unconfirmed { event, deferred }) {
@@ -62,7 +68,7 @@ impl UnconfirmedAppends {
     /// Stops the task and gives up what is unresolved.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
-        self.queue.closed().await;
+        self.stopped.cancelled().await;
     }
 }
 
@@ -70,6 +76,18 @@ fn give_up(append: Unconfirmed) {
     tracing::warn!("an unconfirmed append was given up: its event may be in the log");
     metrics::unresolved();
     fail(append, AppendError::Unknown);
+}
+
+/// Closes the queue and takes what is in it. Closed first, it refuses what comes later: nothing gets
+/// in unseen between the last look and the end.
+async fn close<T>(mut queue: mpsc::Receiver<T>) -> Vec<T> {
+    queue.close();
+    let mut rest = Vec::new();
+    // Waits for senders that already have a place in it.
+    while let Some(item) = queue.recv().await {
+        rest.push(item);
+    }
+    rest
 }
 
 fn fail(append: Unconfirmed, error: AppendError) {
@@ -90,10 +108,7 @@ impl Resolver {
     async fn run(self, mut queue: mpsc::Receiver<Unconfirmed>, stop: CancellationToken) {
         let mut open = Vec::new();
         while stop.run_until_cancelled(self.resolve_next(&mut queue, &mut open)).await.is_some() {}
-        while let Ok(append) = queue.try_recv() {
-            open.push(append);
-        }
-        open.into_iter().for_each(give_up);
+        open.into_iter().chain(close(queue).await).for_each(give_up);
     }
 
     /// Waits for unconfirmed appends and until they can be looked for. Cancel safe.
@@ -125,5 +140,24 @@ impl Resolver {
         let on_log_replaced = |deferred: DeferredOutcome| deferred.fail(&problems::log_replaced_meanwhile());
         let position = log.position(Position { partition, offset: *offset });
         self.follow_ups.start(position, None, append.deferred, on_log_replaced);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::poll;
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn nothing_gets_into_a_queue_unseen_while_it_is_closed() {
+        let (sender, queue) = mpsc::channel(2);
+        sender.try_send(1).unwrap();
+        let place = sender.try_reserve().unwrap();
+        let mut rest = pin!(close(queue));
+        assert!(poll!(&mut rest).is_pending(), "it waits for the sender that has a place");
+        assert!(sender.try_send(3).is_err(), "a later one is refused");
+        place.send(2);
+        assert_eq!(rest.await, [1, 2]);
     }
 }

@@ -1,10 +1,11 @@
 //! The report of a migration.
 
+use anyhow::Context as _;
 use serde::Serialize;
 use service_kit::{
     database::{self, Role},
     kafka::CreatedTopic,
-    settings::Settings,
+    settings::{AtSetting, Settings},
 };
 use std::collections::BTreeSet;
 
@@ -36,13 +37,16 @@ impl Objects {
     /// A query failed.
     pub async fn list(settings: &Settings) -> anyhow::Result<Self> {
         let mut all = BTreeSet::new();
-        for url in
-            [Some(settings.database_url()?), settings.keys_database_url.as_deref()].into_iter().flatten()
-        {
+        let keys = settings.keys_database_url.as_deref();
+        let urls = [
+            Some(("DATABASE_URL", settings.database_url()?)),
+            keys.map(|url| ("ROLLCALL_KEYS_DATABASE_URL", url)),
+        ];
+        for (setting, url) in urls.into_iter().flatten() {
             let pool = database::pool(url, Role::Projector, 1)?;
             let found: sqlx::Result<Vec<String>> = sqlx::query_scalar(OBJECTS).fetch_all(&pool).await;
             pool.close().await;
-            all.extend(found?);
+            all.extend(found.context(AtSetting(setting))?);
         }
         Ok(Self(all))
     }

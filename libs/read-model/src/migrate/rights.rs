@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use service_kit::{
     database::{self, Role, pooler},
-    settings::Settings,
+    settings::{AtSetting, Settings},
 };
 use sqlx::PgPool;
 
@@ -35,11 +35,11 @@ pub async fn check(settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
-async fn of(setting: &str, url: &str, schemas: &[&str]) -> anyhow::Result<()> {
+async fn of(setting: &'static str, url: &str, schemas: &[&str]) -> anyhow::Result<()> {
     let pool = database::pool(url, Role::Projector, 1)?;
     let missing = missing(&pool, schemas).await;
     pool.close().await;
-    let missing = missing.with_context(|| format!("{setting}: can't read the role's rights"))?;
+    let missing = missing.context("can't read the role's rights").context(AtSetting(setting))?;
     ensure!(missing.is_none(), "{setting}: {}. Nothing was created", missing.unwrap_or_default());
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What the read model records about the owners of keys.
 
-use crate::generation::statement;
+use crate::{
+    generation::statement,
+    user_of_row::{UserRow, user_of},
+};
 use events_schema::{ReasonCode, UserKey, raw::Raw};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::BTreeSet;
@@ -89,12 +92,12 @@ async fn known(
     sql: AssertSqlSafe<String>,
     users: &[UserKey],
 ) -> anyhow::Result<Vec<UserKey>> {
-    let rows: Vec<(String, Uuid)> = sqlx::query_as(sql)
+    let rows: Vec<UserRow> = sqlx::query_as(sql)
         .bind(users.iter().map(|user| user.tenant.as_str()).collect::<Vec<_>>())
         .bind(users.iter().map(|user| user.user).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    rows.into_iter().map(|(tenant, user)| Ok(UserKey { tenant: tenant.parse()?, user })).collect()
+    rows.into_iter().map(user_of).collect()
 }
 
 /// Partitions of `users.events` with a discarded record whose owner was not recorded.
@@ -166,7 +169,7 @@ pub async fn unfolded_for_key(connection: &mut PgConnection) -> anyhow::Result<V
 }
 
 fn user_with_key((tenant, user, key): UserWithKeyRow) -> anyhow::Result<UserWithKey> {
-    Ok((UserKey { tenant: tenant.parse()?, user }, key))
+    Ok((user_of((tenant, user))?, key))
 }
 
 /// How many of these users are not deleted.

@@ -6,10 +6,19 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 /// True for a row `u` of users that holds personal data. A blanked row holds none.
-pub(super) const IS_PERSONAL: &str = "(u.claims <> '{}' OR u.body <> '' OR num_nonnulls(u.provider_id, u.provider_url, u.subject_id) > 0 \
+const IS_PERSONAL: &str = "(u.claims <> '{}' OR u.body <> '' OR num_nonnulls(u.provider_id, u.provider_url, u.subject_id) > 0 \
     OR u.terms <> '{}' OR encode(u.creation_digest, 'hex') !~ '^(00)*$')";
 /// True for a dead letter `d` that holds a value. A blanked one holds none.
-pub(super) const HOLDS_RECORD: &str = "(coalesce(octet_length(d.value), 0) > 0)";
+const HOLDS_RECORD: &str = "(coalesce(octet_length(d.value), 0) > 0)";
+/// The users `n` whom a dead letter `d` names, in its key or in its headers. As for a reader of the
+/// log, neither the letter case of a header's name counts nor that of an id. If a name occurs twice,
+/// every value counts.
+const NAMED_USERS: &str = "\
+LATERAL (SELECT DISTINCT v.tenant_id, \
+    CASE WHEN v.id ~* '^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$' THEN v.id::uuid END AS id \
+FROM (SELECT split_part(encode(d.key, 'escape'), '/', 1), split_part(encode(d.key, 'escape'), '/', 2) \
+    UNION SELECT t ->> 1, s ->> 1 FROM jsonb_array_elements(d.headers) t, jsonb_array_elements(d.headers) s \
+    WHERE lower(t ->> 0) = 'ce_tenantid' AND lower(s ->> 0) = 'ce_subject') v(tenant_id, id)) n";
 
 /// A posting names no tenant: one that is a term of the same id in another tenant is not counted. Dead
 /// letters without an owner count if their record names the user.
@@ -20,10 +29,16 @@ SELECT (SELECT count(*) FROM {g}.users u WHERE u.tenant_id = $1 AND u.id = $2 AN
         (SELECT FROM {g}.users u WHERE u.id = $2 AND u.tenant_id <> $1 AND p.term = ANY (u.terms))), \
     (SELECT count(*) FROM {g}.credentials WHERE tenant_id = $1 AND user_id = $2), \
     (SELECT count(*) FROM {g}.dead_letters d WHERE d.tenant_id = $1 AND d.user_id = $2 AND {record}) \
-        + (SELECT count(*) FROM {g}.dead_letters d WHERE d.user_id IS NULL AND (d.key = convert_to($3, 'UTF8') \
-            OR d.headers @> jsonb_build_array(jsonb_build_array('ce_tenantid', $1), jsonb_build_array('ce_subject', $2::text)))), \
+        + (SELECT count(*) FROM {g}.dead_letters d WHERE d.user_id IS NULL \
+            AND EXISTS (SELECT FROM {named_users} WHERE n.tenant_id = $1 AND n.id = $2)), \
     EXISTS (SELECT FROM {g}.dead_letters d WHERE d.tenant_id = $1 AND d.user_id = $2 AND d.topic = 'users' AND d.at_home), \
     EXISTS (SELECT FROM {g}.tombstones WHERE tenant_id = $1 AND id = $2)";
+
+/// A statement with the fragments above in their places.
+pub(super) fn with_fragments(template: &str) -> String {
+    let fragments = [("{personal}", IS_PERSONAL), ("{record}", HOLDS_RECORD), ("{named_users}", NAMED_USERS)];
+    fragments.iter().fold(template.to_owned(), |sql, (name, fragment)| sql.replace(name, fragment))
+}
 
 /// What one generation holds of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +95,11 @@ pub async fn traces(
     generation: i32,
     user: &UserKey,
 ) -> sqlx::Result<UserTraces> {
-    let template = TRACES.replace("{personal}", IS_PERSONAL).replace("{record}", HOLDS_RECORD);
+    let template = with_fragments(TRACES);
     let (users, blanked, postings, credentials, dead_letters, is_parked, has_tombstone) =
         sqlx::query_as(statement(&template, generation))
             .bind(user.tenant.as_str())
             .bind(user.user)
-            .bind(user.to_string())
             .fetch_one(connection)
             .await?;
     Ok(UserTraces { users, blanked, postings, credentials, dead_letters, is_parked, has_tombstone })

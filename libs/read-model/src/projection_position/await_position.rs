@@ -1,7 +1,10 @@
 //! Waiting until a position is visible, and for the outcome of the event there.
 
 use super::{LiveLog, POLL_INTERVAL, ProjectionPosition, QUERY_TIMEOUT, known::LivePositions};
-use crate::{WriteOutcome, read::checkpoints};
+use crate::{
+    WriteOutcome,
+    read::after_write::{self, RecordedOutcome},
+};
 use service_kit::{
     database::answered,
     errors,
@@ -116,9 +119,10 @@ impl ProjectionPosition {
     ) -> Result<WriteOutcome, WaitError> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match answered(left.min(QUERY_TIMEOUT), checkpoints::rejection(&self.pool, position)).await {
-                Ok(Some(reason)) => return Ok(WriteOutcome::from_rejection(reason.as_deref())),
-                Ok(None) => return Err(WaitError::AnotherLog),
+            match answered(left.min(QUERY_TIMEOUT), after_write::outcome(&self.pool, position)).await {
+                Ok(RecordedOutcome::Accepted) => return Ok(WriteOutcome::Accepted),
+                Ok(RecordedOutcome::Rejected(reason)) => return Ok(reason.into()),
+                Ok(RecordedOutcome::AnotherLog) => return Err(WaitError::AnotherLog),
                 Err(_) if Instant::now() >= deadline => return Err(WaitError::TimedOut),
                 Err(error) => {
                     tracing::warn!(

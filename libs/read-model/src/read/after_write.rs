@@ -1,8 +1,8 @@
-//! What became of a write: the reason of a rejection, and what is left of an erasure.
+//! What became of a write: its outcome, and what is left of an erasure.
 
 use crate::RejectionReason;
 use events_schema::UserKey;
-use service_kit::position::LogPosition;
+use service_kit::position::{LogPosition, Position};
 use sqlx::PgPool;
 
 /// What is left of the erasure of a deleted user.
@@ -34,21 +34,38 @@ pub async fn pending_erasure(pool: &PgPool, key: &UserKey) -> sqlx::Result<Pendi
     })
 }
 
-/// Why the event at `position` was rejected. `None` if it is not rejected, or not any more.
+/// What the read model records about an event that it has folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordedOutcome {
+    /// It is not rejected, or not any more.
+    Accepted,
+    /// It has no effect, for this reason.
+    Rejected(RejectionReason),
+    /// Another log is live by now, so nothing is recorded about it.
+    AnotherLog,
+}
+
+/// What is recorded about the event at `position`, which must be folded.
+///
+/// PostgreSQL locks the views before it takes the statement's snapshot, so both answers are about
+/// one generation.
 ///
 /// # Errors
 /// The database's error.
-pub async fn rejection_reason(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<RejectionReason>> {
-    let LogPosition { epoch, at } = position;
-    let reason: Option<String> = sqlx::query_scalar(
-        "\
-SELECT r.reason FROM live.rejections r, rollcall.generations g \
-WHERE r.partition = $1 AND r.log_offset = $2 AND g.state = 'live' AND g.log_epoch = $3",
+pub async fn outcome(pool: &PgPool, position: LogPosition) -> sqlx::Result<RecordedOutcome> {
+    let LogPosition { epoch, at: Position { partition, offset } } = position;
+    let row: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT (SELECT reason FROM live.rejections WHERE partition = $1 AND log_offset = $2) \
+         FROM rollcall.generations WHERE state = 'live' AND log_epoch = $3",
     )
-    .bind(i32::try_from(at.partition).unwrap_or(-1))
-    .bind(at.offset)
+    .bind(i32::try_from(partition).unwrap_or(-1))
+    .bind(offset)
     .bind(i32::try_from(epoch).unwrap_or(-1))
     .fetch_optional(pool)
     .await?;
-    Ok(reason.as_deref().map(RejectionReason::of_stored))
+    Ok(match row {
+        None => RecordedOutcome::AnotherLog,
+        Some(None) => RecordedOutcome::Accepted,
+        Some(Some(reason)) => RecordedOutcome::Rejected(RejectionReason::of_stored(&reason)),
+    })
 }

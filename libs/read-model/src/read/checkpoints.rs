@@ -1,6 +1,5 @@
-//! How far the live generation is folded, and which events had no effect.
+//! How far the live generation is folded.
 
-use service_kit::position::{LogPosition, Position};
 use sqlx::{PgPool, postgres::PgListener};
 
 /// How far one partition of the live generation is folded.
@@ -51,21 +50,4 @@ pub(crate) async fn of_users(pool: &PgPool) -> sqlx::Result<Vec<Checkpoint>> {
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().map(Checkpoint::from).collect())
-}
-
-/// Why the event was rejected, if it was. `None`: another log is live by now.
-///
-/// PostgreSQL locks the views before it takes the statement's snapshot, so both answers are about
-/// one generation.
-pub(crate) async fn rejection(pool: &PgPool, position: LogPosition) -> sqlx::Result<Option<Option<String>>> {
-    let LogPosition { epoch, at: Position { partition, offset } } = position;
-    sqlx::query_scalar(
-        "SELECT (SELECT reason FROM live.rejections WHERE partition = $1 AND log_offset = $2) \
-         FROM rollcall.generations WHERE state = 'live' AND log_epoch = $3",
-    )
-    .bind(i32::try_from(partition).unwrap_or(-1))
-    .bind(offset)
-    .bind(i32::try_from(epoch).unwrap_or(-1))
-    .fetch_optional(pool)
-    .await
 }

@@ -13,6 +13,7 @@ mod vault;
 pub use jwt::{Jwks, JwtSettings};
 pub use vault::VaultSettings;
 
+use crate::database;
 use events_schema::analytics::Level;
 use source::Source;
 use std::{
@@ -83,6 +84,14 @@ pub struct NotSet(
     pub &'static str,
 );
 
+/// The setting with the address of the store that an error is about, as that error's context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AtSetting(
+    /// The variable.
+    pub &'static str,
+);
+
 impl SettingsError {
     pub(crate) fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { name: name.into(), reason: reason.into() }
@@ -113,7 +122,7 @@ impl Settings {
             addr: addr(&source, default_addr)?,
             url: source.optional("ROLLCALL_URL", parse::BASE_URL)?,
             home: source.parsed("ROLLCALL_HOME", parse::PATH)?.into(),
-            database_url: source.optional("DATABASE_URL", parse::POSTGRES_URL)?,
+            database_url: postgres_url(&source, "DATABASE_URL")?,
             redis_url: source.optional("REDIS_URL", parse::REDIS_URL)?,
             kafka_brokers: source.optional("KAFKA_BROKERS", parse::BROKERS)?,
             kafka_port: source.optional("ROLLCALL_KAFKA_PORT", parse::PORT)?,
@@ -123,7 +132,7 @@ impl Settings {
             jwt: JwtSettings::read(&source)?,
             master_key_file: source.optional("ROLLCALL_MASTER_KEY_FILE", parse::PATH)?.map(PathBuf::from),
             vault: VaultSettings::read(&source)?,
-            keys_database_url: source.optional("ROLLCALL_KEYS_DATABASE_URL", parse::POSTGRES_URL)?,
+            keys_database_url: postgres_url(&source, "ROLLCALL_KEYS_DATABASE_URL")?,
             visibility_timeout: source.parsed("ROLLCALL_VISIBILITY_TIMEOUT", parse::DURATION)?,
             analytics_level: source.parsed("ROLLCALL_ANALYTICS_LEVEL", parse::LEVEL)?,
             cors_origins: source.optional("ROLLCALL_CORS_ORIGINS", parse::ORIGINS)?.unwrap_or_default(),
@@ -173,6 +182,13 @@ fn addr(source: &Source, default: &str) -> Result<SocketAddr, SettingsError> {
         Some(addr) => Ok(addr),
         None => parse::ADDR.read("ROLLCALL_ADDR", default),
     }
+}
+
+/// The URL of a database, with parameters that a client takes.
+fn postgres_url(source: &Source, name: &str) -> Result<Option<String>, SettingsError> {
+    let url = source.optional(name, parse::POSTGRES_URL)?;
+    let checked = url.as_deref().map_or(Ok(()), database::check_url);
+    checked.map(|()| url).map_err(|reason| SettingsError::new(name, reason))
 }
 
 /// A variable as text. One of ours that is not UTF-8 is refused; any other is ignored.

@@ -76,6 +76,8 @@ fn a_bad_value_is_refused_by_name() {
         ("ROLLCALL_LOG", "loud"),
         ("ROLLCALL_LOG", "info,=["),
         ("DATABASE_URL", "mysql://db"),
+        ("DATABASE_URL", "postgres://db/x?sslmode=x"),
+        ("ROLLCALL_KEYS_DATABASE_URL", "postgres://db/x?sslmode=x"),
         ("REDIS_URL", "http://cache"),
         ("KAFKA_BROKERS", "kafka"),
     ] {

@@ -1,7 +1,7 @@
 //! `rollcall dead-letters show`
 
 use super::super::{print, table::cell};
-use crate::{local::progress::say, settings};
+use crate::{local::progress::say, printable::OneLine, settings};
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use events_schema::millis;
@@ -66,19 +66,48 @@ fn text(letter: &WholeLetter) -> String {
     };
     let mut lines = vec![
         format!("id      {}", short.id),
-        format!("reason  {}", short.reason),
-        format!("detail  {}", short.detail),
+        format!("reason  {}", OneLine(&short.reason)),
+        format!("detail  {}", OneLine(&short.detail)),
         format!("tenant  {}", cell(short.tenant_id.as_ref())),
         format!("user    {}", cell(short.user_id)),
         format!("parked  {}", millis(short.parked_at)),
         format!("record  {}", cell(record_time.map(millis))),
         format!("key     {}", cell(key.as_deref().map(plain))),
     ];
-    lines.extend(headers.iter().map(|(name, value)| format!("header  {name}: {}", plain(value))));
+    lines.extend(headers.iter().map(|(name, value)| format!("header  {}: {}", OneLine(name), plain(value))));
     let json = |value: &[u8]| serde_json::from_slice::<Value>(value).ok().map(|value| format!("{value:#}"));
     let value = value
         .as_deref()
         .map(|value| json(value).unwrap_or_else(|| format!("base64 {}", STANDARD.encode(value))));
     lines.push(format!("value   {}", cell(value)));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use projector::DeadLetter;
+    use time::OffsetDateTime;
+
+    #[test]
+    fn what_others_wrote_looks_like_no_line_of_ours() {
+        let letter = DeadLetter {
+            id: "users:0:1".to_owned(),
+            topic: "users".to_owned(),
+            partition: 0,
+            offset: 1,
+            tenant_id: None,
+            user_id: None,
+            reason: "bad-type".to_owned(),
+            detail: "it is \u{1b}[2J\nkey     acme".to_owned(),
+            parked_at: OffsetDateTime::UNIX_EPOCH,
+            size: 0,
+        };
+        let headers = vec![("\u{1b}]0;x\u{7}\nid      users:0:2".to_owned(), b"\x1b[2J".to_vec())];
+        let letter =
+            WholeLetter { letter, record_time: None, headers, key: Some(b"a\nb".to_vec()), value: None };
+        let text = text(&letter);
+        assert_eq!(text.lines().count(), 10, "{text}");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    }
 }

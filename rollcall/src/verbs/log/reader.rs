@@ -1,6 +1,7 @@
 //! A Kafka consumer that joins no group and commits no offsets.
 
 use anyhow::Context as _;
+use event_log::log_ends;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, StreamConsumer},
@@ -70,13 +71,8 @@ fn places(consumer: &StreamConsumer, topics: &[String], from: From) -> anyhow::R
 }
 
 fn partitions(consumer: &impl Consumer, topic: &str) -> anyhow::Result<Vec<i32>> {
-    // All topics, because a request for one by name could make the broker create it.
-    let metadata = consumer.fetch_metadata(None, ANSWER).context("KAFKA_BROKERS: no broker answers")?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let found = found.with_context(|| format!("there is no topic {topic}: run `rollcall migrate` first"))?;
-    let mut partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
-    partitions.sort_unstable();
-    Ok(partitions)
+    let found = log_ends::partition_ids(consumer, topic).context("KAFKA_BROKERS: no broker answers")?;
+    found.with_context(|| format!("there is no topic {topic}: run `rollcall migrate` first"))
 }
 
 /// The first offset of each partition of a topic, and the one after its last, open transactions
