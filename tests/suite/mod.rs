@@ -421,7 +421,8 @@ suite! {
             a_redis_restored_within_a_walk_is_completed;
         twice:
             a_success_derived_twice_is_written_once,
-            a_success_behind_an_open_transaction_is_written_once;
+            a_success_behind_an_open_transaction_is_written_once,
+            a_foreign_header_does_not_end_the_derivation;
         hot_user:
             writers_of_one_instance_take_turns,
             async_writers_take_turns_too,
