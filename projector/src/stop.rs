@@ -22,6 +22,8 @@ pub(crate) enum Interrupt {
     LogReplaced,
     /// The consumer's thread ended, so everything starts again.
     ConsumerEnded,
+    /// The code panicked, so everything starts again.
+    Panicked,
 }
 
 impl From<Halt> for Interrupt {

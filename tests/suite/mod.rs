@@ -42,6 +42,7 @@ mod log_identity;
 mod operator;
 mod operator_io;
 mod outages;
+mod panics;
 mod partitions;
 mod plans;
 mod poison;
@@ -343,6 +344,8 @@ suite! {
             a_parked_write_that_is_retried_takes_effect;
         inconsistent:
             inconsistent_tables_park_nobody;
+        panics:
+            work_that_panics_starts_again;
         read_only:
             writes_recover_after_a_failover;
         replaced_log:
