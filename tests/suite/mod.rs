@@ -317,6 +317,8 @@ suite! {
             promotions_and_rollbacks_under_load_lose_nothing,
             a_comparison_names_what_differs,
             a_deletion_after_a_discard_reaches_those_that_follow,
+            a_deletion_in_a_reprocessed_queue_reaches_those_that_follow,
+            a_deletion_by_a_repair_reaches_those_that_follow,
             a_deletion_reaches_a_rebuild_that_sets_the_user_aside,
             what_a_dropped_generation_left_is_removed_at_a_start,
             a_killed_rebuild_is_resumed,
