@@ -419,7 +419,8 @@ suite! {
             too_many_parked_users_pause_the_projectors,
             an_operator_pauses_and_resumes;
         redis_faults:
-            no_read_is_stale_whatever_happens_to_redis;
+            no_read_is_stale_whatever_happens_to_redis,
+            a_malformed_value_is_replaced;
         cache_walk:
             a_lost_cache_is_written_in_the_order_of_keys,
             another_projector_goes_on_with_a_walk,
