@@ -345,7 +345,8 @@ suite! {
         fates:
             a_parked_write_that_is_retried_takes_effect;
         inconsistent:
-            inconsistent_tables_park_nobody;
+            inconsistent_tables_park_nobody,
+            inconsistent_tables_stop_a_repair;
         panics:
             work_that_panics_starts_again;
         read_only:
