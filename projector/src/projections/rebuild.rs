@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail, ensure};
 use key_store::Keys;
 use projections::Registered;
 use read_model::{
-    locks::{FoldLock, Subject, VerbLock, lock_schema},
+    locks::{FoldLock, Subject, Verb, VerbLock, lock_schema},
     projections::{
         self as store, GenerationId,
         create::{self, Beginning},
@@ -45,7 +45,7 @@ pub async fn rebuild(
     let started = Instant::now();
     let (projection, pool) = (named(name)?, store::pool(settings)?);
     let subject = Subject::Projection(projection.name);
-    let lock = VerbLock::take(&pool, subject, "rollcall projection rebuild").await?;
+    let lock = VerbLock::take(&pool, subject, Verb::Rebuild).await?;
     let source = Source::open(settings, &pool, options.from_cut).await?;
     ensure!(
         !source.is_another,
