@@ -15,6 +15,7 @@ mod log_watch;
 mod metrics;
 mod migrate;
 mod own_thread;
+mod panics;
 mod pause;
 pub mod pipeline;
 pub mod projections;

@@ -1,6 +1,7 @@
 //! The request to stop, and why the projector's work was interrupted.
 
 use event_log::Halt;
+use read_model::write::sql_error;
 use service_kit::errors;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,6 +23,16 @@ pub(crate) enum Interrupt {
     LogReplaced,
     /// The consumer's thread ended, so everything starts again.
     ConsumerEnded,
+    /// The code panicked, so everything starts again.
+    Panicked,
+}
+
+impl Interrupt {
+    /// The interrupt that the error of a commit to the live generation requires: a commit to tables
+    /// that contradict themselves must not be tried again.
+    pub(crate) fn by_commit_error(error: &sqlx::Error) -> Option<Self> {
+        sql_error::is_inconsistent(error).then(|| Self::Inconsistent(sql_error::reason(error)))
+    }
 }
 
 impl From<Halt> for Interrupt {

@@ -251,6 +251,60 @@ pub async fn a_deletion_after_a_discard_reaches_those_that_follow(stack: &'stati
     run(cli, &["projection", "rebuild", "--promote"], 0).await;
 }
 
+/// The queue of a user holds the deletion, in the live generation and in another one.
+pub async fn a_deletion_in_a_reprocessed_queue_reaches_those_that_follow(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let (api, cli) = (deployment.tenant(), &deployment.cli);
+    let id = api.user(json!({ "a": 1 })).await;
+    run(cli, &["projection", "rebuild"], 0).await;
+    let key = format!("{}/{id}", api.tenant);
+    let bad = Foreign::event(&key, "user.updated.v1", r#"{"personal":17}"#).header("ce_sequence", "2");
+    deployment.append("users.events", &[bad, Foreign::deletion(&key, 2)]).await;
+    for generation in [1, 2] {
+        until("the deletion waits", async || (parked(&deployment, generation, &id).await == 2).then_some(()))
+            .await;
+    }
+    run(cli, &["dead-letters", "discard", "--reason", "bad-data"], 0).await;
+    until("it is deleted", async || (api.get(&id).await.status == 404).then_some(())).await;
+    has_the_deletion(&deployment, &api, &id).await;
+}
+
+/// A repair finds the deletion that the live generation has lost. A generation that was built
+/// meanwhile waits in vain for it.
+pub async fn a_deletion_by_a_repair_reaches_those_that_follow(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let (api, cli) = (deployment.tenant(), &deployment.cli);
+    let id = api.user(json!({ "a": 1 })).await;
+    api.update(&id, json!({ "claims": {} })).header("X-Request-Id", "x-poison").await.expect(200);
+    api.delete(&id).await.expect(204);
+    execute(&deployment.database, "DELETE FROM generation_1.tombstones").await;
+    // This build can't fold the update, so the deletion behind it waits.
+    run(&cli.clone().set("FAILPOINTS", "record.poison=return"), &["projection", "rebuild"], 0).await;
+    assert!(parked(&deployment, 2, &id).await > 0);
+    run(cli, &["projection", "repair", "--tenant", &api.tenant, "--user", &id], 0).await;
+    has_the_deletion(&deployment, &api, &id).await;
+}
+
+/// How many records of a user a generation has set aside.
+async fn parked(deployment: &Deployment, generation: i32, id: &str) -> i64 {
+    let letters = format!("SELECT count(*) FROM generation_{generation}.dead_letters WHERE user_id = '{id}'");
+    sqlx::query_scalar(AssertSqlSafe(letters)).fetch_one(&deployment.database).await.unwrap()
+}
+
+/// Generation 2 has parked the user no more, is equal to the live one and takes its place.
+async fn has_the_deletion(deployment: &Deployment, api: &Api, id: &str) {
+    let cli = &deployment.cli;
+    until_level(deployment, 2).await;
+    assert_eq!(parked(deployment, 2, id).await, 0);
+    let verified = summary(cli, &["projection", "verify", "2", "--json"], 0).await;
+    assert_eq!(verified["equal"], true, "{verified}");
+    run(cli, &["projection", "promote", "2"], 0).await;
+    api.get(id).await.expect(404);
+    run(cli, &["erasure", "prove", "--tenant", &api.tenant, "--user", id], 0).await;
+}
+
 pub async fn a_killed_rebuild_is_resumed(stack: &'static Stack) {
     let redis = RedisServer::start().await;
     let deployment = Deployment::start(stack, &redis.url()).await;

@@ -46,3 +46,34 @@ pub async fn inconsistent_tables_park_nobody(stack: &'static Stack) {
     .await;
     assert!(deployment.cli.run(&["dead-letters", "list", "--json"]).expect(0).json_lines().is_empty());
 }
+
+pub async fn inconsistent_tables_stop_a_repair(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    let id = api.user(json!({ "n": 1 })).await;
+    // The user is to be repaired, and no row of the right version is accepted.
+    for broken in [
+        "UPDATE live.users SET version = 7",
+        "ALTER TABLE generation_1.users ADD CONSTRAINT broken CHECK (version = 7)",
+    ] {
+        sqlx::query(broken).execute(&deployment.database).await.unwrap();
+    }
+    let (cli, tenant, user) = (deployment.cli.clone(), api.tenant.clone(), id.clone());
+    let repair = tokio::task::spawn_blocking(move || {
+        cli.run(&["projection", "repair", "--tenant", &tenant, "--user", &user])
+    });
+    let url = format!("{}/health/ready", deployment.url(Service::Projector));
+    let said = until("the projector has paused and says why", async || {
+        let said = reqwest::get(&url).await.ok()?.text().await.ok()?;
+        said.contains("contradict themselves").then_some(said)
+    })
+    .await;
+    assert!(said.contains("23514") && said.contains("constraint broken"), "{said}");
+
+    let mend = "ALTER TABLE generation_1.users DROP CONSTRAINT broken";
+    sqlx::query(mend).execute(&deployment.database).await.unwrap();
+    deployment.cli.run(&["projection", "resume"]).expect(0);
+    repair.await.unwrap().expect(0);
+    assert_eq!(api.get(&id).await.expect(200).version(), 1);
+}

@@ -42,6 +42,7 @@ mod log_identity;
 mod operator;
 mod operator_io;
 mod outages;
+mod panics;
 mod partitions;
 mod plans;
 mod poison;
@@ -316,6 +317,8 @@ suite! {
             promotions_and_rollbacks_under_load_lose_nothing,
             a_comparison_names_what_differs,
             a_deletion_after_a_discard_reaches_those_that_follow,
+            a_deletion_in_a_reprocessed_queue_reaches_those_that_follow,
+            a_deletion_by_a_repair_reaches_those_that_follow,
             a_deletion_reaches_a_rebuild_that_sets_the_user_aside,
             what_a_dropped_generation_left_is_removed_at_a_start,
             a_killed_rebuild_is_resumed,
@@ -342,7 +345,10 @@ suite! {
         fates:
             a_parked_write_that_is_retried_takes_effect;
         inconsistent:
-            inconsistent_tables_park_nobody;
+            inconsistent_tables_park_nobody,
+            inconsistent_tables_stop_a_repair;
+        panics:
+            work_that_panics_starts_again;
         read_only:
             writes_recover_after_a_failover;
         replaced_log:
@@ -414,14 +420,16 @@ suite! {
             too_many_parked_users_pause_the_projectors,
             an_operator_pauses_and_resumes;
         redis_faults:
-            no_read_is_stale_whatever_happens_to_redis;
+            no_read_is_stale_whatever_happens_to_redis,
+            a_malformed_value_is_replaced;
         cache_walk:
             a_lost_cache_is_written_in_the_order_of_keys,
             another_projector_goes_on_with_a_walk,
             a_redis_restored_within_a_walk_is_completed;
         twice:
             a_success_derived_twice_is_written_once,
-            a_success_behind_an_open_transaction_is_written_once;
+            a_success_behind_an_open_transaction_is_written_once,
+            a_foreign_header_does_not_end_the_derivation;
         hot_user:
             writers_of_one_instance_take_turns,
             async_writers_take_turns_too,

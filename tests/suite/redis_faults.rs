@@ -2,7 +2,8 @@
 //! only slower.
 
 use super::watch::Watch;
-use tests::{Deployment, RedisServer, Stack};
+use serde_json::json;
+use tests::{Deployment, RedisServer, Service, Stack, until};
 
 const READERS: usize = 3;
 
@@ -44,4 +45,23 @@ async fn torment(redis: &mut RedisServer, watch: &Watch) {
     redis.kill();
     redis.restart().await;
     watch.further("Redis is back again at once").await;
+}
+
+pub async fn a_malformed_value_is_replaced(stack: &'static Stack) {
+    let redis = RedisServer::start().await;
+    let deployment = Deployment::start(stack, &redis.url()).await;
+    let api = deployment.tenant();
+    let id = api.user(json!({ "n": 1 })).await;
+    let key = until("the user is cached", async || {
+        api.get(&id).await.expect(200);
+        redis.keys(&format!("*{id}")).await.pop()
+    })
+    .await;
+    redis.set(&key, "not ours").await;
+    let updated = api.update(&id, json!({ "claims": { "n": 2 } })).await.expect(200);
+    assert_eq!((updated.version(), api.get(&id).await.expect(200).version()), (2, 2));
+    until("the body is cached again", async || redis.get(&key).await?.starts_with("2\n{").then_some(()))
+        .await;
+    let log = std::fs::read_to_string(deployment.log_path(Service::Projector, 0)).unwrap();
+    assert!(!log.contains("redis is lost"), "no commit waited for a lease: {log}");
 }

@@ -107,6 +107,25 @@ pub async fn a_success_behind_an_open_transaction_is_written_once(stack: &'stati
     assert_eq!(repeated(&deployment.topic("users.analytics").await), vec![]);
 }
 
+/// Anyone who may write to the topic may give a header any name.
+pub async fn a_foreign_header_does_not_end_the_derivation(stack: &'static Stack) {
+    let mut deployment = Deployment::start(stack, stack.var("REDIS_URL")).await;
+    let api = deployment.tenant();
+    written(&deployment, &api).await;
+    deployment.stop(Service::Projector);
+    let group = Group::of(&deployment);
+    group.set_back();
+    let everywhere =
+        (0..4).map(|partition| Foreign::default().with_unreadable_name().into_partition(partition));
+    deployment.append("users.analytics", &everywhere.collect::<Vec<_>>()).await;
+    deployment.launch(Service::Projector);
+    deployment.ready(Service::Projector).await;
+    api.user(json!({})).await;
+    until("all are derived", async || (group.committed().values().sum::<i64>() == 2).then_some(())).await;
+    let log = std::fs::read_to_string(deployment.log_path(Service::Projector, 0)).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
 /// The consumer group that derives analytic events.
 struct Group {
     consumer: BaseConsumer,

@@ -28,7 +28,7 @@ use records::records;
 use service_kit::{
     database::{self, Role},
     json::is_utf16,
-    kafka::{Topics, producer_config, record_timeout},
+    kafka::{OwnSettings, Topics, producer_config, record_timeout},
     settings::Settings,
 };
 use sqlx::PgPool;
@@ -56,7 +56,7 @@ impl Kind {
 }
 
 /// Nobody waits for a single record here, so batches may fill up, and the log may be slow.
-const LINGER: (&str, &str) = ("linger.ms", "10");
+const OWN_SETTINGS: OwnSettings<'_> = OwnSettings { defaults: &[("linger.ms", "10")], required: &[] };
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A line as an event for the log.
@@ -212,9 +212,7 @@ fn refused(appended: u64) -> String {
 
 fn log(settings: &Settings, kind: Kind) -> anyhow::Result<Log> {
     let mut config = producer_config(settings)?;
-    if !settings.kafka.contains_key(LINGER.0) {
-        config.set(LINGER.0, LINGER.1);
-    }
+    OWN_SETTINGS.add_to(&mut config, settings);
     Log::new(config, kind.topic(settings), record_timeout(settings, DELIVERY_TIMEOUT))
 }
 

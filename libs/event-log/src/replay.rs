@@ -9,7 +9,7 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 use service_kit::{
-    kafka::{self, Topics},
+    kafka::{self, OwnSettings, Topics},
     settings::Settings,
 };
 use std::{collections::BTreeMap, ops::Range, time::Duration};
@@ -134,21 +134,25 @@ impl ClientContext for EndIsNoError {
 
 impl ConsumerContext for EndIsNoError {}
 
+const DEFAULTS: &[(&str, &str)] = &[
+    ("queued.min.messages", "20000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+];
+
 fn consumer(settings: &Settings, part: &Part) -> anyhow::Result<BaseConsumer<EndIsNoError>> {
-    let isolation = if part.is_uncommitted_read { "read_uncommitted" } else { "read_committed" };
-    let consumer = kafka::client_config(settings)?
-        // The group is never joined, but `assign` requires a name.
-        .set("group.id", format!("{}rollcall-rebuild", settings.topic_prefix))
-        .set("enable.auto.commit", "false")
-        .set("auto.offset.reset", if part.is_short_lived { "earliest" } else { "error" })
-        .set("isolation.level", isolation)
+    let required = &[
+        ("enable.auto.commit", "false"),
+        ("auto.offset.reset", if part.is_short_lived { "earliest" } else { "error" }),
+        ("isolation.level", if part.is_uncommitted_read { "read_uncommitted" } else { "read_committed" }),
         // The last offset may hold no record but the marker of a transaction.
-        .set("enable.partition.eof", "true")
-        .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.queue.backoff.ms", "10")
-        .create_with_context(EndIsNoError)?;
-    Ok(consumer)
+        ("enable.partition.eof", "true"),
+    ];
+    let mut config = kafka::client_config(settings)?;
+    // The group is never joined, but `assign` requires a name.
+    config.set("group.id", format!("{}rollcall-rebuild", settings.topic_prefix));
+    OwnSettings { defaults: DEFAULTS, required }.add_to(&mut config, settings);
+    Ok(config.create_with_context(EndIsNoError)?)
 }
 
 /// Reads one topic. At the end of a partition the client reports only the partition's number.

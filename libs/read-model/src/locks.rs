@@ -1,6 +1,10 @@
 //! Advisory locks of the read model.
 
-use events_schema::millis;
+mod verb_at_work;
+
+pub use verb_at_work::{Verb, VerbAtWork};
+
+use self::verb_at_work::name_of;
 use service_kit::instance;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection, PgExecutor, PgPool, Postgres, pool::PoolConnection};
@@ -47,50 +51,6 @@ pub async fn lock_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SCHEMA_LOCK).execute(connection).await.map(drop)
 }
 
-/// The verb that is at work on generations.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{verb}` is at work{} since {}: wait until it ends, or stop it there with Ctrl-C", on(place.as_deref()), millis(*since))]
-pub struct VerbAtWork {
-    /// Its name.
-    pub verb: String,
-    /// `<host>/<process id>`. `None`: a verb of an earlier release.
-    pub place: Option<String>,
-    /// Since when.
-    pub since: OffsetDateTime,
-}
-
-impl VerbAtWork {
-    fn new(name: &str, since: OffsetDateTime, subject: Subject<'_>) -> Self {
-        let (verb, place) = match name.split_once(ON) {
-            Some((verb, place)) => (verb, Some(place.to_owned())),
-            None => (name, None),
-        };
-        let of = match subject {
-            Subject::Users => String::new(),
-            Subject::Projection(name) => format!(" --projection {name}"),
-        };
-        Self { verb: format!("{verb}{of}"), place, since }
-    }
-}
-
-fn on(place: Option<&str>) -> String {
-    place.map(|place| format!("{ON}{place}")).unwrap_or_default()
-}
-
-/// Between the name of a verb and its place.
-const ON: &str = " on ";
-
-/// The longest `application_name`. PostgreSQL cuts off the rest.
-const MAX_NAME: usize = 63;
-
-/// What others see of a verb at work. If it is too long, the host's name is cut.
-fn name_of(verb: &str, place: &str) -> String {
-    let (host, process) = place.rsplit_once('/').unwrap_or((place, ""));
-    let left = MAX_NAME.saturating_sub(verb.len() + ON.len() + "/".len() + process.len());
-    let host: String = host.chars().filter(char::is_ascii).take(left).collect();
-    format!("{verb}{ON}{host}/{process}")
-}
-
 /// The lock of the verbs that work on generations, held until it is released or the process ends.
 pub struct VerbLock(PgConnection);
 
@@ -99,7 +59,7 @@ impl VerbLock {
     ///
     /// # Errors
     /// Another verb is at work ([`VerbAtWork`]), or PostgreSQL can't be asked.
-    pub async fn take(pool: &PgPool, subject: Subject<'_>, verb: &str) -> anyhow::Result<Self> {
+    pub async fn take(pool: &PgPool, subject: Subject<'_>, verb: Verb) -> anyhow::Result<Self> {
         let mut connection = pool.acquire().await?.detach();
         let name = sqlx::query("SELECT set_config('application_name', $1, false)");
         name.bind(name_of(verb, instance::name())).execute(&mut connection).await?;
@@ -234,35 +194,5 @@ impl Drop for FoldLock {
         if self.may_be_held {
             self.connection.close_on_drop();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at_work(name: &str, subject: Subject<'_>) -> VerbAtWork {
-        VerbAtWork::new(name, OffsetDateTime::UNIX_EPOCH, subject)
-    }
-
-    #[test]
-    fn a_verb_at_work_says_where() {
-        let name = name_of("rollcall projection rebuild", "box/17");
-        let said = at_work(&name, Subject::Users).to_string();
-        assert!(said.starts_with("`rollcall projection rebuild` is at work on box/17 since 1970"), "{said}");
-        let said = at_work(&name, Subject::Projection("sizes")).to_string();
-        assert!(
-            said.starts_with("`rollcall projection rebuild --projection sizes` is at work on box/17"),
-            "{said}"
-        );
-        let earlier = at_work("rollcall projection verify", Subject::Users).to_string();
-        assert!(earlier.starts_with("`rollcall projection verify` is at work since"), "{earlier}");
-    }
-
-    #[test]
-    fn a_long_host_is_cut_and_the_process_is_not() {
-        let name = name_of("rollcall projection rollback", &format!("{}/4194304", "h".repeat(80)));
-        assert_eq!(name.len(), MAX_NAME);
-        assert!(name.ends_with("h/4194304"), "{name}");
     }
 }

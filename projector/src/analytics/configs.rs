@@ -3,30 +3,36 @@
 use events_schema::analytics::Level;
 use rdkafka::ClientConfig;
 use service_kit::{
-    kafka::{self, Topics},
+    kafka::{self, OwnSettings, Topics},
     settings::Settings,
 };
 
-/// Defaults, which the operator's settings override.
+const CONSUMER: OwnSettings<'_> = OwnSettings { defaults: CONSUMER_DEFAULTS, required: CONSUMER_REQUIRED };
+const PRODUCER: OwnSettings<'_> = OwnSettings {
+    defaults: &[],
+    required: &[("transaction.timeout.ms", "10000"), ("message.timeout.ms", "8000")],
+};
+
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     // The shortest time that brokers allow by default, so that a dead member is replaced soon.
     ("session.timeout.ms", "6000"),
     ("heartbeat.interval.ms", "1500"),
-    ("partition.assignment.strategy", "range"),
     ("queued.max.messages.kbytes", "4096"),
     // Nobody waits for analytics, so records are fetched in few, large requests.
     ("fetch.wait.max.ms", "100"),
     ("fetch.min.bytes", "65536"),
-    ("statistics.interval.ms", "5000"),
 ];
-/// What exactly-once depends on. No setting overrides it.
+
+/// What exactly-once depends on.
 const CONSUMER_REQUIRED: &[(&str, &str)] = &[
     ("isolation.level", "read_committed"),
     ("enable.auto.commit", "false"),
     ("auto.offset.reset", "earliest"),
+    // Each assignment is a whole one.
+    ("partition.assignment.strategy", "range"),
+    // Tells whether brokers are reachable.
+    ("statistics.interval.ms", "5000"),
 ];
-const PRODUCER_REQUIRED: &[(&str, &str)] =
-    &[("transaction.timeout.ms", "10000"), ("message.timeout.ms", "8000")];
 
 /// What sessions are opened with.
 pub(super) struct Configs {
@@ -41,11 +47,10 @@ impl Configs {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let group = group_of(&settings.topic_prefix);
         let mut consumer = kafka::client_config(settings)?;
-        let defaults = CONSUMER_DEFAULTS.iter().filter(|(key, _)| !settings.kafka.contains_key(*key));
-        consumer.extend(owned(defaults.chain(CONSUMER_REQUIRED)));
+        CONSUMER.add_to(&mut consumer, settings);
         consumer.set("group.id", &group);
         let mut producer = kafka::producer_config(settings)?;
-        producer.extend(owned(PRODUCER_REQUIRED.iter()));
+        PRODUCER.add_to(&mut producer, settings);
         // After a gap another producer would stop, but a transaction is aborted as a whole.
         producer.remove("enable.gapless.guarantee");
         let topics = Topics::new(&settings.topic_prefix);
@@ -56,8 +61,4 @@ impl Configs {
 /// The consumer group that derives analytic events.
 pub(crate) fn group_of(prefix: &str) -> String {
     format!("{prefix}rollcall-analytics")
-}
-
-fn owned<'a>(pairs: impl Iterator<Item = &'a (&'a str, &'a str)>) -> impl Iterator<Item = (String, String)> {
-    pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
 }

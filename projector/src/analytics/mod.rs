@@ -24,6 +24,7 @@ mod written_ids;
 pub(crate) use self::configs::group_of;
 
 use self::{configs::Configs, outcomes::Outcomes, session::Session};
+use crate::panics;
 use anyhow::Context as _;
 use key_store::Keys;
 use read_model::projection_position::ProjectionPosition;
@@ -86,13 +87,14 @@ pub fn start(settings: &Settings, position: ProjectionPosition) -> anyhow::Resul
     Ok(Running { stop, ended })
 }
 
-/// Runs one session after another. Any failure ends a session, and the next one starts from the
-/// committed offsets: abortable, fatal and unknown outcomes are handled in the same way, and
-/// nothing in memory survives.
+/// Runs one session after another. Any failure ends a session, even a panic, and the next one
+/// starts from the committed offsets: abortable, fatal and unknown outcomes are handled in the same
+/// way, and nothing in memory survives.
 fn run(configs: &Configs, outcomes: &Outcomes, stopped: &Receiver<()>) {
     while is_running(stopped, Duration::ZERO) {
-        let session = Session::open(configs, outcomes);
-        match session.and_then(|session| session.run(|| !is_running(stopped, Duration::ZERO))) {
+        let session = || Session::open(configs, outcomes)?.run(|| !is_running(stopped, Duration::ZERO));
+        // Nothing else would start this thread again.
+        match panics::catch_blocking(session).map_err(anyhow::Error::from).flatten() {
             Ok(()) => return,
             Err(error) => tracing::warn!(
                 error = service_kit::errors::describe_error(error.as_ref()),

@@ -3,12 +3,12 @@
 use anyhow::Context as _;
 use event_log::replay::EndIsNoError;
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
-    message::{BorrowedMessage, Headers as _},
+    message::BorrowedMessage,
 };
-use service_kit::kafka::await_open_transactions;
+use service_kit::kafka::{await_open_transactions, header};
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
@@ -74,7 +74,6 @@ fn offsets(
 /// The id of a derived event. It is made from the domain event's id. Other events have ids of
 /// another UUID version.
 fn id(message: &BorrowedMessage<'_>) -> Option<Uuid> {
-    let header = message.headers()?.iter().find(|header| header.key == "ce_id")?;
-    let id = Uuid::parse_str(std::str::from_utf8(header.value?).ok()?).ok()?;
+    let id = Uuid::try_parse_ascii(header(message, "ce_id")?).ok()?;
     (id.get_version_num() == 5).then_some(id)
 }

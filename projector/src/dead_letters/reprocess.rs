@@ -113,10 +113,11 @@ impl Reprocessor<'_> {
                 Ok(false) => return Ok(Ok(false)),
                 // The second attempt sets aside what PostgreSQL refused.
                 Err(error) if sql_error::is_data_refused(&error) && !is_refused => {}
-                Err(error) if sql_error::is_inconsistent(&error) => {
-                    return Err(Interrupt::Inconsistent(sql_error::reason(&error)));
+                Err(error) => {
+                    let interrupt = Interrupt::by_commit_error(&error);
+                    return interrupt
+                        .map_or_else(|| Ok(Err(anyhow::anyhow!(sql_error::reason(&error)))), Err);
                 }
-                Err(error) => return Ok(Err(anyhow::anyhow!(sql_error::reason(&error)))),
             }
         }
         Ok(Ok(false))

@@ -5,7 +5,7 @@
 
 use super::follower::{Follower, live_offsets};
 use crate::{
-    own_thread,
+    own_thread, panics,
     stop::{Interrupt, StopSignal},
 };
 use event_log::identity::{LogIdentity, LogMatch};
@@ -26,7 +26,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) fn start(settings: Settings, keys: Keys, stop: StopSignal) -> anyhow::Result<()> {
     own_thread::spawn("projector-follow", async move || {
         // Stopping is the only way to end it.
-        let _ = run(&settings, &keys, &stop).await;
+        let _ = panics::repeat(&stop, async || run(&settings, &keys, &stop).await).await;
     })
 }
 

@@ -63,7 +63,7 @@ pub async fn generations(settings: &Settings) -> anyhow::Result<Vec<Generation>>
     let pool = read_model::pool(settings)?;
     let rows = generations::list(&pool).await?;
     let is_rebuilding =
-        verb_at_work(&pool, Subject::Users).await?.is_some_and(|at_work| at_work.verb.ends_with("rebuild"));
+        verb_at_work(&pool, Subject::Users).await?.is_some_and(|at_work| at_work.is_rebuild());
     pool.close().await;
     Ok(rows.into_iter().map(|row| generation(row, is_rebuilding)).collect())
 }

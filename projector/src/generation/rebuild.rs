@@ -18,7 +18,7 @@ use event_log::identity;
 use events_schema::Topic;
 use read_model::{
     generation::{GenerationState, create, drop_generation},
-    locks::{Subject, VerbLock, lock_schema},
+    locks::{Subject, Verb, VerbLock, lock_schema},
     operate::{
         checkpoints,
         dead_letter_counts::users_without_key,
@@ -48,7 +48,7 @@ pub async fn rebuild(
 ) -> anyhow::Result<RebuildReport> {
     let started = Instant::now();
     let pool = read_model::pool(settings)?;
-    let lock = VerbLock::take(&pool, Subject::Users, "rollcall projection rebuild").await?;
+    let lock = VerbLock::take(&pool, Subject::Users, Verb::Rebuild).await?;
     let source = Source::open(settings, &pool, options.from_cut).await?;
     check_end(&pool, &source).await?;
     let generation = if options.resume {

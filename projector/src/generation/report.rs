@@ -2,6 +2,7 @@
 
 use super::{SetAside, verify::VerifyReport};
 use event_log::cuts::Cut;
+use read_model::locks::Verb;
 
 /// The options of a rebuild.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,10 +30,10 @@ pub enum Which {
 
 impl Which {
     /// The verb that promotes it.
-    pub(crate) const fn verb(self) -> &'static str {
+    pub(crate) const fn verb(self) -> Verb {
         match self {
-            Self::Built(_) => "rollcall projection promote",
-            Self::Former => "rollcall projection rollback",
+            Self::Built(_) => Verb::Promote,
+            Self::Former => Verb::Rollback,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{candidate::comparable, comparison::Comparison, hold::hold, report::P
 use read_model::{
     compare::{Difference, Table},
     generation::postings,
-    locks::{Subject, VerbLock},
+    locks::{Subject, Verb, VerbLock},
     operate::generations,
 };
 use service_kit::settings::Settings;
@@ -77,7 +77,7 @@ pub async fn verify(
     mut progress: impl FnMut(Progress),
 ) -> anyhow::Result<VerifyReport> {
     let pool = read_model::pool(settings)?;
-    let lock = VerbLock::take(&pool, Subject::Users, "rollcall projection verify").await?;
+    let lock = VerbLock::take(&pool, Subject::Users, Verb::Verify).await?;
     let source = Source::open(settings, &pool, true).await?;
     let generation = comparable(&pool, &source, options.generation).await?;
     let report =

@@ -3,23 +3,28 @@
 use super::record::SourceRecord;
 use anyhow::Context as _;
 use rdkafka::{
-    ClientContext, Message as _,
+    ClientConfig, ClientContext, Message as _,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     error::KafkaError,
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
-use service_kit::{kafka, settings::Settings};
-use std::collections::VecDeque;
+use service_kit::{
+    kafka::{self, OwnSettings},
+    settings::{NotSet, Settings},
+};
+use std::{collections::VecDeque, time::Duration};
 
 /// The most records in flight. The producer would accept more.
 const WINDOW: usize = 4_000;
 /// The most bytes in flight.
 const WINDOW_BYTES: usize = 32 << 20;
 
-/// Nobody waits for a single record, so batches may fill up and requests may take long. A record
-/// that is in the log is never too large.
-const DEFAULTS: [(&str, &str); 3] =
-    [("linger.ms", "20"), ("message.timeout.ms", "60000"), ("message.max.bytes", "64000000")];
+/// Nobody waits for a single record, so batches may fill up. A record that is in the log is never
+/// too large.
+const OWN_SETTINGS: OwnSettings<'_> =
+    OwnSettings { defaults: &[("linger.ms", "20"), ("message.max.bytes", "64000000")], required: &[] };
+/// How long a record may take, unless the operator sets it.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The old and the new place of a record.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +48,15 @@ impl ClientContext for Context {
     }
 }
 
+fn config(settings: &Settings) -> Result<ClientConfig, NotSet> {
+    let mut config = kafka::producer_config(settings)?;
+    OWN_SETTINGS.add_to(&mut config, settings);
+    // The base configuration has none. This client may give a record up, because the copy then ends.
+    let timeout = kafka::record_timeout(settings, RECORD_TIMEOUT).as_millis();
+    config.set("message.timeout.ms", timeout.to_string());
+    Ok(config)
+}
+
 /// Appends records to a topic.
 pub(super) struct Writer {
     producer: FutureProducer<Context>,
@@ -59,11 +73,7 @@ struct Waiting {
 
 impl Writer {
     pub(super) fn new(settings: &Settings, topic: &str) -> anyhow::Result<Self> {
-        let mut config = kafka::producer_config(settings)?;
-        for (key, value) in DEFAULTS.into_iter().filter(|(key, _)| !settings.kafka.contains_key(*key)) {
-            config.set(key, value);
-        }
-        let producer = FutureProducer::from_config_and_context(&config, Context)
+        let producer = FutureProducer::from_config_and_context(&config(settings)?, Context)
             .context("the Kafka client can't be created")?;
         Ok(Self { producer, topic: topic.to_owned(), waiting: VecDeque::new(), bytes: 0 })
     }
@@ -111,5 +121,22 @@ impl Writer {
         let delivered = delivery.await.context("the producer was dropped")?.map_err(|(error, _)| error);
         let at = delivered.with_context(|| format!("a record was not appended to {}", self.topic))?;
         Ok(Moved { from, to: (at.partition, at.offset) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_copy_times_out() {
+        let timeout = |more: &[(&str, &str)]| {
+            let vars = more.iter().chain(&[("KAFKA_BROKERS", "127.0.0.1:1")]);
+            let vars = vars.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let config = config(&Settings::from_vars(vars, "127.0.0.1:0").unwrap()).unwrap();
+            config.get("message.timeout.ms").map(str::to_owned)
+        };
+        assert_eq!(timeout(&[]).as_deref(), Some("60000"));
+        assert_eq!(timeout(&[("ROLLCALL_KAFKA__MESSAGE_TIMEOUT_MS", "9000")]).as_deref(), Some("9000"));
     }
 }

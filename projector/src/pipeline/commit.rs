@@ -115,13 +115,10 @@ impl Pipeline {
             self.epochs.commit_state(&self.store.pool, self.store.generation, &effects.spans).await
         });
         match state.await? {
-            CommitState::NotCommitted if sql_error::is_inconsistent(error) => {
-                Err(Interrupt::Inconsistent(reason))
-            }
-            CommitState::NotCommitted if sql_error::is_data_refused(error) => {
-                Ok(Some(CommitOutcome::Refused))
-            }
-            CommitState::NotCommitted => Ok(None),
+            CommitState::NotCommitted => match Interrupt::by_commit_error(error) {
+                Some(interrupt) => Err(interrupt),
+                None => Ok(sql_error::is_data_refused(error).then_some(CommitOutcome::Refused)),
+            },
             CommitState::Committed => Ok(Some(CommitOutcome::Committed)),
             CommitState::FencedOff => Ok(Some(CommitOutcome::FencedOff)),
         }

@@ -7,7 +7,7 @@ use super::{
     folder::{Folder, RoundEnd},
 };
 use crate::{
-    metrics, own_thread,
+    metrics, own_thread, panics,
     stop::{Interrupt, StopSignal},
 };
 use key_store::Keys;
@@ -39,12 +39,12 @@ const NOT_MIGRATED: [&str; 2] = ["42P01", "3F000"];
 /// Starts the threads. They end when a stop is requested.
 pub(crate) fn start(settings: &Settings, keys: &Keys, stop: &StopSignal) -> anyhow::Result<()> {
     for projection in registered() {
-        let follower =
+        let mut follower =
             Follower { settings: settings.clone(), keys: keys.clone(), projection, retries: BTreeMap::new() };
         let stop = stop.clone();
         own_thread::spawn(format!("project-{}", projection.name), async move || {
             // Stopping is the only way to end it.
-            let _ = follower.run(&stop).await;
+            let _ = panics::repeat(&stop, async || follower.run(&stop).await).await;
         })?;
     }
     Ok(())
@@ -66,7 +66,7 @@ struct Follower {
 }
 
 impl Follower {
-    async fn run(mut self, stop: &StopSignal) -> Result<(), Interrupt> {
+    async fn run(&mut self, stop: &StopSignal) -> Result<(), Interrupt> {
         let pool =
             stop.retry("opening the pool of a projection", async || store::pool(&self.settings)).await?;
         // Before the first migration there are none.

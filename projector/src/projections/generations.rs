@@ -68,7 +68,7 @@ pub async fn generations(settings: &Settings, name: &str) -> anyhow::Result<Vec<
     let rows = generations::list(&pool, projection.name).await?;
     let at_work = verb_at_work(&pool, Subject::Projection(projection.name)).await?;
     pool.close().await;
-    let is_rebuilding = at_work.is_some_and(|at_work| at_work.verb.contains("rebuild"));
+    let is_rebuilding = at_work.is_some_and(|at_work| at_work.is_rebuild());
     Ok(rows.into_iter().map(|row| generation(row, is_rebuilding)).collect())
 }
 

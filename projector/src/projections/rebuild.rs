@@ -15,7 +15,7 @@ use key_store::Keys;
 use projections::Registered;
 use read_model::{
     generation::GenerationState,
-    locks::{FoldLock, Subject, VerbLock, lock_schema},
+    locks::{FoldLock, Subject, Verb, VerbLock, lock_schema},
     projections::{
         self as store, GenerationId,
         create::{self, Beginning},
@@ -44,7 +44,7 @@ pub async fn rebuild(
     let started = Instant::now();
     let (projection, pool) = (named(name)?, store::pool(settings)?);
     let subject = Subject::Projection(projection.name);
-    let lock = VerbLock::take(&pool, subject, "rollcall projection rebuild").await?;
+    let lock = VerbLock::take(&pool, subject, Verb::Rebuild).await?;
     let source = Source::open(settings, &pool, options.from_cut).await?;
     ensure!(
         !source.is_another,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use projections::Registered;
 use read_model::{
     compare::{Difference, Snapshot},
-    locks::{Subject, VerbLock},
+    locks::{Subject, Verb, VerbLock},
     projections::{
         self as store, GenerationId,
         digest::{self, Slice},
@@ -35,7 +35,7 @@ pub async fn verify(
 ) -> anyhow::Result<VerifyReport> {
     let (projection, pool) = (named(name)?, store::pool(settings)?);
     let subject = Subject::Projection(projection.name);
-    let lock = VerbLock::take(&pool, subject, "rollcall projection verify").await?;
+    let lock = VerbLock::take(&pool, subject, Verb::Verify).await?;
     let generation = candidate(&pool, projection, Which::Built(options.generation)).await?.generation;
     let report =
         compare_with_live(settings, &pool, projection, generation, options.limit, &mut progress).await?;

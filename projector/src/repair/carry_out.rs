@@ -68,7 +68,8 @@ impl Repairer<'_> {
                     Some(format!("PostgreSQL refuses the user's data ({})", sql_error::reason(&error)));
                 self.answer(request, &report).await
             }
-            Err(error) => Ok(Err(anyhow::anyhow!(sql_error::reason(&error)))),
+            Err(error) => Interrupt::by_commit_error(&error)
+                .map_or_else(|| Ok(Err(anyhow::anyhow!(sql_error::reason(&error)))), Err),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Worker, repairs::Repairs};
 use crate::{
     health::ProjectorState,
-    metrics, migrate,
+    metrics, migrate, panics,
     pipeline::{
         Discarded, Pipeline, RememberedUsers,
         assignment::open_live,
@@ -38,6 +38,8 @@ const INCONSISTENT: &str = "the tables of the read model contradict themselves, 
 const REBUILD: &str =
     "Run `rollcall projection rebuild --promote --unverified`, which folds the log into new tables";
 const RESUME: &str = "then `rollcall projection resume`";
+const PANICKED: &str =
+    "the code panicked, which is a bug: the log says where, and folding starts again from what is committed";
 const TOO_MANY: &str = "too many users had to be parked in a short time, so folding has stopped. Look at `rollcall dead-letters list`, \
     fix the cause, then `rollcall projection resume`";
 
@@ -57,7 +59,8 @@ pub(crate) struct Parts {
 /// they are resumed.
 pub(crate) async fn supervise(parts: Parts) {
     loop {
-        let interrupt = match work(parts.clone()).boxed_local().await {
+        let ended = panics::catch(work(parts.clone()).boxed_local()).await;
+        let interrupt = match ended.unwrap_or(Err(Interrupt::Panicked)) {
             Ok(()) | Err(Interrupt::Stopping) => return,
             Err(interrupt) => interrupt,
         };
@@ -66,6 +69,10 @@ pub(crate) async fn supervise(parts: Parts) {
             Interrupt::ConsumerEnded => {
                 tracing::error!("the log's consumer ended, starting another one");
                 Ok(())
+            }
+            Interrupt::Panicked => {
+                parts.state.send_replace(ProjectorState::Stopped(PANICKED.to_owned()));
+                panics::pause(&parts.stop).await
             }
             Interrupt::LogReplaced => {
                 tracing::info!("a generation of another log is live");
@@ -124,7 +131,8 @@ async fn work(parts: Parts) -> Result<(), Interrupt> {
         "the projector is running"
     );
     worker.pipeline.cache.unlink_others();
-    let ended = worker.run().await;
+    // The partitions are given up after a panic, too: this consumer must not go on beside the next.
+    let ended = panics::catch(worker.run()).await.unwrap_or(Err(Interrupt::Panicked));
     release(worker).await;
     ended
 }

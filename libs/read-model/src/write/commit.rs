@@ -4,7 +4,7 @@ use super::{
     Effects, InvalidationStatus, Mode, Span, Store,
     commit_rows::CommitRows,
     commit_statement::Shape,
-    erase,
+    erase::{self, TakeOver},
     ownership::{self, Epochs},
 };
 use crate::announcement;
@@ -38,23 +38,14 @@ impl Store {
         // Checkpoints are locked before any other row, by everybody: this rules out deadlocks.
         let partitions: Vec<Partition> = effects.spans.keys().copied().collect();
         ownership::lock(&mut transaction, self.generation, &partitions).await?;
-        let displaced = match self.mode {
+        let take_over = match self.mode {
             Mode::Live => {
                 erase::leave_out_deleted(&mut transaction, effects).await?;
-                let others = self.erase_on(&mut transaction, effects, invalidation).await?;
-                let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
-                for other in others {
-                    erase::take_over(&mut transaction, other, effects.erased()).await?;
-                }
-                displaced
+                self.erase_on(&mut transaction, effects, invalidation).await?
             }
-            Mode::Following => {
-                let gone = self.forget_on(&mut transaction, effects).await?;
-                let displaced = self.commit_on(&mut *transaction, effects, epochs).await?;
-                erase::take_over(&mut transaction, self.generation, &gone).await?;
-                displaced
-            }
+            Mode::Following => self.forget_on(&mut transaction, effects).await?,
         };
+        let displaced = self.commit_erased(&mut transaction, effects, epochs, take_over).await?;
         failpoint::hit("erase.committing");
         transaction.commit().await?;
         Ok(displaced)
@@ -95,8 +86,22 @@ impl Store {
             && effects.strays().is_empty()
     }
 
+    /// Executes the statement that has all effects of a batch, in the transaction of its erasures, and
+    /// has deletions taken over by the generations that have parked their users.
+    pub(super) async fn commit_erased(
+        &self,
+        connection: &mut PgConnection,
+        effects: &Effects,
+        epochs: &Epochs,
+        take_over: TakeOver,
+    ) -> sqlx::Result<u64> {
+        let displaced = self.commit_on(&mut *connection, effects, epochs).await?;
+        take_over.carry_out(connection).await?;
+        Ok(displaced)
+    }
+
     /// Executes the statement that has all effects of a batch.
-    pub(super) async fn commit_on(
+    async fn commit_on(
         &self,
         executor: impl PgExecutor<'_>,
         effects: &Effects,

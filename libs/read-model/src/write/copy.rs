@@ -5,7 +5,6 @@ use super::{
     CredentialRow, Effects, Store, TombstoneRow, UserRow,
     copy_format::{CopyFormat, Row},
     effects::stored_version,
-    erase,
     ownership::{self, Epochs},
 };
 use crate::{SearchSecret, generation};
@@ -52,13 +51,12 @@ impl Store {
         let partitions: Vec<Partition> = effects.spans.keys().copied().collect();
         ownership::lock(&mut transaction, self.generation, &partitions).await?;
         self.copy_users(&mut transaction, users).await?;
-        let gone = self.forget_on(&mut transaction, &mut effects).await?;
+        let take_over = self.forget_on(&mut transaction, &mut effects).await?;
         let tombstones = std::mem::take(&mut effects.tombstones);
         self.copy_rows(&mut transaction, TOMBSTONES, &tombstones, push_tombstone).await?;
         let credentials = std::mem::take(&mut effects.credentials);
         self.copy_rows(&mut transaction, CREDENTIALS, &credentials, push_credential).await?;
-        self.commit_on(&mut *transaction, &effects, epochs).await?;
-        erase::take_over(&mut transaction, self.generation, &gone).await?;
+        self.commit_erased(&mut transaction, &effects, epochs, take_over).await?;
         transaction.commit().await
     }
 
@@ -75,9 +73,10 @@ impl Store {
             if effects.users.is_empty() {
                 return Ok(());
             }
-            self.forget_on(connection, &mut effects).await?;
+            let take_over = self.forget_on(connection, &mut effects).await?;
             self.copy_rows(connection, USERS, &effects.users, |user, row| push_user(user, secret, row))
                 .await?;
+            take_over.carry_out(connection).await?;
         }
     }
 

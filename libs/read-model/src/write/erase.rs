@@ -56,6 +56,24 @@ pub(super) const RESTORE: &str = "\
 DELETE FROM {g}.rejections r USING unnest($1::int[], $2::bigint[]) AS f(partition, log_offset) \
 WHERE r.partition = ANY (ARRAY[f.partition]) AND r.log_offset = f.log_offset";
 
+/// What has to follow in the transaction of an erasure, once the batch is written: these generations
+/// take the deletions over of users whom they have parked.
+#[derive(Default)]
+#[must_use = "a generation that has parked a deleted user would never learn of the deletion"]
+pub(super) struct TakeOver {
+    generations: Vec<i32>,
+    users: BTreeSet<UserKey>,
+}
+
+impl TakeOver {
+    pub(super) async fn carry_out(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        for generation in self.generations {
+            take_over(connection, generation, &self.users).await?;
+        }
+        Ok(())
+    }
+}
+
 type Columns<'k> = (Vec<&'k str>, Vec<Uuid>);
 
 fn columns<'k>(keys: impl IntoIterator<Item = &'k UserKey>) -> Columns<'k> {
@@ -63,18 +81,18 @@ fn columns<'k>(keys: impl IntoIterator<Item = &'k UserKey>) -> Columns<'k> {
 }
 
 impl Store {
-    /// Erases the users that a batch of the live generation deletes. Returns the other generations,
-    /// locked: once the batch is written, they [take these users over](take_over).
+    /// Erases the users that a batch of the live generation deletes. The other generations are locked
+    /// until the transaction ends.
     pub(super) async fn erase_on(
         &self,
         connection: &mut PgConnection,
         effects: &Effects,
         invalidation: InvalidationStatus,
-    ) -> sqlx::Result<Vec<i32>> {
+    ) -> sqlx::Result<TakeOver> {
         self.restore_on(connection, effects).await?;
         let gone: BTreeSet<&UserKey> = effects.erased().chain(&effects.late).collect();
         if gone.is_empty() {
-            return Ok(Vec::new());
+            return Ok(TakeOver::default());
         }
         // Before any row, as in `leave_out_deleted`: this rules out deadlocks.
         sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
@@ -106,7 +124,7 @@ impl Store {
             defer(connection, "cache", effects.erased()).await?;
         }
         failpoint::hit("erase.destroyed");
-        Ok(others)
+        Ok(TakeOver { generations: others, users: effects.erased().cloned().collect() })
     }
 
     async fn restore_on(&self, connection: &mut PgConnection, effects: &Effects) -> sqlx::Result<()> {
@@ -118,13 +136,13 @@ impl Store {
         restore.bind(partitions).bind(offsets).execute(connection).await.map(drop)
     }
 
-    /// Removes data that the live generation has erased from a batch of another one. Returns the users
-    /// whose records the batch sets aside: [`take_over`] has to follow.
+    /// Removes data that the live generation has erased from a batch of another one. That takes over
+    /// the users whose records the batch sets aside.
     pub(super) async fn forget_on(
         &self,
         connection: &mut PgConnection,
         effects: &mut Effects,
-    ) -> sqlx::Result<BTreeSet<UserKey>> {
+    ) -> sqlx::Result<TakeOver> {
         self.restore_on(connection, effects).await?;
         sqlx::query("SELECT FROM rollcall.generations WHERE id = $1 FOR SHARE")
             .bind(self.generation)
@@ -133,12 +151,13 @@ impl Store {
         let gone = deleted_among(connection, effects.touched()).await?;
         effects.forget(&gone);
         let set_aside = effects.dead_letters.iter().filter_map(|letter| letter.key.as_ref());
-        Ok(set_aside.filter(|key| gone.contains(key)).cloned().collect())
+        let users = set_aside.filter(|key| gone.contains(key)).cloned().collect();
+        Ok(TakeOver { generations: vec![self.generation], users })
     }
 }
 
 /// Takes deleted users over into a generation that has parked them.
-pub(super) async fn take_over<'k>(
+async fn take_over<'k>(
     connection: &mut PgConnection,
     generation: i32,
     gone: impl IntoIterator<Item = &'k UserKey>,

@@ -101,13 +101,13 @@ impl Store {
         if !is_ours || !repairs::answer(&mut transaction, request.id, report).await? {
             return Ok(false);
         }
-        self.erase_on(&mut transaction, &user.effects, invalidation).await?;
+        let take_over = self.erase_on(&mut transaction, &user.effects, invalidation).await?;
         self.clear(&mut transaction, user, &comparison.outcomes).await?;
         let Comparison { resolved, remaining, .. } = comparison;
         self.update_letters(&mut transaction, user.partition, resolved, remaining).await?;
         // The others are right and stay.
         user.effects.rejections.retain(|row| comparison.outcomes.contains(&row.at.1));
-        self.commit_on(&mut *transaction, &user.effects, epochs).await?;
+        self.commit_erased(&mut transaction, &user.effects, epochs, take_over).await?;
         ownership::count_revision(&mut transaction, self.generation, (Topic::Users, user.partition)).await?;
         transaction.commit().await?;
         Ok(true)

@@ -2,6 +2,7 @@
 
 use super::{
     Effects, InvalidationStatus, Mode, Store,
+    erase::TakeOver,
     ownership::{self, Epochs},
 };
 use crate::operate::requests::{self, Outcome, Request};
@@ -112,12 +113,13 @@ impl Store {
         }
         // Before any dead letter is locked: other deletions lock those of their users after the
         // same locks.
-        if self.mode == Mode::Live {
-            self.erase_on(&mut transaction, &reprocessed.effects, invalidation).await?;
-        }
+        let take_over = match self.mode {
+            Mode::Live => self.erase_on(&mut transaction, &reprocessed.effects, invalidation).await?,
+            Mode::Following => TakeOver::default(),
+        };
         let Reprocessed { partition, resolved, remaining, .. } = reprocessed;
         self.update_letters(&mut transaction, *partition, resolved, remaining).await?;
-        self.commit_on(&mut *transaction, &reprocessed.effects, epochs).await?;
+        self.commit_erased(&mut transaction, &reprocessed.effects, epochs, take_over).await?;
         ownership::count_revision(&mut transaction, self.generation, users).await?;
         transaction.commit().await?;
         Ok(true)

@@ -6,7 +6,10 @@
 //! lost: a missing event does less harm than a duplicate.
 
 use super::{delivery_reports::DeliveryReports, draft::Draft, stall_detector::StallDetector, tally::Tally};
-use crate::{kafka, settings::Settings};
+use crate::{
+    kafka::{self, OwnSettings},
+    settings::Settings,
+};
 use events_schema::analytics::AnalyticEvent;
 use rdkafka::{
     ClientConfig,
@@ -38,21 +41,22 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Large batches: events are many and small, and nobody waits for one. But a START must be in the
 /// topic before the SUCCESS that the projector derives 300 ms after it has read the change.
-const DEFAULTS: [(&str, &str); 4] = [
-    ("linger.ms", "150"),
-    ("compression.type", "lz4"),
-    ("queue.buffering.max.messages", "32768"),
-    ("queue.buffering.max.kbytes", "32768"),
-];
+const OWN_SETTINGS: OwnSettings<'_> = OwnSettings {
+    defaults: &[
+        ("linger.ms", "150"),
+        ("compression.codec", "lz4"),
+        ("queue.buffering.max.messages", "32768"),
+        ("queue.buffering.max.kbytes", "32768"),
+    ],
+    required: &[],
+};
 
 type EventProducer = ThreadedProducer<DeliveryReports>;
 
 /// The client's settings. The operator's settings take precedence.
 pub(super) fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
     let mut config = kafka::producer_config(settings)?;
-    for (key, value) in DEFAULTS.into_iter().filter(|(key, _)| !settings.kafka.contains_key(*key)) {
-        config.set(key, value);
-    }
+    OWN_SETTINGS.add_to(&mut config, settings);
     Ok(config)
 }
 

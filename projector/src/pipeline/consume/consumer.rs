@@ -7,7 +7,7 @@ use super::{
 };
 use rdkafka::ClientConfig;
 use service_kit::{
-    kafka::{self, Topics},
+    kafka::{self, OwnSettings, Topics},
     settings::Settings,
 };
 use std::{
@@ -19,14 +19,9 @@ use tokio::sync::mpsc;
 /// The most events that wait between the consumer's thread and the pipeline.
 const QUEUE: usize = 1_024;
 
-const CONFIG: &[(&str, &str)] = &[
-    ("partition.assignment.strategy", "range"),
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("auto.offset.reset", "error"),
-    ("isolation.level", "read_committed"),
-    // The last offset may hold no record but the marker of a transaction.
-    ("enable.partition.eof", "true"),
+const OWN_SETTINGS: OwnSettings<'_> = OwnSettings { defaults: DEFAULTS, required: REQUIRED };
+
+const DEFAULTS: &[(&str, &str)] = &[
     // Longer than the restart of a killed broker takes: afterwards we are still a member, and
     // nobody waits for a dead one.
     ("session.timeout.ms", "6000"),
@@ -39,6 +34,18 @@ const CONFIG: &[(&str, &str)] = &[
     ("queued.min.messages", "20000"),
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
+];
+
+const REQUIRED: &[(&str, &str)] = &[
+    // One member has the same partitions of both topics, and each assignment is a whole one.
+    ("partition.assignment.strategy", "range"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    // The last offset may hold no record but the marker of a transaction.
+    ("enable.partition.eof", "true"),
+    // Tells whether brokers are reachable, and where the log ends.
     ("statistics.interval.ms", "2000"),
 ];
 
@@ -93,8 +100,36 @@ impl Consumer {
 fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
     let mut config = kafka::client_config(settings)?;
     config.set("group.id", format!("{}rollcall-projector", settings.topic_prefix));
-    for (key, value) in CONFIG {
-        config.set(*key, *value);
-    }
+    OWN_SETTINGS.add_to(&mut config, settings);
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_may_set_what_is_only_a_matter_of_speed() {
+        let vars = [
+            ("KAFKA_BROKERS", "127.0.0.1:1"),
+            ("ROLLCALL_KAFKA__session_timeout_ms", "30000"),
+            ("ROLLCALL_KAFKA__fetch_wait_max_ms", "200"),
+            ("ROLLCALL_KAFKA__queued_min_messages", "5"),
+            ("ROLLCALL_KAFKA__enable_auto_commit", "true"),
+            ("ROLLCALL_KAFKA__partition_assignment_strategy", "cooperative-sticky"),
+        ];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = config(&Settings::from_vars(vars, "127.0.0.1:0").unwrap()).unwrap();
+        for (key, value) in [
+            ("session.timeout.ms", "30000"),
+            ("fetch.wait.max.ms", "200"),
+            ("queued.min.messages", "5"),
+            ("heartbeat.interval.ms", "500"),
+            ("enable.auto.commit", "false"),
+            ("partition.assignment.strategy", "range"),
+        ] {
+            assert_eq!(config.get(key), Some(value), "{key}");
+        }
+        assert!(config.create_native_config().is_ok());
+    }
 }

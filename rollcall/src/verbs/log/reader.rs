@@ -6,7 +6,10 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, StreamConsumer},
 };
-use service_kit::{kafka, settings::Settings};
+use service_kit::{
+    kafka::{self, OwnSettings},
+    settings::Settings,
+};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -37,16 +40,21 @@ pub(super) async fn read(
     tokio::task::spawn_blocking(assign).await?
 }
 
+const OWN_SETTINGS: OwnSettings<'_> = OwnSettings {
+    defaults: &[("fetch.wait.max.ms", "100")],
+    required: &[
+        ("enable.auto.commit", "false"),
+        ("enable.partition.eof", "false"),
+        ("isolation.level", "read_committed"),
+        ("auto.offset.reset", "earliest"),
+    ],
+};
+
 fn config(settings: &Settings) -> anyhow::Result<ClientConfig> {
     let mut config = kafka::client_config(settings)?;
     // The group is never joined, but the client requires a name.
-    config
-        .set("group.id", format!("{}rollcall-log", settings.topic_prefix))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "false")
-        .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "earliest")
-        .set("fetch.wait.max.ms", "100");
+    config.set("group.id", format!("{}rollcall-log", settings.topic_prefix));
+    OWN_SETTINGS.add_to(&mut config, settings);
     Ok(config)
 }
 

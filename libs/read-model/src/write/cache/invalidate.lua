@@ -4,8 +4,9 @@
 for i, key in ipairs(KEYS) do
     local there = redis.call('GET', key)
     local version = tonumber(string.match(ARGV[i], '^%d+'))
-    local old_version = there and tonumber(string.match(there, '^%d+'))
-    if not there or old_version < version or (old_version == version and ARGV[#KEYS + 1] == 'same') then
+    -- A malformed value has no version, and any other replaces it.
+    local old_version = there and tonumber(string.match(there, '^%d+')) or -1
+    if old_version < version or (old_version == version and ARGV[#KEYS + 1] == 'same') then
         redis.call('SET', key, ARGV[i])
     end
 end
