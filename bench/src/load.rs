@@ -102,8 +102,8 @@ fn due(began: Instant, rate: u32, n: usize, connections: usize) -> Interval {
     interval_at((began + apart * times(n)).into(), apart * times(connections))
 }
 
-/// One connection's requests while `goes_on`, each on the next of its own users; how long each took.
-/// One that has to wait for the response before it took so much longer.
+/// One connection's requests while `goes_on`, each on the next of its own users; how long each
+/// took. One that has to wait for the response before it took so much longer.
 async fn repeat(
     request: Request,
     subject: &Subject,

@@ -52,12 +52,17 @@ impl WaitingLetters {
     pub fn summary(&self) -> Option<String> {
         let Self { parked_users, dead_letters, oldest, .. } = self;
         let since = oldest.map(|oldest| format!(", the oldest since {}", events_schema::millis(oldest)));
-        (*dead_letters > 0).then(|| {
-            format!(
-                "{dead_letters} dead letters wait{}, and {parked_users} users are parked: `rollcall dead-letters list` shows them",
-                since.unwrap_or_default()
-            )
-        })
+        let letters = match dead_letters {
+            1 => "1 dead letter waits".to_owned(),
+            letters => format!("{letters} dead letters wait"),
+        };
+        let users = match parked_users {
+            1 => "1 user is parked".to_owned(),
+            users => format!("{users} users are parked"),
+        };
+        let since = since.unwrap_or_default();
+        let summary = format!("{letters}{since}, and {users}: `rollcall dead-letters list` shows them");
+        (*dead_letters > 0).then_some(summary)
     }
 }
 

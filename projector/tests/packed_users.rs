@@ -1,5 +1,5 @@
-//! A fold that packs its users between any records makes the same rows, and takes as much memory, as
-//! one that packs them at the end.
+//! A fold that packs its users between any records makes the same rows, and takes as much memory,
+//! as one that packs them at the end.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -62,8 +62,8 @@ impl Verb {
         }
     }
 
-    /// What the verb leaves if it is interrupted, and what to run next. `None`: it stops by itself, or
-    /// takes no time.
+    /// What the verb leaves if it is interrupted, and what to run next. `None`: it stops by itself,
+    /// or takes no time.
     fn left(&self) -> Option<String> {
         match self {
             Self::Run(_) | Self::Env(_) | Self::Token(_) => None,

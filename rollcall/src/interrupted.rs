@@ -1,4 +1,5 @@
-//! Ctrl-C or SIGTERM during a verb. The verb ends at once, and says what it leaves and what to run next.
+//! Ctrl-C or SIGTERM during a verb. The verb ends at once, and says what it leaves and what to run
+//! next.
 
 use crate::local::progress::say;
 use std::{

@@ -5,8 +5,8 @@
 
 use std::fmt::{self, Display, Write};
 
-/// A text in which `\uXXXX` stands for each control character, except line ends and tabs. JSON spells
-/// them in the same way, so JSON stays valid and means the same.
+/// A text in which `\uXXXX` stands for each control character, except line ends and tabs. JSON
+/// spells them in the same way, so JSON stays valid and means the same.
 pub(crate) struct Printable<T>(pub(crate) T);
 
 /// Like [`Printable`], on one line: what others wrote must not look like lines of our own.

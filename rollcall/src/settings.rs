@@ -70,8 +70,8 @@ fn complete(settings: &mut Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The log of a running service is the one with its prefix. With another prefix, a verb would work on
-/// another log: a rebuild could promote that.
+/// The log of a running service is the one with its prefix. With another prefix, a verb would work
+/// on another log: a rebuild could promote that.
 fn take_prefix(settings: &mut Settings, written: &[(String, String)]) -> anyhow::Result<()> {
     let prefix = written.iter().find(|(name, _)| name == env_file::TOPIC_PREFIX);
     let prefix = prefix.map_or("", |(_, prefix)| prefix);

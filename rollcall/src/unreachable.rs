@@ -56,7 +56,8 @@ fn code<'c>(cause: &'c (dyn Error + 'static)) -> Option<Cow<'c, str>> {
     cause.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
 }
 
-/// The setting with the address of the database that the error is about. Most are about the read model.
+/// The setting with the address of the database that the error is about. Most are about the read
+/// model.
 fn setting(error: &anyhow::Error) -> &'static str {
     match error.downcast_ref() {
         Some(AtSetting(setting)) => setting,

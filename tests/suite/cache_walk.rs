@@ -1,5 +1,6 @@
-//! A cache that was lost is written by a walk over the users of each partition, in the order of their
-//! keys. Whatever happens to Redis or to the projector meanwhile, it holds every user in the end.
+//! A cache that was lost is written by a walk over the users of each partition, in the order of
+//! their keys. Whatever happens to Redis or to the projector meanwhile, it holds every user in the
+//! end.
 
 use super::plans::{EARLIER_PAGES, log_plans, without_statistics};
 use serde_json::json;
@@ -142,8 +143,8 @@ pub async fn a_lost_cache_is_written_in_the_order_of_keys(stack: &'static Stack)
     bench.deployment.cli.run(&["projection", "rebuild", "--promote"]).expect(0);
 }
 
-/// Loses the cache while no projector runs, and checks that a new one writes it. Returns the plans of
-/// its chunks, none of which may read more of a partition than it returns.
+/// Loses the cache while no projector runs, and checks that a new one writes it. Returns the plans
+/// of its chunks, none of which may read more of a partition than it returns.
 async fn walk_plans(stack: &Stack, bench: &mut Bench) -> Vec<String> {
     let path = stack.home.join("logs/postgres.log");
     let before = std::fs::read_to_string(&path).unwrap().len();

@@ -212,8 +212,8 @@ pub async fn what_a_dropped_generation_left_is_removed_at_a_start(stack: &'stati
     .await;
 }
 
-/// A record of the user can't be folded, in the live generation and in another one. It is discarded,
-/// and the user is deleted.
+/// A record of the user can't be folded, in the live generation and in another one. It is
+/// discarded, and the user is deleted.
 async fn discarded_and_deleted(deployment: &Deployment, api: &Api, other: i32) -> String {
     let id = api.user(json!({ "a": 1 })).await;
     let bad = Foreign::event(&format!("{}/{id}", api.tenant), "user.updated.v1", r#"{"personal":17}"#);

@@ -60,8 +60,8 @@ pub async fn a_frozen_projector_is_fenced_off(stack: &'static Stack) {
     check(&deployment, &watches).await;
 }
 
-/// A projector freezes while its rows are written but not committed. Its checkpoints are locked, and
-/// PostgreSQL must not wait for it for ever.
+/// A projector freezes while its rows are written but not committed. Its checkpoints are locked,
+/// and PostgreSQL must not wait for it for ever.
 pub async fn a_frozen_projector_does_not_keep_its_locks(stack: &'static Stack) {
     const OPEN: &str = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
         AND state = 'idle in transaction' AND query LIKE 'WITH moved%'";

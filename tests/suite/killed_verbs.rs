@@ -1,6 +1,6 @@
-//! Each verb on generations runs while it, the projector or PostgreSQL is killed at a random moment,
-//! beside readers and writers. Nothing that was acknowledged is lost, no read steps back, and the
-//! same verb, run again, completes.
+//! Each verb on generations runs while it, the projector or PostgreSQL is killed at a random
+//! moment, beside readers and writers. Nothing that was acknowledged is lost, no read steps back,
+//! and the same verb, run again, completes.
 
 use super::{
     generations::{listed, run, summary},

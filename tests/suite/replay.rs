@@ -52,8 +52,8 @@ pub async fn generations_go_round_under_load() {
     stack.stop().unwrap();
 }
 
-/// Of ten events, five create users, one updates and three come too late to have an effect. The rest
-/// are deletions and credentials.
+/// Of ten events, five create users, one updates and three come too late to have an effect. The
+/// rest are deletions and credentials.
 async fn fill(deployment: &Deployment, api: &Api, events: usize) {
     let imported = async |kind: &[&str], lines: Vec<Value>| {
         let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
@@ -114,8 +114,8 @@ async fn round(deployment: &Deployment) {
     run(cli, &["projection", "drop", &first], 0).await;
 }
 
-/// Pages through a tenant and searches in it until it is stopped. Nobody writes there, so every walk
-/// finds the same.
+/// Pages through a tenant and searches in it until it is stopped. Nobody writes there, so every
+/// walk finds the same.
 async fn walk(api: &Api, users: &[String], stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         assert!(ids(api).await == users, "a walk found other users");

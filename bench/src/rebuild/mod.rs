@@ -1,5 +1,5 @@
-//! R6 and R7: a rebuild of the read model beside COPY of the same rows, and how fast a projector that
-//! was paused catches up while reads go on.
+//! R6 and R7: a rebuild of the read model beside COPY of the same rows, and how fast a projector
+//! that was paused catches up while reads go on.
 
 mod copy;
 
@@ -140,7 +140,8 @@ async fn number(database_url: &str, sql: &'static str) -> anyhow::Result<i64> {
 }
 
 impl Rebuilt {
-    /// COPY's time as a share of the rebuild's, round by round: the lowest, the median, the highest.
+    /// COPY's time as a share of the rebuild's, round by round: the lowest, the median, the
+    /// highest.
     fn ratios(&self) -> [f64; 3] {
         let ratio = |(copy, rebuild): (&f64, &f64)| copy / rebuild;
         table::spread(self.copy_seconds.iter().zip(&self.seconds).map(ratio).collect())

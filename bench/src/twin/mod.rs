@@ -1,9 +1,9 @@
 //! The twins: what the service is compared with, each in a process of its own.
 //!
 //! `bare` returns the same bytes without authentication and without a store: the ceiling of HTTP.
-//! `crud` is what most people would build instead: the same check of tokens, the same table with the
-//! same indexes in the same PostgreSQL, and an UPDATE with `synchronous_commit=on`. No events, and no
-//! index for search. `searchable` has one.
+//! `crud` is what most people would build instead: the same check of tokens, the same table with
+//! the same indexes in the same PostgreSQL, and an UPDATE with `synchronous_commit=on`. No events,
+//! and no index for search. `searchable` has one.
 //!
 //! `query` and `silent` are the query service itself, with analytic events and without.
 

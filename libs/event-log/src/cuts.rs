@@ -21,8 +21,8 @@ use std::{collections::BTreeMap, fmt};
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cut {
-    /// The name of the topic in Kafka. Of a copied cut: `users` or `credentials`, because the former
-    /// log may have had another prefix.
+    /// The name of the topic in Kafka. Of a copied cut: `users` or `credentials`, because the
+    /// former log may have had another prefix.
     pub topic: String,
     /// The topic.
     #[serde(skip)]

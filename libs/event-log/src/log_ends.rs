@@ -142,8 +142,8 @@ async fn ask<T: Send + 'static>(
     tokio::task::spawn_blocking(move || question(&config.create()?)).await?
 }
 
-/// The partitions of a topic in order, or `None` if it does not exist. The question does not create it:
-/// the clients set `allow.auto.create.topics=false`.
+/// The partitions of a topic in order, or `None` if it does not exist. The question does not create
+/// it: the clients set `allow.auto.create.topics=false`.
 ///
 /// # Errors
 /// Kafka can't be queried.

@@ -57,8 +57,9 @@ pub(super) async fn retry_once<T, F: Future<Output = Result<T, KeysError>>>(
     }
 }
 
-/// Whether a statement would have left a key without its master key: a rotation has just removed the
-/// master key that a new key is wrapped under, or a key is still wrapped under the one to remove.
+/// Whether a statement would have left a key without its master key: a rotation has just removed
+/// the master key that a new key is wrapped under, or a key is still wrapped under the one to
+/// remove.
 pub(super) fn breaks_a_master_reference(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| code == FOREIGN_KEY_VIOLATION)

@@ -55,7 +55,8 @@ pub async fn lock_schema(connection: &mut PgConnection) -> sqlx::Result<()> {
 pub struct VerbLock(PgConnection);
 
 impl VerbLock {
-    /// Takes the lock. `verb` is shown to whoever wants it meanwhile, with the place of this process.
+    /// Takes the lock. `verb` is shown to whoever wants it meanwhile, with the place of this
+    /// process.
     ///
     /// # Errors
     /// Another verb is at work ([`VerbAtWork`]), or PostgreSQL can't be asked.

@@ -112,8 +112,8 @@ fn parse(url: &str) -> Result<Url, String> {
     parsed.ok_or_else(|| "must be a postgres:// URL".to_owned())
 }
 
-/// The parser's own message could repeat part of the URL, and names no parameter. So the parameter that
-/// is refused is looked for.
+/// The parser's own message could repeat part of the URL, and names no parameter. So the parameter
+/// that is refused is looked for.
 fn connect_options(url: &Url) -> Result<PgConnectOptions, String> {
     let read = |url: &Url| PgConnectOptions::from_str(url.as_str());
     read(url).map_err(|_| {

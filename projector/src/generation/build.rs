@@ -74,8 +74,8 @@ async fn catch_up_after(
     catch_up(pool, follower, source, &mut whole).await
 }
 
-/// Follows the live generation until it is nearly reached. Another log is read to its end. Shows what is
-/// left as the total.
+/// Follows the live generation until it is nearly reached. Another log is read to its end. Shows
+/// what is left as the total.
 pub(super) async fn catch_up(
     pool: &PgPool,
     follower: &mut Follower<'_>,

@@ -44,8 +44,8 @@ pub(super) async fn candidate(
     Ok(Candidate { generation, is_live: false })
 }
 
-/// Why a generation that was not found equal to the live one is not promoted, and what to do. `of` is the
-/// option that names its projection.
+/// Why a generation that was not found equal to the live one is not promoted, and what to do. `of`
+/// is the option that names its projection.
 pub(crate) fn unproved(generation: i32, differed_at: Option<OffsetDateTime>, of: &str) -> String {
     let verify = format!("`rollcall projection verify {generation}{of}`");
     match differed_at.map(millis) {

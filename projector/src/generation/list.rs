@@ -26,7 +26,8 @@ pub struct Generation {
     /// When it was last found equal to the live one of that time.
     #[serde(with = "time::serde::rfc3339::option")]
     pub verified_at: Option<OffsetDateTime>,
-    /// When it was last found different from the live one of that time, if it was not found equal since.
+    /// When it was last found different from the live one of that time, if it was not found equal
+    /// since.
     #[serde(with = "time::serde::rfc3339::option")]
     pub differed_at: Option<OffsetDateTime>,
     /// The digest of that time.

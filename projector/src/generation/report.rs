@@ -71,8 +71,8 @@ pub struct Progress {
     pub generation: i32,
     /// What the verb is doing.
     pub phase: Phase,
-    /// Folded offsets: of a rebuild all of them, and otherwise those that had to be caught up with. Or
-    /// compared blocks.
+    /// Folded offsets: of a rebuild all of them, and otherwise those that had to be caught up with.
+    /// Or compared blocks.
     pub done: u64,
     /// All of them.
     pub total: u64,
@@ -108,11 +108,11 @@ pub struct RebuildReport {
     pub cuts: Vec<Cut>,
     /// The retired generations that the promotion dropped, because only the last one is kept.
     pub dropped: Vec<i32>,
-    /// Whether the new generation can be compared with the live one: the same fold has made both, from the
-    /// same log.
+    /// Whether the new generation can be compared with the live one: the same fold has made both,
+    /// from the same log.
     pub comparable: bool,
-    /// Other generations that were built and never promoted. They follow the live one too, which costs
-    /// as much again for each write.
+    /// Other generations that were built and never promoted. They follow the live one too, which
+    /// costs as much again for each write.
     pub also_built: Vec<i32>,
     /// The same, but of another fold or log, so they do not follow.
     pub outdated: Vec<i32>,

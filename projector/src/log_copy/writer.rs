@@ -51,7 +51,8 @@ impl ClientContext for Context {
 fn config(settings: &Settings) -> Result<ClientConfig, NotSet> {
     let mut config = kafka::producer_config(settings)?;
     OWN_SETTINGS.add_to(&mut config, settings);
-    // The base configuration has none. This client may give a record up, because the copy then ends.
+    // The base configuration has none. This client may give a record up, because the copy then
+    // ends.
     let timeout = kafka::record_timeout(settings, RECORD_TIMEOUT).as_millis();
     config.set("message.timeout.ms", timeout.to_string());
     Ok(config)

@@ -107,10 +107,14 @@ impl Pipeline {
         error: &sqlx::Error,
         effects: &Effects,
     ) -> Result<Option<CommitOutcome>, Interrupt> {
-        metrics::FENCED.inc_by(u64::from(sql_error::code(error) == FENCED));
-        // The reason never contains the error's own text, which may repeat a row.
-        let reason = sql_error::reason(error);
-        tracing::warn!(reason, "the commit of a batch failed, or its answer was lost");
+        let is_fenced = sql_error::code(error) == FENCED;
+        metrics::FENCED.inc_by(u64::from(is_fenced));
+        // Every promotion and pause fences a commit off, so that is no reason to worry.
+        if !is_fenced {
+            // The reason never contains the error's own text, which may repeat a row.
+            let reason = sql_error::reason(error);
+            tracing::warn!(reason, "the commit of a batch failed, or its answer was lost");
+        }
         let state = self.stop.retry("asking for the state of a commit", async || {
             self.epochs.commit_state(&self.store.pool, self.store.generation, &effects.spans).await
         });

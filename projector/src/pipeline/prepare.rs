@@ -1,6 +1,6 @@
-//! Steps 2 and 3, load and fold, with the start of step 4, and meanwhile the two checks that a commit
-//! waits for: Kafka answers that the records are of the log that was folded so far, and Redis
-//! confirms that the cached bodies of the batch's users are invalidated.
+//! Steps 2 and 3, load and fold, with the start of step 4, and meanwhile the two checks that a
+//! commit waits for: Kafka answers that the records are of the log that was folded so far, and
+//! Redis confirms that the cached bodies of the batch's users are invalidated.
 
 use super::{
     Batch, DATABASE_TIMEOUT, Pipeline, RememberedUsers, assignment::compare_log, fold, load::load_others,

@@ -142,8 +142,8 @@ impl Follower {
             (end, is_last) = (folder.fold(&round).await?, round.is_last());
         }
         lock.release().await?;
-        // What came meanwhile waits for the next round: each one costs a connection to PostgreSQL and
-        // one to Kafka.
+        // What came meanwhile waits for the next round: each one costs a connection to PostgreSQL
+        // and one to Kafka.
         Ok(end != RoundEnd::More || is_last)
     }
 

@@ -101,7 +101,8 @@ async fn build(
     Ok(folder.records)
 }
 
-/// Other generations that were built: those that follow, and those of another fold or log, which don't.
+/// Other generations that were built: those that follow, and those of another fold or log, which
+/// don't.
 async fn also_built(
     pool: &PgPool,
     projection: &Registered,
@@ -115,8 +116,8 @@ async fn also_built(
     Ok((ids(follow), ids(outdated)))
 }
 
-/// Checks before the long fold that the new generation can be compared with the live one in the end, if it
-/// has to be.
+/// Checks before the long fold that the new generation can be compared with the live one in the
+/// end, if it has to be.
 async fn check_proof(pool: &PgPool, projection: &Registered, options: &RebuildOptions) -> anyhow::Result<()> {
     if !options.promote || options.unverified {
         return Ok(());

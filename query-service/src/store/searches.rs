@@ -16,6 +16,10 @@ use service_kit::{
 };
 use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    task::{JoinError, spawn_local},
+};
 
 /// Connections for search.
 const CONNECTIONS: u32 = 6;
@@ -61,13 +65,26 @@ impl Searches {
         tokio::join!(self.by_postings.close(), self.by_containment.close());
     }
 
+    /// A page of what is found. PostgreSQL goes on with a search that nobody waits for any more, so the
+    /// search keeps its permit until PostgreSQL has answered.
     pub(super) async fn page(
         &self,
         tenant: &TenantId,
         criteria: &Criteria,
         page: &PageRequest,
     ) -> Result<Page, SearchError> {
-        let _permit = self.permits.acquire(tenant).await.ok_or(SearchError::Busy)?;
+        let permit = self.permits.acquire(tenant).await.ok_or(SearchError::Busy)?;
+        let (this, tenant, criteria, page) = (self.clone(), tenant.clone(), criteria.clone(), *page);
+        let search = async move { this.find(&tenant, &criteria, &page).await };
+        to_the_end(permit, search).await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
+    }
+
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        criteria: &Criteria,
+        page: &PageRequest,
+    ) -> Result<Page, SearchError> {
         if let Some(secret) = self.secret.load_full()
             && let Some(found) = self.page_by_postings(&secret, tenant, criteria, page).await?
         {
@@ -82,6 +99,7 @@ impl Searches {
             None => Ok(page_by_containment(&self.by_containment, tenant, criteria, page).await?),
         }
     }
+
     async fn page_by_postings(
         &self,
         secret: &SearchSecret,
@@ -93,5 +111,39 @@ impl Searches {
             search::page(connection, secret, tenant, criteria, page).await
         };
         self.by_postings.run(find).await
+    }
+}
+
+/// Runs a search on this thread, even if its caller stops waiting. It holds the permit until then.
+async fn to_the_end<T: 'static>(
+    permit: OwnedSemaphorePermit,
+    search: impl Future<Output = T> + 'static,
+) -> Result<T, JoinError> {
+    spawn_local(async move {
+        let found = search.await;
+        drop(permit);
+        found
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use tokio::{sync::oneshot, task::LocalSet};
+
+    #[tokio::test]
+    async fn a_search_keeps_its_permit_until_it_ends() {
+        let permits = Arc::new(tokio::sync::Semaphore::new(1));
+        let (end, ended) = oneshot::channel::<()>();
+        let test = async {
+            let permit = permits.clone().acquire_owned().await.unwrap();
+            assert!(to_the_end(permit, ended).now_or_never().is_none(), "its caller has stopped waiting");
+            assert_eq!(permits.available_permits(), 0);
+            end.send(()).unwrap();
+            drop(permits.acquire().await.unwrap());
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

@@ -60,8 +60,8 @@ impl Children {
     }
 }
 
-/// `rollcall env` prints the addresses of the local stores. If they are exported, the next start would
-/// take the stores for foreign ones, and wait for servers that nobody starts.
+/// `rollcall env` prints the addresses of the local stores. If they are exported, the next start
+/// would take the stores for foreign ones, and wait for servers that nobody starts.
 fn refuse_own(home: &Home, settings: &Settings) -> anyhow::Result<()> {
     let stores = [
         ("DATABASE_URL", &settings.database_url, postgres::PASSWORD),

@@ -2,8 +2,9 @@
 //! any step, two Redis servers that may be flushed, restarted from a snapshot or swapped, and
 //! messages that arrive late or never.
 //!
-//! There is one user. So a cache that is behind is written at once, and not by a walk over many. The
-//! steps of a walk are writes like any other: each has no effect unless `next` is where it starts.
+//! There is one user. So a cache that is behind is written at once, and not by a walk over many.
+//! The steps of a walk are writes like any other: each has no effect unless `next` is where it
+//! starts.
 //!
 //! There is one invariant: **a body that a reader would trust has the version that PostgreSQL
 //! shows**. A read is a single point in time on either store. So every answered write is seen, and

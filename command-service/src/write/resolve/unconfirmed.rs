@@ -78,8 +78,8 @@ fn give_up(append: Unconfirmed) {
     fail(append, AppendError::Unknown);
 }
 
-/// Closes the queue and takes what is in it. Closed first, it refuses what comes later: nothing gets
-/// in unseen between the last look and the end.
+/// Closes the queue and takes what is in it. Closed first, it refuses what comes later: nothing
+/// gets in unseen between the last look and the end.
 async fn close<T>(mut queue: mpsc::Receiver<T>) -> Vec<T> {
     queue.close();
     let mut rest = Vec::new();

@@ -120,8 +120,8 @@ impl Secret {
     }
 }
 
-/// HMAC-SHA-256 under a secret. The secret's own part of the work, which is half of it for short texts,
-/// is done once.
+/// HMAC-SHA-256 under a secret. The secret's own part of the work, which is half of it for short
+/// texts, is done once.
 pub struct KeyedHash(Hmac<Sha256>);
 
 impl KeyedHash {

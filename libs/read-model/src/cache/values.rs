@@ -44,8 +44,8 @@ pub fn parse_lease(lease: &[u8], run: &str) -> Option<i32> {
 pub enum Progress {
     /// It holds what the users were at this offset. As text: `<offset>`.
     At(i64),
-    /// It is at `from`, and a walk is on its way to `to`: over the users whose last record lies between
-    /// the two, in the order of keys. It has come to `last`. As text:
+    /// It is at `from`, and a walk is on its way to `to`: over the users whose last record lies
+    /// between the two, in the order of keys. It has come to `last`. As text:
     /// `<from>..<to>/<tenant>/<user>`.
     Walking {
         /// The first offset of the walk.

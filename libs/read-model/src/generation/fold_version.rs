@@ -10,11 +10,11 @@ use std::time::Duration;
 /// How long the check at the start of a service may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The fold of this build. Raise it whenever the same log gives other rows, or rows in other tables or
-/// under other indexes.
+/// The fold of this build. Raise it whenever the same log gives other rows, or rows in other tables
+/// or under other indexes.
 ///
-/// 1: before search by postings. 2: with postings. 3: the same rows, under indexes that updates leave
-/// as they are.
+/// 1: before search by postings. 2: with postings. 3: the same rows, under indexes that updates
+/// leave as they are.
 pub const FOLD_VERSION: i32 = 3;
 
 /// The first fold with the rows of this one. A generation of it can be compared with a new one.

@@ -1,4 +1,5 @@
-//! The verb that is at work on generations, as others see it: the name of its session in PostgreSQL.
+//! The verb that is at work on generations, as others see it: the name of its session in
+//! PostgreSQL.
 
 use super::Subject;
 use events_schema::millis;

@@ -24,8 +24,8 @@ pub enum Table {
     DeadLetters,
 }
 
-/// One statement for each place. A posting that is a living user's term is that user's. The last one
-/// finds dead letters without an owner whose record names the user.
+/// One statement for each place. A posting that is a living user's term is that user's. The last
+/// one finds dead letters without an owner whose record names the user.
 const REMAINS: [(Table, &str); 5] = [
     (
         Table::Users,

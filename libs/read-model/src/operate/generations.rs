@@ -17,7 +17,8 @@ pub struct GenerationRow {
     pub built_at: Option<OffsetDateTime>,
     /// When it was last found equal to the live one of that time.
     pub verified_at: Option<OffsetDateTime>,
-    /// When it was last found different from the live one of that time, if it was not found equal since.
+    /// When it was last found different from the live one of that time, if it was not found equal
+    /// since.
     pub differed_at: Option<OffsetDateTime>,
     /// The digest of that time.
     pub digest: Option<String>,

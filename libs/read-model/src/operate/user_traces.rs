@@ -11,8 +11,8 @@ const IS_PERSONAL: &str = "(u.claims <> '{}' OR u.body <> '' OR num_nonnulls(u.p
 /// True for a dead letter `d` that holds a value. A blanked one holds none.
 const HOLDS_RECORD: &str = "(coalesce(octet_length(d.value), 0) > 0)";
 /// The users `n` whom a dead letter `d` names, in its key or in its headers. As for a reader of the
-/// log, neither the letter case of a header's name counts nor that of an id. If a name occurs twice,
-/// every value counts.
+/// log, neither the letter case of a header's name counts nor that of an id. If a name occurs
+/// twice, every value counts.
 const NAMED_USERS: &str = "\
 LATERAL (SELECT DISTINCT v.tenant_id, \
     CASE WHEN v.id ~* '^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$' THEN v.id::uuid END AS id \

@@ -49,8 +49,8 @@ fn qualified(slice: &Slice) -> String {
 /// A user that differs: the columns, and whether each generation has other rows of the user.
 pub type DifferingUser = (String, Uuid, Vec<String>, bool, bool);
 
-/// The users of a tenant whose rows differ, up to `limit`. No columns are named if one generation has no
-/// other rows of the user. Empty if the table has no column `user_id`.
+/// The users of a tenant whose rows differ, up to `limit`. No columns are named if one generation
+/// has no other rows of the user. Empty if the table has no column `user_id`.
 ///
 /// # Errors
 /// The query failed.
@@ -80,8 +80,8 @@ pub async fn differing_users(
     sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(limit).fetch_all(&mut snapshot.0).await
 }
 
-/// An SQL array of the columns in which the rows of a user differ. All rows of the user count together,
-/// because not every table has a key.
+/// An SQL array of the columns in which the rows of a user differ. All rows of the user count
+/// together, because not every table has a key.
 async fn differing_columns(snapshot: &mut Snapshot, table: &str) -> sqlx::Result<String> {
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT quote_ident(attname), quote_literal(attname) FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 \

@@ -19,7 +19,8 @@ use service_kit::{
 use sqlx::PgPool;
 use std::fmt;
 
-/// Connections of a projection's thread or verb: for two fold locks, a round, a batch, and a snapshot.
+/// Connections of a projection's thread or verb: for two fold locks, a round, a batch, and a
+/// snapshot.
 const CONNECTIONS: u32 = 5;
 
 /// A generation of a projection.

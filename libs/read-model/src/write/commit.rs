@@ -51,10 +51,11 @@ impl Store {
         Ok(displaced)
     }
 
-    /// Commits a batch that [takes one statement](Self::takes_one_statement) as soon as `may_commit`
-    /// resolves to true. Its rows are written meanwhile. Nobody sees them before the commit, and the
-    /// checkpoints stay locked until then, so the fence that the statement has checked still holds.
-    /// Returns `None`, and nothing has an effect, if `may_commit` resolves to false.
+    /// Commits a batch that [takes one statement](Self::takes_one_statement) as soon as
+    /// `may_commit` resolves to true. Its rows are written meanwhile. Nobody sees them before the
+    /// commit, and the checkpoints stay locked until then, so the fence that the statement has
+    /// checked still holds. Returns `None`, and nothing has an effect, if `may_commit` resolves to
+    /// false.
     ///
     /// # Errors
     /// As [`Self::commit`].
@@ -86,8 +87,8 @@ impl Store {
             && effects.strays().is_empty()
     }
 
-    /// Executes the statement that has all effects of a batch, in the transaction of its erasures, and
-    /// has deletions taken over by the generations that have parked their users.
+    /// Executes the statement that has all effects of a batch, in the transaction of its erasures,
+    /// and has deletions taken over by the generations that have parked their users.
     pub(super) async fn commit_erased(
         &self,
         connection: &mut PgConnection,

@@ -32,8 +32,8 @@ UPDATE {g}.users u SET claims = '{}', provider_id = NULL, provider_url = NULL, s
 FROM gone WHERE u.tenant_id = ANY (ARRAY[gone.tenant_id]) AND u.id = gone.id";
 
 /// Takes deleted users over from the live generation into one that has parked them. Their queue was
-/// blanked, so the deletion in it can't be folded any more. A user whose data key is missing needs no
-/// queue: the fold lets the deletion pass.
+/// blanked, so the deletion in it can't be folded any more. A user whose data key is missing needs
+/// no queue: the fold lets the deletion pass.
 ///
 /// A letter of the user is in the generation, so the user's partition is, too, and no later copy
 /// brings the tombstone.
@@ -56,8 +56,8 @@ pub(super) const RESTORE: &str = "\
 DELETE FROM {g}.rejections r USING unnest($1::int[], $2::bigint[]) AS f(partition, log_offset) \
 WHERE r.partition = ANY (ARRAY[f.partition]) AND r.log_offset = f.log_offset";
 
-/// What has to follow in the transaction of an erasure, once the batch is written: these generations
-/// take the deletions over of users whom they have parked.
+/// What has to follow in the transaction of an erasure, once the batch is written: these
+/// generations take the deletions over of users whom they have parked.
 #[derive(Default)]
 #[must_use = "a generation that has parked a deleted user would never learn of the deletion"]
 pub(super) struct TakeOver {
@@ -81,8 +81,8 @@ fn columns<'k>(keys: impl IntoIterator<Item = &'k UserKey>) -> Columns<'k> {
 }
 
 impl Store {
-    /// Erases the users that a batch of the live generation deletes. The other generations are locked
-    /// until the transaction ends.
+    /// Erases the users that a batch of the live generation deletes. The other generations are
+    /// locked until the transaction ends.
     pub(super) async fn erase_on(
         &self,
         connection: &mut PgConnection,
@@ -136,8 +136,8 @@ impl Store {
         restore.bind(partitions).bind(offsets).execute(connection).await.map(drop)
     }
 
-    /// Removes data that the live generation has erased from a batch of another one. That takes over
-    /// the users whose records the batch sets aside.
+    /// Removes data that the live generation has erased from a batch of another one. That takes
+    /// over the users whose records the batch sets aside.
     pub(super) async fn forget_on(
         &self,
         connection: &mut PgConnection,

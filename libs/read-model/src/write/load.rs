@@ -42,14 +42,14 @@ SELECT * FROM (
      ORDER BY tenant_id, id LIMIT $6)
 ) r ORDER BY tenant_id, id LIMIT $6";
 
-/// How long [`LOAD_BODIES`] may take. A connection that hangs must not hold up the projector, and in a
-/// large partition many rows may lie between two users of a chunk.
+/// How long [`LOAD_BODIES`] may take. A connection that hangs must not hold up the projector, and
+/// in a large partition many rows may lie between two users of a chunk.
 const BODIES_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Leaves the planner only one way for [`LOAD_BODIES`]: along an index that has the keys in order,
-/// until the chunk is full. It expects few rows, and would otherwise read and sort a whole partition for
-/// each chunk. A generation of fold 1 or 2 has no such index for a partition. There the walk follows
-/// the primary key, and not the index on offsets.
+/// until the chunk is full. It expects few rows, and would otherwise read and sort a whole
+/// partition for each chunk. A generation of fold 1 or 2 has no such index for a partition. There
+/// the walk follows the primary key, and not the index on offsets.
 const IN_ORDER: &str = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off";
 
 /// A user as stored.
@@ -176,8 +176,8 @@ impl Store {
         rows.into_iter().map(credential).collect()
     }
 
-    /// The users of a partition whose last record lies in `offsets`, in the order of their keys: those
-    /// after `after`, at most `limit`.
+    /// The users of a partition whose last record lies in `offsets`, in the order of their keys:
+    /// those after `after`, at most `limit`.
     ///
     /// # Errors
     /// The query failed.

@@ -14,8 +14,9 @@ use std::time::Duration;
 /// forever. The limit is generous: it leaves a slow line a minute for at most 1 MiB.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Reads the body. 413 if it is longer than `limit`, 415 if it is not declared as plain JSON, and 400
-/// if it does not arrive in time. The server closes a connection whose body was not read to its end.
+/// Reads the body. 413 if it is longer than `limit`, 415 if it is not declared as plain JSON, and
+/// 400 if it does not arrive in time. The server closes a connection whose body was not read to its
+/// end.
 pub(super) async fn read(request: &HttpRequest, payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let headers = request.headers();
     let declared = declared_length(headers);

@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
 /// Work that runs to its end. Whoever awaits it runs it, which spares each request a task and its
-/// way between two threads. Dropped before its end, it goes on as a task of `runtime`. A panic of the
-/// work is its outcome.
+/// way between two threads. Dropped before its end, it goes on as a task of `runtime`. A panic of
+/// the work is its outcome.
 pub(super) struct ToEnd<T: Send + 'static> {
     work: Option<Pin<Box<dyn Future<Output = Outcome<T>> + Send>>>,
     runtime: Handle,

@@ -1,5 +1,5 @@
-//! A short wait for more records under load. A batch of thirty records costs hardly more than one of
-//! ten, so fewer and larger batches make all writers faster. PostgreSQL's `commit_delay` has the
+//! A short wait for more records under load. A batch of thirty records costs hardly more than one
+//! of ten, so fewer and larger batches make all writers faster. PostgreSQL's `commit_delay` has the
 //! same purpose.
 
 use super::EventQueue;

@@ -140,8 +140,8 @@ impl OpenUser {
         self.held + self.older.as_ref().map_or(0, |older| older.held())
     }
 
-    /// Takes the data out. `None`: there is none, because the user was deleted, or none of the events
-    /// was accepted.
+    /// Takes the data out. `None`: there is none, because the user was deleted, or none of the
+    /// events was accepted.
     fn close(&mut self) -> Option<ClosedUser> {
         let older = self.older.take();
         match (self.user.change.take(), self.at) {

@@ -15,10 +15,10 @@ use time::OffsetDateTime;
 
 /// List the generations of the users, or of another projection
 ///
-/// lag: how many offsets a generation is behind the live one; empty for one of another log, which does not
-/// follow. verified: when it was last found equal to the live one of that time; `differs` if a comparison
-/// found a difference; `-` if it was never compared. fold: the version of the code that made it. waiting:
-/// how many records of parked users another projection has passed.
+/// lag: how many offsets a generation is behind the live one; empty for one of another log, which
+/// does not follow. verified: when it was last found equal to the live one of that time; `differs`
+/// if a comparison found a difference; `-` if it was never compared. fold: the version of the code
+/// that made it. waiting: how many records of parked users another projection has passed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

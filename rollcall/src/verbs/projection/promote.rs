@@ -26,8 +26,8 @@ pub(crate) struct PromoteArgs {
 
 /// Make the generation live again that was live before
 ///
-/// It has followed the live one since, so nothing is lost. The two may differ: that is why one goes back.
-/// `rollcall projection verify N` shows in what.
+/// It has followed the live one since, so nothing is lost. The two may differ: that is why one goes
+/// back. `rollcall projection verify N` shows in what.
 #[derive(clap::Args)]
 pub(crate) struct RollbackArgs {
     #[command(flatten)]

@@ -27,7 +27,7 @@ const STOPPED: i64 = -1;
 const COMPARED_TERMS: usize = 32;
 
 /// What a user must match. All criteria that are given must match; without any, every user does.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Criteria {
     /// What the claims must contain.
     pub claims: Claims,

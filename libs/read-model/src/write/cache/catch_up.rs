@@ -1,8 +1,8 @@
 //! Catching up: a cache that is empty, or that missed a write, is rewritten from PostgreSQL in
 //! chunks. Until it is up to date, its partition gets no lease.
 //!
-//! A walk covers the users whose last record lies in `from..to`, in the order of their keys. `to` is
-//! where the partition is folded to when the walk begins. A user that changes later has a higher
+//! A walk covers the users whose last record lies in `from..to`, in the order of their keys. `to`
+//! is where the partition is folded to when the walk begins. A user that changes later has a higher
 //! offset, so the walk leaves it out, and the next one, which begins at `to`, meets it. Each chunk
 //! moves `next` by one step of the walk. So a walk can be continued by whoever reads `next`, and a
 //! chunk has no effect on a Redis that was flushed or restored meanwhile.
@@ -43,7 +43,8 @@ impl Cache {
         Ok(())
     }
 
-    /// The next chunk of a partition in which `next` has this value. `None`: its cache is up to date.
+    /// The next chunk of a partition in which `next` has this value. `None`: its cache is up to
+    /// date.
     async fn next_chunk(
         &self,
         store: &Store,
@@ -108,8 +109,8 @@ impl Cache {
     }
 }
 
-/// The offsets of the walk that is under way, and the user that it has come to; or of a new walk up to
-/// `position`. `None`: there is nothing to walk over.
+/// The offsets of the walk that is under way, and the user that it has come to; or of a new walk up
+/// to `position`. `None`: there is nothing to walk over.
 fn remaining(progress: Progress, position: i64) -> Option<(Range<i64>, Option<UserKey>)> {
     match progress {
         Progress::Walking { from, to, last } => Some((from..to, Some(last))),

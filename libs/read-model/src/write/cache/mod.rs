@@ -68,8 +68,8 @@ impl Cache {
         self.unlink_others();
     }
 
-    /// Removes the bodies of other generations, without waiting for it: a deletion reaches only those
-    /// of the live one. A promotion does this too, but it may have been interrupted.
+    /// Removes the bodies of other generations, without waiting for it: a deletion reaches only
+    /// those of the live one. A promotion does this too, but it may have been interrupted.
     pub fn unlink_others(&self) {
         let Some(mut server) = self.redis.server() else { return };
         let (keys, live) = (self.keys.clone(), self.generation);

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 /// Ask a projection beside the users about a tenant
 ///
-/// What the answer contains depends on the projection. If it is behind the users, a line on stderr says by
-/// how many offsets, and so does --json.
+/// What the answer contains depends on the projection. If it is behind the users, a line on stderr
+/// says by how many offsets, and so does --json.
 #[derive(clap::Args)]
 pub(in super::super) struct Args {
     /// The projection
@@ -33,7 +33,8 @@ pub(in super::super) async fn query(args: &Args) -> anyhow::Result<()> {
     }
     if let Some(lag) = answer.lag.filter(|lag| *lag > 0) {
         say(format_args!(
-            "rollcall: this lacks {} of the log: `rollcall projection status --projection {}` says why",
+            "rollcall: this lacks {} of the log. A projection under load is about a second late; `rollcall projection status --projection {}` \
+             shows how far it is",
             number(lag, "offset"),
             args.projection
         ));
