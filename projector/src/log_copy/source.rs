@@ -30,9 +30,13 @@ pub(super) async fn ranges(settings: &Settings, topic: &str) -> anyhow::Result<R
 /// # Errors
 /// Kafka can't be asked, or the topic has an open transaction.
 pub(super) async fn ranges_if_any(settings: &Settings, topic: &str) -> anyhow::Result<Option<Ranges>> {
-    let Some(committed) = ask(settings, topic, "read_committed").await? else { return Ok(None) };
+    // In this order, because the topic may grow in between.
     let Some(all) = ask(settings, topic, "read_uncommitted").await? else { return Ok(None) };
-    let open = all.iter().find(|(partition, range)| committed.get(partition) != Some(*range));
+    let Some(committed) = ask(settings, topic, "read_committed").await? else { return Ok(None) };
+    let is_open = |(partition, range): &(&i32, &Range<i64>)| {
+        committed.get(*partition).is_none_or(|committed| committed.end < range.end)
+    };
+    let open = all.iter().find(is_open);
     if let Some((partition, _)) = open {
         anyhow::bail!(
             "a transaction is open in {topic} partition {partition}, so the records behind it can't be read: copy the log once its producer \
