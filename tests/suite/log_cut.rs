@@ -88,7 +88,9 @@ pub async fn a_cut_log_is_named_by_everything_that_reads_it(stack: &'static Stac
         run(&deployment, &[verb, &["--tenant", &api.tenant, "--user", id]].concat(), code).await
     };
     of(&["erasure", "prove"], &gone, 0).await;
-    let half = ends(&deployment).await.into_iter().map(|(partition, end)| (partition, end / 2)).collect();
+    // An odd offset, so that users lose their creation and keep their update.
+    let half =
+        ends(&deployment).await.into_iter().map(|(partition, end)| (partition, (end / 2) | 1)).collect();
     cut(&deployment, &half).await;
 
     assert!(run(&deployment, &["migrate"], 0).await.stderr.contains(CUT));
