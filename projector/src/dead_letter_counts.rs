@@ -51,6 +51,9 @@ impl WaitingLetters {
     /// A summary in one line; `None` if nothing waits.
     pub fn summary(&self) -> Option<String> {
         let Self { parked_users, dead_letters, oldest, .. } = self;
+        if *dead_letters == 0 {
+            return None;
+        }
         let since = oldest.map(|oldest| format!(", the oldest since {}", events_schema::millis(oldest)));
         let letters = match dead_letters {
             1 => "1 dead letter waits".to_owned(),
@@ -61,8 +64,7 @@ impl WaitingLetters {
             users => format!("{users} users are parked"),
         };
         let since = since.unwrap_or_default();
-        let summary = format!("{letters}{since}, and {users}: `rollcall dead-letters list` shows them");
-        (*dead_letters > 0).then_some(summary)
+        Some(format!("{letters}{since}, and {users}: `rollcall dead-letters list` shows them"))
     }
 }
 

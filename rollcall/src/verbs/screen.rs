@@ -9,7 +9,7 @@ use privacy::{ScanProgress, Step};
 use projector::{CopyPhase, CopyProgress, Phase, Progress, RepairProgress};
 use serde::Serialize;
 use serde_json::json;
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 const BAR: &str = "{wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {left}";
 /// For a step that nobody can measure.
@@ -22,13 +22,13 @@ pub(super) struct Screen {
     is_json: bool,
     bar: ProgressBar,
     throttle: Throttle,
-    step: Option<String>,
+    step: Option<Cow<'static, str>>,
 }
 
 /// What a verb reports of its progress. Printed as it is with `--json`.
 pub(super) trait Shown: Serialize {
     /// The step in words, with its unit.
-    fn step(&self) -> String;
+    fn step(&self) -> Cow<'static, str>;
 
     /// How much of how much is done.
     fn done_of_total(&self) -> (u64, u64);
@@ -62,7 +62,7 @@ impl Screen {
     }
 
     /// A bar of its own for each step, so that none is drawn with the figures of another.
-    fn show_step(&mut self, step: String, done: u64, total: u64, is_measured: bool) {
+    fn show_step(&mut self, step: Cow<'static, str>, done: u64, total: u64, is_measured: bool) {
         self.bar.finish_and_clear();
         let template = if is_measured { BAR } else { UNMEASURED };
         self.bar = bar(Some(total), template).with_position(done).with_message(step);
@@ -79,15 +79,15 @@ impl Screen {
 }
 
 impl Shown for ScanProgress {
-    fn step(&self) -> String {
-        let step = match self.step {
+    fn step(&self) -> Cow<'static, str> {
+        match self.step {
             Step::Log => "records of the log",
             Step::Keys => "keys",
             Step::ReadModel => "generations",
             Step::Cache => "keys of Redis",
             Step::Analytics => "analytic events",
-        };
-        step.to_owned()
+        }
+        .into()
     }
 
     fn done_of_total(&self) -> (u64, u64) {
@@ -96,14 +96,14 @@ impl Shown for ScanProgress {
 }
 
 impl Shown for Progress {
-    fn step(&self) -> String {
-        let step = match self.phase {
+    fn step(&self) -> Cow<'static, str> {
+        match self.phase {
             Phase::Folding => "records: folding",
             Phase::Indexing => "building indexes",
             Phase::Verifying => "blocks: comparing",
             Phase::Promoting => "promoting",
-        };
-        step.to_owned()
+        }
+        .into()
     }
 
     fn done_of_total(&self) -> (u64, u64) {
@@ -116,8 +116,8 @@ impl Shown for Progress {
 }
 
 impl Shown for RepairProgress {
-    fn step(&self) -> String {
-        "offsets of the user's partition".to_owned()
+    fn step(&self) -> Cow<'static, str> {
+        "offsets of the user's partition".into()
     }
 
     fn done_of_total(&self) -> (u64, u64) {
@@ -126,13 +126,13 @@ impl Shown for RepairProgress {
 }
 
 impl Shown for CopyProgress {
-    fn step(&self) -> String {
+    fn step(&self) -> Cow<'static, str> {
         let doing = match self.phase {
             CopyPhase::Surveying => "surveying",
             CopyPhase::Copying => "copying",
             CopyPhase::Verifying => "comparing",
         };
-        format!("records: {doing} {}", self.topic)
+        format!("records: {doing} {}", self.topic).into()
     }
 
     fn done_of_total(&self) -> (u64, u64) {

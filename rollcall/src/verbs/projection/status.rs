@@ -219,6 +219,14 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_is_the_sum_of_the_partitions() {
+        let rates = BTreeMap::from([((Topic::Users, 3), 30.0)]);
+        let status = Status::of(&rates, vec![at(1, 25, Some(2))]);
+        assert_eq!((status.generation, status.lag, status.rate), (Some(1), Some(2), 30.0));
+        assert_eq!(Status::of(&BTreeMap::new(), vec![at(2, 25, None)]).rate, 0.0);
+    }
+
+    #[test]
     fn there_is_no_lag_without_waiting_records() {
         let now = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(90);
         assert_eq!(lag_seconds(&at(1, 10, Some(0)), now), Some(0));
